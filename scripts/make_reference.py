@@ -1,0 +1,94 @@
+"""Writes a reference file: what the original Python libraries compute, for `ecad verify` to compare the engine with.
+
+    python scripts/make_reference.py text-encoder --model DIR --prompt "a red cube" --prompt "" -o text.safetensors
+    python scripts/make_reference.py transformer  --model DIR --timesteps 999 500 3 -o transformer.safetensors
+    python scripts/make_reference.py vae-decoder  --model DIR --latent-height 16 --latent-width 24 -o vae.safetensors
+    python scripts/make_reference.py noise        --seeds 0 7 --shape 4 32 32 -o noise.safetensors
+    python scripts/make_reference.py trajectory   --model DIR --prompts prompts.txt --seeds 0 1 --schedule fora.json -o run.safetensors
+
+DIR is a model directory in diffusers' layout (PixArt-alpha or PixArt-sigma). Everything runs in float32 on the CPU, whatever the weights
+are stored in. Needs torch, diffusers, transformers, sentencepiece, protobuf; written with torch 2.15, diffusers 0.42.1, transformers 5.23.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+import torch
+
+from reference import files, pixart
+
+
+def noise(options: argparse.Namespace) -> files.Reference:
+    """What each seed's generator draws first, [P, *shape]."""
+    drawn = pixart.initial_latents(options.seeds, tuple(options.shape))
+    return files.Reference({"seeds": options.seeds, "shape": options.shape}, {"noise": drawn}, ("torch",))
+
+
+def add_prompts(case: argparse.ArgumentParser) -> None:
+    case.add_argument("--prompt", action="append", dest="prompts", default=[], help="a prompt; may be given several times")
+    case.add_argument("--prompts", type=pathlib.Path, dest="prompt_file", help="a file with one prompt in each line")
+    case.add_argument("--max-length", type=int, help="text tokens (default: 120 for alpha, 300 for sigma)")
+
+
+def add_latents(case: argparse.ArgumentParser) -> None:
+    case.add_argument("--latent-height", type=int, help="rows of the latents (default: the model's own size)")
+    case.add_argument("--latent-width", type=int, help="columns of the latents (default: the model's own size)")
+    case.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cases = parser.add_subparsers(dest="case", required=True, metavar="CASE")
+
+    def add(name: str, run, help: str, needs_model: bool = True) -> argparse.ArgumentParser:
+        case = cases.add_parser(name, help=help, description=run.__doc__)
+        case.set_defaults(run=run)
+        if needs_model:
+            case.add_argument("--model", type=pathlib.Path, required=True, help="model directory in diffusers' layout")
+        case.add_argument("-o", "--output", type=pathlib.Path, required=True, help="the .safetensors file to write")
+        return case
+
+    case = add("text-encoder", pixart.text_encoder, "prompts to token ids and hidden states")
+    add_prompts(case)
+
+    case = add("transformer", pixart.transformer, "one forward pass on random inputs")
+    add_latents(case)
+    case.add_argument("--timesteps", type=int, nargs="+", default=[999, 500, 3], help="one for each row of the batch")
+    case.add_argument("--tokens", type=int, default=12, help="text tokens")
+
+    case = add("vae-decoder", pixart.vae_decoder, "random latents to images")
+    add_latents(case)
+    case.add_argument("--count", type=int, default=2, help="images")
+
+    case = add("noise", noise, "seeded normal noise", needs_model=False)
+    case.add_argument("--seeds", type=int, nargs="+", required=True)
+    case.add_argument("--shape", type=int, nargs="+", required=True, help="shape of one draw, for example 4 32 32")
+
+    case = add("trajectory", pixart.trajectory, "text to image, every step, with or without a caching schedule")
+    add_prompts(case)
+    case.add_argument("--negative-prompt", default="")
+    case.add_argument("--seeds", type=int, nargs="+", required=True, help="one for each prompt")
+    case.add_argument("--steps", type=int, default=20)
+    case.add_argument("--guidance-scale", type=float, default=4.5)
+    case.add_argument("--height", type=int, help="pixels (default: the model's own size; never binned)")
+    case.add_argument("--width", type=int, help="pixels (default: the model's own size; never binned)")
+    case.add_argument("--schedule", type=pathlib.Path, help="published JSON; copied beside the output if it is elsewhere")
+    return parser
+
+
+def run(arguments: list[str]) -> None:
+    """Runs one command line; `scripts/fixtures` calls it many times in one process."""
+    options = make_parser().parse_args(arguments)
+    if getattr(options, "prompt_file", None):
+        options.prompts += options.prompt_file.read_text(encoding="utf-8").splitlines()
+    if "prompts" in options and not options.prompts:
+        raise SystemExit("expected at least one --prompt, or --prompts FILE")
+    torch.set_num_threads(1)  # the order of additions, and so the last bits, should not depend on the machine's cores
+    files.write(options.output, options.case, options.run(options))
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

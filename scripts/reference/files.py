@@ -1,0 +1,47 @@
+"""Writing of reference files: one safetensors file with the format's metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+
+import torch
+
+FORMAT = "ecad-reference/1"
+
+
+@dataclasses.dataclass
+class Reference:
+    """What a case returns: its own metadata, its tensors, and the libraries that computed them."""
+
+    metadata: dict[str, object]
+    tensors: dict[str, torch.Tensor]
+    libraries: tuple[str, ...]
+
+
+def write(path: pathlib.Path, case: str, reference: Reference) -> None:
+    """Writes `reference`. Metadata values that are not strings become JSON; tensors become float32 or int64."""
+    metadata = {
+        "format": FORMAT,
+        "case": case,
+        "source": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in reference.libraries),
+    }
+    for key, value in reference.metadata.items():
+        metadata[key] = value if isinstance(value, str) else json.dumps(value)
+    # Written here rather than by safetensors.torch: that one orders the metadata differently on every run.
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    data = bytearray()
+    for name, tensor in sorted(reference.tensors.items()):
+        if not torch.isfinite(tensor).all():
+            raise SystemExit(f"{path}: tensor {name} is not finite, so it is no reference")
+        floating = tensor.is_floating_point()
+        stored = tensor.detach().to(torch.float32 if floating else torch.int64).contiguous().numpy().tobytes()
+        offsets = [len(data), len(data) + len(stored)]
+        header[name] = {"dtype": "F32" if floating else "I64", "shape": list(tensor.shape), "data_offsets": offsets}
+        data += stored
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + data)
