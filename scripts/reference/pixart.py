@@ -137,6 +137,8 @@ def trajectory(options: argparse.Namespace) -> Reference:
     schedule = Schedule.read(options.schedule) if options.schedule else None
     if schedule and schedule.steps != options.steps:
         raise SystemExit(f"{options.schedule}: expected {options.steps} steps, found {schedule.steps}")
+    if schedule and schedule.gate_step is not None and options.guidance_scale <= 1:
+        raise SystemExit(f"{options.schedule}: TGATE needs a guidance scale above 1, found {options.guidance_scale}")
     shape = (pipeline.transformer.config.in_channels, height // pipeline.vae_scale_factor, width // pipeline.vae_scale_factor)
     start = initial_latents(options.seeds, shape)
 
