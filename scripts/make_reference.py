@@ -86,6 +86,8 @@ def run(arguments: list[str]) -> None:
         options.prompts += options.prompt_file.read_text(encoding="utf-8").splitlines()
     if "prompts" in options and not options.prompts:
         raise SystemExit("expected at least one --prompt, or --prompts FILE")
+    if "model" in options and not options.model.is_dir():
+        raise SystemExit(f"--model: expected a directory, found {options.model}")
     torch.set_num_threads(1)  # the order of additions, and so the last bits, should not depend on the machine's cores
     files.write(options.output, options.case, options.run(options))
 

@@ -39,6 +39,8 @@ class Schedule:
             gates.add(pipeline["kwargs"]["gate_step"])
         if len(gates) > 1 or len(custom) not in (0, steps * blocks):
             raise SystemExit(f"{path}: expected one gate step for every block and the pipeline, found {sorted(gates)}")
+        if gates and min(gates) < 1:
+            raise SystemExit(f"{path}: expected a gate step of at least 1, found {min(gates)}")
         bits = [[{name: entry[name] for name in COMPONENTS} for entry in row] for row in entries]
         return Schedule(steps, bits, gates.pop() if gates else None)
 

@@ -69,8 +69,7 @@ def initial_latents(seeds: list[int], shape: tuple[int, ...]) -> torch.Tensor:
 @torch.no_grad()
 def text_encoder(options: argparse.Namespace) -> Reference:
     """Text as the pipeline treats it (lower case, stripped), tokenized, padded to max_length, encoded under its mask."""
-    kind = pipeline_class(options.model)
-    length = options.max_length or MAX_LENGTHS[kind]
+    length = options.max_length or MAX_LENGTHS[pipeline_class(options.model)]
     tokenizer = T5Tokenizer.from_pretrained(options.model / "tokenizer")
     tokens = tokenizer(
         [prompt.lower().strip() for prompt in options.prompts],
@@ -131,6 +130,8 @@ def trajectory(options: argparse.Namespace) -> Reference:
     if len(options.seeds) != len(options.prompts):
         raise SystemExit(f"--seeds: expected {len(options.prompts)}, one for each prompt, found {len(options.seeds)}")
     pipeline = load_pipeline(options.model)
+    if options.steps == 1 and isinstance(pipeline, PixArtAlphaPipeline):
+        raise SystemExit("--steps: expected at least 2, found 1, which diffusers' alpha pipeline cannot run with this scheduler")
     native = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
     height, width = options.height or native, options.width or native
     length = options.max_length or MAX_LENGTHS[type(pipeline)]
@@ -139,7 +140,8 @@ def trajectory(options: argparse.Namespace) -> Reference:
         raise SystemExit(f"{options.schedule}: expected {options.steps} steps, found {schedule.steps}")
     if schedule and schedule.gate_step is not None and options.guidance_scale <= 1:
         raise SystemExit(f"{options.schedule}: TGATE needs a guidance scale above 1, found {options.guidance_scale}")
-    shape = (pipeline.transformer.config.in_channels, height // pipeline.vae_scale_factor, width // pipeline.vae_scale_factor)
+    scale = pipeline.vae_scale_factor
+    shape = (pipeline.transformer.config.in_channels, height // scale, width // scale)
     start = initial_latents(options.seeds, shape)
 
     steps: list[torch.Tensor] = []
