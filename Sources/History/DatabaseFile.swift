@@ -1,0 +1,149 @@
+import Foundation
+import GRDB
+
+/// The database file of a run folder, looked at without changing it.
+struct DatabaseFile {
+    /// What a path holds.
+    enum Content: Equatable {
+        /// No file.
+        case missing
+        /// A database without a schema: the remains of a creation that was interrupted.
+        case empty
+        /// A run history with this schema version.
+        case history(version: Int)
+    }
+
+    /// "ECAD" in ASCII, written in the file's header as `application_id` (https://www.sqlite.org/fileformat.html).
+    static let applicationID = 0x4543_4144
+    static let fileName = "history.sqlite"
+
+    let folder: String
+    var path: String { folder + "/" + Self.fileName }
+
+    /// Names the database file of a run folder.
+    ///
+    /// - Parameter folder: The run folder; a relative path is resolved against the current directory.
+    init(folder: String) {
+        self.folder = URL(fileURLWithPath: folder).standardizedFileURL.path
+    }
+
+    /// Whether the file has a write-ahead log with content.
+    var hasLog: Bool { walBytes > 0 }
+
+    /// The write-ahead log's size in bytes, 0 when there is none.
+    var walBytes: Int {
+        var status = stat()
+        return stat(path + "-wal", &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// Finds out what the file is, leaving every byte of it as it was.
+    ///
+    /// - Returns: What the file holds.
+    /// - Throws: `HistoryError.notAHistory`, `.notReadable`, `.corrupt`.
+    func inspect() throws -> Content {
+        switch access(path, F_OK) == 0 ? 0 : errno {
+        case 0: break
+        case ENOENT: return .missing
+        case let code: throw HistoryError.notReadable(file: path, reason: String(cString: strerror(code)))
+        }
+        // Closing a plain descriptor would drop the locks that SQLite holds for this process
+        // (https://www.sqlite.org/howtocorrupt.html, 2.2), so the header is read by hand only while no connection is open,
+        // when its answer is also final and SQLite would leave two new files behind.
+        let isInUse = access(path + "-shm", F_OK) == 0 || hasLog
+        return isInUse ? try inspectThroughSQLite() : try inspectHeader()
+    }
+
+    private func inspectThroughSQLite() throws -> Content {
+        try HistoryError.translating(file: path) {
+            let database = try DatabaseQueue(path: path, configuration: Self.readOnly())
+            defer { try? database.close() }
+            return try database.read { db in
+                try content(
+                    application: try Int.fetchOne(db, sql: "PRAGMA application_id") ?? 0,
+                    version: try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0,
+                    pages: try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0)
+            }
+        }
+    }
+
+    /// Reads the fields at offsets 28, 60 and 68 (https://www.sqlite.org/fileformat.html#the_database_header).
+    private func inspectHeader() throws -> Content {
+        let header = try readHeader()
+        guard !header.isEmpty else { return .empty }
+        guard header.starts(with: Array("SQLite format 3\0".utf8)), header.count == 100 else {
+            throw HistoryError.notAHistory(file: path, found: "not a SQLite database")
+        }
+        return try content(
+            application: Self.bigEndian(header[68..<72]), version: Self.bigEndian(header[60..<64]),
+            pages: Self.bigEndian(header[28..<32]))
+    }
+
+    private func content(application: Int, version: Int, pages: Int) throws -> Content {
+        if application == Self.applicationID { return .history(version: version) }
+        if application == 0, version == 0, pages <= 1 { return .empty }
+        throw HistoryError.notAHistory(
+            file: path, found: "application_id \(application), expected \(Self.applicationID)")
+    }
+
+    /// The name under which SQLite opens the file.
+    ///
+    /// - Parameter isImmutable: Promises that nobody writes; SQLite then needs neither locks nor the log's index, which it
+    ///   could not create in a folder without write permission (https://www.sqlite.org/uri.html#uriimmutable).
+    /// - Returns: A path, or a URI where a parameter is needed.
+    func location(isImmutable: Bool) -> String {
+        guard isImmutable else { return path }
+        let escaped = path.addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) ?? path
+        return "file:\(escaped)?immutable=1"
+    }
+
+    /// The settings of a connection that reads.
+    ///
+    /// - Returns: A configuration that waits for locks and never writes.
+    static func readOnly() -> Configuration {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(busySeconds)
+        configuration.prepareDatabase { db in try checkVersion(db) }
+        return configuration
+    }
+
+    /// The settings of the coordinator's connection: write-ahead log, every commit on disk when it returns.
+    ///
+    /// - Returns: A configuration that waits for locks and sets the journal up.
+    static func writer() -> Configuration {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(busySeconds)
+        // GRDB's own WAL set-up chooses synchronous = NORMAL, which loses acknowledged results in a power failure.
+        configuration.prepareDatabase { db in
+            try checkVersion(db)
+            let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode = WAL")
+            guard mode == "wal" else {
+                throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "the write-ahead log cannot be set up here")
+            }
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+            // Without a limit a log grown behind a long reader keeps its size for ever.
+            _ = try Int.fetchOne(db, sql: "PRAGMA journal_size_limit = 67108864")
+        }
+        return configuration
+    }
+
+    private static let busySeconds = 5.0
+
+    private static func checkVersion(_ db: Database) throws {
+        try Schema.checkSQLite(version: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "")
+    }
+
+    private func readHeader() throws -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw HistoryError.notReadable(file: path, reason: String(cString: strerror(errno))) }
+        defer { close(file) }
+        var header = [UInt8](repeating: 0, count: 100)
+        let count = read(file, &header, header.count)
+        guard count >= 0 else { throw HistoryError.notReadable(file: path, reason: String(cString: strerror(errno))) }
+        return Array(header.prefix(count))
+    }
+
+    private static func bigEndian(_ bytes: ArraySlice<UInt8>) -> Int {
+        bytes.reduce(0) { $0 << 8 | Int($1) }
+    }
+}

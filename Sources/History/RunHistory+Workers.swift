@@ -1,0 +1,107 @@
+import Foundation
+import GRDB
+
+extension RunHistory {
+    /// Enters a worker that joins, or brings what is known of it up to date.
+    ///
+    /// - Parameters:
+    ///   - worker: What it says of itself.
+    ///   - instant: Unix seconds.
+    /// - Returns: The worker's identity, the same whenever it joins with the same name.
+    /// - Throws: `HistoryError`.
+    public func upsertWorker(_ worker: WorkerDescription, at instant: Double = now()) throws -> Int64 {
+        try write { db in
+            try db.execute(
+                sql: """
+                    INSERT INTO workers (name, host, cpu, blas, threads, engine_version, first_seen, last_seen)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    ON CONFLICT (name) DO UPDATE SET host = excluded.host, cpu = excluded.cpu, blas = excluded.blas,
+                        threads = excluded.threads, engine_version = excluded.engine_version,
+                        last_seen = excluded.last_seen
+                    """,
+                arguments: [
+                    worker.name, worker.host, worker.cpu, worker.blas, worker.threads, worker.engineVersion, instant,
+                    instant,
+                ])
+            let id = try Int64.fetchOne(db, sql: "SELECT id FROM workers WHERE name = ?", arguments: [worker.name])
+            guard let id else { throw HistoryError.noSuchRecord(kind: "worker", identity: worker.name) }
+            return id
+        }
+    }
+
+    /// Adds to the time that a worker was connected.
+    ///
+    /// - Parameters:
+    ///   - seconds: Seconds since the last call, or since it joined.
+    ///   - workerID: The worker.
+    ///   - instant: Unix seconds, noted as its last sign of life.
+    /// - Throws: `HistoryError.noSuchRecord`.
+    public func addConnectedSeconds(_ seconds: Double, to workerID: Int64, at instant: Double = now()) throws {
+        try write { db in
+            try db.execute(
+                sql: "UPDATE workers SET connected_seconds = connected_seconds + ?, last_seen = ? WHERE id = ?",
+                arguments: [seconds, instant, workerID])
+            try Self.requireChange(in: db, kind: "worker", identity: workerID)
+        }
+    }
+
+    /// All workers ever seen.
+    ///
+    /// - Returns: In the order in which they first joined.
+    /// - Throws: `HistoryError`.
+    public func workers() throws -> [WorkerRecord] {
+        try read { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM workers ORDER BY id").map { row in
+                WorkerRecord(
+                    id: row["id"],
+                    description: WorkerDescription(
+                        name: row["name"], host: row["host"], cpu: row["cpu"], blas: row["blas"],
+                        threads: row["threads"], engineVersion: row["engine_version"]),
+                    firstSeen: row["first_seen"], lastSeen: row["last_seen"],
+                    connectedSeconds: row["connected_seconds"], busySeconds: row["busy_seconds"],
+                    failures: row["failures"])
+            }
+        }
+    }
+
+    // MARK: - Events
+
+    /// Writes an entry of the run's log.
+    ///
+    /// - Parameters:
+    ///   - kind: A word to filter by.
+    ///   - text: A sentence or JSON.
+    ///   - runID: The run, if the event belongs to one.
+    ///   - instant: Unix seconds.
+    /// - Returns: The event's sequence number.
+    /// - Throws: `HistoryError`.
+    @discardableResult
+    public func recordEvent(
+        _ kind: String, _ text: String, run runID: Int64? = nil, at instant: Double = now()
+    ) throws -> Int64 {
+        try write { db in
+            try db.execute(
+                sql: "INSERT INTO events (run_id, at, kind, text) VALUES (?, ?, ?, ?)",
+                arguments: [runID, instant, kind, text])
+            return db.lastInsertedRowID
+        }
+    }
+
+    /// Reads the log on from a point.
+    ///
+    /// - Parameters:
+    ///   - sequence: Events with a higher sequence number are returned.
+    ///   - limit: At most this many.
+    /// - Returns: Oldest first.
+    /// - Throws: `HistoryError`.
+    public func events(after sequence: Int64 = 0, limit: Int = 1000) throws -> [EventRecord] {
+        try read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", arguments: [sequence, limit]
+            ).map {
+                EventRecord(
+                    sequence: $0["seq"], runID: $0["run_id"], at: $0["at"], kind: $0["kind"], text: $0["text"])
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+extension Schema {
+    /// A view: part of the contract with everybody who reads the file with SQL.
+    struct View {
+        let name: String
+        /// One sentence for `query --list`.
+        let summary: String
+        /// What follows `CREATE VIEW name AS`.
+        let select: String
+
+        var sql: String { "CREATE VIEW \(name) AS\n\(select)" }
+    }
+
+    /// All views, later ones resting on earlier ones.
+    static let views = searchViews + qualityViews + clusterViews + benchmarkViews
+
+    private static let searchViews = [
+        View(
+            name: "pareto_front",
+            summary: "the run's non-dominated candidates (cost minimised, quality maximised), slowest first",
+            // In the order of rising cost, and falling quality among equal costs, a candidate is dominated when one before
+            // it is at least as good. GROUPS leaves out equals: of two equal candidates neither dominates.
+            select: """
+                WITH ranked AS (
+                    SELECT c.run_id, c.id AS candidate_id, c.generation, e.latency_ratio, coalesce(e.macs, c.macs) AS macs,
+                        e.cost, e.quality, e.images,
+                        max(e.quality) OVER (
+                            PARTITION BY c.run_id ORDER BY e.cost, e.quality DESC
+                            GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS best_before
+                    FROM evaluations e JOIN candidates c ON c.id = e.candidate_id
+                    WHERE e.evaluation_set = 'calibration' AND c.generation IS NOT NULL
+                )
+                SELECT run_id, candidate_id, generation, 1.0 / latency_ratio AS speedup, latency_ratio, macs, quality,
+                    images, cost
+                FROM ranked
+                WHERE best_before IS NULL OR quality > best_before
+                ORDER BY run_id, speedup, cost DESC, candidate_id
+                """),
+        View(
+            name: "hypervolume_history",
+            summary: "per finished generation: evaluations and seconds since the run began, hypervolume of the front",
+            select: """
+                SELECT run_id, number AS generation,
+                    sum(evaluations) OVER since_start AS evaluations,
+                    sum(wall_seconds) OVER since_start AS wall_seconds,
+                    hypervolume
+                FROM generations
+                WHERE finished_at IS NOT NULL
+                WINDOW since_start AS (PARTITION BY run_id ORDER BY number)
+                ORDER BY run_id, number
+                """),
+        View(
+            name: "lineage",
+            summary: "per candidate one row for each parent, and one without parent for those that have none",
+            select: """
+                SELECT id AS candidate_id, parent_a AS parent_id, operator, origin FROM candidates
+                UNION ALL
+                SELECT id, parent_b, operator, origin FROM candidates
+                WHERE parent_b IS NOT NULL AND parent_b IS NOT parent_a
+                """),
+        View(
+            name: "gene_usage",
+            summary: "per step, block and component: the share of the front's candidates that recompute it",
+            // instr gives a hexadecimal digit's value: 0 for '0', which is not in the string, up to 15.
+            select: """
+                WITH front AS MATERIALIZED (
+                    SELECT f.run_id, hex(c.genome) AS digits
+                    FROM pareto_front f JOIN candidates c ON c.id = f.candidate_id
+                )
+                SELECT g.run_id, g.step, g.block, g.component,
+                    avg((instr('123456789ABCDEF', substr(f.digits, g.gene / 4 + 1, 1)) >> (3 - g.gene % 4)) & 1)
+                        AS recompute_share
+                FROM genes g JOIN front f ON f.run_id = g.run_id
+                GROUP BY g.run_id, g.gene
+                """),
+        View(
+            name: "latency_model_error",
+            summary: "per candidate: latency ratio from the cost table against the measured one",
+            select: """
+                SELECT candidate_id, modelled_ratio, latency_ratio AS measured_ratio,
+                    modelled_ratio / latency_ratio - 1 AS relative_error, evaluation_set
+                FROM evaluations
+                WHERE modelled_ratio IS NOT NULL AND latency_ratio IS NOT NULL
+                """),
+    ]
+
+    private static let qualityViews = [
+        View(
+            name: "candidate_scores",
+            summary: "per candidate and scorer: mean, standard error, 5th percentile and worst prompt over the images",
+            // The percentile interpolates linearly between order statistics, as numpy.percentile does by default.
+            select: """
+                WITH ranked AS (
+                    SELECT s.candidate_id, p.evaluation_set, s.scorer, s.value, p.text AS prompt,
+                        row_number() OVER by_value - 1 AS position,
+                        count(*) OVER everything AS images,
+                        avg(s.value) OVER everything AS mean
+                    FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
+                    WINDOW by_value AS (
+                            PARTITION BY s.candidate_id, p.evaluation_set, s.scorer
+                            ORDER BY s.value, p.prompt_index, s.seed),
+                        everything AS (
+                            by_value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+                ),
+                weighted AS (
+                    SELECT *, (images - 1) / 20 AS below, (images - 1) % 20 / 20.0 AS fraction FROM ranked
+                )
+                SELECT candidate_id, scorer, mean,
+                    CASE WHEN images > 1
+                        THEN sqrt(sum((value - mean) * (value - mean)) / (images - 1) / images) END AS standard_error,
+                    sum(CASE position WHEN below THEN value * (1 - fraction) WHEN below + 1 THEN value * fraction END)
+                        AS p5,
+                    min(value) AS worst,
+                    max(CASE position WHEN 0 THEN prompt END) AS worst_prompt,
+                    images, evaluation_set
+                FROM weighted
+                GROUP BY candidate_id, evaluation_set, scorer
+                """)
+    ]
+
+    private static let clusterViews = [
+        View(
+            name: "worker_utilisation",
+            summary: "per worker: candidates and images measured, seconds busy and connected, failed attempts",
+            select: """
+                SELECT w.id AS worker_id, w.name,
+                    (SELECT count(DISTINCT tc.candidate_id)
+                        FROM tasks t JOIN task_candidates tc ON tc.task_id = t.id
+                        WHERE t.worker_id = w.id AND t.state = 'done' AND t.kind = 'evaluate') AS evaluations,
+                    (SELECT ifnull(sum(t.images), 0) FROM tasks t WHERE t.worker_id = w.id AND t.state = 'done') AS images,
+                    w.busy_seconds, w.connected_seconds,
+                    CASE WHEN w.connected_seconds > 0 THEN w.busy_seconds / w.connected_seconds END AS utilisation,
+                    w.failures
+                FROM workers w
+                ORDER BY w.name
+                """)
+    ]
+
+    private static let benchmarkViews = [
+        View(
+            name: "benchmark_scores",
+            summary: "per benchmarked schedule, prompt set and scorer: statistics over the images",
+            select: """
+                SELECT c.run_id, c.label AS schedule, s.evaluation_set AS prompt_set, s.scorer, s.mean, s.standard_error,
+                    s.p5, s.worst, s.worst_prompt, s.images, s.candidate_id
+                FROM candidate_scores s JOIN candidates c ON c.id = s.candidate_id
+                WHERE c.generation IS NULL
+                """),
+        View(
+            name: "benchmark_summary",
+            summary: "per benchmarked schedule and prompt set: speed-up, MACs and the mean of each scorer",
+            select: """
+                SELECT s.run_id, s.schedule, s.prompt_set, s.scorer, s.mean, s.standard_error, s.images,
+                    1.0 / e.latency_ratio AS speedup, e.latency_ratio, e.macs
+                FROM benchmark_scores s
+                LEFT JOIN evaluations e ON e.candidate_id = s.candidate_id AND e.evaluation_set = s.prompt_set
+                ORDER BY s.run_id, s.prompt_set, s.scorer, speedup
+                """),
+    ]
+}

@@ -1,0 +1,82 @@
+import FoundationEssentials
+
+extension CoordinatorMessage {
+    /// The kinds of message a coordinator sends.
+    package typealias Body = OneOf_Body
+
+    /// Encodes one message as the payload of one frame.
+    ///
+    /// - Parameters:
+    ///   - body: What to say.
+    ///   - limits: Bounds the worker will apply.
+    /// - Returns: The bytes to send.
+    /// - Throws: `tooLarge` when the worker would not accept the size.
+    package static func encode(_ body: Body, limits: MessageLimits = .standard) throws(MessageError) -> [UInt8] {
+        try encodeEnvelope(body, limits)
+    }
+
+    /// Decodes and checks what a coordinator sent.
+    ///
+    /// A refusal is returned whatever protocol version the coordinator speaks: it says what to do about the rest.
+    ///
+    /// - Parameters:
+    ///   - bytes: The payload of one frame.
+    ///   - limits: Bounds on what is accepted.
+    /// - Returns: What the coordinator says.
+    /// - Throws: What is wrong, in one line.
+    package static func decode(_ bytes: [UInt8], limits: MessageLimits = .standard) throws(MessageError) -> Body {
+        let preamble = try preamble(of: bytes, limits)
+        guard preamble.protocolVersion == Messages.protocolVersion else {
+            if preamble.hasRefusal { return .refusal(preamble.refusal) }
+            throw .protocolVersion(
+                speaker: .coordinator, found: preamble.protocolVersion, expected: Messages.protocolVersion)
+        }
+        return try decodeBody(of: bytes, limits)
+    }
+}
+
+extension CoordinatorMessage: Envelope {
+    static var speaker: Speaker { .coordinator }
+
+    static func validate(_ body: Body, _ limits: MessageLimits) throws(MessageError) {
+        switch body {
+        case .refusal(let refusal): try limits.check(text: refusal.reason, "refusal.reason")
+        case .welcome(let welcome): try welcome.validate(limits)
+        case .assignment(let assignment): try assignment.validate(limits)
+        case .acknowledgement, .wait: break
+        case .finish(let finish): try limits.check(text: finish.reason, "finish.reason")
+        }
+    }
+}
+
+extension Welcome {
+    fileprivate func validate(_ limits: MessageLimits) throws(MessageError) {
+        try limits.check(text: runID, "welcome.run_id")
+        try limits.check(text: settings.modelHash, "welcome.settings.model_hash")
+        try limits.check(text: settings.negativePrompt, "welcome.settings.negative_prompt")
+        guard settings.scorers.count <= limits.scorers else {
+            throw .field(
+                name: "welcome.settings.scorers", expected: "at most \(limits.scorers) names",
+                found: "\(settings.scorers.count)")
+        }
+        for scorer in settings.scorers { try limits.check(text: scorer, "welcome.settings.scorers") }
+        for prompt in prompts { try limits.check(text: prompt.text, "welcome.prompts.text") }
+    }
+}
+
+extension Assignment {
+    fileprivate func validate(_ limits: MessageLimits) throws(MessageError) {
+        guard kind == .evaluate || kind == .render else {
+            throw .field(name: "assignment.kind", expected: "evaluate or render", found: "\(kind.rawValue)")
+        }
+        for candidate in candidates {
+            let geneBytes = (Int(candidate.geneCount) + 7) / 8
+            guard candidate.genome.count == geneBytes, geneBytes <= limits.genomeBytes else {
+                throw .field(
+                    name: "assignment.candidates.genome",
+                    expected: "\(geneBytes) bytes for \(candidate.geneCount) genes, at most \(limits.genomeBytes)",
+                    found: "\(candidate.genome.count)")
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+/// A walk over encoded protocol buffers that builds nothing from them.
+///
+/// An empty element of a repeated field takes two bytes on the wire and a hundred in memory, so a message within the
+/// size limit could still decode to gigabytes. Counting first costs one pass over tags and lengths.
+struct WireScan {
+    /// Why bytes cannot be walked.
+    enum Failure: Error, Equatable, CustomStringConvertible {
+        case truncated
+        case wireType(UInt8)
+
+        var description: String {
+            switch self {
+            case .truncated: "it ends in the middle of a field"
+            case .wireType(let type): "wire type \(type) is not used by this protocol"
+            }
+        }
+    }
+
+    /// Counts the fields inside the length-delimited fields of `bytes`: the elements of an envelope's body.
+    ///
+    /// - Parameter bytes: An encoded envelope.
+    /// - Returns: The number of fields one level down, summed over all bodies (decoding would merge them).
+    /// - Throws: `Failure` when the bytes are not protocol buffers to that depth.
+    static func countBodyFields(of bytes: [UInt8]) throws(Failure) -> Int {
+        var count = 0
+        var envelope = WireScan(position: 0, end: bytes.count)
+        while let body = try envelope.nextField(in: bytes) {
+            var fields = WireScan(position: body.lowerBound, end: body.upperBound)
+            while try fields.nextField(in: bytes) != nil { count += 1 }
+        }
+        return count
+    }
+
+    private var position: Int
+    private let end: Int
+
+    private init(position: Int, end: Int) {
+        self.position = position
+        self.end = end
+    }
+
+    /// The payload of the next field if it is length-delimited, an empty range if it is a number, nil at the end.
+    private mutating func nextField(in bytes: [UInt8]) throws(Failure) -> Range<Int>? {
+        guard position < end else { return nil }
+        let wireType = UInt8(truncatingIfNeeded: try varint(in: bytes) & 7)
+        switch wireType {
+        case 0:
+            _ = try varint(in: bytes)
+            return position..<position
+        case 1:
+            _ = try take(8)
+            return position..<position
+        case 2:
+            return try take(try varint(in: bytes))
+        case 5:
+            _ = try take(4)
+            return position..<position
+        default:
+            throw .wireType(wireType)
+        }
+    }
+
+    private mutating func take(_ length: UInt64) throws(Failure) -> Range<Int> {
+        guard length <= UInt64(end - position) else { throw .truncated }
+        let start = position
+        position += Int(length)
+        return start..<position
+    }
+
+    private mutating func varint(in bytes: [UInt8]) throws(Failure) -> UInt64 {
+        var value: UInt64 = 0
+        for shift in stride(from: UInt64(0), to: 70, by: 7) {
+            guard position < end else { throw .truncated }
+            let byte = bytes[position]
+            position += 1
+            value |= UInt64(byte & 0x7F) << shift
+            if byte & 0x80 == 0 { return value }
+        }
+        throw .truncated
+    }
+}

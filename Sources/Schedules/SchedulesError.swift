@@ -1,0 +1,55 @@
+/// What can be wrong with a schedule, a genome, a model description or a request for a heuristic.
+public enum SchedulesError: Error, Equatable {
+    /// A file could not be read or written.
+    case file(file: String, problem: String)
+    /// A document is not JSON.
+    case invalidJSON(file: String, line: Int, column: Int, problem: String)
+    /// A place of a document holds something else than it should.
+    case unexpectedValue(file: String, path: String, expected: String, found: String)
+    /// A key that has no meaning where it stands.
+    case unknownKey(file: String, path: String, expected: String)
+    /// A key that must be there is missing.
+    case missingKey(file: String, path: String, hint: String)
+    /// A genome has another number of genes than the shape it is used with.
+    case geneCount(expected: Int, found: Int)
+    /// A packed or written genome is malformed.
+    case packedGenome(expected: String, found: String)
+    /// A heuristic does not exist under a name.
+    case unknownHeuristic(name: String, expected: String)
+    /// A heuristic's parameter is missing, unknown or out of range.
+    case heuristicParameter(heuristic: String, parameter: String, expected: String, found: String)
+    /// A heuristic has no meaning for the transformer.
+    case heuristicUnsupported(heuristic: String, shape: String)
+    /// A schedule was made for another transformer than the one it is used with.
+    case shapeMismatch(schedule: String, model: String)
+    /// A number given by the user is out of range.
+    case outOfRange(name: String, expected: String, found: String)
+}
+
+extension SchedulesError: CustomStringConvertible {
+    /// One line: where, what was expected and what was found.
+    public var description: String {
+        switch self {
+        case .file(let file, let problem): "\(file): \(problem)"
+        case .invalidJSON(let file, let line, let column, let problem):
+            "\(file):\(line):\(column): not valid JSON: \(problem)"
+        case .unexpectedValue(let file, let path, let expected, let found):
+            "\(file): \(path): expected \(expected), found \(found)"
+        case .unknownKey(let file, let path, let expected):
+            "\(file): \(path): unknown key; expected \(expected)"
+        case .missingKey(let file, let path, let hint):
+            "\(file): \(path) is missing" + (hint.isEmpty ? "" : "; \(hint)")
+        case .geneCount(let expected, let found): "expected a genome of \(expected) genes, found \(found)"
+        case .packedGenome(let expected, let found): "malformed genome: expected \(expected), found \(found)"
+        case .unknownHeuristic(let name, let expected):
+            "unknown heuristic '\(name)': expected one of \(expected)"
+        case .heuristicParameter(let heuristic, let parameter, let expected, let found):
+            "heuristic \(heuristic): parameter \(parameter): expected \(expected), found \(found)"
+        case .heuristicUnsupported(let heuristic, let shape):
+            "heuristic \(heuristic) has no meaning for \(shape)"
+        case .shapeMismatch(let schedule, let model):
+            "the schedule is for \(schedule), the model has \(model)"
+        case .outOfRange(let name, let expected, let found): "\(name): expected \(expected), found \(found)"
+        }
+    }
+}

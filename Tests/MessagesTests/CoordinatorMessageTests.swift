@@ -1,0 +1,71 @@
+import FoundationEssentials
+import Messages
+import SwiftProtobuf
+import Testing
+
+@Suite struct CoordinatorMessageTests {
+    @Test(arguments: Samples.fromCoordinator.indices)
+    func everyKindSurvivesTheWire(index: Int) throws {
+        let bytes = try CoordinatorMessage.encode(Samples.fromCoordinator[index])
+        #expect(try CoordinatorMessage.decode(bytes) == Samples.fromCoordinator[index])
+    }
+
+    @Test func aRefusalIsReadWhateverTheVersion() throws {
+        // Written out byte by byte: these numbers hold for every release there will be.
+        let refusal: [UInt8] = [0x0A, 3] + Array("old".utf8) + [0x10, 1]
+        let expected = CoordinatorMessage.Body.refusal(
+            .with {
+                $0.reason = "old"
+                $0.retry = true
+            })
+        #expect(try CoordinatorMessage.decode(Samples.envelope(version: 1, [(2, refusal)])) == expected)
+        #expect(try CoordinatorMessage.decode(Samples.envelope(version: 9, [(2, refusal)])) == expected)
+        // A later version may put anything beside it.
+        let beside = Samples.envelope(version: 9, [(2, refusal), (3, [0xFF, 0xFF, 0xFF]), (14, [])])
+        #expect(try CoordinatorMessage.decode(beside) == expected)
+    }
+
+    @Test func anythingElseOfAnotherVersionIsAnError() {
+        let error = #expect(throws: MessageError.self) {
+            try CoordinatorMessage.decode(Samples.envelope(version: 2, [(6, [])]))
+        }
+        #expect(error == .protocolVersion(speaker: .coordinator, found: 2, expected: 1))
+        #expect("\(error!)".hasPrefix("coordinator speaks protocol 2, this worker 1"))
+    }
+
+    @Test func aTaskWithoutAKindIsRefused() throws {
+        var assignment = Samples.assignment
+        assignment.kind = .unspecified
+        try expectField("assignment.kind", .assignment(assignment))
+        assignment.kind = .UNRECOGNIZED(7)
+        try expectField("assignment.kind", .assignment(assignment))
+    }
+
+    @Test(arguments: [8, 17, UInt32.max])
+    func genesThatDoNotFitTheirBytesAreRefused(geneCount: UInt32) throws {
+        var assignment = Samples.assignment
+        assignment.candidates[0].geneCount = geneCount
+        try expectField("assignment.candidates.genome", .assignment(assignment))
+    }
+
+    @Test func aPromptBeyondTheTextLimitIsRefused() throws {
+        var welcome = Samples.welcome
+        welcome.prompts[0].text = String(repeating: "é", count: 8_193)
+        try expectField("welcome.prompts.text", .welcome(welcome))
+    }
+
+    @Test func tooManyScorersAreRefused() throws {
+        var welcome = Samples.welcome
+        welcome.settings.scorers = (0..<65).map { "\($0)" }
+        try expectField("welcome.settings.scorers", .welcome(welcome))
+    }
+
+    private func expectField(_ name: String, _ body: CoordinatorMessage.Body) throws {
+        let bytes = try CoordinatorMessage.encode(body)
+        let error = #expect(throws: MessageError.self) { try CoordinatorMessage.decode(bytes) }
+        guard case .field(name, _, _) = error else {
+            Issue.record("expected an error of field \(name), found \(String(describing: error))")
+            return
+        }
+    }
+}

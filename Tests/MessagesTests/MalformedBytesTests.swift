@@ -1,0 +1,89 @@
+import Messages
+import Testing
+
+/// Bytes of every kind of wrongness are turned into errors: a trap would end the test process.
+@Suite struct MalformedBytesTests {
+    @Test func randomBytesAreRefused() {
+        var generator = SplitMix64(state: 1)
+        var accepted = 0
+        for _ in 0..<60_000 {
+            let bytes = (0..<Int.random(in: 0...64, using: &generator)).map { _ in generator.byte() }
+            // Half of them get as far as the body.
+            let message = Bool.random(using: &generator) ? bytes : [0x08, 0x01] + bytes
+            if (try? WorkerMessage.decode(message)) != nil { accepted += 1 }
+            if (try? CoordinatorMessage.decode(message)) != nil { accepted += 1 }
+        }
+        // Short messages such as an empty request do occur by chance.
+        #expect(accepted < 1_200)
+    }
+
+    @Test func damagedMessagesAreReadOrRefused() throws {
+        var generator = SplitMix64(state: 2)
+        let worker = try Samples.fromWorker.map { body throws(MessageError) in try WorkerMessage.encode(body) }
+        let coordinator = try Samples.fromCoordinator.map { body throws(MessageError) in
+            try CoordinatorMessage.encode(body)
+        }
+        var refused = 0
+        for round in 0..<30_000 {
+            var bytes = worker[round % worker.count]
+            generator.damage(&bytes)
+            if (try? WorkerMessage.decode(bytes)) == nil { refused += 1 }
+            bytes = coordinator[round % coordinator.count]
+            generator.damage(&bytes)
+            if (try? CoordinatorMessage.decode(bytes)) == nil { refused += 1 }
+        }
+        #expect(refused > 15_000)
+    }
+
+    @Test func noDamageToAResultGoesUnnoticed() throws {
+        let sent = Samples.taskResult
+        let bytes = try WorkerMessage.encode(.taskResult(sent))
+        for position in bytes.indices {
+            for bit in 0..<8 {
+                var damaged = bytes
+                damaged[position] ^= 1 << UInt8(bit)
+                guard case .taskResult(let read) = try? WorkerMessage.decode(damaged) else { continue }
+                // What a flipped bit may do is turn a field into one that is ignored without loss.
+                #expect(read.contentChecksum == sent.contentChecksum, "byte \(position) bit \(bit)")
+            }
+        }
+    }
+
+    @Test func everyTruncationIsReadOrRefused() throws {
+        for body in Samples.fromWorker {
+            let bytes = try WorkerMessage.encode(body)
+            for count in 0..<bytes.count {
+                #expect((try? WorkerMessage.decode(Array(bytes.prefix(count)))) == nil, "\(count) bytes of \(body)")
+            }
+        }
+    }
+}
+
+/// Steele, Lea and Flood's generator: small, and the same on every machine.
+private struct SplitMix64: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var word = state
+        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
+        return word ^ (word >> 31)
+    }
+
+    mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next()) }
+
+    /// Alters, inserts, removes or repeats a few bytes.
+    mutating func damage(_ bytes: inout [UInt8]) {
+        for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
+            let position = Int.random(in: bytes.indices, using: &self)
+            switch Int.random(in: 0..<5, using: &self) {
+            case 0: bytes[position] = byte()
+            case 1: bytes[position] ^= 1 << (byte() & 7)
+            case 2: bytes.insert(byte(), at: position)
+            case 3: bytes.removeSubrange(position...)
+            default: bytes.insert(contentsOf: bytes[..<position], at: position)
+            }
+        }
+    }
+}
