@@ -1,0 +1,8 @@
+// Every kernel for the instruction set of the including file, and the table CK_TABLE of them.
+#include "elementwise.h"
+#include "norms.h"
+#include "products.h"
+
+#define CK_ENTRY(name, parameters, arguments) .name = k_##name,
+const ck_table CK_TABLE = {CK_KERNELS(CK_ENTRY)};
+#undef CK_ENTRY

@@ -1,0 +1,27 @@
+// Any processor. Without fused multiply-add in hardware this is slow: it calls fmaf to return the same bits.
+#include "table.h"
+#include "vector.h"
+
+#define CK_TABLE ck_portable_table
+#define CK_TILE_VECTORS 2
+
+INLINE vf load_first(const float *p, size_t count) {
+    vf v = 0;
+    memcpy(&v, p, count * sizeof(float));
+    return v;
+}
+
+INLINE void store_first(float *p, vf v, size_t count) { memcpy(p, &v, count * sizeof(float)); }
+
+INLINE vf widen_f16(vh bits) {
+    const vu wide = __builtin_convertvector(bits, vu);
+    const vu magnitude = (wide & 0x7fff) << 13;
+    // Exponents differ by 112; the product is exact and gets subnormal numbers right as well.
+    const vu finite = (vu)((vf)magnitude * splat(0x1p112f));
+    const vu special = magnitude | 0x7f800000;
+    return (vf)((magnitude >= (vu)(0x7c00u << 13) ? special : finite) | (wide & 0x8000) << 16);
+}
+
+#include "vector_math.h"
+
+#include "kernels.h"

@@ -1,0 +1,119 @@
+// Normalisations and softmax. Sums run over four independent accumulators, which hides the latency of the addition.
+
+INLINE vf square_of_difference(vf x, vf mean, size_t count) {
+    const vf d = keep(x - mean, count, splat(0.0f));
+    return d * d;
+}
+
+INLINE float sum_of(const float *x, size_t count) {
+    vf s[4] = {0, 0, 0, 0};
+    size_t j = 0;
+    for (; j + 4 * LANES <= count; j += 4 * LANES)
+        for (size_t u = 0; u < 4; u++) s[u] += load(x + j + u * LANES);
+    for (; j < count; j += LANES) s[0] += load_some(x + j, count - j);
+    return horizontal_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+// The sum of (x - mean)^2.
+INLINE float squares_of(const float *x, size_t count, float mean) {
+    const vf m = splat(mean);
+    vf s[4] = {0, 0, 0, 0};
+    size_t j = 0;
+    for (; j + 4 * LANES <= count; j += 4 * LANES) {
+        for (size_t u = 0; u < 4; u++) {
+            const vf d = load(x + j + u * LANES) - m;
+            s[u] = fma16(d, d, s[u]);
+        }
+    }
+    for (; j < count; j += LANES) s[0] += square_of_difference(load_some(x + j, count - j), m, count - j);
+    return horizontal_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+INLINE float inverse_root(float x) { return 1.0f / __builtin_elementwise_sqrt(x); }
+
+static void k_layer_norm(const float *x, size_t x_stride, const float *scale, float base, const float *shift,
+                         float epsilon, float *y, size_t y_stride, size_t rows, size_t columns) {
+    const float n = (float)columns;
+    for (size_t i = 0; i < rows; i++, x += x_stride, y += y_stride) {
+        const float mean = sum_of(x, columns) / n;
+        const float factor = inverse_root(squares_of(x, columns, mean) / n + epsilon);
+        for (size_t j = 0; j < columns; j += LANES) {
+            const size_t count = columns - j;
+            vf v = (load_some(x + j, count) - splat(mean)) * splat(factor);
+            if (scale) v *= splat(base) + load_some(scale + j, count);
+            if (shift) v += load_some(shift + j, count);
+            store_some(y + j, v, count);
+        }
+    }
+}
+
+static void k_rms_norm(const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride,
+                       size_t rows, size_t columns) {
+    for (size_t i = 0; i < rows; i++, x += x_stride, y += y_stride) {
+        const float factor = inverse_root(squares_of(x, columns, 0.0f) / (float)columns + epsilon);
+        for (size_t j = 0; j < columns; j += LANES) {
+            const vf v = load_some(x + j, columns - j) * splat(factor);
+            store_some(y + j, v * load_some(weight + j, columns - j), columns - j);
+        }
+    }
+}
+
+// A group of a large image has millions of elements: float sums of a few thousand, added up in double.
+enum { CHUNK = 4096 };
+
+static void k_group_norm(const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups,
+                         const float *weight, const float *bias, float epsilon, bool silu, float *y, size_t y_stride) {
+    const size_t group_channels = channels / groups;
+    const double n = (double)group_channels * (double)pixels;
+    for (size_t first = 0; first < channels; first += group_channels) {
+        double sum = 0, squares = 0;
+        for (size_t c = first; c < first + group_channels; c++)
+            for (size_t j = 0; j < pixels; j += CHUNK) sum += sum_of(x + c * x_stride + j, smaller(CHUNK, pixels - j));
+        const float mean = (float)(sum / n);
+        for (size_t c = first; c < first + group_channels; c++)
+            for (size_t j = 0; j < pixels; j += CHUNK)
+                squares += squares_of(x + c * x_stride + j, smaller(CHUNK, pixels - j), mean);
+        const float factor = inverse_root((float)(squares / n) + epsilon);
+        for (size_t c = first; c < first + group_channels; c++) {
+            const vf a = splat(weight[c] * factor), b = splat(bias[c]);
+            const float *from = x + c * x_stride;
+            float *to = y + c * y_stride;
+            for (size_t j = 0; j < pixels; j += LANES) {
+                const vf v = fma16(load_some(from + j, pixels - j) - splat(mean), a, b);
+                store_some(to + j, silu ? sigmoid_product(v, v) : v, pixels - j);
+            }
+        }
+    }
+}
+
+// x = exp(scale * x + bias - max) of one row; returns the sum, by which the caller divides.
+INLINE float exponentials_of(float *x, float scale, const float *bias, size_t columns) {
+    const vf none = splat(-INFINITY);
+    vf top = none;
+    for (size_t j = 0; j < columns; j += LANES) {
+        const size_t count = columns - j;
+        vf v = load_some(x + j, count);
+        v = bias ? fma16(v, splat(scale), load_some(bias + j, count)) : v * splat(scale);
+        const vf seen = keep(v, count, none);
+        top = seen > top ? seen : top;
+        store_some(x + j, v, count);
+    }
+    const vf shift = splat(horizontal_max(top));
+    vf sum = 0;
+    for (size_t j = 0; j < columns; j += LANES) {
+        const vf e = exp16(load_some(x + j, columns - j) - shift);
+        sum += keep(e, columns - j, splat(0.0f));
+        store_some(x + j, e, columns - j);
+    }
+    return horizontal_sum(sum);
+}
+
+static void k_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
+                      size_t columns) {
+    for (size_t i = 0; i < rows; i++, x += stride) {
+        const float sum = exponentials_of(x, scale, bias ? bias + i * bias_stride : NULL, columns);
+        const vf factor = splat(1.0f / sum);
+        for (size_t j = 0; j < columns; j += LANES)
+            store_some(x + j, load_some(x + j, columns - j) * factor, columns - j);
+    }
+}

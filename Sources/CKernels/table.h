@@ -1,0 +1,60 @@
+// The kernels of one instruction set as a table, and the one list from which tables and dispatch are made.
+#ifndef CK_TABLE_H
+#define CK_TABLE_H
+
+#include "CKernels.h"
+
+// X(name, parameters, arguments)
+#define CK_KERNELS(X)                                                                                                  \
+    X(exp, (const float *x, float *y, size_t count), (x, y, count))                                                    \
+    X(tanh, (const float *x, float *y, size_t count), (x, y, count))                                                   \
+    X(bias_activation,                                                                                                 \
+      (float *y, size_t stride, const float *bias, size_t rows, size_t columns, ck_activation activation),             \
+      (y, stride, bias, rows, columns, activation))                                                                    \
+    X(gated_add,                                                                                                       \
+      (float *x, size_t x_stride, const float *y, size_t y_stride, const float *gate, size_t rows, size_t columns),    \
+      (x, x_stride, y, y_stride, gate, rows, columns))                                                                 \
+    X(multiply, (float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows, size_t columns),             \
+      (x, x_stride, y, y_stride, rows, columns))                                                                       \
+    X(axpby,                                                                                                           \
+      (float a, const float *x, size_t x_stride, float b, float *y, size_t y_stride, size_t rows, size_t columns),     \
+      (a, x, x_stride, b, y, y_stride, rows, columns))                                                                 \
+    X(layer_norm,                                                                                                      \
+      (const float *x, size_t x_stride, const float *scale, float base, const float *shift, float epsilon, float *y,   \
+       size_t y_stride, size_t rows, size_t columns),                                                                  \
+      (x, x_stride, scale, base, shift, epsilon, y, y_stride, rows, columns))                                          \
+    X(rms_norm,                                                                                                        \
+      (const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride, size_t rows,    \
+       size_t columns),                                                                                                \
+      (x, x_stride, weight, epsilon, y, y_stride, rows, columns))                                                      \
+    X(group_norm,                                                                                                      \
+      (const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups, const float *weight,            \
+       const float *bias, float epsilon, bool silu, float *y, size_t y_stride),                                        \
+      (x, x_stride, channels, pixels, groups, weight, bias, epsilon, silu, y, y_stride))                               \
+    X(softmax,                                                                                                         \
+      (float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows, size_t columns),      \
+      (x, stride, scale, bias, bias_stride, rows, columns))                                                            \
+    X(widen, (ck_type type, const void *source, float *destination, size_t count), (type, source, destination, count)) \
+    X(linear_rows,                                                                                                     \
+      (const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,           \
+       const float *bias, float *y, size_t y_stride, size_t outputs, size_t inputs),                                   \
+      (x, x_stride, rows, type, weight, weight_stride, bias, y, y_stride, outputs, inputs))                            \
+    X(attention,                                                                                                       \
+      (ck_attention_shape shape, const float *q, size_t q_stride, const float *k, size_t k_stride, const float *v,     \
+       size_t v_stride, float scale, const float *bias, size_t bias_stride, float *output, size_t output_stride,       \
+       float *scratch),                                                                                                \
+      (shape, q, q_stride, k, k_stride, v, v_stride, scale, bias, bias_stride, output, output_stride, scratch))
+
+#define CK_MEMBER(name, parameters, arguments) void(*name) parameters;
+typedef struct ck_table {
+    CK_KERNELS(CK_MEMBER)
+} ck_table;
+#undef CK_MEMBER
+
+extern const ck_table ck_portable_table;
+#if defined(__x86_64__)
+extern const ck_table ck_avx2_table;
+extern const ck_table ck_avx512_table;
+#endif
+
+#endif

@@ -1,0 +1,82 @@
+// Sixteen float lanes whatever the instruction set: one zmm register, two ymm or four xmm. Including files have defined
+// load_first, store_first and widen_f16 for their instruction set.
+#pragma clang diagnostic ignored "-Wpsabi"
+// Products and sums fuse only where fma() says so: else the instruction sets would round differently.
+#pragma STDC FP_CONTRACT OFF
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+enum { LANES = 16 };
+
+typedef float vf __attribute__((ext_vector_type(16)));
+typedef int32_t vi __attribute__((ext_vector_type(16)));
+typedef uint32_t vu __attribute__((ext_vector_type(16)));
+typedef uint16_t vh __attribute__((ext_vector_type(16)));
+
+INLINE vf splat(float x) { return (vf)(x); }
+
+INLINE vf fma16(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
+
+INLINE vf load(const float *p) {
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+
+INLINE vi lane_is_below(size_t count) {
+    const vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return lane < (vi)((int32_t)count);
+}
+
+// The first `count` lanes of v, `other` in the rest.
+INLINE vf keep(vf v, size_t count, vf other) { return lane_is_below(count) ? v : other; }
+
+INLINE vf load_first(const float *p, size_t count);
+INLINE void store_first(float *p, vf v, size_t count);
+INLINE vf widen_f16(vh bits);
+
+// Up to sixteen floats, zeros beyond `count`. The whole vector is the common case and branches predictably.
+INLINE vf load_some(const float *p, size_t count) { return count >= LANES ? load(p) : load_first(p, count); }
+
+INLINE void store_some(float *p, vf v, size_t count) {
+    if (count >= LANES) store(p, v);
+    else store_first(p, v, count);
+}
+
+INLINE vf widen_bf16(vh bits) { return (vf)(__builtin_convertvector(bits, vu) << 16); }
+
+// Up to sixteen stored numbers from element `index` of p, zeros beyond `count`.
+INLINE vf load_stored(ck_type type, const void *p, size_t index, size_t count) {
+    if (type == CK_F32) {
+        // Bytes, not floats: p may be misaligned for a float.
+        float values[LANES] = {0};
+        if (count >= LANES) memcpy(values, (const char *)p + 4 * index, sizeof values);
+        else memcpy(values, (const char *)p + 4 * index, 4 * count);
+        return load(values);
+    }
+    vh bits = 0;
+    if (count >= LANES) memcpy(&bits, (const char *)p + 2 * index, sizeof bits);
+    else memcpy(&bits, (const char *)p + 2 * index, 2 * count);
+    return type == CK_F16 ? widen_f16(bits) : widen_bf16(bits);
+}
+
+INLINE float horizontal_sum(vf v) {
+    const __typeof__(v.lo) a = v.lo + v.hi;
+    const __typeof__(a.lo) b = a.lo + a.hi;
+    return (b[0] + b[2]) + (b[1] + b[3]);
+}
+
+INLINE float horizontal_max(vf v) {
+    const __typeof__(v.lo) a = v.lo > v.hi ? v.lo : v.hi;
+    const __typeof__(a.lo) b = a.lo > a.hi ? a.lo : a.hi;
+    const float low = b[0] > b[1] ? b[0] : b[1];
+    const float high = b[2] > b[3] ? b[2] : b[3];
+    return low > high ? low : high;
+}
+
+INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }

@@ -1,0 +1,91 @@
+import CKernels
+
+/// Layer norm of each row, `y = (x - mean) / √(variance + epsilon) ⊙ weight + bias`.
+///
+/// - Parameters:
+///   - x: `[T, C]`.
+///   - weight: `[1, C]`; none for 1.
+///   - bias: `[1, C]`; none for 0.
+///   - epsilon: Added to the variance.
+///   - y: `[T, C]`; overwritten, may be `x`.
+public func layerNorm(_ x: Matrix, weight: Matrix? = nil, bias: Matrix? = nil, epsilon: Float, into y: Matrix) {
+    layerNorm(x, scale: weight, base: 0, shift: bias, epsilon: epsilon, into: y)
+}
+
+/// Adaptive layer norm of each row, `y = LN(x) ⊙ (1 + scale) + shift` (DiT, arXiv 2212.09748, section 3.2).
+///
+/// - Parameters:
+///   - x: `[T, C]`.
+///   - scale: `[1, C]`.
+///   - shift: `[1, C]`.
+///   - epsilon: Added to the variance.
+///   - y: `[T, C]`; overwritten, may be `x`.
+public func modulatedLayerNorm(_ x: Matrix, scale: Matrix, shift: Matrix, epsilon: Float, into y: Matrix) {
+    layerNorm(x, scale: scale, base: 1, shift: shift, epsilon: epsilon, into: y)
+}
+
+private func layerNorm(_ x: Matrix, scale: Matrix?, base: Float, shift: Matrix?, epsilon: Float, into y: Matrix) {
+    requireSameShape(x, y)
+    requireRow(scale, columns: x.columns)
+    requireRow(shift, columns: x.columns)
+    inParallel(x.rows, elementsPerItem: x.columns) { rows in
+        ck_layer_norm(
+            x.pointer + rows.lowerBound * x.stride, x.stride, scale?.pointer, base, shift?.pointer, epsilon,
+            y.pointer + rows.lowerBound * y.stride, y.stride, rows.count, x.columns)
+    }
+}
+
+/// Root-mean-square norm of each row, `y = x / √(mean(x²) + epsilon) ⊙ weight` (arXiv 1910.07467).
+///
+/// - Parameters:
+///   - x: `[T, C]`.
+///   - weight: `[1, C]`.
+///   - epsilon: Added to the mean square.
+///   - y: `[T, C]`; overwritten, may be `x`.
+public func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix) {
+    requireSameShape(x, y)
+    requireRow(weight, columns: x.columns)
+    inParallel(x.rows, elementsPerItem: x.columns) { rows in
+        ck_rms_norm(
+            x.pointer + rows.lowerBound * x.stride, x.stride, weight.pointer, epsilon,
+            y.pointer + rows.lowerBound * y.stride, y.stride, rows.count, x.columns)
+    }
+}
+
+/// Softmax of each row in place, `x = softmax(scale · x)`.
+///
+/// - Parameters:
+///   - x: `[T, C]`; changed.
+///   - scale: The factor before the exponential.
+public func softmax(_ x: Matrix, scale: Float = 1) {
+    inParallel(x.rows, elementsPerItem: x.columns) { rows in
+        ck_softmax(x.pointer + rows.lowerBound * x.stride, x.stride, scale, nil, 0, rows.count, x.columns)
+    }
+}
+
+/// Group norm of an image, then SiLU if asked (arXiv 1803.08494).
+///
+/// - Parameters:
+///   - x: `[C, H·W]`.
+///   - groups: Divides C.
+///   - weight: `[1, C]`.
+///   - bias: `[1, C]`.
+///   - epsilon: Added to the variance.
+///   - silu: Whether SiLU follows.
+///   - y: The shape of `x`; overwritten, may be `x`.
+public func groupNorm(
+    _ x: FeatureMap, groups: Int, weight: Matrix, bias: Matrix, epsilon: Float, silu: Bool, into y: FeatureMap
+) {
+    let (from, to) = (x.channels, y.channels)
+    requireSameShape(from, to)
+    requireRow(weight, columns: from.rows)
+    requireRow(bias, columns: from.rows)
+    precondition(groups > 0 && from.rows % groups == 0, "\(from.rows) channels in \(groups) groups")
+    let groupChannels = from.rows / groups
+    inParallel(groups, elementsPerItem: groupChannels * from.columns) { range in
+        let first = range.lowerBound * groupChannels
+        ck_group_norm(
+            from.pointer + first * from.stride, from.stride, range.count * groupChannels, from.columns, range.count,
+            weight.pointer + first, bias.pointer + first, epsilon, silu, to.pointer + first * to.stride, to.stride)
+    }
+}
