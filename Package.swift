@@ -8,24 +8,66 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-let cSettings: [CSetting] = [.unsafeFlags([])]
+let cSettings: [CSetting] = [.treatAllWarnings(as: .error)]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = [], tests: [Target.Dependency]? = []) -> [Target] {
-    var targets: [Target] = [.target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)]
-    if let tests {
-        targets.append(
-            .testTarget(
-                name: name + "Tests", dependencies: [.byName(name: name), "TestSupport"] + tests,
-                swiftSettings: swiftSettings))
-    }
-    return targets
-}
-
+/// A system library: found by its header on the default path, or by pkg-config where the distribution hides it.
 func systemLibrary(_ name: String, package: String, pkgConfig: String? = nil) -> Target {
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([package])])
 }
 
+/// A module and its tests, `Sources/Name` and `Tests/NameTests`.
+func module(
+    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [],
+    tests testDependencies: [Target.Dependency] = []
+) -> [Target] {
+    [
+        .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: swiftSettings),
+        .testTarget(
+            name: "\(name)Tests", dependencies: [.byName(name: name)] + testDependencies, swiftSettings: swiftSettings),
+    ]
+}
+
+/// A program: argument parsing and printing.
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies + [argumentParser], swiftSettings: swiftSettings)
+}
+
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+
+// MARK: - Targets
+
+let libraries: [Target] = [
+    systemLibrary("COpenBLAS", package: "libopenblas-dev", pkgConfig: "openblas"),
+    systemLibrary("CSodium", package: "libsodium-dev"),
+    systemLibrary("CZeroMQ", package: "libzmq3-dev"),
+    .target(name: "CPNG", cSettings: cSettings, linkerSettings: [.linkedLibrary("png")]),
+    .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
+    .target(name: "CKernels", cSettings: cSettings),
+]
+
+let modules: [Target] =
+    module("Schedules", ["CSodium"])
+    + module("Evolution", ["Schedules"])
+    + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
+    + module("Models", ["Tensors", "CSentencePiece"])
+    + module("Diffusion", ["Models", "Schedules", "Tensors"])
+    + module("Scoring", ["Tensors"])
+    + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"])
+    + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"])
+    + module("History", [grdb], tests: [grdb])
+    + module("Messages", ["CSodium", protobuf], exclude: ["Messages.proto"], tests: [protobuf])
+    + module("Transport", ["CZeroMQ"])
+    + module("CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml])
+    + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
+
+let programs: [Target] = [
+    program("ecad", ["Diffusion", "Models", "Schedules", "Tensors", "Verification"]),
+    program("ecad-worker", ["Models", "Tensors", "Transport", "WorkerService"]),
+    program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
+]
 
 let package = Package(
     name: "ecad-cluster",
@@ -35,5 +77,6 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
-    targets: []
+    targets: libraries + modules + programs,
+    cxxLanguageStandard: .cxx17
 )

@@ -2,7 +2,7 @@
 
     python scripts/zoo/train_text_encoder.py --work FOLDER [--steps 3000]
 
-The encoder learns from what captions mean: a small read-out (thrown away afterwards) attends from 16x16 places to the encoder's
+The encoder learns from what captions mean: a small read-out (thrown away afterwards) attends from 8x8 places to the encoder's
 output and predicts the colour of the scene there. The diffusion transformer then finds words already tied to things and places.
 """
 
@@ -23,7 +23,7 @@ from training import Run
 
 MAX_TOKENS = 120
 TRAINING_TOKENS = 32  # the longest caption has 31 pieces; padding beyond it is masked away and changes nothing
-GRID = 16
+GRID = 8
 T5_CONFIG = dict(
     d_model=128,
     d_kv=32,
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=48)
     arguments = parser.parse_args()
 
     torch.manual_seed(0)

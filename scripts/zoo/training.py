@@ -6,6 +6,8 @@ import json
 import math
 import os
 import pathlib
+import signal
+import sys
 import time
 
 import torch
@@ -60,6 +62,11 @@ class Run:
             print(f"resumed {self.path} at step {self.step}", flush=True)
         self._since = time.time()
         self._losses: list[float] = []
+        self._stop = False
+        signal.signal(signal.SIGTERM, self._ask_to_stop)
+
+    def _ask_to_stop(self, *_) -> None:
+        self._stop = True
 
     def begin_step(self) -> None:
         rate = learning_rate(self.step, self.total, self.peak)
@@ -77,8 +84,11 @@ class Run:
             print(json.dumps(row), flush=True)
             with self.log_path.open("a") as log:
                 log.write(json.dumps(row) + "\n")
-        if self.step % save_every == 0 or self.step == self.total:
+        if self.step % save_every == 0 or self.step == self.total or self._stop:
             self.save()
+        if self._stop:
+            print(f"stopped at step {self.step}; run again to go on", flush=True)
+            sys.exit(0)
 
     def save(self) -> None:
         elapsed = time.time() - self._since

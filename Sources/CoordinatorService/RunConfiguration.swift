@@ -1,0 +1,163 @@
+import Evolution
+import Foundation
+
+/// What a run is asked to do: the TOML file of `ecad-coordinator run --config`.
+public struct RunConfiguration: Sendable, Equatable {
+    /// What the search minimises beside the loss of quality.
+    public enum Cost: String, Sendable, CaseIterable {
+        /// Seconds of denoising relative to the uncached run, measured on the same worker and interleaved with it.
+        case latency
+        /// Multiply-adds relative to the uncached run: the same on every machine.
+        case macs
+    }
+
+    /// The model directory.
+    public var modelPath: String
+    /// Denoising steps.
+    public var stepCount: Int
+    /// Height of the images in pixels; nil for the model's native size.
+    public var height: Int?
+    /// Width of the images in pixels; nil for the model's native size.
+    public var width: Int?
+    /// The scale of classifier-free guidance.
+    public var guidanceScale: Double
+    /// The file of calibration prompts.
+    public var promptsPath: String
+    /// Images per prompt, with seeds 0, 1, ...
+    public var seedsPerPrompt: Int
+    /// The prompt of the unconditional half.
+    public var negativePrompt: String
+    /// The first objective.
+    public var cost: Cost
+    /// The second objective, by its scorer's name.
+    public var quality: String
+    /// The rules of the search: "default" or "ecad-paper".
+    public var preset: String
+    /// Individuals in the population.
+    public var population: Int
+    /// Generations to evaluate; the first is the seed population.
+    public var generations: Int
+    /// The seed of all random choices.
+    public var seed: UInt64
+    /// Where the first population comes from.
+    public var seeding: [String]
+    /// Images that a task denoises together. Part of the result: images of another batch differ in the last bits.
+    public var imagesPerTask: Int
+    /// Schedules that a task measures.
+    public var schedulesPerTask: Int
+
+    static let qualities = ["psnr"]
+    static let seedings = ["fora", "fora-attention", "tgate-no-average", "random"]
+    private static let known = [
+        "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
+        "prompts.seeds_per_prompt", "prompts.negative", "objectives.cost", "objectives.quality", "search.preset",
+        "search.population", "search.generations", "search.seed", "search.seeding", "tasks.images", "tasks.schedules",
+    ]
+
+    /// Reads a configuration file; paths in it are relative to its folder.
+    ///
+    /// - Parameters:
+    ///   - path: The TOML file.
+    ///   - overrides: Texts such as `search.generations=50`.
+    /// - Throws: ``CoordinatorError``.
+    public init(path: String, overrides: [String]) throws {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw CoordinatorError.unreadableFile(path: path, what: "the run configuration")
+        }
+        try self.init(
+            text: text, file: path, overrides: overrides, folder: URL(fileURLWithPath: path).deletingLastPathComponent().path)
+    }
+
+    /// Reads a configuration from its text.
+    ///
+    /// - Parameters:
+    ///   - text: TOML.
+    ///   - file: The name that errors give.
+    ///   - overrides: Texts such as `search.generations=50`.
+    ///   - folder: The folder that relative paths start from.
+    /// - Throws: ``CoordinatorError``.
+    public init(text: String, file: String, overrides: [String] = [], folder: String) throws {
+        var c = try ConfigurationFile(text: text, file: file)
+        for assignment in overrides { try c.set(assignment) }
+        try c.requireKnown(Self.known)
+        func resolve(_ path: String) -> String {
+            path.hasPrefix("/") ? path : URL(fileURLWithPath: folder).appendingPathComponent(path).standardized.path
+        }
+        modelPath = resolve(try c.string("model.path"))
+        stepCount = try c.int("model.steps", in: 1...1000, default: 20)
+        height = c.has("model.height") ? try c.int("model.height", in: 1...16384) : nil
+        width = c.has("model.width") ? try c.int("model.width", in: 1...16384) : nil
+        guidanceScale = try c.double("model.guidance_scale", in: 0...1000, default: 4.5)
+        promptsPath = resolve(try c.string("prompts.calibration"))
+        seedsPerPrompt = try c.int("prompts.seeds_per_prompt", in: 1...1000, default: 1)
+        negativePrompt = try c.string("prompts.negative", default: "")
+        cost = Cost(rawValue: try c.choice("objectives.cost", of: Cost.allCases.map(\.rawValue), default: "latency")) ?? .latency
+        quality = try c.choice("objectives.quality", of: Self.qualities, default: "psnr")
+        preset = try c.choice("search.preset", of: ["default", "ecad-paper"], default: "default")
+        population = try c.int("search.population", in: 4...10000, default: 24)
+        generations = try c.int("search.generations", in: 1...100_000, default: 20)
+        seed = UInt64(try c.int("search.seed", in: 0...Int(Int32.max), default: 0))
+        seeding = try c.strings("search.seeding", default: ["fora", "random"])
+        for name in seeding where !Self.seedings.contains(name) {
+            throw CoordinatorError.invalidValue(
+                file: file, key: "search.seeding", expected: "names among \(Self.seedings.joined(separator: ", "))",
+                found: "\"\(name)\"")
+        }
+        imagesPerTask = try c.int("tasks.images", in: 1...256, default: 8)
+        schedulesPerTask = try c.int("tasks.schedules", in: 1...256, default: 4)
+    }
+
+    /// The configuration with every default written out and absolute paths, as TOML; reading it gives the same value.
+    public var resolved: String {
+        func quoted(_ text: String) -> String {
+            var quoted = "\""
+            for scalar in text.unicodeScalars {
+                switch scalar {
+                case "\"", "\\": quoted += "\\" + String(scalar)
+                case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+                    let hex = String(scalar.value, radix: 16, uppercase: true)
+                    quoted += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+                default: quoted += String(scalar)
+                }
+            }
+            return quoted + "\""
+        }
+        let size = (height.map { "height = \($0)\n" } ?? "") + (width.map { "width = \($0)\n" } ?? "")
+        return """
+            [model]
+            path = \(quoted(modelPath))
+            steps = \(stepCount)
+            \(size)guidance_scale = \(guidanceScale)
+            [prompts]
+            calibration = \(quoted(promptsPath))
+            seeds_per_prompt = \(seedsPerPrompt)
+            negative = \(quoted(negativePrompt))
+            [objectives]
+            cost = "\(cost.rawValue)"
+            quality = "\(quality)"
+            [search]
+            preset = "\(preset)"
+            population = \(population)
+            generations = \(generations)
+            seed = \(seed)
+            seeding = [\(seeding.map(quoted).joined(separator: ", "))]
+            [tasks]
+            images = \(imagesPerTask)
+            schedules = \(schedulesPerTask)
+
+            """
+    }
+
+    /// Reads a prompt file: one prompt a line, empty lines left out.
+    ///
+    /// - Throws: ``CoordinatorError/unreadableFile(path:what:)``, ``CoordinatorError/noPrompts(path:)``.
+    public static func prompts(in path: String) throws -> [String] {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw CoordinatorError.unreadableFile(path: path, what: "the prompts (expected UTF-8 text)")
+        }
+        let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+            .filter { !$0.isEmpty }
+        guard !prompts.isEmpty else { throw CoordinatorError.noPrompts(path: path) }
+        return prompts
+    }
+}

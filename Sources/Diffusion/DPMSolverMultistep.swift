@@ -1,0 +1,146 @@
+import Foundation
+import Models
+
+/// DPM-Solver++ (arXiv 2211.01095), multistep, of first and second order: `DPMSolverMultistepScheduler` of diffusers.
+///
+/// What diffusers calls a scheduler is a sampler here; a schedule is what the search finds. The solver is linear in the sample and
+/// the last two predictions of the clean image, so each step is three numbers.
+public struct DPMSolverMultistep: Sendable {
+    /// One step: `x0 = (x - sigma * noise) / alpha`, then `x = sampleWeight * x + currentWeight * x0 + previousWeight * x0'`, where x0' is the
+    /// previous step's prediction.
+    public struct Step: Sendable, Equatable {
+        /// The timestep that the model is told, 0...999.
+        public let timestep: Int
+        let alpha, sigma, sampleWeight, currentWeight, previousWeight: Float
+    }
+
+    /// The steps of a trajectory, from noise to image.
+    public let steps: [Step]
+
+    /// Plans a trajectory.
+    ///
+    /// - Parameters:
+    ///   - configuration: `scheduler/scheduler_config.json`; rules for absent keys are those of diffusers.
+    ///   - stepCount: The number of denoising steps.
+    /// - Throws: `ModelsError` for another sampler or an unsupported option.
+    public init(_ configuration: Configuration, stepCount: Int) throws {
+        let c = configuration
+        _ = try c.require("_class_name", oneOf: ["DPMSolverMultistepScheduler"], default: "DPMSolverMultistepScheduler")
+        _ = try c.require("algorithm_type", oneOf: ["dpmsolver++"], default: "dpmsolver++")
+        _ = try c.require("prediction_type", oneOf: ["epsilon"], default: "epsilon")
+        let usesHeun = try c.require("solver_type", oneOf: ["midpoint", "heun"], default: "midpoint") == "heun"
+        let endsAtZero = try c.require("final_sigmas_type", oneOf: ["zero", "sigma_min"], default: "zero") == "zero"
+        let unsupported = [
+            "thresholding", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
+            "use_flow_sigmas", "rescale_betas_zero_snr",
+        ]
+        for key in unsupported where try c.bool(key, default: false) {
+            throw ModelsError.invalidValue(path: c.path, key: key, expected: "false", found: "true")
+        }
+        let order = try c.count("solver_order", default: 2)
+        guard order <= 2 else {
+            throw ModelsError.invalidValue(path: c.path, key: "solver_order", expected: "1 or 2", found: "\(order)")
+        }
+        let lowerOrderFinal = try c.bool("lower_order_final", default: true)
+        let eulerAtFinal = try c.bool("euler_at_final", default: false)
+
+        let trainingSigmas = try Self.trainingSigmas(c)
+        let timesteps = try Self.timesteps(c, stepCount: stepCount, trainingSigmas: trainingSigmas)
+        let sigmas = timesteps.map { trainingSigmas[$0] } + [endsAtZero ? 0 : trainingSigmas[0]]
+        let points = sigmas.map(Point.init(ratio:))
+        steps = timesteps.indices.map { index in
+            let isFirstOrderFinal =
+                index == stepCount - 1 && (eulerAtFinal || endsAtZero || (lowerOrderFinal && stepCount < 15))
+            let previous = index == 0 || order == 1 || isFirstOrderFinal ? nil : points[index - 1]
+            return Self.step(
+                timestep: timesteps[index], from: points[index], to: points[index + 1], previous: previous,
+                usesHeun: usesHeun)
+        }
+    }
+
+    /// A noise level: `x = alpha * x0 + sigma * noise`; lambda = ln(alpha / sigma).
+    private struct Point {
+        let alpha, sigma, lambda: Double
+
+        /// From the ratio sigma / alpha.
+        init(ratio: Double) {
+            alpha = 1 / (ratio * ratio + 1).squareRoot()
+            sigma = ratio * alpha
+            lambda = -log(ratio)
+        }
+    }
+
+    private static func step(
+        timestep: Int, from current: Point, to next: Point, previous: Point?, usesHeun: Bool
+    ) -> Step {
+        // With a final sigma of zero, h is infinite and e^-h is 0: the step ends at x0 itself.
+        let h = next.lambda - current.lambda
+        let decay = next.sigma == 0 ? 0 : exp(-h)
+        let current0 = next.alpha * (1 - decay)
+        var (currentWeight, previousWeight) = (current0, 0.0)
+        if let previous {
+            let ratio = (current.lambda - previous.lambda) / h
+            let slope = usesHeun ? next.alpha * ((decay - 1) / h + 1) : 0.5 * current0
+            currentWeight += slope / ratio
+            previousWeight -= slope / ratio
+        }
+        return Step(
+            timestep: timestep, alpha: Float(current.alpha), sigma: Float(current.sigma),
+            sampleWeight: Float(next.sigma / current.sigma), currentWeight: Float(currentWeight),
+            previousWeight: Float(previousWeight))
+    }
+
+    /// sigma / alpha of every training timestep.
+    private static func trainingSigmas(_ c: Configuration) throws -> [Double] {
+        let count = try c.count("num_train_timesteps", default: 1000)
+        let start = try c.double("beta_start", default: 0.0001)
+        let end = try c.double("beta_end", default: 0.02)
+        let schedule = try c.require("beta_schedule", oneOf: ["linear", "scaled_linear"], default: "linear")
+        guard !c.has("trained_betas") else {
+            throw ModelsError.invalidValue(path: c.path, key: "trained_betas", expected: "null", found: "a list")
+        }
+        guard count > 1, start > 0, end > start, end < 1 else {
+            throw ModelsError.invalidValue(
+                path: c.path, key: "beta_start", expected: "0 < beta_start < beta_end < 1", found: "\(start) and \(end)")
+        }
+        var alphaProduct = 1.0
+        return (0..<count).map { index in
+            let share = Double(index) / Double(count - 1)
+            let beta: Double
+            if schedule == "linear" {
+                beta = Double(Float(start + (end - start) * share))
+            } else {
+                let root = start.squareRoot() + (end.squareRoot() - start.squareRoot()) * share
+                beta = root * root
+            }
+            alphaProduct *= 1 - beta
+            return ((1 - alphaProduct) / alphaProduct).squareRoot()
+        }
+    }
+
+    private static func timesteps(_ c: Configuration, stepCount: Int, trainingSigmas: [Double]) throws -> [Int] {
+        let lowest = c.has("lambda_min_clipped") ? try c.double("lambda_min_clipped") : -Double.infinity
+        let trainCount = trainingSigmas.count
+        let last = trainCount - trainingSigmas.count { -log($0) < lowest }
+        guard (1...last).contains(stepCount) else {
+            throw ModelsError.invalidArgument("\(stepCount) steps: expected 1 to \(last)")
+        }
+        let spacing = try c.require(
+            "timestep_spacing", oneOf: ["linspace", "leading", "trailing"], default: "linspace")
+        let offset = try c.int("steps_offset", default: 0)
+        let timesteps: [Double] =
+            switch spacing {
+            case "linspace":
+                (1...stepCount).reversed().map { Double(last - 1) * Double($0) / Double(stepCount) }
+            case "leading":
+                (1...stepCount).reversed().map { Double($0 * (last / (stepCount + 1)) + offset) }
+            default:
+                (0..<stepCount).map { Double(last) - Double($0) * Double(trainCount) / Double(stepCount) - 1 }
+            }
+        let rounded = timesteps.map { Int($0.rounded(.toNearestOrEven)) }
+        guard rounded.allSatisfy(trainingSigmas.indices.contains), Set(rounded).count == stepCount else {
+            throw ModelsError.invalidArgument("\(stepCount) steps do not fit into \(last) training timesteps of \(c.path)")
+        }
+        return rounded
+    }
+}

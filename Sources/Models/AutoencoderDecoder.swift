@@ -1,0 +1,221 @@
+import Tensors
+
+/// The decoder of the latent autoencoder (arXiv 2112.10752): `AutoencoderKL.decode` of diffusers.
+public final class AutoencoderDecoder {
+    /// The sizes of the decoder and the scaling of its latents, from `vae/config.json`.
+    public struct Settings: Sendable, Equatable {
+        /// Channels of the latents.
+        public let latentChannels: Int
+        /// Latents are multiplied by it when encoded, so divided by it before decoding.
+        public let scalingFactor: Float
+        /// Added after the division; 0 for PixArt.
+        public let shiftFactor: Float
+        /// Image pixels per latent pixel, along each side.
+        public var scale: Int { 1 << (blockChannels.count - 1) }
+
+        let blockChannels: [Int]
+        let layersPerBlock, groups: Int
+        let usesPostQuantConvolution, hasMiddleAttention: Bool
+
+        /// Reads `vae/config.json`.
+        ///
+        /// - Throws: ``ModelsError`` for a missing key or an unsupported block type.
+        public init(_ configuration: Configuration) throws {
+            latentChannels = try configuration.count("latent_channels", default: 4)
+            scalingFactor = Float(try configuration.double("scaling_factor", default: 0.18215))
+            shiftFactor = Float(try configuration.double("shift_factor", default: 0))
+            blockChannels = try configuration.counts("block_out_channels")
+            layersPerBlock = try configuration.count("layers_per_block", default: 1)
+            groups = try configuration.count("norm_num_groups", default: 32)
+            usesPostQuantConvolution = try configuration.bool("use_post_quant_conv", default: true)
+            hasMiddleAttention = try configuration.bool("mid_block_add_attention", default: true)
+            _ = try configuration.require("act_fn", oneOf: ["silu"], default: "silu")
+            guard blockChannels.count <= 8, blockChannels.allSatisfy({ $0 % groups == 0 }), scalingFactor != 0 else {
+                throw ModelsError.invalidValue(
+                    path: configuration.path, key: "block_out_channels",
+                    expected: "up to 8 channel counts that divide by norm_num_groups = \(groups)",
+                    found: "\(blockChannels)")
+            }
+        }
+    }
+
+    /// The sizes of the decoder.
+    public let settings: Settings
+
+    private static let epsilon: Float = 1e-6
+
+    private struct Norm {
+        let weight, bias: Matrix
+    }
+
+    private struct ResnetBlock {
+        let norm1, norm2: Norm
+        let convolution1, convolution2: Convolution
+        let shortcut: Convolution?
+    }
+
+    private struct AttentionBlock {
+        let norm: Norm
+        let query, key, value, output: Linear
+    }
+
+    private struct UpBlock {
+        let resnets: [ResnetBlock]
+        let upsampler: Convolution?
+    }
+
+    private let postQuantConvolution: Convolution?
+    private let convolutionIn, convolutionOut: Convolution
+    private let middleResnets: [ResnetBlock]
+    private let middleAttention: AttentionBlock?
+    private let upBlocks: [UpBlock]
+    private let normOut: Norm
+    private let workspace = Workspace()
+
+    /// Opens `vae/`: `config.json` and the decoder's weights.
+    ///
+    /// - Throws: ``ModelsError``, `TensorsError`.
+    public init(folder: String) throws {
+        let settings = try Settings(Configuration(path: "\(folder)/config.json"))
+        let checkpoint = try Checkpoint(folder: folder)
+        let channels = Array(settings.blockChannels.reversed())
+        let (z, top, last) = (settings.latentChannels, channels[0], channels[channels.count - 1])
+        self.settings = settings
+        postQuantConvolution =
+            settings.usesPostQuantConvolution
+            ? try checkpoint.convolution("post_quant_conv", inputs: z, outputs: z, kernelSize: 1) : nil
+        convolutionIn = try checkpoint.convolution("decoder.conv_in", inputs: z, outputs: top, kernelSize: 3)
+        middleResnets = try (0..<2).map {
+            try Self.resnetBlock(checkpoint, "decoder.mid_block.resnets.\($0)", inputs: top, outputs: top)
+        }
+        middleAttention =
+            settings.hasMiddleAttention
+            ? try Self.attentionBlock(checkpoint, "decoder.mid_block.attentions.0", channels: top) : nil
+        upBlocks = try channels.indices.map { index in
+            let inputs = channels[max(index - 1, 0)]
+            let outputs = channels[index]
+            let prefix = "decoder.up_blocks.\(index)"
+            let isLast = index == channels.count - 1
+            return UpBlock(
+                resnets: try (0...settings.layersPerBlock).map {
+                    try Self.resnetBlock(
+                        checkpoint, "\(prefix).resnets.\($0)", inputs: $0 == 0 ? inputs : outputs, outputs: outputs)
+                },
+                upsampler: isLast
+                    ? nil
+                    : try checkpoint.convolution(
+                        "\(prefix).upsamplers.0.conv", inputs: outputs, outputs: outputs, kernelSize: 3))
+        }
+        normOut = try Self.normLayer(checkpoint, "decoder.conv_norm_out", channels: last)
+        convolutionOut = try checkpoint.convolution("decoder.conv_out", inputs: last, outputs: 3, kernelSize: 3)
+    }
+
+    private static func normLayer(_ checkpoint: Checkpoint, _ prefix: String, channels: Int) throws -> Norm {
+        Norm(
+            weight: try checkpoint.vector("\(prefix).weight", count: channels),
+            bias: try checkpoint.vector("\(prefix).bias", count: channels))
+    }
+
+    private static func resnetBlock(
+        _ checkpoint: Checkpoint, _ prefix: String, inputs: Int, outputs: Int
+    ) throws -> ResnetBlock {
+        ResnetBlock(
+            norm1: try normLayer(checkpoint, "\(prefix).norm1", channels: inputs),
+            norm2: try normLayer(checkpoint, "\(prefix).norm2", channels: outputs),
+            convolution1: try checkpoint.convolution(
+                "\(prefix).conv1", inputs: inputs, outputs: outputs, kernelSize: 3),
+            convolution2: try checkpoint.convolution(
+                "\(prefix).conv2", inputs: outputs, outputs: outputs, kernelSize: 3),
+            shortcut: inputs == outputs
+                ? nil
+                : try checkpoint.convolution(
+                    "\(prefix).conv_shortcut", inputs: inputs, outputs: outputs, kernelSize: 1))
+    }
+
+    /// The attention of the middle block; files from before diffusers 0.17 name its layers otherwise.
+    private static func attentionBlock(_ checkpoint: Checkpoint, _ prefix: String, channels: Int) throws -> AttentionBlock {
+        let isOld = checkpoint.has("\(prefix).query.weight")
+        func layer(_ name: String, _ oldName: String) throws -> Linear {
+            try checkpoint.linear("\(prefix).\(isOld ? oldName : name)", inputs: channels, outputs: channels)
+        }
+        return AttentionBlock(
+            norm: try normLayer(checkpoint, "\(prefix).group_norm", channels: channels),
+            query: try layer("to_q", "query"), key: try layer("to_k", "key"), value: try layer("to_v", "value"),
+            output: try layer("to_out.0", "proj_attn"))
+    }
+
+    // MARK: - Decoding
+
+    /// Decodes one image.
+    ///
+    /// - Parameter latents: Unscaled and unshifted latents, [C, h * w].
+    /// - Returns: The decoder's raw output, [3, H * W] with H = h * ``Settings/scale``; about -1...1.
+    public func decode(_ latents: FeatureMap) -> FeatureMap {
+        var x = latents
+        if let postQuantConvolution { x = convolved(x, postQuantConvolution) }
+        x = convolved(x, convolutionIn)
+        x = resnet(x, middleResnets[0])
+        if let middleAttention { attend(x, middleAttention) }
+        x = resnet(x, middleResnets[1])
+        for block in upBlocks {
+            for layer in block.resnets { x = resnet(x, layer) }
+            if let upsampler = block.upsampler {
+                let larger = FeatureMap(channelCount: x.channels.rows, height: 2 * x.height, width: 2 * x.width)
+                upsampleNearest2x(x, into: larger)
+                x = convolved(larger, upsampler)
+            }
+        }
+        return convolved(normed(x, normOut, silu: true), convolutionOut)
+    }
+
+    private func convolved(_ x: FeatureMap, _ convolution: Convolution) -> FeatureMap {
+        let output = FeatureMap(channelCount: convolution.outputCount, height: x.height, width: x.width)
+        convolve(x, convolution, into: output, workspace: workspace)
+        return output
+    }
+
+    private func normed(_ x: FeatureMap, _ norm: Norm, silu: Bool) -> FeatureMap {
+        let output = FeatureMap(channelCount: x.channels.rows, height: x.height, width: x.width)
+        groupNorm(
+            x, groups: settings.groups, weight: norm.weight, bias: norm.bias, epsilon: Self.epsilon, silu: silu,
+            into: output)
+        return output
+    }
+
+    private func resnet(_ x: FeatureMap, _ block: ResnetBlock) -> FeatureMap {
+        let hidden = convolved(normed(x, block.norm1, silu: true), block.convolution1)
+        let output = convolved(normed(hidden, block.norm2, silu: true), block.convolution2)
+        add(block.shortcut.map { convolved(x, $0).channels } ?? x.channels, to: output.channels)
+        return output
+    }
+
+    /// Adds single-head attention over all pixels to x.
+    private func attend(_ x: FeatureMap, _ block: AttentionBlock) {
+        let (channels, pixels) = (x.channels.rows, x.height * x.width)
+        let tokens = Matrix(rows: pixels, columns: channels)
+        transpose(normed(x, block.norm, silu: false).channels, into: tokens)
+        func project(_ input: Matrix, _ layer: Linear) -> Matrix {
+            let output = Matrix(rows: pixels, columns: channels)
+            linear(input, layer, into: output, workspace: workspace)
+            return output
+        }
+        let attended = Matrix(rows: pixels, columns: channels)
+        attention(
+            queries: project(tokens, block.query), keys: project(tokens, block.key),
+            values: project(tokens, block.value), headCount: 1, scale: 1 / Float(channels).squareRoot(),
+            into: attended, workspace: workspace)
+        let output = Matrix(rows: channels, columns: pixels)
+        transpose(project(attended, block.output), into: output)
+        add(output, to: x.channels)
+    }
+}
+
+extension Checkpoint {
+    /// The square convolution `prefix.weight` [outputs, inputs, k, k] with its bias, padded so that the size stays.
+    fileprivate func convolution(_ prefix: String, inputs: Int, outputs: Int, kernelSize k: Int) throws -> Convolution {
+        let stored = try tensor("\(prefix).weight", shape: [outputs, inputs, k, k])
+        return Convolution(
+            weight: try Weight(stored, rows: outputs, columns: inputs * k * k),
+            bias: try vector("\(prefix).bias", count: outputs), kernelSize: k, padding: k / 2)
+    }
+}

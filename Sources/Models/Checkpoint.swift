@@ -1,0 +1,91 @@
+import Foundation
+import Tensors
+
+/// The weights of one network as `save_pretrained` writes them: one safetensors file, or shards with an index.
+///
+/// Files are mapped, not read; a weight keeps the type it is stored in (see ``Tensors/Weight``).
+public struct Checkpoint: Sendable {
+    /// The folder that holds the weights.
+    public let folder: String
+    private let files: [SafetensorsFile]
+    private let fileOfTensor: [String: Int]
+
+    /// Opens the weights of a folder such as `transformer/`.
+    ///
+    /// - Throws: ``ModelsError`` if there are none or a shard is missing, `TensorsError` if a file is damaged.
+    public init(folder: String) throws {
+        self.folder = folder
+        for base in ["diffusion_pytorch_model", "model"] {
+            let single = "\(folder)/\(base).safetensors"
+            if FileManager.default.fileExists(atPath: single) {
+                let file = try SafetensorsFile(path: single)
+                files = [file]
+                fileOfTensor = Dictionary(uniqueKeysWithValues: file.names.map { ($0, 0) })
+                return
+            }
+            let index = "\(folder)/\(base).safetensors.index.json"
+            if FileManager.default.fileExists(atPath: index) {
+                (files, fileOfTensor) = try Checkpoint.shards(of: index, in: folder)
+                return
+            }
+        }
+        throw ModelsError.missingFile(
+            path: folder, expected: "diffusion_pytorch_model.safetensors or model.safetensors in this folder")
+    }
+
+    private static func shards(of index: String, in folder: String) throws -> ([SafetensorsFile], [String: Int]) {
+        let shardOfTensor = try Configuration(path: index).strings("weight_map")
+        let shards = Set(shardOfTensor.values).sorted()
+        for shard in shards where !FileManager.default.fileExists(atPath: "\(folder)/\(shard)") {
+            throw ModelsError.missingFile(path: "\(folder)/\(shard)", expected: "the shard that \(index) names")
+        }
+        let files = try shards.map { try SafetensorsFile(path: "\(folder)/\($0)") }
+        let position = Dictionary(uniqueKeysWithValues: shards.enumerated().map { ($1, $0) })
+        return (files, shardOfTensor.compactMapValues { position[$0] })
+    }
+
+    /// The names of all tensors.
+    public var names: some Collection<String> { fileOfTensor.keys }
+
+    /// True when a tensor of this name is stored.
+    public func has(_ name: String) -> Bool {
+        fileOfTensor[name] != nil
+    }
+
+    /// A tensor of a known shape.
+    ///
+    /// - Parameters:
+    ///   - name: The name in the file.
+    ///   - shape: The shape that the configuration asks for.
+    /// - Throws: ``ModelsError/missingTensor(path:name:)``, ``ModelsError/tensorShape(path:name:expected:found:)``.
+    public func tensor(_ name: String, shape: [Int]) throws -> StoredTensor {
+        guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }
+        let stored = try files[index].tensor(name)
+        guard stored.shape == shape else {
+            throw ModelsError.tensorShape(path: folder, name: name, expected: shape, found: stored.shape)
+        }
+        return stored
+    }
+
+    /// A weight of shape [rows, columns], as stored.
+    public func weight(_ name: String, rows: Int, columns: Int) throws -> Weight {
+        try Weight(tensor(name, shape: [rows, columns]), rows: rows, columns: columns)
+    }
+
+    /// A small tensor widened to float32, as a matrix of the given shape whatever its stored rank.
+    public func matrix(_ name: String, shape: [Int], rows: Int, columns: Int) throws -> Matrix {
+        Matrix(try tensor(name, shape: shape).floats(), rows: rows, columns: columns)
+    }
+
+    /// A vector widened to float32, as a matrix [1, count].
+    public func vector(_ name: String, count: Int) throws -> Matrix {
+        try matrix(name, shape: [count], rows: 1, columns: count)
+    }
+
+    /// The linear layer `prefix.weight` [outputs, inputs] with `prefix.bias` [outputs] if it has one.
+    public func linear(_ prefix: String, inputs: Int, outputs: Int, bias: Bool = true) throws -> Linear {
+        Linear(
+            weight: try weight("\(prefix).weight", rows: outputs, columns: inputs),
+            bias: bias ? try vector("\(prefix).bias", count: outputs) : nil)
+    }
+}

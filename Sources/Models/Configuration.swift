@@ -1,0 +1,194 @@
+import Foundation
+
+/// A `config.json` of the Hugging Face libraries: a JSON object read key by key.
+///
+/// Unknown keys are ignored, since published files carry legacy ones. The bare tokens `Infinity`, `-Infinity` and `NaN`, which Python
+/// writes and strict JSON forbids, are read as null.
+public struct Configuration: Sendable {
+    /// The file it was read from.
+    public let path: String
+    private let object: [String: JSONValue]
+
+    /// Reads the JSON object in a file.
+    ///
+    /// - Throws: ``ModelsError/missingFile(path:expected:)``, ``ModelsError/invalidJSON(path:reason:)``.
+    public init(path: String) throws {
+        self.path = path
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ModelsError.missingFile(path: path, expected: "a JSON configuration file")
+        }
+        let strict = Configuration.withoutBareInfinities(String(decoding: data, as: UTF8.self))
+        do {
+            object = try JSONDecoder().decode([String: JSONValue].self, from: Data(strict.utf8))
+        } catch {
+            throw ModelsError.invalidJSON(path: path, reason: "it cannot be parsed")
+        }
+    }
+
+    /// True when the key is present and not null.
+    public func has(_ key: String) -> Bool {
+        object[key].map { $0 != .null } ?? false
+    }
+
+    /// The integer under a key; integral numbers such as `2.0` count.
+    public func int(_ key: String, default fallback: Int? = nil) throws -> Int {
+        try value(key, fallback, expected: "an integer") {
+            guard case .number(let number) = $0 else { return nil }
+            return Int(exactly: number)
+        }
+    }
+
+    /// The positive integer under a key, for sizes and counts.
+    public func count(_ key: String, default fallback: Int? = nil) throws -> Int {
+        let found = try int(key, default: fallback)
+        guard (1...1_000_000).contains(found) else {
+            throw ModelsError.invalidValue(path: path, key: key, expected: "a positive count", found: "\(found)")
+        }
+        return found
+    }
+
+    /// The number under a key.
+    public func double(_ key: String, default fallback: Double? = nil) throws -> Double {
+        try value(key, fallback, expected: "a number") {
+            guard case .number(let number) = $0 else { return nil }
+            return number
+        }
+    }
+
+    /// The boolean under a key.
+    public func bool(_ key: String, default fallback: Bool? = nil) throws -> Bool {
+        try value(key, fallback, expected: "true or false") {
+            guard case .bool(let flag) = $0 else { return nil }
+            return flag
+        }
+    }
+
+    /// The string under a key.
+    public func string(_ key: String, default fallback: String? = nil) throws -> String {
+        try value(key, fallback, expected: "a string") {
+            guard case .string(let text) = $0 else { return nil }
+            return text
+        }
+    }
+
+    /// The list of positive integers under a key.
+    public func counts(_ key: String) throws -> [Int] {
+        try value(key, nil, expected: "a list of positive integers") {
+            guard case .array(let elements) = $0, !elements.isEmpty else { return nil }
+            let counts = elements.compactMap { element -> Int? in
+                guard case .number(let number) = element, let count = Int(exactly: number) else { return nil }
+                return (1...1_000_000).contains(count) ? count : nil
+            }
+            return counts.count == elements.count ? counts : nil
+        }
+    }
+
+    /// The object under a key whose values are strings, such as an index's `weight_map`.
+    public func strings(_ key: String) throws -> [String: String] {
+        try value(key, nil, expected: "an object of strings") {
+            guard case .object(let members) = $0 else { return nil }
+            let strings = members.compactMapValues { member -> String? in
+                guard case .string(let text) = member else { return nil }
+                return text
+            }
+            return strings.count == members.count ? strings : nil
+        }
+    }
+
+    /// Refuses every value but the ones an implementation supports.
+    ///
+    /// - Throws: ``ModelsError/invalidValue(path:key:expected:found:)``.
+    public func require(_ key: String, oneOf supported: [String], default fallback: String) throws -> String {
+        let found = try string(key, default: fallback)
+        guard supported.contains(found) else {
+            throw ModelsError.invalidValue(
+                path: path, key: key, expected: supported.joined(separator: " or "), found: "\"\(found)\"")
+        }
+        return found
+    }
+
+    private func value<Value>(
+        _ key: String, _ fallback: Value?, expected: String, _ convert: (JSONValue) -> Value?
+    ) throws -> Value {
+        guard let stored = object[key], stored != .null else {
+            guard let fallback else { throw ModelsError.missingKey(path: path, key: key) }
+            return fallback
+        }
+        guard let converted = convert(stored) else {
+            throw ModelsError.invalidValue(path: path, key: key, expected: expected, found: stored.summary)
+        }
+        return converted
+    }
+
+    private static func withoutBareInfinities(_ text: String) -> String {
+        guard text.contains("Infinity") || text.contains("NaN") else { return text }
+        var result = ""
+        // Every odd piece between unescaped quotation marks is a string's content and stays as it is.
+        var insideString = false
+        var escaped = false
+        var outside = ""
+        func flush() {
+            for token in ["-Infinity", "Infinity", "NaN"] { outside = outside.replacingOccurrences(of: token, with: "null") }
+            result += outside
+            outside = ""
+        }
+        for character in text {
+            if insideString {
+                result.append(character)
+                if escaped {
+                    escaped = false
+                } else if character == "\\" {
+                    escaped = true
+                } else if character == "\"" {
+                    insideString = false
+                }
+            } else if character == "\"" {
+                flush()
+                result.append(character)
+                insideString = true
+            } else {
+                outside.append(character)
+            }
+        }
+        flush()
+        return result
+    }
+}
+
+/// Any JSON value.
+private enum JSONValue: Decodable, Equatable, Sendable {
+    case null
+    case bool(Bool)
+    case number(Double)
+    case string(String)
+    case array([JSONValue])
+    case object([String: JSONValue])
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let flag = try? container.decode(Bool.self) {
+            self = .bool(flag)
+        } else if let number = try? container.decode(Double.self) {
+            self = .number(number)
+        } else if let text = try? container.decode(String.self) {
+            self = .string(text)
+        } else if let elements = try? container.decode([JSONValue].self) {
+            self = .array(elements)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
+    }
+
+    var summary: String {
+        switch self {
+        case .null: "null"
+        case .bool(let flag): "\(flag)"
+        case .number(let number): Int(exactly: number).map(String.init) ?? "\(number)"
+        case .string(let text): "\"\(text)\""
+        case .array: "a list"
+        case .object: "an object"
+        }
+    }
+}

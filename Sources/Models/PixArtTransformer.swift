@@ -1,0 +1,346 @@
+import Tensors
+
+/// The PixArt diffusion transformer (arXiv 2310.00426, 2403.04692): `PixArtTransformer2DModel` of diffusers.
+///
+/// Shapes: B rows of the batch (images x guidance halves), T image tokens, S text tokens, D width. What does not depend on the latents
+/// is computed apart and once: ``prompt(_:)`` per prompt, ``modulations(timesteps:size:)`` per trajectory.
+public final class PixArtTransformer {
+    /// The sizes of the network.
+    public let settings: PixArtSettings
+
+    private let patchEmbedding: Linear
+    private let timestepEmbedder: SinusoidEmbedder
+    private let resolutionEmbedder, aspectRatioEmbedder: SinusoidEmbedder?
+    private let adaLNSingle: Linear
+    private let captionProjection1, captionProjection2: Linear
+    private let blocks: [Block]
+    private let finalTable: Matrix
+    private let projOut: Linear
+    private let workspace = Workspace()
+
+    private struct Attention {
+        let query, key, value, output: Linear
+
+        init(_ checkpoint: Checkpoint, _ prefix: String, width: Int) throws {
+            query = try checkpoint.linear("\(prefix).to_q", inputs: width, outputs: width)
+            key = try checkpoint.linear("\(prefix).to_k", inputs: width, outputs: width)
+            value = try checkpoint.linear("\(prefix).to_v", inputs: width, outputs: width)
+            output = try checkpoint.linear("\(prefix).to_out.0", inputs: width, outputs: width)
+        }
+    }
+
+    private struct Block {
+        let scaleShiftTable: Matrix
+        let attn1, attn2: Attention
+        let feedForwardIn, feedForwardOut: Linear
+    }
+
+    /// Opens `transformer/`: `config.json` and the weights.
+    ///
+    /// - Throws: ``ModelsError``, `TensorsError`.
+    public init(folder: String) throws {
+        let settings = try PixArtSettings(Configuration(path: "\(folder)/config.json"))
+        let checkpoint = try Checkpoint(folder: folder)
+        let (d, p) = (settings.width, settings.patchSize)
+        self.settings = settings
+        let patchElements = settings.inChannels * p * p
+        patchEmbedding = Linear(
+            weight: Weight(
+                try checkpoint.matrix(
+                    "pos_embed.proj.weight", shape: [d, settings.inChannels, p, p], rows: d, columns: patchElements)),
+            bias: try checkpoint.vector("pos_embed.proj.bias", count: d))
+        let embedders = "adaln_single.emb"
+        timestepEmbedder = try SinusoidEmbedder(checkpoint, prefix: "\(embedders).timestep_embedder", width: d)
+        if settings.usesAdditionalConditions {
+            resolutionEmbedder = try SinusoidEmbedder(
+                checkpoint, prefix: "\(embedders).resolution_embedder", width: d / 3)
+            aspectRatioEmbedder = try SinusoidEmbedder(
+                checkpoint, prefix: "\(embedders).aspect_ratio_embedder", width: d / 3)
+        } else {
+            resolutionEmbedder = nil
+            aspectRatioEmbedder = nil
+        }
+        adaLNSingle = try checkpoint.linear("adaln_single.linear", inputs: d, outputs: 6 * d)
+        captionProjection1 = try checkpoint.linear(
+            "caption_projection.linear_1", inputs: settings.captionChannels, outputs: d)
+        captionProjection2 = try checkpoint.linear("caption_projection.linear_2", inputs: d, outputs: d)
+        blocks = try (0..<settings.blockCount).map { index in
+            let prefix = "transformer_blocks.\(index)"
+            return Block(
+                scaleShiftTable: try checkpoint.matrix(
+                    "\(prefix).scale_shift_table", shape: [6, d], rows: 1, columns: 6 * d),
+                attn1: try Attention(checkpoint, "\(prefix).attn1", width: d),
+                attn2: try Attention(checkpoint, "\(prefix).attn2", width: d),
+                feedForwardIn: try checkpoint.linear("\(prefix).ff.net.0.proj", inputs: d, outputs: 4 * d),
+                feedForwardOut: try checkpoint.linear("\(prefix).ff.net.2", inputs: 4 * d, outputs: d))
+        }
+        finalTable = try checkpoint.matrix("scale_shift_table", shape: [2, d], rows: 1, columns: 2 * d)
+        projOut = try checkpoint.linear("proj_out", inputs: d, outputs: p * p * settings.outChannels)
+    }
+
+    // MARK: - Once per prompt
+
+    /// What cross attention needs of a prompt: keys and values of every block, [S, D] each, of the unmasked tokens alone.
+    ///
+    /// A masked token's weight is exp(-10000) = 0 in the original, so leaving it out changes nothing.
+    public struct Prompt: Sendable {
+        fileprivate let keys, values: [Matrix]
+    }
+
+    /// Projects a prompt's embedding and computes the cross-attention keys and values.
+    ///
+    /// - Parameter embedding: The text encoder's output for the unmasked tokens, [S, caption channels].
+    public func prompt(_ embedding: Matrix) -> Prompt {
+        let (s, d) = (embedding.rows, settings.width)
+        let hidden = Matrix(rows: s, columns: d)
+        let caption = Matrix(rows: s, columns: d)
+        linear(embedding, captionProjection1, activation: .geluTanh, into: hidden, workspace: workspace)
+        linear(hidden, captionProjection2, into: caption, workspace: workspace)
+        func project(_ layer: Linear) -> Matrix {
+            let output = Matrix(rows: s, columns: d)
+            linear(caption, layer, into: output, workspace: workspace)
+            return output
+        }
+        return Prompt(
+            keys: blocks.map { project($0.attn2.key) }, values: blocks.map { project($0.attn2.value) })
+    }
+
+    // MARK: - Once per trajectory
+
+    /// The adaLN-single modulation of one timestep.
+    public struct Modulation: Sendable {
+        /// Per block: shift, scale, gate of self attention, then of the feed forward, [1, 6 D].
+        fileprivate let blocks: [Matrix]
+        /// Shift and scale of the output layer, [1, 2 D].
+        fileprivate let final: Matrix
+    }
+
+    /// The height and width of the image in pixels, which 1024-MS models embed.
+    public struct ImageSize: Sendable, Equatable {
+        let height, width, aspectRatio: Float
+
+        /// A size; the aspect ratio is height / width.
+        public init(height: Int, width: Int) {
+            self.init(height: Float(height), width: Float(width), aspectRatio: Float(height) / Float(width))
+        }
+
+        /// A size with the ratio given, as the original's forward pass takes them.
+        public init(height: Float, width: Float, aspectRatio: Float) {
+            self.height = height
+            self.width = width
+            self.aspectRatio = aspectRatio
+        }
+    }
+
+    /// The modulations of all steps of a trajectory.
+    ///
+    /// - Parameters:
+    ///   - timesteps: The sampler's timesteps, 0...999.
+    ///   - size: The image size; only models with additional conditions use it.
+    public func modulations(timesteps: [Int], size: ImageSize) -> [Modulation] {
+        let (n, d) = (timesteps.count, settings.width)
+        let embedded = timestepEmbedder(timesteps.map(Float.init), workspace: workspace)
+        if let resolutionEmbedder, let aspectRatioEmbedder {
+            let resolution = resolutionEmbedder([size.height, size.width], workspace: workspace)
+            let aspectRatio = aspectRatioEmbedder([size.aspectRatio], workspace: workspace)
+            let condition = Matrix(resolution.values + aspectRatio.values, rows: 1, columns: d)
+            for row in 0..<n { add(condition, to: embedded.rows(row..<(row + 1))) }
+        }
+        let activated = Matrix(rows: n, columns: d)
+        activated.copy(from: embedded)
+        silu(activated)
+        let six = Matrix(rows: n, columns: 6 * d)
+        linear(activated, adaLNSingle, into: six, workspace: workspace)
+        return (0..<n).map { step in
+            let embeddedTwice = Matrix(rows: 1, columns: 2 * d)
+            embeddedTwice.columns(0..<d).copy(from: embedded.rows(step..<(step + 1)))
+            embeddedTwice.columns(d..<(2 * d)).copy(from: embedded.rows(step..<(step + 1)))
+            add(finalTable, to: embeddedTwice)
+            return Modulation(
+                blocks: blocks.map { block in
+                    let modulation = Matrix(rows: 1, columns: 6 * d)
+                    modulation.copy(from: six.rows(step..<(step + 1)))
+                    add(block.scaleShiftTable, to: modulation)
+                    return modulation
+                },
+                final: embeddedTwice)
+        }
+    }
+
+    /// The activations of a forward pass, allocated once for a batch and size and used for every step.
+    public struct Activations {
+        /// The number of rows of the batch, B.
+        public let batch: Int
+        /// Rows of the token grid.
+        public let gridHeight: Int
+        /// Columns of the token grid.
+        public let gridWidth: Int
+        /// T = gridHeight * gridWidth.
+        public var tokenCount: Int { gridHeight * gridWidth }
+
+        fileprivate let positions: Matrix
+        fileprivate let patches, hidden, normed, component, queries, keys, values, attended, expanded, output: Matrix
+
+        /// The same memory for a smaller batch.
+        fileprivate func firstRows(_ count: Int) -> Activations {
+            let rows = 0..<(count * tokenCount)
+            return Activations(
+                batch: count, gridHeight: gridHeight, gridWidth: gridWidth, positions: positions,
+                patches: patches.rows(rows), hidden: hidden.rows(rows), normed: normed.rows(rows),
+                component: component.rows(rows), queries: queries.rows(rows), keys: keys.rows(rows),
+                values: values.rows(rows), attended: attended.rows(rows), expanded: expanded.rows(rows),
+                output: output.rows(rows))
+        }
+    }
+
+    /// Allocates the activations for B rows of latents [C, height, width].
+    ///
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` if the latents do not divide into patches.
+    public func activations(batch: Int, latentHeight: Int, latentWidth: Int) throws -> Activations {
+        let (d, p) = (settings.width, settings.patchSize)
+        guard batch > 0, latentHeight > 0, latentWidth > 0, latentHeight % p == 0, latentWidth % p == 0 else {
+            throw ModelsError.invalidArgument(
+                "latents of \(latentHeight)x\(latentWidth) do not divide into patches of \(p)x\(p)")
+        }
+        let (gridHeight, gridWidth) = (latentHeight / p, latentWidth / p)
+        let rows = batch * gridHeight * gridWidth
+        func matrix(_ columns: Int) -> Matrix { Matrix(rows: rows, columns: columns) }
+        return Activations(
+            batch: batch, gridHeight: gridHeight, gridWidth: gridWidth,
+            positions: positionEmbedding(
+                height: gridHeight, width: gridWidth, baseSize: max(settings.sampleSize / p, 1),
+                interpolationScale: settings.interpolationScale, dimension: d),
+            patches: matrix(settings.inChannels * p * p), hidden: matrix(d), normed: matrix(d), component: matrix(d),
+            queries: matrix(d), keys: matrix(d), values: matrix(d), attended: matrix(d), expanded: matrix(4 * d),
+            output: matrix(p * p * settings.outChannels))
+    }
+
+    // MARK: - Every step
+
+    /// One forward pass.
+    ///
+    /// - Parameters:
+    ///   - latents: Noisy latents, [images, C * h * w]; row b of the batch reads image b modulo their number, so the two halves of
+    ///     classifier-free guidance share one copy.
+    ///   - prompts: The prompt of each row of the batch; their number is B, at most the activations' own.
+    ///   - modulation: The modulation of this timestep.
+    ///   - actions: What each component does at this step: block by block attn1, attn2, ff.
+    ///   - cache: The kept outputs, [B * T, D] each.
+    ///   - activations: Scratch for at least this batch, and this size.
+    ///   - output: The prediction; its first B rows, out channels * h * w each, are overwritten.
+    public func forward(
+        latents: Matrix, prompts: [Prompt], modulation: Modulation, actions: [ComponentAction], cache: ComponentCache,
+        activations: Activations, into output: Matrix
+    ) {
+        let d = settings.width
+        let a = activations.firstRows(prompts.count)
+        let x = a.hidden
+        let rows = 0..<x.rows
+        embedPatches(of: latents, a)
+        for (index, block) in blocks.enumerated() {
+            let m = modulation.blocks[index]
+            func part(_ number: Int) -> Matrix { m.columns((number * d)..<((number + 1) * d)) }
+            let (shiftMSA, scaleMSA, gateMSA) = (part(0), part(1), part(2))
+            let (shiftMLP, scaleMLP, gateMLP) = (part(3), part(4), part(5))
+
+            let attn1 = cache.output(actions[3 * index], rows: rows, scratch: a.component) { output in
+                modulatedLayerNorm(x, scale: scaleMSA, shift: shiftMSA, epsilon: settings.normEpsilon, into: a.normed)
+                selfAttention(a.normed, block.attn1, a, into: output)
+            }
+            add(attn1, gate: gateMSA, to: x)
+
+            let attn2 = cache.output(actions[3 * index + 1], rows: rows, scratch: a.component) { output in
+                crossAttention(x, block.attn2, prompts, blockIndex: index, a, into: output)
+            }
+            add(attn2, to: x)
+
+            let ff = cache.output(actions[3 * index + 2], rows: rows, scratch: a.component) { output in
+                modulatedLayerNorm(x, scale: scaleMLP, shift: shiftMLP, epsilon: settings.normEpsilon, into: a.normed)
+                linear(a.normed, block.feedForwardIn, activation: .geluTanh, into: a.expanded, workspace: workspace)
+                linear(a.expanded, block.feedForwardOut, into: output, workspace: workspace)
+            }
+            add(ff, gate: gateMLP, to: x)
+        }
+        let final = modulation.final
+        modulatedLayerNorm(
+            x, scale: final.columns(d..<(2 * d)), shift: final.columns(0..<d), epsilon: settings.normEpsilon,
+            into: a.normed)
+        linear(a.normed, projOut, into: a.output, workspace: workspace)
+        unpatchify(a, into: output)
+    }
+
+    private func selfAttention(_ x: Matrix, _ layer: Attention, _ a: Activations, into output: Matrix) {
+        linear(x, layer.query, into: a.queries, workspace: workspace)
+        linear(x, layer.key, into: a.keys, workspace: workspace)
+        linear(x, layer.value, into: a.values, workspace: workspace)
+        for row in 0..<a.batch {
+            let tokens = (row * a.tokenCount)..<((row + 1) * a.tokenCount)
+            attend(a.queries.rows(tokens), a.keys.rows(tokens), a.values.rows(tokens), into: a.attended.rows(tokens))
+        }
+        linear(a.attended, layer.output, into: output, workspace: workspace)
+    }
+
+    private func crossAttention(
+        _ x: Matrix, _ layer: Attention, _ prompts: [Prompt], blockIndex: Int, _ a: Activations, into output: Matrix
+    ) {
+        linear(x, layer.query, into: a.queries, workspace: workspace)
+        for row in 0..<a.batch {
+            let tokens = (row * a.tokenCount)..<((row + 1) * a.tokenCount)
+            let prompt = prompts[row]
+            attend(
+                a.queries.rows(tokens), prompt.keys[blockIndex], prompt.values[blockIndex],
+                into: a.attended.rows(tokens))
+        }
+        linear(a.attended, layer.output, into: output, workspace: workspace)
+    }
+
+    private func attend(_ queries: Matrix, _ keys: Matrix, _ values: Matrix, into output: Matrix) {
+        attention(
+            queries: queries, keys: keys, values: values, headCount: settings.headCount,
+            scale: 1 / Float(settings.headDimension).squareRoot(), into: output, workspace: workspace)
+    }
+
+    /// Cuts the latents into patches (channel, row, column), projects them and adds the positions: tokens [B * T, D].
+    private func embedPatches(of latents: Matrix, _ a: Activations) {
+        let (c, p) = (settings.inChannels, settings.patchSize)
+        let (height, width) = (a.gridHeight * p, a.gridWidth * p)
+        for row in 0..<a.batch {
+            let image = latents.rows((row % latents.rows)..<(row % latents.rows + 1)).pointer
+            for token in 0..<a.tokenCount {
+                let (gridRow, gridColumn) = (token / a.gridWidth, token % a.gridWidth)
+                let patch = a.patches.pointer + (row * a.tokenCount + token) * a.patches.stride
+                for channel in 0..<c {
+                    for patchRow in 0..<p {
+                        let source = image + (channel * height + gridRow * p + patchRow) * width + gridColumn * p
+                        (patch + (channel * p + patchRow) * p).update(from: source, count: p)
+                    }
+                }
+            }
+        }
+        linear(a.patches, patchEmbedding, into: a.hidden, workspace: workspace)
+        for row in 0..<a.batch {
+            add(a.positions, to: a.hidden.rows((row * a.tokenCount)..<((row + 1) * a.tokenCount)))
+        }
+    }
+
+    /// Puts the output tokens, each (row, column, channel), back into images: nhwpqc -> nchpwq.
+    private func unpatchify(_ a: Activations, into output: Matrix) {
+        let (c, p) = (settings.outChannels, settings.patchSize)
+        let (height, width) = (a.gridHeight * p, a.gridWidth * p)
+        for row in 0..<a.batch {
+            let image = output.pointer + row * output.stride
+            for token in 0..<a.tokenCount {
+                let (gridRow, gridColumn) = (token / a.gridWidth, token % a.gridWidth)
+                let values = a.output.pointer + (row * a.tokenCount + token) * a.output.stride
+                for patchRow in 0..<p {
+                    for patchColumn in 0..<p {
+                        let pixel = (gridRow * p + patchRow) * width + gridColumn * p + patchColumn
+                        for channel in 0..<c {
+                            image[channel * height * width + pixel] = values[(patchRow * p + patchColumn) * c + channel]
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import Foundation
+import Tensors
+
+/// The encoder of T5 v1.1 (arXiv 1910.10683, 2002.05202): `T5EncoderModel` of transformers.
+///
+/// Pre-norm layers with RMS norm, attention without scaling and with one relative position bias for all layers, gated tanh-GELU.
+public final class T5Encoder {
+    /// The sizes of a T5 encoder, from its `config.json`.
+    public struct Settings: Sendable, Equatable {
+        let vocabulary, width, innerWidth, headCount, layerCount, feedForwardWidth: Int
+        let bucketCount, maxDistance: Int
+        let epsilon: Float
+
+        /// Reads `text_encoder/config.json`.
+        ///
+        /// - Throws: ``ModelsError`` for a missing key or an architecture other than T5 v1.1.
+        public init(_ configuration: Configuration) throws {
+            vocabulary = try configuration.count("vocab_size")
+            width = try configuration.count("d_model")
+            headCount = try configuration.count("num_heads")
+            innerWidth = try configuration.count("d_kv") * headCount
+            layerCount = try configuration.count("num_layers")
+            feedForwardWidth = try configuration.count("d_ff")
+            bucketCount = try configuration.count("relative_attention_num_buckets", default: 32)
+            maxDistance = try configuration.count("relative_attention_max_distance", default: 128)
+            epsilon = Float(try configuration.double("layer_norm_epsilon", default: 1e-6))
+            _ = try configuration.require("feed_forward_proj", oneOf: ["gated-gelu"], default: "gated-gelu")
+        }
+    }
+
+    private struct Layer {
+        let attentionNorm, feedForwardNorm: Matrix
+        let query, key, value, output: Linear
+        let gate, up, down: Linear
+    }
+
+    /// The width of the encoder's output, d_model.
+    public var width: Int { settings.width }
+
+    private let settings: Settings
+    private let embedding: Weight
+    private let positionBias: [Float]
+    private let layers: [Layer]
+    private let finalNorm: Matrix
+    private let workspace = Workspace()
+
+    /// Opens `text_encoder/`: `config.json` and the weights.
+    ///
+    /// - Throws: ``ModelsError``, `TensorsError`.
+    public init(folder: String) throws {
+        let settings = try Settings(Configuration(path: "\(folder)/config.json"))
+        let checkpoint = try Checkpoint(folder: folder)
+        let (d, inner, ff) = (settings.width, settings.innerWidth, settings.feedForwardWidth)
+        self.settings = settings
+        // Published files hold `shared`; in-memory dictionaries and some exports only the alias.
+        let embeddingName = checkpoint.has("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight"
+        embedding = try checkpoint.weight(embeddingName, rows: settings.vocabulary, columns: d)
+        positionBias = try checkpoint.tensor(
+            "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+            shape: [settings.bucketCount, settings.headCount]
+        ).floats()
+        layers = try (0..<settings.layerCount).map { index in
+            let attention = "encoder.block.\(index).layer.0"
+            let feedForward = "encoder.block.\(index).layer.1"
+            func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
+                try checkpoint.linear(name, inputs: inputs, outputs: outputs, bias: false)
+            }
+            return Layer(
+                attentionNorm: try checkpoint.vector("\(attention).layer_norm.weight", count: d),
+                feedForwardNorm: try checkpoint.vector("\(feedForward).layer_norm.weight", count: d),
+                query: try linear("\(attention).SelfAttention.q", d, inner),
+                key: try linear("\(attention).SelfAttention.k", d, inner),
+                value: try linear("\(attention).SelfAttention.v", d, inner),
+                output: try linear("\(attention).SelfAttention.o", inner, d),
+                gate: try linear("\(feedForward).DenseReluDense.wi_0", d, ff),
+                up: try linear("\(feedForward).DenseReluDense.wi_1", d, ff),
+                down: try linear("\(feedForward).DenseReluDense.wo", ff, d))
+        }
+        finalNorm = try checkpoint.vector("encoder.final_layer_norm.weight", count: d)
+    }
+
+    /// Encodes one text.
+    ///
+    /// - Parameters:
+    ///   - ids: Token ids, T of them.
+    ///   - attendedCount: How many of the first positions may be attended to: the tokens that are not padding. Passing only
+    ///     those as `ids` gives the same rows for less work.
+    /// - Returns: Hidden states after the final norm, [T, d_model].
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id beyond the vocabulary.
+    public func encode(ids: [Int64], attendedCount: Int) throws -> Matrix {
+        let (t, d) = (ids.count, settings.width)
+        let hidden = Matrix(rows: t, columns: d)
+        for (row, id) in ids.enumerated() {
+            guard let id = Int(exactly: id), id >= 0, id < settings.vocabulary else {
+                throw ModelsError.invalidArgument(
+                    "the tokenizer gives id \(id), but the text encoder's vocabulary has \(settings.vocabulary) entries")
+            }
+            embedding.widen(rows: id..<(id + 1), into: hidden.rows(row..<(row + 1)).pointer)
+        }
+        let bias = relativePositionBias(queryCount: t, keyCount: attendedCount)
+        let normed = Matrix(rows: t, columns: d)
+        let queries = Matrix(rows: t, columns: settings.innerWidth)
+        let keys = Matrix(rows: t, columns: settings.innerWidth)
+        let values = Matrix(rows: t, columns: settings.innerWidth)
+        let attended = Matrix(rows: t, columns: settings.innerWidth)
+        let gated = Matrix(rows: t, columns: settings.feedForwardWidth)
+        let lifted = Matrix(rows: t, columns: settings.feedForwardWidth)
+        let output = Matrix(rows: t, columns: d)
+
+        for layer in layers {
+            rmsNorm(hidden, weight: layer.attentionNorm, epsilon: settings.epsilon, into: normed)
+            linear(normed, layer.query, into: queries, workspace: workspace)
+            linear(normed, layer.key, into: keys, workspace: workspace)
+            linear(normed, layer.value, into: values, workspace: workspace)
+            attention(
+                queries: queries, keys: keys.rows(0..<attendedCount), values: values.rows(0..<attendedCount),
+                headCount: settings.headCount, scale: 1, bias: bias, into: attended, workspace: workspace)
+            linear(attended, layer.output, into: output, workspace: workspace)
+            add(output, to: hidden)
+
+            rmsNorm(hidden, weight: layer.feedForwardNorm, epsilon: settings.epsilon, into: normed)
+            linear(normed, layer.gate, activation: .geluTanh, into: gated, workspace: workspace)
+            linear(normed, layer.up, into: lifted, workspace: workspace)
+            multiply(lifted, into: gated)
+            linear(gated, layer.down, into: output, workspace: workspace)
+            add(output, to: hidden)
+        }
+        rmsNorm(hidden, weight: finalNorm, epsilon: settings.epsilon, into: normed)
+        return normed
+    }
+
+    /// The additive bias of every head, [H * Tq, Tk]: a learned number for the bucket of each distance.
+    private func relativePositionBias(queryCount: Int, keyCount: Int) -> Matrix {
+        let heads = settings.headCount
+        var values = [Float](repeating: 0, count: heads * queryCount * keyCount)
+        for query in 0..<queryCount {
+            for key in 0..<keyCount {
+                let bucket = bucket(ofRelativePosition: key - query)
+                for head in 0..<heads {
+                    values[(head * queryCount + query) * keyCount + key] = positionBias[bucket * heads + head]
+                }
+            }
+        }
+        return Matrix(values, rows: heads * queryCount, columns: keyCount)
+    }
+
+    /// Bidirectional buckets (`_relative_position_bucket`): exact for short distances, logarithmic up to the maximal one.
+    private func bucket(ofRelativePosition relative: Int) -> Int {
+        let half = settings.bucketCount / 2
+        let exact = half / 2
+        let side = relative > 0 ? half : 0
+        let distance = abs(relative)
+        guard distance >= exact, exact > 0 else { return side + min(distance, half - 1) }
+        let logarithmic =
+            log(Float(distance) / Float(exact)) / log(Float(settings.maxDistance) / Float(exact))
+            * Float(half - exact)
+        return side + min(half - 1, exact + Int(logarithmic))
+    }
+}

@@ -1,0 +1,94 @@
+import Models
+import Tensors
+
+// One function for each network on its own: the engine's forward pass on the reference's inputs.
+extension Verification {
+    static func compareTextEncoder(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison] {
+        let tokenizer = try SentencePieceTokenizer(folder: "\(model)/tokenizer")
+        let encoder = try T5Encoder(folder: "\(model)/\(try file.text("folder"))")
+        let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
+        let length = try file.value("max_length", as: Int.self, expected: "an integer")
+        let (p, d) = (prompts.count, encoder.width)
+        let expectedIDs = try file.tensor("input_ids", shape: [p, length])
+        let expectedMask = try file.tensor("attention_mask", shape: [p, length])
+        let expectedStates = try file.tensor("hidden_states", shape: [p, length, d])
+        let texts = prompts.map { tokenizer.encode(TextEncoding.cleaned($0), maxLength: length) }
+        let mask = texts.flatMap { text in (0..<length).map { $0 < text.tokenCount ? Int64(1) : 0 } }
+        let states = try texts.flatMap { try encoder.encode(ids: $0.ids, attendedCount: $0.tokenCount).values }
+        return [
+            TensorComparison(name: "input_ids", engine: texts.flatMap(\.ids), reference: try expectedIDs.integers()),
+            TensorComparison(name: "attention_mask", engine: mask, reference: try expectedMask.integers()),
+            TensorComparison(
+                name: "hidden_states", engine: states, reference: try expectedStates.floats(), tolerance: tolerance),
+        ]
+    }
+
+    static func compareTransformer(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison] {
+        let transformer = try PixArtTransformer(folder: "\(model)/transformer")
+        let settings = transformer.settings
+        let latents = try file.tensor("hidden_states", shape: [nil, settings.inChannels, nil, nil])
+        let (p, h, w) = (latents.shape[0], latents.shape[2], latents.shape[3])
+        let captions = try file.tensor("encoder_hidden_states", shape: [p, nil, settings.captionChannels])
+        let tokenCount = captions.shape[1]
+        let mask = try file.tensor("encoder_attention_mask", shape: [p, tokenCount]).integers()
+        let timesteps = try file.tensor("timestep", shape: [p]).integers()
+        let expected = try file.tensor("sample", shape: [p, settings.outChannels, h, w])
+        let sizes = try imageSizes(file, count: p, settings)
+
+        let activations = try transformer.activations(batch: 1, latentHeight: h, latentWidth: w)
+        let input = Matrix(try latents.floats(), rows: p, columns: settings.inChannels * h * w)
+        let states = Matrix(try captions.floats(), rows: p * tokenCount, columns: settings.captionChannels)
+        let output = Matrix(rows: p, columns: settings.outChannels * h * w)
+        let actions = [ComponentAction](repeating: .compute, count: 3 * settings.blockCount)
+        let cache = ComponentCache(slotCount: 0, rows: 0, columns: 0)
+        for row in 0..<p {
+            let unmasked = (0..<tokenCount).filter { mask[row * tokenCount + $0] != 0 }
+            // The mask is an additive bias: where all tokens are masked, all weigh as if none were.
+            let kept = unmasked.isEmpty ? Array(0..<tokenCount) : unmasked
+            let caption = Matrix(rows: kept.count, columns: settings.captionChannels)
+            for (position, token) in kept.enumerated() {
+                let source = row * tokenCount + token
+                caption.rows(position..<(position + 1)).copy(from: states.rows(source..<(source + 1)))
+            }
+            let modulation = transformer.modulations(timesteps: [Int(timesteps[row])], size: sizes[row])[0]
+            transformer.forward(
+                latents: input.rows(row..<(row + 1)), prompts: [transformer.prompt(caption)], modulation: modulation,
+                actions: actions, cache: cache, activations: activations, into: output.rows(row..<(row + 1)))
+        }
+        return [
+            TensorComparison(
+                name: "sample", engine: output.values, reference: try expected.floats(), tolerance: tolerance)
+        ]
+    }
+
+    private static func imageSizes(
+        _ file: ReferenceFile, count: Int, _ settings: PixArtSettings
+    ) throws -> [PixArtTransformer.ImageSize] {
+        guard settings.usesAdditionalConditions else {
+            return Array(repeating: PixArtTransformer.ImageSize(height: 1, width: 1), count: count)
+        }
+        let resolutions = try file.tensor("resolution", shape: [count, 2]).floats()
+        let ratios = try file.tensor("aspect_ratio", shape: [count, 1]).floats()
+        return (0..<count).map {
+            PixArtTransformer.ImageSize(
+                height: resolutions[2 * $0], width: resolutions[2 * $0 + 1], aspectRatio: ratios[$0])
+        }
+    }
+
+    static func compareDecoder(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison] {
+        let decoder = try AutoencoderDecoder(folder: "\(model)/vae")
+        let (c, scale) = (decoder.settings.latentChannels, decoder.settings.scale)
+        let latents = try file.tensor("latents", shape: [nil, c, nil, nil])
+        let (p, h, w) = (latents.shape[0], latents.shape[2], latents.shape[3])
+        let expected = try file.tensor("image", shape: [p, 3, h * scale, w * scale])
+        let input = Matrix(try latents.floats(), rows: p, columns: c * h * w)
+        let images = (0..<p).flatMap { row in
+            let planes = FeatureMap(channelCount: c, height: h, width: w)
+            planes.channels.reshaped(rows: 1, columns: c * h * w).copy(from: input.rows(row..<(row + 1)))
+            return decoder.decode(planes).channels.values
+        }
+        return [
+            TensorComparison(name: "image", engine: images, reference: try expected.floats(), tolerance: tolerance)
+        ]
+    }
+}

@@ -1,0 +1,74 @@
+import Diffusion
+import Foundation
+import Models
+import Schedules
+import Tensors
+
+extension Verification {
+    /// From the text to the image: noise, latents after every step, and the decoded image in 0...1.
+    static func compareTrajectory(_ file: ReferenceFile, model path: String, tolerance: Double) throws -> [TensorComparison] {
+        let folder = try ModelFolder(path: path)
+        let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
+        let seeds = try file.value("seeds", as: [UInt64].self, expected: "an array of non-negative integers")
+        guard seeds.count == prompts.count, !seeds.isEmpty else {
+            throw VerificationError.metadata(file: file.path, key: "seeds", expected: "\(prompts.count) seeds")
+        }
+        let settings = GenerationSettings(
+            height: try file.value("height", as: Int.self, expected: "an integer"),
+            width: try file.value("width", as: Int.self, expected: "an integer"),
+            stepCount: try file.value("steps", as: Int.self, expected: "an integer"),
+            guidanceScale: try file.value("guidance_scale", as: Float.self, expected: "a number"))
+        let maxLength = try file.optionalInteger("max_length")
+        let (negativeEmbedding, embeddings) = try {
+            let text = try TextEncoding(model: folder)
+            return (
+                try text.embed(try file.text("negative_prompt"), maxLength: maxLength),
+                try prompts.map { try text.embed($0, maxLength: maxLength) }
+            )
+        }()
+
+        let model = try DiffusionModel(folder)
+        let session = try model.session(imageCount: seeds.count, settings: settings)
+        let p = seeds.count
+        let expectedLatents = try file.tensor("initial_latents", shape: [p, nil, nil, nil])
+        let expectedSteps = try file.tensor("step_latents", shape: [settings.stepCount, p, nil, nil, nil])
+        let expectedImages = try file.tensor("images", shape: [p, 3, settings.height, settings.width])
+        guard expectedLatents.shape.dropFirst().reduce(1, *) == session.latents.columns else {
+            throw VerificationError.tensorShape(
+                file: file.path, name: "initial_latents", expected: "\(session.latents.columns) values for each image",
+                found: expectedLatents.shape)
+        }
+
+        session.drawNoise(seeds: seeds)
+        let initialLatents = session.latents.values
+        var stepLatents: [Float] = []
+        try session.denoise(
+            prompts: try embeddings.map(model.prompt), negative: try model.prompt(negativeEmbedding),
+            layout: try layout(file, shape: model.scheduleShape(stepCount: settings.stepCount))
+        ) { _ in stepLatents += session.latents.values }
+        let images = (0..<p).flatMap { row in
+            model.decode(session.latents.rows(row..<(row + 1)), settings: settings).channels.values.map {
+                min(1, max(0, $0 * 0.5 + 0.5))
+            }
+        }
+        return [
+            TensorComparison(
+                name: "initial_latents", engine: initialLatents, reference: try expectedLatents.floats(),
+                tolerance: tolerance),
+            TensorComparison(
+                name: "step_latents", engine: stepLatents, reference: try expectedSteps.floats(), tolerance: tolerance),
+            TensorComparison(name: "images", engine: images, reference: try expectedImages.floats(), tolerance: tolerance),
+        ]
+    }
+
+    private static func layout(_ file: ReferenceFile, shape: ScheduleShape) throws -> CacheLayout {
+        let name = try file.text("schedule")
+        guard !name.isEmpty else { return try CacheLayout(Schedule(shape: shape)) }
+        let path = URL(fileURLWithPath: file.path).deletingLastPathComponent().appendingPathComponent(name).path
+        let schedule = try ScheduleFile(path: path).schedule
+        guard schedule.shape == shape else {
+            throw DiffusionError.scheduleShape(expected: shape.description, found: schedule.shape.description)
+        }
+        return try CacheLayout(schedule)
+    }
+}
