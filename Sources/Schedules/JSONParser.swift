@@ -83,20 +83,28 @@ struct JSONParser {
     private mutating func string() throws(SchedulesError) -> String {
         position += 1
         var text: [UInt8] = []
-        while let byte = peek {
-            position += 1
-            switch byte {
+        while true {
+            let start = position
+            while position < bytes.count, bytes[position] >= 0x20, bytes[position] != UInt8(ascii: "\""),
+                bytes[position] != UInt8(ascii: "\\")
+            {
+                position += 1
+            }
+            text += bytes[start..<position]
+            switch peek {
             case UInt8(ascii: "\""):
+                position += 1
                 guard let string = String(validating: text, as: UTF8.self) else {
                     throw failure("a string that is not UTF-8")
                 }
                 return string
-            case UInt8(ascii: "\\"): text += try escape()
-            case 0..<0x20: throw failure("an unescaped control character in a string")
-            default: text.append(byte)
+            case UInt8(ascii: "\\"):
+                position += 1
+                text += try escape()
+            case nil: throw failure("a string without an end")
+            default: throw failure("an unescaped control character in a string")
             }
         }
-        throw failure("a string without an end")
     }
 
     private mutating func escape() throws(SchedulesError) -> [UInt8] {
@@ -174,7 +182,11 @@ struct JSONParser {
     }
 
     private mutating func skipWhitespace() {
-        while let byte = peek, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { position += 1 }
+        while position < bytes.count {
+            let byte = bytes[position]
+            guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { return }
+            position += 1
+        }
     }
 
     private func failure(_ problem: String) -> SchedulesError {

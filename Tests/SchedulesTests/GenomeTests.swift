@@ -87,7 +87,7 @@ import Testing
             ),
         ])
     func paperSchedulesHaveTheKnownGenomes(path: String, genes: Int, ones: Int, hash: String) throws {
-        let genome = try PublishedSchedules.read(path).schedule.genome
+        let genome = try #require(try PublishedSchedules.file(path)).schedule.genome
         #expect(genome.geneCount == genes)
         #expect(genome.recomputeCount == ones)
         #expect(genome.sha256 == hash)

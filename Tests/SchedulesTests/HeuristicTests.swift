@@ -122,12 +122,12 @@ import Testing
     @Test(.enabled(if: PublishedSchedules.arePresent))
     func publishedHeuristicsAreMadeAgainBitByBit() throws {
         var kinds: [Heuristic.Kind: Int] = [:]
-        for path in PublishedSchedules.paths() {
-            let published = try PublishedSchedules.read(path)
-            guard let heuristic = heuristic(named: published.schedule.name) else { continue }
-            let made = try heuristic.file(for: published.schedule.shape)
-            #expect(made.schedule == published.schedule, "\(path)")
-            #expect(made.attributes == published.attributes, "\(path)")
+        for published in try PublishedSchedules.all.get() {
+            let file = published.file
+            guard let heuristic = heuristic(named: file.schedule.name) else { continue }
+            let made = try heuristic.file(for: file.schedule.shape)
+            #expect(made.schedule == file.schedule, "\(published.path)")
+            #expect(made.attributes == file.attributes, "\(published.path)")
             kinds[heuristic.kind, default: 0] += 1
         }
         #expect(Set(kinds.keys) == [.uncached, .fora, .foraAttention, .tgate, .tgateNoAverage, .evenly])

@@ -89,8 +89,8 @@ import Testing
     @Test(.enabled(if: PublishedSchedules.arePresent))
     func publishedMetricsAreReproducedStepByStep() throws {
         var compared = 0
-        for path in PublishedSchedules.paths() {
-            let file = try PublishedSchedules.read(path)
+        for published in try PublishedSchedules.all.get() {
+            let (path, file) = (published.path, published.file)
             guard let total = file.metrics["total_macs"]?.int else { continue }
             // The seeds of PixArt-alpha at 256 pixels carry the configuration of the model for 1024.
             let size = path.contains("alpha_256") ? 256 : file.configuration["height"]?.int ?? 256

@@ -16,17 +16,25 @@ enum PublishedSchedules {
 
     static var arePresent: Bool { folder != nil }
 
-    /// Paths of all files below a folder of the collection, relative to the collection.
-    static func paths(below prefix: String = "") -> [String] {
-        guard let folder, let all = FileManager.default.enumerator(atPath: folder.path) else { return [] }
-        return all.compactMap { $0 as? String }.filter { $0.hasSuffix(".json") && $0.hasPrefix(prefix) }.sorted()
+    /// A file and its path in the collection.
+    struct Published: Sendable {
+        let path: String
+        let file: ScheduleFile
+    }
+
+    /// All files, read once.
+    static let all = Result { () throws -> [Published] in
+        guard let folder, let paths = FileManager.default.enumerator(atPath: folder.path) else { return [] }
+        return try paths.compactMap { $0 as? String }.filter { $0.hasSuffix(".json") }.sorted().map {
+            Published(path: $0, file: try ScheduleFile(path: url($0).path))
+        }
     }
 
     static func url(_ path: String) -> URL {
         (folder ?? URL(filePath: "/")).appending(path: path)
     }
 
-    static func read(_ path: String) throws -> ScheduleFile {
-        try ScheduleFile(path: url(path).path)
+    static func file(_ path: String) throws -> ScheduleFile? {
+        try all.get().first { $0.path == path }?.file
     }
 }

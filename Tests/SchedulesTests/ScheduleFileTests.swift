@@ -184,14 +184,15 @@ import Testing
 
     @Test(.enabled(if: PublishedSchedules.arePresent))
     func publishedFilesAreWrittenAsTheyWereRead() throws {
-        let paths = PublishedSchedules.paths()
-        #expect(paths.count > 80)
-        for path in paths {
+        let all = try PublishedSchedules.all.get()
+        #expect(all.count > 80)
+        for published in all {
+            let path = published.path
             let original = String(decoding: try Data(contentsOf: PublishedSchedules.url(path)), as: UTF8.self)
-            let written = try PublishedSchedules.read(path).text
+            let written = published.file.text
             // The one file of the FLUX generator has num_single_blocks second, where the search writes it last.
             if path == "heuristics/flux_recompute_all_every_003.json" {
-                #expect(try read(written) == PublishedSchedules.read(path))
+                #expect(try read(written) == published.file)
             } else {
                 #expect(written == original.trimmingCharacters(in: .newlines), "\(path)")
             }
@@ -200,8 +201,8 @@ import Testing
 
     @Test(.enabled(if: PublishedSchedules.arePresent))
     func publishedSearchFilesHaveTheAttributesThatTheSearchWrites() throws {
-        let searched = try (PublishedSchedules.paths(below: "paper") + PublishedSchedules.paths(below: "initial"))
-            .map(PublishedSchedules.read).filter { $0.attributes["total_num_affected_blocks"] != nil }
+        let searched = try PublishedSchedules.all.get().map(\.file)
+            .filter { $0.attributes["total_num_affected_blocks"] != nil }
         #expect(searched.count > 20)
         for file in searched {
             #expect(ScheduleFile(schedule: file.schedule).attributes == file.attributes)

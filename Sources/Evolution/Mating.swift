@@ -1,0 +1,105 @@
+import Schedules
+
+/// Breeds new genomes: selection, crossover, mutation and the elimination of duplicates (pymoo: `Mating`).
+package struct Mating {
+    private let settings: SearchSettings
+    private let shape: ScheduleShape
+
+    package init(settings: SearchSettings, shape: ScheduleShape) {
+        self.settings = settings
+        self.shape = shape
+    }
+
+    /// A new genome and how it came to be.
+    package struct Child {
+        package var genome: Genome
+        package var parents: [Int]
+        package var operation: Operation
+
+        package init(genome: Genome, parents: [Int], operation: Operation) {
+            self.genome = genome
+            self.parents = parents
+            self.operation = operation
+        }
+    }
+
+    /// Breeds genomes that neither the population nor the batch holds yet.
+    ///
+    /// - Parameters:
+    ///   - population: Ranked individuals; at least one.
+    ///   - count: Number of children wanted.
+    ///   - generator: Source of all randomness.
+    /// - Returns: The children, all first ones of a round's matings before all second ones; fewer than wanted when
+    ///   the rounds of the settings do not give enough new genomes.
+    package func breed(from population: [Individual], count: Int, using generator: inout RandomGenerator) -> [Child] {
+        var known = Set(population.map(\.offspring.genome))
+        var children: [Child] = []
+        for _ in 0..<settings.duplicateRounds where children.count < count {
+            let matings = (count - children.count + 1) / 2
+            let parents = Tournament.parents(from: population, matings: matings, using: &generator)
+            var firsts: [Child] = []
+            var seconds: [Child] = []
+            for (first, second) in parents {
+                let pair = cross(population[first].offspring, population[second].offspring, using: &generator)
+                firsts.append(pair.0)
+                seconds.append(pair.1)
+            }
+            for var child in firsts + seconds where children.count < count {
+                mutate(&child, using: &generator)
+                if settings.usesCanonicalGenomes { child.genome = child.genome.canonical(for: shape) }
+                if known.insert(child.genome).inserted { children.append(child) }
+            }
+        }
+        return children
+    }
+
+    /// Exchanges every second segment between random points of two genomes (pymoo: `PointCrossover`).
+    package func cross(
+        _ first: Offspring, _ second: Offspring, using generator: inout RandomGenerator
+    ) -> (Child, Child) {
+        var children = (
+            Child(genome: first.genome, parents: [first.id], operation: .copy),
+            Child(genome: second.genome, parents: [second.id], operation: .copy)
+        )
+        let geneCount = shape.geneCount
+        guard generator.unit() < settings.crossoverProbability else { return children }
+        var points = Self.distinctPoints(settings.crossoverPoints, below: geneCount, using: &generator).sorted()
+        if points.count % 2 == 1 { points.append(geneCount) }
+        for position in stride(from: 0, to: points.count, by: 2) {
+            children.0.genome.exchange(points[position]..<points[position + 1], with: &children.1.genome)
+        }
+        let parents = first.id == second.id ? [first.id] : [first.id, second.id]
+        for path in [\(Child, Child).0, \(Child, Child).1] {
+            children[keyPath: path].parents = parents
+            children[keyPath: path].operation = .crossover
+        }
+        return children
+    }
+
+    /// Draws distinct cut positions from 1 up to but not including a bound (Floyd's algorithm).
+    private static func distinctPoints(
+        _ count: Int, below bound: Int, using generator: inout RandomGenerator
+    ) -> [Int] {
+        let available = bound - 1
+        var points: [Int] = []
+        for last in max(0, available - count)..<available {
+            let point = 1 + generator.integer(below: last + 1)
+            points.append(points.contains(point) ? last + 1 : point)
+        }
+        return points
+    }
+
+    /// Flips genes independently, at a rate of the child's own (pymoo: `BitflipMutation`).
+    package func mutate(_ child: inout Child, using generator: inout RandomGenerator) {
+        guard generator.unit() < settings.mutationProbability else { return }
+        let flips = settings.fewestFlips + (settings.mostFlips - settings.fewestFlips) * generator.unit()
+        let rate = min(0.5, flips / Double(shape.geneCount))
+        let threshold = UInt64(rate * 0x1p64)
+        var hasFlipped = false
+        for gene in 0..<shape.geneCount where generator.next() < threshold {
+            child.genome[gene].toggle()
+            hasFlipped = true
+        }
+        if hasFlipped { child.operation = child.operation == .copy ? .mutation : .crossoverAndMutation }
+    }
+}
