@@ -1,0 +1,325 @@
+import Evolution
+import Foundation
+import History
+import Messages
+import Schedules
+
+/// A run's life: the search breeds candidates, the history keeps them, results come back and are told to the search.
+///
+/// Everything that matters is in the history before anything else happens with it. A calibration that is opened again after a crash
+/// goes on from there: committed results are kept, open tasks are given out again, and the search draws the same random numbers.
+final class Calibration {
+    /// Tasks that failed this often, on whatever workers, are given up.
+    static let failureLimit = 3
+    /// The reference point of the hypervolume: a tenth slower than uncached, at no quality at all.
+    static let reference = ReferencePoint(cost: 1.1, quality: 0)
+
+    let history: RunHistory
+    let runID: Int64
+    let configuration: RunConfiguration
+    let model: ModelDescription
+    let modelHash: String
+    let prompts: [String]
+    let shape: ScheduleShape
+
+    /// Open tasks of the current generation.
+    private(set) var tasks: [Int64: TaskRecord] = [:]
+    /// The current generation.
+    private(set) var generation = 0
+    /// Candidates of all generations so far, and how many of them have been evaluated.
+    private(set) var candidateCount = 0
+    private(set) var evaluatedCount = 0
+    /// True once the last generation is complete.
+    private(set) var isFinished = false
+
+    private var search: Search
+    private var generationCandidates: [CandidateRecord] = []
+    private var candidateOfHash: [String: Int64] = [:]
+    private var generationStart = ContinuousClock.now
+    private var wallSecondsBefore = 0.0
+    private let uncachedMACs: Int
+
+    // MARK: - Beginning and resuming
+
+    /// Begins a run in a new folder: enters it and its first generation in the history.
+    ///
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
+    static func begin(_ configuration: RunConfiguration, in folder: String) throws -> Calibration {
+        let prompts = try RunConfiguration.prompts(in: configuration.promptsPath)
+        let model = try ModelDescription(
+            folder: configuration.modelPath, height: configuration.height, width: configuration.width)
+        let shape = try model.architecture.shape(stepCount: configuration.stepCount)
+        let modelHash = try fingerprint(configuration.modelPath)
+        let search = try newSearch(configuration, shape: shape)
+        let history = try RunHistory.create(in: folder)
+        let runID = try history.createRun(
+            NewRun(
+                name: URL(fileURLWithPath: folder).lastPathComponent, configuration: configuration.resolved,
+                costObjective: configuration.cost.rawValue, qualityObjective: configuration.quality,
+                shape: String(decoding: try JSONEncoder().encode(shape), as: UTF8.self),
+                genes: (0..<shape.geneCount).map { gene in
+                    let cell = shape.cell(at: gene)
+                    return GeneCell(step: cell.step, block: cell.block, component: cell.component.rawValue)
+                },
+                modelHash: modelHash, seed: Int64(configuration.seed), reference: reference, prompts: prompts))
+        let calibration = try Calibration(
+            history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
+            prompts: prompts, shape: shape, search: search)
+        try calibration.beginGeneration()
+        return calibration
+    }
+
+    /// Opens the run of a folder and goes on where it stood.
+    ///
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
+    static func resume(in folder: String) throws -> Calibration {
+        let history = try RunHistory.open(in: folder)
+        let snapshot = try history.loadRun()
+        let run = snapshot.run
+        let configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        let model = try ModelDescription(
+            folder: configuration.modelPath, height: configuration.height, width: configuration.width)
+        let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
+        guard try fingerprint(configuration.modelPath) == run.modelHash else {
+            throw CoordinatorError.runFolder(
+                path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
+        }
+        let search: Search
+        if let generation = snapshot.generation {
+            search = try JSONDecoder().decode(Search.self, from: Data(generation.searchState))
+        } else {
+            search = try newSearch(configuration, shape: shape)
+        }
+        let calibration = try Calibration(
+            history: history, runID: run.id, configuration: configuration, model: model, modelHash: run.modelHash,
+            prompts: try history.prompts(of: run.id), shape: shape, search: search)
+        try calibration.takeUp(snapshot)
+        return calibration
+    }
+
+    private init(
+        history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
+        prompts: [String], shape: ScheduleShape, search: Search
+    ) throws {
+        self.history = history
+        self.runID = runID
+        self.configuration = configuration
+        self.model = model
+        self.modelHash = modelHash
+        self.prompts = prompts
+        self.shape = shape
+        self.search = search
+        uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
+    }
+
+    private static func newSearch(_ configuration: RunConfiguration, shape: ScheduleShape) throws -> Search {
+        let preset = SearchSettings.Preset(rawValue: configuration.preset) ?? .standard
+        let settings = SearchSettings(preset: preset, populationSize: configuration.population)
+        var generator = RandomGenerator(seed: configuration.seed)
+        let seeds = try seedPopulation(
+            names: configuration.seeding, count: configuration.population, shape: shape, using: &generator)
+        return try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next())
+    }
+
+    private static func fingerprint(_ folder: String) throws -> String {
+        do {
+            return try ModelFingerprint.compute(folder: folder)
+        } catch {
+            throw CoordinatorError.unreadableFile(path: folder, what: "the model's files")
+        }
+    }
+
+    private func takeUp(_ snapshot: RunSnapshot) throws {
+        for candidate in try history.candidates(of: runID) {
+            candidateOfHash[candidate.canonicalHash] = candidate.id
+            candidateCount += 1
+            if candidate.evaluation != nil { evaluatedCount += 1 }
+        }
+        // Whoever held a lease belongs to the coordinator that is gone; a result that still arrives is taken all the same.
+        _ = try history.expireLeases(of: runID, expiringBy: .infinity)
+        try history.setStatus(.running, of: runID)
+        guard let generation = snapshot.generation else { return try beginGeneration() }
+        self.generation = generation.number
+        wallSecondsBefore = generation.wallSeconds
+        guard !generation.isFinished else { return try advance() }
+        generationCandidates = snapshot.candidates
+        tasks = Dictionary(uniqueKeysWithValues: snapshot.tasks.filter { $0.isOpen }.map { ($0.id, $0) })
+        try finishGenerationIfComplete()
+    }
+
+    // MARK: - Generations
+
+    private func beginGeneration() throws {
+        let offspring = search.ask()
+        guard !offspring.isEmpty else {
+            throw CoordinatorError.search("the search has tried every schedule that it can breed; start a run with another seed")
+        }
+        generation = search.generation
+        // A genome that was discarded generations ago may be bred again, and two of the same images in one generation: they share
+        // one evaluation.
+        var known = Set(candidateOfHash.keys)
+        let new = offspring.filter { known.insert(canonicalHash($0.genome)).inserted }
+        let candidates = try new.map { offspring in
+            NewCandidate(
+                genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256,
+                canonicalHash: canonicalHash(offspring.genome), parentA: parent(offspring, 0),
+                parentB: parent(offspring, 1), operator: offspring.operation.rawValue, origin: offspring.origin,
+                macs: Int64(try model.architecture.macs(Schedule(shape: shape, genome: offspring.genome)).total))
+        }
+        let entered = try history.beginGeneration(
+            generation, of: runID, searchState: Array(try JSONEncoder().encode(search)), candidates: candidates,
+            tasks: taskGrid(candidateCount: candidates.count))
+        generationCandidates = try entered.candidateIDs.map(history.candidate)
+        for candidate in generationCandidates { candidateOfHash[candidate.canonicalHash] = candidate.id }
+        candidateCount += candidates.count
+        tasks = Dictionary(uniqueKeysWithValues: try entered.taskIDs.map { ($0, try history.task($0)) })
+        generationStart = ContinuousClock.now
+        wallSecondsBefore = 0
+        try finishGenerationIfComplete()
+    }
+
+    /// Cuts an evaluation into tasks: some schedules on a shard of the images. The cut depends on the configuration alone, since the
+    /// last bits of an image depend on the images that are denoised with it.
+    private func taskGrid(candidateCount: Int) -> [NewTask] {
+        let images = prompts.indices.flatMap { prompt in
+            (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }
+        }
+        return stride(from: 0, to: candidateCount, by: configuration.schedulesPerTask).flatMap { first in
+            let candidates = Array(first..<min(first + configuration.schedulesPerTask, candidateCount))
+            return stride(from: 0, to: images.count, by: configuration.imagesPerTask).map { start in
+                let shard = Array(images[start..<min(start + configuration.imagesPerTask, images.count)])
+                return NewTask(kind: .evaluate, candidates: candidates, images: shard)
+            }
+        }
+    }
+
+    private func parent(_ offspring: Offspring, _ index: Int) -> Int64? {
+        guard index < offspring.parents.count else { return nil }
+        let individual = search.population.first { $0.id == offspring.parents[index] }
+        return individual.flatMap { candidateOfHash[canonicalHash($0.offspring.genome)] }
+    }
+
+    private func canonicalHash(_ genome: Genome) -> String { genome.canonical(for: shape).sha256 }
+
+    private func finishGenerationIfComplete() throws {
+        guard tasks.isEmpty else { return }
+        for candidate in generationCandidates where candidate.evaluation == nil {
+            guard let totals = try totals(of: candidate) else { continue }
+            try history.finishEvaluation(of: candidate.id, totals: totals)
+            evaluatedCount += 1
+        }
+        let outcomes = try search.pending.compactMap { offspring -> Outcome? in
+            guard let id = candidateOfHash[canonicalHash(offspring.genome)],
+                let totals = try history.candidate(id).evaluation
+            else { return nil }
+            return Outcome(id: offspring.id, objectives: [totals.cost, -totals.quality])
+        }
+        try search.tell(outcomes)
+        try search.discard(search.pending.map(\.id))
+        guard !search.population.isEmpty else {
+            throw CoordinatorError.search("no candidate of the first generation could be evaluated; see the table events")
+        }
+        try history.completeGeneration(
+            generation, of: runID, searchState: Array(try JSONEncoder().encode(search)),
+            hypervolume: Pareto.hypervolume(
+                of: search.front.map(\.objectives), reference: [Self.reference.cost, -Self.reference.quality]),
+            wallSeconds: wallSecondsBefore + (ContinuousClock.now - generationStart) / .seconds(1))
+        try advance()
+    }
+
+    private func advance() throws {
+        if generation + 1 < configuration.generations {
+            try beginGeneration()
+        } else {
+            isFinished = true
+        }
+    }
+
+    // MARK: - Results
+
+    /// What the workers must know of the run.
+    var welcome: Welcome {
+        var welcome = Welcome()
+        welcome.runID = "\(runID)-\(modelHash.prefix(16))"
+        welcome.settings.modelHash = modelHash
+        welcome.settings.stepCount = UInt32(configuration.stepCount)
+        welcome.settings.height = UInt32(model.height)
+        welcome.settings.width = UInt32(model.width)
+        welcome.settings.guidanceScale = configuration.guidanceScale
+        welcome.settings.negativePrompt = configuration.negativePrompt
+        welcome.settings.scorers = [configuration.quality]
+        welcome.prompts = prompts.enumerated().map { index, text in
+            var entry = PromptEntry()
+            entry.index = UInt32(index)
+            entry.text = text
+            return entry
+        }
+        return welcome
+    }
+
+    /// The message that gives a task to a worker.
+    func assignment(of task: TaskRecord, epoch: Int, leaseSeconds: Double) throws -> Assignment {
+        var assignment = Assignment()
+        assignment.taskID = task.id
+        assignment.leaseEpoch = Int64(epoch)
+        assignment.kind = .evaluate
+        assignment.candidates = try task.candidateIDs.map { id in
+            var candidate = AssignedCandidate()
+            candidate.candidateID = id
+            candidate.genome = Data(try history.candidate(id).genome)
+            candidate.geneCount = UInt32(shape.geneCount)
+            return candidate
+        }
+        assignment.items = task.images.map(PromptSeed.init)
+        assignment.measureLatency = true
+        assignment.leaseSeconds = leaseSeconds
+        return assignment
+    }
+
+    /// Enters a task's result in the history; completes the generation with its last one.
+    ///
+    /// - Returns: Whether the result was new.
+    /// - Throws: ``ResultProblem`` for a result that is not what the task asked for; `HistoryError`.
+    func commit(_ result: Messages.TaskResult, from workerID: Int64) throws -> CommitOutcome {
+        guard let task = tasks[result.taskID] else { return .alreadyDone }
+        let outcome = try history.commitResult(
+            try History.TaskResult(result, of: task, from: workerID, scorer: configuration.quality))
+        tasks[task.id] = nil
+        try finishGenerationIfComplete()
+        return outcome
+    }
+
+    /// Gives a task up after too many failures; its candidates have no evaluation.
+    func giveUp(_ taskID: Int64, reason: String) throws {
+        try history.failTask(taskID, reason: reason)
+        try history.recordEvent("task-failed", "task \(taskID): \(reason)", run: runID)
+        tasks[taskID] = nil
+        try finishGenerationIfComplete()
+    }
+
+    /// Sums a candidate's images up; nil unless all of them were made.
+    private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {
+        let measured = try history.measurements(of: candidate.id)
+        let expected = prompts.count * configuration.seedsPerPrompt
+        let scores = measured.scores.filter { $0.scorer == configuration.quality }
+        guard scores.count == expected, measured.timings.count == expected else { return nil }
+        let seconds = measured.timings.reduce(0) { $0 + $1.denoiseSeconds }
+        let referenceSeconds = measured.timings.reduce(0) { $0 + ($1.referenceSeconds ?? 0) }
+        let latencyRatio = referenceSeconds > 0 ? seconds / referenceSeconds : nil
+        let macs = candidate.macs ?? 0
+        let cost: Double? =
+            switch configuration.cost {
+            case .latency: latencyRatio
+            case .macs: Double(macs) / Double(uncachedMACs)
+            }
+        guard let cost else { return nil }
+        return EvaluationTotals(
+            cost: cost, quality: scores.reduce(0) { $0 + $1.value } / Double(expected), latencyRatio: latencyRatio,
+            macs: macs, images: expected, denoiseSeconds: seconds, referenceSeconds: referenceSeconds)
+    }
+}
+
+extension TaskRecord {
+    /// True while a result is wanted.
+    var isOpen: Bool { state == .pending || state == .leased }
+}
