@@ -20,7 +20,7 @@ import Testing
         let mating = Mating(settings: SearchSettings(preset: .ecadPaper), shape: Self.shape)
         var generator = RandomGenerator(seed: 1)
         var crossed = 0
-        for _ in 0..<2000 {
+        for _ in 0..<600 {
             let (first, second) = mating.cross(Self.ones, Self.zeros, using: &generator)
             #expect(first.genome.hammingDistance(to: second.genome) == Self.shape.geneCount)
             if first.operation == .crossover {
@@ -34,8 +34,8 @@ import Testing
                 #expect(second.genome == Self.zeros.genome && second.parents == [1])
             }
         }
-        // Binomial(2000, 0.9), six standard deviations.
-        #expect(abs(crossed - 1800) < 81)
+        // Binomial(600, 0.9), six standard deviations.
+        #expect(abs(crossed - 540) < 44)
     }
 
     @Test func everyPositionIsCutEquallyOften() {
