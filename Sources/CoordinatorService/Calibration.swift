@@ -26,9 +26,8 @@ final class Calibration {
     private(set) var tasks: [Int64: TaskRecord] = [:]
     /// The current generation.
     private(set) var generation = 0
-    /// Candidates of all generations so far, and how many of them have been evaluated.
+    /// Candidates of all generations so far.
     private(set) var candidateCount = 0
-    private(set) var evaluatedCount = 0
     /// True once the last generation is complete.
     private(set) var isFinished = false
 
@@ -133,7 +132,6 @@ final class Calibration {
         for candidate in try history.candidates(of: runID) {
             candidateOfHash[candidate.canonicalHash] = candidate.id
             candidateCount += 1
-            if candidate.evaluation != nil { evaluatedCount += 1 }
         }
         // Whoever held a lease belongs to the coordinator that is gone; a result that still arrives is taken all the same.
         _ = try history.expireLeases(of: runID, expiringBy: .infinity)
@@ -152,7 +150,9 @@ final class Calibration {
     private func beginGeneration() throws {
         let offspring = search.ask()
         guard !offspring.isEmpty else {
-            throw CoordinatorError.search("the search has tried every schedule that it can breed; start a run with another seed")
+            try history.recordEvent("exhausted", "no schedule can be bred that the population does not hold", run: runID)
+            isFinished = true
+            return
         }
         generation = search.generation
         // A genome that was discarded generations ago may be bred again, and two of the same images in one generation: they share
@@ -206,7 +206,6 @@ final class Calibration {
         for candidate in generationCandidates where candidate.evaluation == nil {
             guard let totals = try totals(of: candidate) else { continue }
             try history.finishEvaluation(of: candidate.id, totals: totals)
-            evaluatedCount += 1
         }
         let outcomes = try search.pending.compactMap { offspring -> Outcome? in
             guard let id = candidateOfHash[canonicalHash(offspring.genome)],
@@ -233,6 +232,17 @@ final class Calibration {
         } else {
             isFinished = true
         }
+    }
+
+    /// Evaluations that no open task is part of.
+    var doneCount: Int {
+        let open = Set(tasks.values.flatMap(\.candidateIDs))
+        return candidateCount - open.count
+    }
+
+    /// Evaluations that the whole run will take, if every generation is as large as the population.
+    var expectedCount: Int {
+        candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
     }
 
     // MARK: - Results

@@ -1,0 +1,99 @@
+import Foundation
+import Synchronization
+
+/// Worker processes on the coordinator's own machine, started with it.
+///
+/// One that is killed is started again, as a batch system would; one that ends by itself has a reason, which is in its log.
+final class LocalWorkers {
+    /// Restarts of killed workers before something is taken to be wrong.
+    static let restartLimit = 20
+
+    private struct Worker {
+        let name: String
+        let logPath: String
+        var process: Process
+    }
+
+    private let executable: String
+    private let arguments: [String]
+    private let folder: String
+    private var workers: [Worker] = []
+    private var restartCount = 0
+
+    /// Starts workers.
+    ///
+    /// - Parameters:
+    ///   - count: How many; the machine's processors are divided among them.
+    ///   - endpoint: Where the coordinator listens, as seen from this machine.
+    ///   - model: The model directory.
+    ///   - folder: The run folder, for their logs.
+    /// - Throws: ``CoordinatorError/workers(_:)`` if the program is not beside this one.
+    init(count: Int, endpoint: String, model: String, folder: String) throws {
+        let directory = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+        executable = directory.appendingPathComponent("ecad-worker").path
+        let threads = max(1, ProcessInfo.processInfo.activeProcessorCount / max(count, 1))
+        arguments = [
+            "run", "--coordinator", endpoint, "--models", model, "--threads", "\(threads)", "--exit-with-parent",
+        ]
+        self.folder = folder
+        guard FileManager.default.isExecutableFile(atPath: executable) else {
+            throw CoordinatorError.workers("\(executable): not found; build the product ecad-worker, or use --workers 0")
+        }
+        for number in 0..<count {
+            let name = "local-\(number + 1)"
+            let logPath = "\(folder)/\(name).log"
+            workers.append(Worker(name: name, logPath: logPath, process: try launch(name, logPath)))
+        }
+    }
+
+    private func launch(_ name: String, _ logPath: String) throws -> Process {
+        if !FileManager.default.fileExists(atPath: logPath) {
+            _ = FileManager.default.createFile(atPath: logPath, contents: nil)
+        }
+        guard let log = FileHandle(forWritingAtPath: logPath) else {
+            throw CoordinatorError.workers("\(logPath): cannot be written")
+        }
+        _ = try? log.seekToEnd()
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments + ["--name", name]
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = log
+        process.standardError = log
+        do {
+            try process.run()
+        } catch {
+            throw CoordinatorError.workers("\(executable): cannot be started: \(error.localizedDescription)")
+        }
+        return process
+    }
+
+    /// Looks after the workers: starts killed ones again.
+    ///
+    /// - Parameter isAlone: True if no other worker takes part.
+    /// - Throws: ``CoordinatorError/workers(_:)`` when all have ended and nobody else takes part, with the last one's reason.
+    func check(isAlone: Bool) throws {
+        for index in workers.indices where !workers[index].process.isRunning {
+            guard workers[index].process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else { continue }
+            restartCount += 1
+            workers[index].process = try launch(workers[index].name, workers[index].logPath)
+        }
+        guard isAlone, !workers.isEmpty, workers.allSatisfy({ !$0.process.isRunning }), let last = workers.last else { return }
+        let text = (try? String(contentsOfFile: last.logPath, encoding: .utf8)) ?? ""
+        let reason = text.split(separator: "\n").last.map(String.init) ?? "no reason in \(last.logPath)"
+        throw CoordinatorError.workers("all local workers have ended: \(reason)")
+    }
+
+    /// Ends the workers and waits for them.
+    func stop() {
+        for worker in workers where worker.process.isRunning { worker.process.terminate() }
+        for worker in workers { worker.process.waitUntilExit() }
+    }
+
+    /// Waits a little for workers that were told that the run is over.
+    func waitForEnd(seconds: Double) {
+        let deadline = Date().addingTimeInterval(seconds)
+        while Date() < deadline, workers.contains(where: { $0.process.isRunning }) { Thread.sleep(forTimeInterval: 0.05) }
+        stop()
+    }
+}

@@ -1,0 +1,53 @@
+import Foundation
+import History
+
+/// Shows a run's state as it changes: one line that is written over, or a line now and then where nobody watches.
+final class ProgressDisplay {
+    private static let quietSeconds = 10.0
+
+    private let isInteractive: Bool
+    private let write: (String) -> Void
+    private var line = ProgressLine()
+    private var shownAt = -Double.infinity
+    private var shown = ""
+    private var front: [(speedup: Double, quality: Double)] = []
+    private var frontGeneration = -1
+
+    init(isInteractive: Bool, write: @escaping (String) -> Void) {
+        self.isInteractive = isInteractive
+        self.write = write
+    }
+
+    /// Writes a line of its own, above the state.
+    func log(_ text: String) {
+        if isInteractive, !shown.isEmpty {
+            write("\r\u{1B}[K\(text)\n\(shown)")
+        } else {
+            write("\(text)\n")
+        }
+    }
+
+    /// Shows the state if it is time to.
+    func show(_ calibration: Calibration, _ coordinator: Coordinator) throws {
+        let now = coordinator.now
+        guard now - shownAt >= (isInteractive ? 0.5 : Self.quietSeconds) else { return }
+        shownAt = now
+        if frontGeneration != calibration.generation {
+            frontGeneration = calibration.generation
+            front = try calibration.history.front(of: calibration.runID).map { ($0.speedup ?? 1 / $0.cost, $0.quality) }
+        }
+        let text = line.text(
+            ProgressLine.State(
+                generation: calibration.generation, generations: calibration.configuration.generations,
+                evaluationsDone: calibration.doneCount, evaluationsTotal: calibration.expectedCount,
+                imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front), at: now)
+        shown = text
+        write(isInteractive ? "\r\u{1B}[K\(text)" : "\(text)\n")
+    }
+
+    /// Leaves the last state standing.
+    func end() {
+        if isInteractive, !shown.isEmpty { write("\n") }
+        shown = ""
+    }
+}

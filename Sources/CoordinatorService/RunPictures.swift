@@ -1,0 +1,62 @@
+import Foundation
+import History
+
+/// The pictures in a run folder: the plot of the front and the sheet of images.
+struct RunPictures {
+    let calibration: Calibration
+    let members: [FrontRecord]
+    let front: [FrontRecord]
+
+    /// Writes `front.svg` and `sheet.svg`.
+    ///
+    /// - Returns: Their paths.
+    func write(to folder: String) throws -> [String] {
+        let plot = "\(folder)/front.svg"
+        let sheet = "\(folder)/sheet.svg"
+        for (path, svg) in [(plot, try frontPlot().svg()), (sheet, try imageSheet().svg())] {
+            do {
+                try svg.write(toFile: path, atomically: true, encoding: .utf8)
+            } catch {
+                throw CoordinatorError.runFolder(path: path, reason: "cannot be written: \(error.localizedDescription)")
+            }
+        }
+        return [plot, sheet]
+    }
+
+    private var modelName: String { URL(fileURLWithPath: calibration.configuration.modelPath).lastPathComponent }
+
+    private func frontPlot() throws -> FrontPlot {
+        let onFront = Set(front.map(\.candidateID))
+        let points = try calibration.history.candidates(of: calibration.runID).compactMap { candidate in
+            candidate.evaluation.map {
+                FrontPlot.Point(
+                    candidate: candidate.id, speedup: 1 / ($0.latencyRatio ?? $0.cost), quality: $0.quality,
+                    origin: candidate.origin, isOnFront: onFront.contains(candidate.id))
+            }
+        }
+        let images = calibration.prompts.count * calibration.configuration.seedsPerPrompt
+        return FrontPlot(
+            title: "\(modelName): \(points.count) schedules on \(images) images each",
+            qualityName: calibration.configuration.quality == "psnr"
+                ? "PSNR against the uncached image, dB" : calibration.configuration.quality,
+            points: points)
+    }
+
+    private func imageSheet() throws -> ImageSheet {
+        func images(_ candidate: Int64?) throws -> [[UInt8]] {
+            try calibration.history.thumbnails(of: candidate, run: calibration.runID).map(\.png)
+        }
+        var rows = [ImageSheet.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
+        for member in members {
+            let speedup = String(format: "%.2fx", member.speedup ?? 1 / member.cost)
+            let quality = String(format: "%.1f dB", member.quality)
+            rows.append(
+                ImageSheet.Row(
+                    title: speedup, subtitle: "candidate \(member.candidateID), \(quality)",
+                    images: try images(member.candidateID)))
+        }
+        return ImageSheet(
+            title: "\(modelName): the same prompts and seeds, uncached and under three members of the front",
+            prompts: Array(calibration.prompts.prefix(Rendering.promptCount)), rows: rows)
+    }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import History
+import Transport
+
+/// Runs a calibration from its beginning or from where it stood until its last generation: what `run` and `resume` do.
+public struct RunService {
+    /// How a run is served.
+    public struct Options: Sendable {
+        /// Where to listen.
+        public var bind: Endpoint
+        /// Workers to start on this machine.
+        public var localWorkers: Int
+        /// True if the state is shown in one line that is written again and again; else as a line every ten seconds.
+        public var isInteractive: Bool
+
+        /// Options of a run.
+        public init(bind: Endpoint, localWorkers: Int, isInteractive: Bool) {
+            self.bind = bind
+            self.localWorkers = localWorkers
+            self.isInteractive = isInteractive
+        }
+    }
+
+    /// How serving ended.
+    public enum Ending: Sendable {
+        /// The last generation is complete; these files show the result.
+        case finished(front: [FrontRecord], files: [String])
+        /// The process was asked to end; the run can be resumed.
+        case interrupted
+    }
+
+    private let options: Options
+    private let write: (String) -> Void
+
+    /// A service that writes its progress with `write`, text that may begin with a carriage return.
+    public init(options: Options, write: @escaping (String) -> Void) {
+        self.options = options
+        self.write = write
+    }
+
+    /// Begins a run.
+    ///
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
+    public func run(_ configuration: RunConfiguration, in folder: String) throws -> Ending {
+        // The port first: a run that cannot be served should not leave a folder behind.
+        try serve(in: folder) { try Calibration.begin(configuration, in: folder) }
+    }
+
+    /// Goes on with the run of a folder.
+    ///
+    /// - Throws: As ``run(_:in:)``.
+    public func resume(in folder: String) throws -> Ending {
+        try serve(in: folder) { try Calibration.resume(in: folder) }
+    }
+
+    private func serve(in folder: String, _ open: () throws -> Calibration) throws -> Ending {
+        let wakeup = try Wakeup()
+        let signals = try SignalWatcher(waking: wakeup)
+        _ = try FileDescriptorLimit.raise()
+        let context = try SocketContext()
+        let socket = try CoordinatorSocket(listeningOn: options.bind, in: context, wakeup: wakeup)
+        let calibration = try open()
+        let display = ProgressDisplay(isInteractive: options.isInteractive, write: write)
+        let coordinator = Coordinator(calibration: calibration, socket: socket, log: display.log)
+        display.log("run \(folder): listening on \(coordinator.endpoint)")
+        let workers = try LocalWorkers(
+            count: options.localWorkers, endpoint: "\(coordinator.endpoint.fromThisMachine)",
+            model: calibration.configuration.modelPath, folder: folder)
+        defer { workers.stop() }
+
+        func turn() throws {
+            try coordinator.turn()
+            try workers.check(isAlone: coordinator.workerCount == 0)
+        }
+        while !calibration.isFinished {
+            if signals.arrivalCount > 0 {
+                display.end()
+                try calibration.history.close()
+                return .interrupted
+            }
+            try turn()
+            try display.show(calibration, coordinator)
+        }
+        let front = try calibration.history.front(of: calibration.runID)
+        let rendering = try Rendering(front: front, calibration: calibration)
+        coordinator.render(rendering)
+        while coordinator.isRendering, signals.arrivalCount == 0 { try turn() }
+        display.end()
+        try coordinator.finish("the last generation is complete")
+        workers.waitForEnd(seconds: 5)
+        let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(to: folder)
+        try calibration.history.setStatus(.finished, of: calibration.runID)
+        try calibration.history.close()
+        return .finished(front: front, files: files)
+    }
+}
