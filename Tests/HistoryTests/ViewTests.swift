@@ -11,7 +11,7 @@ import Testing
         let sample = try SampleHistory()
         let more = try sample.history.beginGeneration(
             1, of: sample.run, searchState: [1],
-            candidates: (3...7).map { sampleCandidate($0, genome: $0 == 5 ? [0x80, 0x10] : [0x0F, 0xF0]) }, tasks: [])
+            candidates: (3...7).map { sampleCandidate($0, genome: $0 == 5 ? [0x01, 0x08] : [0xF0, 0x0F]) }, tasks: [])
         let candidates = sample.work.candidateIDs + more.candidateIDs
         let points = [(0.2, 1.0), (0.2, 3), (0.4, 3), (0.5, 5), (0.5, 5), (0.8, 4), (1.0, 9)]
         for (candidate, point) in zip(candidates, points) {
@@ -146,7 +146,7 @@ import Testing
     }
 
     @Test func geneUsageIsTheShareOfTheFrontThatRecomputes() throws {
-        // The front's genomes: twice 0F F0 (candidates 4 and 7), once 80 10 (5), once FF F0 (2).
+        // The front's genomes: twice F0 0F (candidates 4 and 7), once 01 08 (5), once FF 0F (2).
         let (sample, _) = try searched()
         let view = try sample.history.query("SELECT * FROM gene_usage WHERE run_id = ?", [.integer(sample.run)])
         #expect(
