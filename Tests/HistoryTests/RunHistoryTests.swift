@@ -164,6 +164,19 @@ import Testing
         }
     }
 
+    @Test(.enabled(if: geteuid() != 0, "root writes everywhere"))
+    func aCrashedRunWithoutWritePermissionSaysWhatToDo() throws {
+        let sample = try SampleHistory()
+        let copy = try TemporaryFolder()
+        for name in ["history.sqlite", "history.sqlite-wal"] {
+            try FileManager.default.copyItem(atPath: sample.folder.file(name), toPath: copy.file(name))
+        }
+        chmod(copy.path, 0o555)
+        defer { chmod(copy.path, 0o755) }
+        let error = try #require(throws: HistoryError.self) { try RunHistory.openReadOnly(in: copy.path) }
+        #expect(error.description.contains("copy the folder"))
+    }
+
     @Test func aFullDiskIsReportedAndNothingHalfWrittenStays() throws {
         let sample = try SampleHistory()
         let pages = try #require(try sample.integer("PRAGMA page_count"))
