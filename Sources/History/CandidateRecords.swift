@@ -1,6 +1,6 @@
 /// A candidate about to be entered in the history.
 public struct NewCandidate: Sendable {
-    /// Packed bits in the published gene order: gene g is bit 7 - g % 8 of byte g / 8, 1 = recompute.
+    /// Packed bits in the published gene order: gene g is bit g % 8, lowest first, of byte g / 8; 1 = recompute.
     public var genome: [UInt8]
     /// SHA-256 of the genome's ASCII '0'/'1' string, 64 hexadecimal digits.
     public var genomeSHA256: String
@@ -20,7 +20,7 @@ public struct NewCandidate: Sendable {
     /// Describes a candidate.
     ///
     /// - Parameters:
-    ///   - genome: Packed bits in the published gene order, most significant bit first.
+    ///   - genome: Packed bits in the published gene order, lowest bit first.
     ///   - genomeSHA256: SHA-256 of the ASCII '0'/'1' string, 64 hexadecimal digits.
     ///   - canonicalHash: Equal for genomes that make the same images.
     ///   - parentA: First parent.

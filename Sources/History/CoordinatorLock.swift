@@ -28,7 +28,7 @@ final class CoordinatorLock: Sendable {
             }
             throw HistoryError.locked(folder: folder, holder: holder.isEmpty ? "process unknown" : holder)
         }
-        let holder = Array("pid \(getpid()) on \(ProcessInfo.processInfo.hostName)\n".utf8)
+        let holder = Array("pid \(getpid()) on \(Self.hostName())\n".utf8)
         // The text is a courtesy: the lock itself holds even if a full disk keeps it from being written.
         _ = ftruncate(file, 0)
         _ = pwrite(file, holder, holder.count, 0)
@@ -43,6 +43,13 @@ final class CoordinatorLock: Sendable {
             if let file { close(file) }
             file = nil
         }
+    }
+
+    /// The kernel's name of this host; Foundation's would ask the network, which can take seconds.
+    private static func hostName() -> String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "an unknown host" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private static func text(of file: Int32) -> String {

@@ -127,7 +127,8 @@ struct DatabaseFile {
         return configuration
     }
 
-    private static let busySeconds = 5.0
+    /// How long a connection waits for a lock.
+    static let busySeconds = 5.0
 
     private static func checkVersion(_ db: Database) throws {
         try Schema.checkSQLite(version: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "")

@@ -162,13 +162,12 @@ extension ImageKey {
     ///
     /// - Parameter json: The column's text.
     /// - Returns: The images in their order.
-    /// - Throws: `DecodingError` for any other text.
+    /// - Throws: `HistoryError.corrupt` for any other text.
     static func keys(json: String) throws -> [ImageKey] {
-        try JSONDecoder().decode([[Int64]].self, from: Data(json.utf8)).map { pair in
-            guard pair.count == 2 else {
-                throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "expected [prompt, seed]"))
-            }
-            return ImageKey(prompt: Int(pair[0]), seed: pair[1])
+        let pairs = try? JSONDecoder().decode([[Int64]].self, from: Data(json.utf8))
+        guard let pairs, pairs.allSatisfy({ $0.count == 2 }) else {
+            throw HistoryError.corrupt(file: "tasks.shard", reason: "expected [[prompt, seed], ...], found \(json)")
         }
+        return pairs.map { ImageKey(prompt: Int($0[0]), seed: $0[1]) }
     }
 }

@@ -13,8 +13,13 @@ extension RunHistory {
     public func checkpoint() throws -> Bool {
         try HistoryError.translating(file: file) {
             do {
-                _ = try database.writeWithoutTransaction { db in try db.checkpoint(.truncate) }
-                return true
+                return try database.writeWithoutTransaction { db in
+                    // The coordinator's loop must not stand still for a reader: next time will do.
+                    try db.execute(sql: "PRAGMA busy_timeout = 50")
+                    defer { try? db.execute(sql: "PRAGMA busy_timeout = \(Int(DatabaseFile.busySeconds * 1000))") }
+                    _ = try db.checkpoint(.truncate)
+                    return true
+                }
             } catch DatabaseError.SQLITE_BUSY, DatabaseError.SQLITE_LOCKED {
                 return false
             }
@@ -70,11 +75,7 @@ extension RunHistory {
             throw HistoryError.noSuchRecord(kind: "finished generation", identity: String(number))
         }
         let copy = DatabaseFile(folder: folder)
-        do {
-            try FileManager.default.createDirectory(atPath: copy.folder, withIntermediateDirectories: true)
-        } catch {
-            throw HistoryError.notWritable(file: copy.folder, reason: "the folder cannot be created")
-        }
+        try Self.prepareFolder(of: copy)
         try backup(to: copy.path)
         let fork = try RunHistory.open(in: folder)
         try fork.write { db in

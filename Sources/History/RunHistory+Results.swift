@@ -5,7 +5,8 @@ extension RunHistory {
     /// Commits a worker's result, once: scores and timings are entered, the task is done, all its leases end.
     ///
     /// A result is welcome even when its lease has expired; a second result of the task, or this one sent again, changes
-    /// nothing. When the call returns the result may be acknowledged: it is on disk.
+    /// nothing. When the call returns the result may be acknowledged: it is on disk. A result may lack images of its task;
+    /// whether that will do is for the caller to judge beforehand.
     ///
     /// - Parameters:
     ///   - result: The result.

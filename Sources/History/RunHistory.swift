@@ -36,11 +36,7 @@ public final class RunHistory: Sendable {
     /// - Throws: `HistoryError.alreadyExists`, `.locked`, `.networkFileSystem`, `.notWritable`, `.diskFull`.
     public static func create(in folder: String) throws -> RunHistory {
         let file = DatabaseFile(folder: folder)
-        do {
-            try FileManager.default.createDirectory(atPath: file.folder, withIntermediateDirectories: true)
-        } catch {
-            throw HistoryError.notWritable(file: file.folder, reason: "the folder cannot be created")
-        }
+        try prepareFolder(of: file)
         return try openForWriting(file) { content in
             guard content == .missing || content == .empty else { throw HistoryError.alreadyExists(file: file.path) }
         }
@@ -88,7 +84,9 @@ public final class RunHistory: Sendable {
             }
         } catch HistoryError.notWritable(let path, let reason) {
             // SQLite says "unable to open" also when it lacks the permission to make the log's index.
-            throw HistoryError.notReadable(file: path, reason: reason)
+            let isStuck = file.hasLog && access(file.folder, W_OK) != 0
+            let advice = "a crash left its log unfinished: copy the folder to where you may write, and read it there"
+            throw HistoryError.notReadable(file: path, reason: isStuck ? advice : reason)
         }
     }
 
@@ -126,12 +124,26 @@ public final class RunHistory: Sendable {
 
     // MARK: - Opening
 
-    private static func openForWriting(
-        _ file: DatabaseFile, require: (DatabaseFile.Content) throws -> Void
-    ) throws -> RunHistory {
+    /// Creates a run folder if need be, and refuses one that no coordinator may write to.
+    static func prepareFolder(of file: DatabaseFile) throws {
+        do {
+            try FileManager.default.createDirectory(atPath: file.folder, withIntermediateDirectories: true)
+        } catch {
+            throw HistoryError.notWritable(file: file.folder, reason: "the folder cannot be created")
+        }
+        try requireLocal(file)
+    }
+
+    private static func requireLocal(_ file: DatabaseFile) throws {
         if let kind = NetworkFileSystem.kind(at: file.folder) {
             throw HistoryError.networkFileSystem(folder: file.folder, kind: kind)
         }
+    }
+
+    private static func openForWriting(
+        _ file: DatabaseFile, require: (DatabaseFile.Content) throws -> Void
+    ) throws -> RunHistory {
+        try requireLocal(file)
         let lock = try CoordinatorLock(folder: file.folder)
         let content = try file.inspect()
         try require(content)

@@ -92,7 +92,7 @@ extension Schema {
             run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
             generation INTEGER, -- NULL for a schedule that was only benchmarked
             label TEXT, -- the benchmarked schedule's name
-            genome BLOB NOT NULL, -- gene g is bit 7 - g % 8 of byte g / 8; 1 = recompute
+            genome BLOB NOT NULL, -- gene g is bit g % 8, lowest first, of byte g / 8; 1 = recompute
             genome_sha256 TEXT NOT NULL CHECK (length(genome_sha256) = 64), -- of the ASCII 0/1 string
             canonical_hash TEXT NOT NULL, -- equal for genomes that act alike
             parent_a INTEGER REFERENCES candidates ON DELETE SET NULL,

@@ -60,16 +60,17 @@ extension Schema {
         View(
             name: "gene_usage",
             summary: "per step, block and component: the share of the front's candidates that recompute it",
-            // instr gives a hexadecimal digit's value: 0 for '0', which is not in the string, up to 15.
+            // instr gives a hexadecimal digit's value: 0 for '0', which is not in the string, up to 15. A byte's second digit
+            // holds its lower four genes. CROSS JOIN makes the genes the outer loop, which saves sorting the front's cells.
             select: """
                 WITH front AS MATERIALIZED (
                     SELECT f.run_id, hex(c.genome) AS digits
                     FROM pareto_front f JOIN candidates c ON c.id = f.candidate_id
                 )
                 SELECT g.run_id, g.step, g.block, g.component,
-                    avg((instr('123456789ABCDEF', substr(f.digits, g.gene / 4 + 1, 1)) >> (3 - g.gene % 4)) & 1)
+                    avg((instr('123456789ABCDEF', substr(f.digits, g.gene / 8 * 2 + 2 - g.gene % 8 / 4, 1)) >> g.gene % 4) & 1)
                         AS recompute_share
-                FROM genes g JOIN front f ON f.run_id = g.run_id
+                FROM genes g CROSS JOIN front f ON f.run_id = g.run_id
                 GROUP BY g.run_id, g.gene
                 """),
         View(
@@ -87,35 +88,49 @@ extension Schema {
         View(
             name: "candidate_scores",
             summary: "per candidate and scorer: mean, standard error, 5th percentile and worst prompt over the images",
-            // The percentile interpolates linearly between order statistics, as numpy.percentile does by default.
             select: """
-                WITH ranked AS (
-                    SELECT s.candidate_id, p.evaluation_set, s.scorer, s.value, p.text AS prompt,
-                        row_number() OVER by_value - 1 AS position,
-                        count(*) OVER everything AS images,
-                        avg(s.value) OVER everything AS mean
-                    FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
-                    WINDOW by_value AS (
-                            PARTITION BY s.candidate_id, p.evaluation_set, s.scorer
-                            ORDER BY s.value, p.prompt_index, s.seed),
-                        everything AS (
-                            by_value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-                ),
-                weighted AS (
-                    SELECT *, (images - 1) / 20 AS below, (images - 1) % 20 / 20.0 AS fraction FROM ranked
-                )
-                SELECT candidate_id, scorer, mean,
-                    CASE WHEN images > 1
-                        THEN sqrt(sum((value - mean) * (value - mean)) / (images - 1) / images) END AS standard_error,
-                    sum(CASE position WHEN below THEN value * (1 - fraction) WHEN below + 1 THEN value * fraction END)
-                        AS p5,
-                    min(value) AS worst,
-                    max(CASE position WHEN 0 THEN prompt END) AS worst_prompt,
-                    images, evaluation_set
-                FROM weighted
-                GROUP BY candidate_id, evaluation_set, scorer
+                \(scoreStatistics(from: "image_scores s JOIN prompts p ON p.id = s.prompt_id"))
+                SELECT candidate_id, scorer, mean, standard_error, p5, worst, worst_prompt, images, evaluation_set
+                FROM statistics
                 """)
     ]
+
+    /// A `WITH` clause that ends in `statistics`, one row per candidate, evaluation set and scorer.
+    ///
+    /// Window functions over equal partitions, without GROUP BY, let SQLite carry a condition on `candidate_id` down to the
+    /// primary key: one candidate of millions of scores then costs milliseconds. The percentile interpolates linearly
+    /// between order statistics, as numpy.percentile does by default.
+    ///
+    /// - Parameter source: Tables joined to `image_scores s` and `prompts p`, with a condition if need be.
+    /// - Returns: SQL to be followed by a SELECT.
+    private static func scoreStatistics(from source: String) -> String {
+        """
+        WITH ranked AS (
+            SELECT s.candidate_id, p.evaluation_set, s.scorer, s.value, p.text AS prompt,
+                row_number() OVER by_value - 1 AS position,
+                count(*) OVER everything AS images,
+                avg(s.value) OVER everything AS mean
+            FROM \(source)
+            WINDOW by_value AS (
+                    PARTITION BY s.candidate_id, s.scorer, p.evaluation_set ORDER BY s.value, p.prompt_index, s.seed),
+                everything AS (by_value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        ),
+        summed AS (
+            SELECT *,
+                sum((value - mean) * (value - mean)) OVER everything AS squares,
+                sum(CASE position
+                    WHEN (images - 1) / 20 THEN value * (1 - (images - 1) % 20 / 20.0)
+                    WHEN (images - 1) / 20 + 1 THEN value * ((images - 1) % 20 / 20.0) END) OVER everything AS p5
+            FROM ranked
+            WINDOW everything AS (PARTITION BY candidate_id, scorer, evaluation_set)
+        ),
+        statistics AS (
+            SELECT candidate_id, evaluation_set, scorer, mean, images, p5, value AS worst, prompt AS worst_prompt,
+                CASE WHEN images > 1 THEN sqrt(squares / (images - 1) / images) END AS standard_error
+            FROM summed WHERE position = 0
+        )
+        """
+    }
 
     private static let clusterViews = [
         View(
@@ -140,10 +155,13 @@ extension Schema {
             name: "benchmark_scores",
             summary: "per benchmarked schedule, prompt set and scorer: statistics over the images",
             select: """
+                \(scoreStatistics(from: """
+                    candidates b CROSS JOIN image_scores s ON s.candidate_id = b.id
+                    JOIN prompts p ON p.id = s.prompt_id AND b.generation IS NULL
+                    """))
                 SELECT c.run_id, c.label AS schedule, s.evaluation_set AS prompt_set, s.scorer, s.mean, s.standard_error,
                     s.p5, s.worst, s.worst_prompt, s.images, s.candidate_id
-                FROM candidate_scores s JOIN candidates c ON c.id = s.candidate_id
-                WHERE c.generation IS NULL
+                FROM statistics s JOIN candidates c ON c.id = s.candidate_id
                 """),
         View(
             name: "benchmark_summary",

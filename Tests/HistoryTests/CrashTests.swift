@@ -22,24 +22,24 @@ import Testing
             0, of: sample.run, searchState: Array("told".utf8), hypervolume: 0.5, wallSeconds: 4, at: 106)
         let afterTell = try crashCopy(of: sample.folder)
 
-        try resumed(afterAsk) { history in
+        try resumed(afterAsk) { history throws in
             let run = try history.loadRun()
             #expect(run.generation?.searchState == Array("asked".utf8))
             #expect(run.tasks.map(\.state) == [.pending, .pending])
             #expect(run.openLeases.isEmpty)
         }
-        try resumed(afterLease) { history in
+        try resumed(afterLease) { history throws in
             let run = try history.loadRun()
             #expect(run.tasks.map(\.state) == [.leased, .pending])
             #expect(run.openLeases.map(\.key) == [lease])
             #expect(try history.commitResult(sample.result(0)) == .committed)
         }
-        try resumed(afterResult) { history in
+        try resumed(afterResult) { history throws in
             #expect(try history.loadRun().tasks.map(\.state) == [.done, .pending])
             #expect(try history.measurements(of: sample.work.candidateIDs[0]).scores.count == 2)
             #expect(try history.commitResult(sample.result(0)) == .alreadyDone)
         }
-        try resumed(afterTell) { history in
+        try resumed(afterTell) { history throws in
             let run = try history.loadRun()
             #expect(run.generation?.searchState == Array("told".utf8))
             #expect(run.generation?.isFinished == true)
@@ -54,7 +54,7 @@ import Testing
         let folder = try crashCopy(of: sample.folder)
         // Cut inside the frames of the last commit, as a power failure may.
         #expect(truncate(folder.file("history.sqlite-wal"), (complete + sample.history.walBytes) / 2) == 0)
-        try resumed(folder) { history in
+        try resumed(folder) { history throws in
             #expect(try history.loadRun().tasks.map(\.state) == [.pending, .pending])
             #expect(try history.measurements(of: sample.work.candidateIDs[0]).scores.isEmpty)
             #expect(try history.query("PRAGMA integrity_check").rows == [[.text("ok")]])

@@ -7,10 +7,12 @@ import Testing
 @Suite struct RunHistoryTests {
     @Test func everyCommitIsOnDiskWhenItReturns() throws {
         let sample = try SampleHistory()
-        #expect(try sample.integer("PRAGMA synchronous") == 2)
-        #expect(try sample.history.query("PRAGMA journal_mode").rows == [[.text("wal")]])
-        #expect(try sample.integer("PRAGMA journal_size_limit") == 67_108_864)
-        #expect(try sample.integer("PRAGMA foreign_keys") == 1)
+        try sample.history.database.read { db throws in
+            #expect(try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2)
+            #expect(try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal")
+            #expect(try Int.fetchOne(db, sql: "PRAGMA journal_size_limit") == 67_108_864)
+            #expect(try Int.fetchOne(db, sql: "PRAGMA foreign_keys") == 1)
+        }
     }
 
     @Test func aFolderIsCreatedOnceAndThenOpened() throws {
@@ -64,7 +66,6 @@ import Testing
 
     @Test(arguments: [false, true]) func aNewerSchemaIsRefusedAndLeftUntouched(hasLog: Bool) throws {
         let folder = try TemporaryFolder()
-        let file = folder.file("history.sqlite")
         let writer = try RunHistory.create(in: folder.path)
         try writer.database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
         let copy = try TemporaryFolder()
@@ -90,7 +91,6 @@ import Testing
         #expect(throws: newer) { try RunHistory.openReadOnly(in: copy.path) }
         #expect(try bytes() == before)
         #expect(newer.description.contains("99") && newer.description.contains(copy.file("history.sqlite")))
-        _ = file
     }
 
     @Test func otherFilesAreNotTakenForAHistory() throws {
@@ -127,8 +127,9 @@ import Testing
             try file?.write(contentsOf: Data(repeating: 0xA5, count: 64))
         }
         try file?.close()
-        let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        let error = try #require(throws: HistoryError.self) { try reader.runs() }
+        let error = try #require(throws: HistoryError.self) {
+            try RunHistory.openReadOnly(in: sample.folder.path).runs()
+        }
         guard case .corrupt(sample.folder.file("history.sqlite"), _) = error else {
             Issue.record("\(error)")
             return
@@ -161,6 +162,19 @@ import Testing
         #expect(throws: HistoryError.notWritable(file: lock, reason: "Permission denied")) {
             try RunHistory.open(in: sample.folder.path)
         }
+    }
+
+    @Test(.enabled(if: geteuid() != 0, "root writes everywhere"))
+    func aCrashedRunWithoutWritePermissionSaysWhatToDo() throws {
+        let sample = try SampleHistory()
+        let copy = try TemporaryFolder()
+        for name in ["history.sqlite", "history.sqlite-wal"] {
+            try FileManager.default.copyItem(atPath: sample.folder.file(name), toPath: copy.file(name))
+        }
+        chmod(copy.path, 0o555)
+        defer { chmod(copy.path, 0o755) }
+        let error = try #require(throws: HistoryError.self) { try RunHistory.openReadOnly(in: copy.path) }
+        #expect(error.description.contains("copy the folder"))
     }
 
     @Test func aFullDiskIsReportedAndNothingHalfWrittenStays() throws {

@@ -35,13 +35,13 @@ import Testing
         _ = try sample.history.beginGeneration(
             1, of: sample.run, searchState: [2],
             candidates: [
-                sampleCandidate(9, genome: [1, 0x20], parents: (parents[1], parents[0]), operator: "crossover"),
+                sampleCandidate(9, genome: [1, 0x02], parents: (parents[1], parents[0]), operator: "crossover"),
                 sampleCandidate(4),
             ], tasks: [])
         let snapshot = try sample.history.loadRun()
         #expect(snapshot.generation?.number == 1)
         #expect(snapshot.candidates.map(\.canonicalHash) == ["c9", "c4"])
-        #expect(snapshot.candidates[0].genome == [1, 0x20])
+        #expect(snapshot.candidates[0].genome == [1, 0x02])
         #expect(snapshot.candidates[0].parentA == parents[1] && snapshot.candidates[0].parentB == parents[0])
         #expect(snapshot.candidates[0].operator == "crossover" && snapshot.candidates[0].macs == 9000)
         #expect(try sample.history.candidates(of: sample.run).count == 4)

@@ -33,7 +33,7 @@ func sampleRun(reference: ReferencePoint? = ReferencePoint(cost: 1, quality: 0))
 
 /// A candidate whose hashes are made from a number.
 func sampleCandidate(
-    _ number: Int, genome: [UInt8] = [0xFF, 0xF0], parents: (Int64?, Int64?) = (nil, nil),
+    _ number: Int, genome: [UInt8] = [0xFF, 0x0F], parents: (Int64?, Int64?) = (nil, nil),
     operator: String? = nil, origin: String = "random"
 ) -> NewCandidate {
     let digits = String(number, radix: 16)

@@ -1,0 +1,48 @@
+import Testing
+
+@testable import History
+
+@Suite struct QueryTests {
+    @Test func valuesKeepTheirTypesAndColumnsTheirNames() throws {
+        let sample = try SampleHistory()
+        let result = try sample.history.query(
+            "SELECT 1 AS one, 2.5 AS two, 'x' AS three, x'01ff' AS four, NULL AS five, ? AS six, ? AS seven",
+            [.text("given"), .blob([9])])
+        #expect(result.columns == ["one", "two", "three", "four", "five", "six", "seven"])
+        #expect(
+            result.rows == [
+                [.integer(1), .real(2.5), .text("x"), .blob([1, 255]), .null, .text("given"), .blob([9])]
+            ])
+    }
+
+    @Test func theSameColumnTwiceKeepsBothValues() throws {
+        let sample = try SampleHistory()
+        #expect(try sample.history.query("SELECT 1 AS a, 2 AS a").rows == [[.integer(1), .integer(2)]])
+    }
+
+    @Test(arguments: [
+        "DELETE FROM runs", "DELETE FROM runs RETURNING id", "UPDATE runs SET name = 'x'", "DROP TABLE runs",
+        "PRAGMA query_only = 0", "PRAGMA user_version = 7", "PRAGMA journal_mode = DELETE", "VACUUM",
+        "ATTACH DATABASE ':memory:' AS other", "SELECT 1; DELETE FROM runs", "BEGIN", "", "SELEC 1",
+        "SELECT nothing FROM runs",
+    ])
+    func onlyOneReadingStatementRuns(sql: String) throws {
+        let sample = try SampleHistory()
+        for history in [sample.history, try RunHistory.openReadOnly(in: sample.folder.path)] {
+            let error = try #require(throws: HistoryError.self) { try history.query(sql) }
+            guard case .query = error else {
+                Issue.record("\(error)")
+                return
+            }
+        }
+        #expect(try sample.history.runs().map(\.name) == ["shapes"])
+        #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
+    }
+
+    @Test func anUnknownNameListsTheKnownOnes() throws {
+        let sample = try SampleHistory()
+        let error = try #require(throws: HistoryError.self) { try sample.history.query(named: "runs") }
+        #expect(error.description.contains("'runs'") && error.description.contains("pareto_front"))
+        #expect(RunHistory.namedQueries.allSatisfy { !$0.summary.isEmpty })
+    }
+}

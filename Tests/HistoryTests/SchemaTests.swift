@@ -1,0 +1,126 @@
+import GRDB
+import Testing
+
+@testable import History
+
+@Suite struct SchemaTests {
+    /// The columns that scripts of others rely on.
+    static let contract: [(view: String, columns: [String])] = [
+        (
+            "pareto_front",
+            ["run_id", "candidate_id", "generation", "speedup", "latency_ratio", "macs", "quality", "images"]
+        ),
+        ("hypervolume_history", ["run_id", "generation", "evaluations", "wall_seconds", "hypervolume"]),
+        (
+            "candidate_scores",
+            ["candidate_id", "scorer", "mean", "standard_error", "p5", "worst", "worst_prompt", "images"]
+        ),
+        (
+            "worker_utilisation",
+            [
+                "worker_id", "name", "evaluations", "images", "busy_seconds", "connected_seconds", "utilisation",
+                "failures",
+            ]
+        ),
+        ("lineage", ["candidate_id", "parent_id", "operator", "origin"]),
+        ("gene_usage", ["run_id", "step", "block", "component", "recompute_share"]),
+        ("latency_model_error", ["candidate_id", "modelled_ratio", "measured_ratio", "relative_error"]),
+        ("benchmark_scores", ["schedule", "prompt_set", "scorer", "mean", "standard_error", "p5", "worst"]),
+        ("benchmark_summary", ["schedule", "prompt_set", "scorer", "mean", "standard_error", "speedup"]),
+    ]
+
+    static let tables = [
+        "runs", "workers", "generations", "candidates", "evaluations", "image_scores", "image_timings", "tasks",
+        "leases", "events", "thumbnails", "schema_migrations",
+    ]
+
+    @Test(arguments: contract) func everyViewHasTheColumnsOfTheContract(view: String, columns: [String]) throws {
+        let sample = try SampleHistory()
+        let found = try sample.history.query(named: view).columns
+        #expect(columns.filter { !found.contains($0) } == [])
+    }
+
+    @Test func everyViewIsPartOfTheContract() {
+        #expect(Set(Schema.views.map(\.name)) == Set(Self.contract.map(\.view)))
+    }
+
+    @Test func everyTableOfTheContractExistsAndIsStrict() throws {
+        let sample = try SampleHistory()
+        let strict = try sample.history.query(
+            "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+        #expect(strict.numbers("strict").allSatisfy { $0 == 1 })
+        let names = Set(strict["name"])
+        #expect(Self.tables.filter { !names.contains(.text($0)) } == [])
+    }
+
+    @Test func everyForeignKeyIsTheStartOfAnIndex() throws {
+        let sample = try SampleHistory()
+        let missing = try sample.history.query(
+            """
+            SELECT t.name, k."from" FROM pragma_table_list t JOIN pragma_foreign_key_list(t.name) k
+            WHERE t.schema = 'main' AND k.seq = 0 AND NOT EXISTS (
+                SELECT 1 FROM pragma_index_list(t.name) i JOIN pragma_index_info(i.name) c
+                WHERE c.seqno = 0 AND c.name = k."from")
+            """)
+        #expect(missing.rows == [])
+    }
+
+    @Test func theFileNamesItsApplicationAndVersion() throws {
+        let sample = try SampleHistory()
+        #expect(try sample.integer("PRAGMA application_id") == 0x4543_4144)
+        #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
+        #expect(try sample.integer("SELECT max(version) FROM schema_migrations") == Int64(Schema.version))
+    }
+
+    @Test func aMigrationBringsAnOlderFileUpWithItsData() throws {
+        let sample = try SampleHistory()
+        let next = Schema.Migration(
+            version: Schema.version + 1, name: "add notes", sql: "ALTER TABLE candidates ADD COLUMN note TEXT")
+        try Schema.migrate(sample.history.database, to: Schema.migrations + [next], at: 500)
+        #expect(try sample.integer("PRAGMA user_version") == Int64(next.version))
+        #expect(try sample.integer("SELECT count(note IS NULL) FROM candidates") == 2)
+        #expect(try sample.history.query("SELECT name FROM schema_migrations")["name"].last == .text("add notes"))
+        #expect(try sample.history.query(named: "pareto_front").rows.isEmpty)
+    }
+
+    @Test func aMigrationThatFailsChangesNothing() throws {
+        let sample = try SampleHistory()
+        let broken = Schema.Migration(
+            version: Schema.version + 1, name: "broken", sql: "CREATE TABLE extra (x); CREATE TABLE extra (x)")
+        #expect(throws: DatabaseError.self) {
+            try Schema.migrate(sample.history.database, to: Schema.migrations + [broken], at: 500)
+        }
+        #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
+        #expect(try sample.integer("SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == 0)
+        #expect(try sample.history.query(named: "pareto_front").columns.count == 9)
+    }
+
+    @Test func anOldSQLiteIsRefused() throws {
+        #expect(throws: HistoryError.sqliteTooOld(found: "3.9.2", required: "3.37.0")) {
+            try Schema.checkSQLite(version: "3.9.2")
+        }
+        try Schema.checkSQLite(version: "3.37.0")
+        try Schema.checkSQLite(version: "3.100.1")
+    }
+
+    @Test(.enabled(if: hasShell)) func everyViewWorksInTheShell() throws {
+        let sample = try SampleHistory()
+        _ = try sample.history.commitResult(sample.result(0))
+        for (candidate, cost) in zip(sample.work.candidateIDs, [0.5, 0.25]) {
+            try sample.history.finishEvaluation(
+                of: candidate, totals: totals(cost: cost, quality: cost, modelled: cost))
+        }
+        try sample.history.completeGeneration(0, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 1)
+        for view in Schema.views where !view.name.hasPrefix("benchmark") {
+            let lines = try sqlite3Shell(sample.history.file, "SELECT * FROM \(view.name)").split(separator: "\n")
+            #expect(lines.count > 1, "\(view.name)")
+        }
+        #expect(
+            try sqlite3Shell(sample.history.file, "SELECT speedup, quality FROM pareto_front")
+                == "speedup|quality\n2.0|0.5\n4.0|0.25\n")
+        #expect(
+            try sqlite3Shell(sample.history.file, "SELECT mean, standard_error, p5, images FROM candidate_scores")
+                == "mean|standard_error|p5|images\n0.5|0.0|0.5|2\n")
+    }
+}
