@@ -45,11 +45,13 @@ let libraries: [Target] = [
     systemLibrary("CZeroMQ", package: "libzmq3-dev"),
     .target(name: "CPNG", cSettings: cSettings, linkerSettings: [.linkedLibrary("png")]),
     .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
-    .target(name: "CKernels", cSettings: cSettings),
+    // Optimised in debug builds too: tests generate images.
+    .target(name: "CKernels", cSettings: cSettings + [.unsafeFlags(["-O2"])]),
 ]
 
 let modules: [Target] =
-    module("Schedules", ["CSodium"])
+    [.target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings)]
+    + module("Schedules", ["CSodium"])
     + module("Evolution", ["Schedules"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
     + module("Models", ["Tensors", "CSentencePiece"])

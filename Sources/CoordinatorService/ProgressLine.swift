@@ -21,7 +21,7 @@ struct ProgressLine {
     /// Speed and time left follow from the last two minutes, so that a change of workers shows soon.
     mutating func text(_ state: State, at now: Double) -> String {
         samples.append((now, state.imagesDone, state.evaluationsDone))
-        samples.removeAll { now - $0.seconds > 120 && $0.seconds != samples.last?.seconds }
+        samples.removeAll { now - $0.seconds > 120 }
         let first = samples[0]
         let seconds = now - first.seconds
         let imagesPerSecond = seconds > 1 ? Double(state.imagesDone - first.images) / seconds : 0

@@ -21,6 +21,12 @@ public struct QueryResult: Hashable, Sendable {
     public let columns: [String]
     /// Rows, each with a value for every column.
     public let rows: [[QueryValue]]
+
+    /// A table; every row has as many values as there are columns.
+    public init(columns: [String], rows: [[QueryValue]]) {
+        self.columns = columns
+        self.rows = rows
+    }
 }
 
 /// A query known by name: one of the schema's views.

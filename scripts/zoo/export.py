@@ -66,6 +66,8 @@ def main() -> None:
             "vae": ["diffusers", "AutoencoderKL"],
         },
     )
+    for path in output.rglob("*.safetensors"):
+        path.chmod(0o644)
     total = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     print(f"{output}: step {state['step']}, {total / 1e6:.1f} MB")
 

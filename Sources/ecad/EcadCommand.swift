@@ -1,0 +1,72 @@
+import ArgumentParser
+import Foundation
+import Verification
+
+@main
+struct EcadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.", version: "0.1.0",
+        subcommands: [Verify.self])
+}
+
+extension EcadCommand {
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Compares the engine with the original Python libraries.",
+            discussion: """
+                A reference file holds inputs and what diffusers and transformers computed from them; scripts/make_reference.py writes \
+                one for any checkpoint. Every expected tensor must be within the tolerance in relative L2 error; integers must be equal.
+                """)
+
+        @Option(help: "A model directory in the diffusers layout.")
+        var model: String
+
+        @Option(help: "A reference file.")
+        var reference: String
+
+        @Option(help: "The bound of the relative L2 error (default: 1e-4 for one forward pass, 1e-3 for a trajectory).")
+        var tolerance: Double?
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        func validate() throws {
+            if let tolerance, !(tolerance >= 0) { throw ValidationError("--tolerance \(tolerance): expected 0 or more") }
+        }
+
+        func run() throws {
+            try reportingErrors {
+                let report = try Verification.run(model: model, reference: reference, tolerance: tolerance)
+                print(json ? try encoded(report) : table(report))
+                if !report.passed { throw ExitCode(1) }
+            }
+        }
+
+        private func encoded(_ report: VerificationReport) throws -> String {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            return String(decoding: try encoder.encode(report), as: UTF8.self)
+        }
+
+        private func table(_ report: VerificationReport) -> String {
+            let width = report.tensors.map(\.name.count).max() ?? 0
+            return report.tensors.map { tensor in
+                let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
+                let errors = String(format: "relative L2 %.2e   largest %.2e", tensor.relativeL2, tensor.maxAbs)
+                return "\(name)   \(errors)   \(tensor.passed ? "pass" : "FAIL")"
+            }.joined(separator: "\n")
+        }
+    }
+}
+
+/// Turns an error into one line on standard error and exit status 1.
+func reportingErrors(_ body: () throws -> Void) throws {
+    do {
+        try body()
+    } catch let exit as ExitCode {
+        throw exit
+    } catch {
+        FileHandle.standardError.write(Data("ecad: error: \(error)\n".utf8))
+        throw ExitCode(1)
+    }
+}
