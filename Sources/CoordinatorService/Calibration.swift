@@ -167,7 +167,7 @@ final class Calibration {
                 macs: Int64(try model.architecture.macs(Schedule(shape: shape, genome: offspring.genome)).total))
         }
         let entered = try history.beginGeneration(
-            generation, of: runID, searchState: Array(try JSONEncoder().encode(search)), candidates: candidates,
+            generation, of: runID, searchState: try encodedSearch(), candidates: candidates,
             tasks: taskGrid(candidateCount: candidates.count))
         generationCandidates = try entered.candidateIDs.map(history.candidate)
         for candidate in generationCandidates { candidateOfHash[candidate.canonicalHash] = candidate.id }
@@ -219,7 +219,7 @@ final class Calibration {
             throw CoordinatorError.search("no candidate of the first generation could be evaluated; see the table events")
         }
         try history.completeGeneration(
-            generation, of: runID, searchState: Array(try JSONEncoder().encode(search)),
+            generation, of: runID, searchState: try encodedSearch(),
             hypervolume: Pareto.hypervolume(
                 of: search.front.map(\.objectives), reference: [Self.reference.cost, -Self.reference.quality]),
             wallSeconds: wallSecondsBefore + (ContinuousClock.now - generationStart) / .seconds(1))
@@ -243,6 +243,13 @@ final class Calibration {
     /// Evaluations that the whole run will take, if every generation is as large as the population.
     var expectedCount: Int {
         candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
+    }
+
+    /// The search as bytes; keys are sorted so that equal searches have equal bytes.
+    private func encodedSearch() throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        return Array(try encoder.encode(search))
     }
 
     // MARK: - Results
