@@ -63,8 +63,12 @@ let modules: [Target] =
     + module("History", [grdb], tests: [grdb])
     + module("Messages", ["CSodium", protobuf], exclude: ["Messages.proto"], tests: [protobuf])
     + module("Transport", ["CZeroMQ"])
-    + module("CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml], tests: ["History", "Messages", "TestSupport"])
-    + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
+    + module(
+        "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],
+        tests: ["History", "Messages", "TestSupport"])
+    + module(
+        "WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"],
+        tests: ["Evaluations", "Messages", "Schedules", "Tensors"])
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
@@ -73,7 +77,9 @@ let programs: [Target] = [
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
         name: "ProgramTests",
-        dependencies: ["ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "TestSupport", "Transport", protobuf],
+        dependencies: [
+            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "TestSupport", "Transport", protobuf,
+        ],
         swiftSettings: swiftSettings),
 ]
 

@@ -150,7 +150,8 @@ final class Calibration {
     private func beginGeneration() throws {
         let offspring = search.ask()
         guard !offspring.isEmpty else {
-            try history.recordEvent("exhausted", "no schedule can be bred that the population does not hold", run: runID)
+            try history.recordEvent(
+                "exhausted", "no schedule can be bred that the population does not hold", run: runID)
             isFinished = true
             return
         }
@@ -178,8 +179,10 @@ final class Calibration {
         try finishGenerationIfComplete()
     }
 
-    /// Cuts an evaluation into tasks: some schedules on a shard of the images. The cut depends on the configuration alone, since the
-    /// last bits of an image depend on the images that are denoised with it.
+    /// Cuts an evaluation into tasks: some schedules on a shard of the images.
+    ///
+    /// The cut depends on the configuration alone, since the last bits of an image depend on the images that are denoised
+    /// with it.
     private func taskGrid(candidateCount: Int) -> [NewTask] {
         let images = prompts.indices.flatMap { prompt in
             (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }
@@ -216,7 +219,8 @@ final class Calibration {
         try search.tell(outcomes)
         try search.discard(search.pending.map(\.id))
         guard !search.population.isEmpty else {
-            throw CoordinatorError.search("no candidate of the first generation could be evaluated; see the table events")
+            throw CoordinatorError.search(
+                "no candidate of the first generation could be evaluated; see the table events")
         }
         try history.completeGeneration(
             generation, of: runID, searchState: try encodedSearch(),
@@ -300,7 +304,9 @@ final class Calibration {
     func commit(_ result: Messages.TaskResult, from workerID: Int64) throws -> CommitOutcome {
         guard let task = tasks[result.taskID] else { return .alreadyDone }
         let outcome = try history.commitResult(
-            try History.TaskResult(result, of: task, from: workerID, scorer: configuration.quality))
+            try History.TaskResult(
+                result, candidates: task.candidateIDs, images: task.images, from: workerID,
+                scorer: configuration.quality))
         tasks[task.id] = nil
         try finishGenerationIfComplete()
         return outcome

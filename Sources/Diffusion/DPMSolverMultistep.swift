@@ -101,7 +101,8 @@ public struct DPMSolverMultistep: Sendable {
         }
         guard count > 1, start > 0, end > start, end < 1 else {
             throw ModelsError.invalidValue(
-                path: c.path, key: "beta_start", expected: "0 < beta_start < beta_end < 1", found: "\(start) and \(end)")
+                path: c.path, key: "beta_start", expected: "0 < beta_start < beta_end < 1", found: "\(start) and \(end)"
+            )
         }
         var alphaProduct = 1.0
         return (0..<count).map { index in
@@ -139,7 +140,8 @@ public struct DPMSolverMultistep: Sendable {
             }
         let rounded = timesteps.map { Int($0.rounded(.toNearestOrEven)) }
         guard rounded.allSatisfy(trainingSigmas.indices.contains), Set(rounded).count == stepCount else {
-            throw ModelsError.invalidArgument("\(stepCount) steps do not fit into \(last) training timesteps of \(c.path)")
+            throw ModelsError.invalidArgument(
+                "\(stepCount) steps do not fit into \(last) training timesteps of \(c.path)")
         }
         return rounded
     }

@@ -35,6 +35,7 @@ public final class DiffusionModel {
     /// What the transformer needs of a prompt, computed once for all images and schedules.
     ///
     /// - Parameter embedding: The text encoder's output, [S, caption channels].
+    /// - Returns: The prompt, to be used as often as needed.
     /// - Throws: `ModelsError.invalidArgument` for an embedding of another width.
     public func prompt(_ embedding: Matrix) throws -> PixArtTransformer.Prompt {
         guard embedding.columns == transformer.settings.captionChannels else {
@@ -52,7 +53,8 @@ public final class DiffusionModel {
         let unit = decoder.settings.scale * transformer.settings.patchSize
         for (name, length) in [("height", settings.height), ("width", settings.width)] {
             guard length > 0, length % unit == 0 else {
-                throw ModelsError.invalidArgument("\(name) \(length): expected a positive multiple of \(unit) for this model")
+                throw ModelsError.invalidArgument(
+                    "\(name) \(length): expected a positive multiple of \(unit) for this model")
             }
         }
         return try DenoisingSession(

@@ -11,7 +11,8 @@ public enum EvaluationsError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownPrompt(let index, let count): "prompt \(index): the run has \(count) prompts"
-        case .scheduleShape(let candidate): "candidate \(candidate): its schedule has other steps or blocks than the model"
+        case .scheduleShape(let candidate):
+            "candidate \(candidate): its schedule has other steps or blocks than the model"
         case .notFinite(let candidate): "candidate \(candidate): its latents are not finite numbers"
         }
     }

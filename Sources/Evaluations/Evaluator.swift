@@ -74,6 +74,20 @@ public struct ImageResult: Sendable {
     public let decodeSeconds: Double
     /// The image, if it was asked for.
     public let image: Image?
+
+    /// A result.
+    public init(
+        candidateID: Int64, item: EvaluationItem, scores: [String: Double], denoiseSeconds: Double,
+        referenceSeconds: Double?, decodeSeconds: Double, image: Image?
+    ) {
+        self.candidateID = candidateID
+        self.item = item
+        self.scores = scores
+        self.denoiseSeconds = denoiseSeconds
+        self.referenceSeconds = referenceSeconds
+        self.decodeSeconds = decodeSeconds
+        self.image = image
+    }
 }
 
 /// Measures candidates on one machine: images, scores, and latency against the uncached reference.
@@ -164,7 +178,8 @@ public final class Evaluator {
         let session = try model.session(imageCount: imageCount, settings: settings.generation)
         // The first run of a session touches new memory: it is not timed.
         session.drawNoise(seeds: Array(repeating: 0, count: imageCount))
-        try session.denoise(prompts: Array(repeating: negative, count: imageCount), negative: negative, layout: uncached)
+        try session.denoise(
+            prompts: Array(repeating: negative, count: imageCount), negative: negative, layout: uncached)
         sessions[imageCount] = session
         return session
     }

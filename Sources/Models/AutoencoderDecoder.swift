@@ -133,7 +133,9 @@ public final class AutoencoderDecoder {
     }
 
     /// The attention of the middle block; files from before diffusers 0.17 name its layers otherwise.
-    private static func attentionBlock(_ checkpoint: Checkpoint, _ prefix: String, channels: Int) throws -> AttentionBlock {
+    private static func attentionBlock(
+        _ checkpoint: Checkpoint, _ prefix: String, channels: Int
+    ) throws -> AttentionBlock {
         let isOld = checkpoint.has("\(prefix).query.weight")
         func layer(_ name: String, _ oldName: String) throws -> Linear {
             try checkpoint.linear("\(prefix).\(isOld ? oldName : name)", inputs: channels, outputs: channels)

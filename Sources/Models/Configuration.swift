@@ -128,7 +128,9 @@ public struct Configuration: Sendable {
         var escaped = false
         var outside = ""
         func flush() {
-            for token in ["-Infinity", "Infinity", "NaN"] { outside = outside.replacingOccurrences(of: token, with: "null") }
+            for token in ["-Infinity", "Infinity", "NaN"] {
+                outside = outside.replacingOccurrences(of: token, with: "null")
+            }
             result += outside
             outside = ""
         }

@@ -93,7 +93,8 @@ public final class T5Encoder {
         for (row, id) in ids.enumerated() {
             guard let id = Int(exactly: id), id >= 0, id < settings.vocabulary else {
                 throw ModelsError.invalidArgument(
-                    "the tokenizer gives id \(id), but the text encoder's vocabulary has \(settings.vocabulary) entries")
+                    "the tokenizer gives id \(id), but the text encoder's vocabulary has \(settings.vocabulary) entries"
+                )
             }
             embedding.widen(rows: id..<(id + 1), into: hidden.rows(row..<(row + 1)).pointer)
         }

@@ -22,6 +22,7 @@ public struct TextEncoding {
     /// - Parameters:
     ///   - prompt: Lower-cased and stripped as the PixArt pipelines do.
     ///   - maxLength: The number of tokens that a longer prompt is cut to; nil for the family's own.
+    /// - Returns: One row for each token.
     /// - Throws: ``ModelsError`` if tokenizer and encoder do not belong together.
     public func embed(_ prompt: String, maxLength: Int? = nil) throws -> Matrix {
         let text = tokenizer.encode(TextEncoding.cleaned(prompt), maxLength: maxLength ?? self.maxLength)

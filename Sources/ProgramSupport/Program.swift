@@ -5,8 +5,7 @@ import Foundation
 public enum Program {
     /// Parses the command line and runs the command.
     ///
-    /// - Parameters:
-    ///   - command: The program's root command.
+    /// - Parameter command: The program's root command.
     public static func main(_ command: any ParsableCommand.Type) -> Never {
         do {
             var parsed = try command.parseAsRoot()

@@ -6,7 +6,9 @@ import Tensors
 
 extension Verification {
     /// From the text to the image: noise, latents after every step, and the decoded image in 0...1.
-    static func compareTrajectory(_ file: ReferenceFile, model path: String, tolerance: Double) throws -> [TensorComparison] {
+    static func compareTrajectory(
+        _ file: ReferenceFile, model path: String, tolerance: Double
+    ) throws -> [TensorComparison] {
         let folder = try ModelFolder(path: path)
         let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
         let seeds = try file.value("seeds", as: [UInt64].self, expected: "an array of non-negative integers")
@@ -57,7 +59,8 @@ extension Verification {
                 tolerance: tolerance),
             TensorComparison(
                 name: "step_latents", engine: stepLatents, reference: try expectedSteps.floats(), tolerance: tolerance),
-            TensorComparison(name: "images", engine: images, reference: try expectedImages.floats(), tolerance: tolerance),
+            TensorComparison(
+                name: "images", engine: images, reference: try expectedImages.floats(), tolerance: tolerance),
         ]
     }
 

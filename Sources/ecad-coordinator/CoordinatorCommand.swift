@@ -12,7 +12,8 @@ enum Main {
 
 struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad-coordinator", abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
+        commandName: "ecad-coordinator",
+        abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
         version: Program.version, subcommands: [Run.self, Resume.self, Status.self, Query.self])
 }
 
@@ -88,7 +89,8 @@ extension CoordinatorCommand {
     }
 
     struct Status: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Says where a run stands; the coordinator may be at work.")
+        static let configuration = CommandConfiguration(
+            abstract: "Says where a run stands; the coordinator may be at work.")
 
         @Option(help: "The folder of the run.")
         var runDir: String

@@ -13,7 +13,8 @@ enum Main {
 
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad-worker", abstract: "Evaluates caching schedules for an ecad-coordinator.", version: Program.version,
+        commandName: "ecad-worker", abstract: "Evaluates caching schedules for an ecad-coordinator.",
+        version: Program.version,
         subcommands: [Run.self])
 }
 

@@ -10,7 +10,8 @@ enum Main {
 
 struct EcadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.", version: Program.version,
+        commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.",
+        version: Program.version,
         subcommands: [Verify.self])
 }
 
@@ -36,7 +37,9 @@ extension EcadCommand {
         var json = false
 
         func validate() throws {
-            if let tolerance, !(tolerance >= 0) { throw ValidationError("--tolerance \(tolerance): expected 0 or more") }
+            if let tolerance, !(tolerance >= 0) {
+                throw ValidationError("--tolerance \(tolerance): expected 0 or more")
+            }
         }
 
         func run() throws {

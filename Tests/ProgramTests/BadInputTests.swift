@@ -26,7 +26,8 @@ import Transport
 
     @Test func workerUsageErrorsHaveStatusTwo() throws {
         expectOneLine(
-            try ProgramRun("ecad-worker", ["run", "--coordinator", "head:5555", "--models", "m"]), status: 2, ["head:5555"])
+            try ProgramRun("ecad-worker", ["run", "--coordinator", "head:5555", "--models", "m"]), status: 2,
+            ["head:5555"])
         expectOneLine(try ProgramRun("ecad", ["verify", "--model", "m"]), status: 2, ["--reference"])
     }
 
@@ -34,13 +35,14 @@ import Transport
         ("search.populaton=9", ["populaton", "search.population"]), ("search.population=\"x\"", ["search.population"]),
         ("search.population=2", ["search.population", "4 to"]), ("objectives.cost=time", ["objectives.cost", "macs"]),
         ("search.seeding=[\"flora\"]", ["flora", "fora"]), ("model.steps=2000", ["model.steps"]),
-        ("model.path=nowhere", ["nowhere/model_index.json"]), ("model.height=100", ["100"]),
+        ("model.path=nowhere", ["nowhere/model_index.json"]),
+        ("model.height=101", ["model.height", "101", "a multiple of 4"]),
         ("prompts.calibration=none.txt", ["none.txt", "prompts"]), ("nonsense", ["nonsense", "section.key=value"]),
     ])
     func configurationErrorsNameTheKey(_ assignment: String, _ parts: [String]) throws {
         let small = try SmallRun()
         expectOneLine(try small.begin(workers: 1, ["--set", assignment]), status: 1, parts)
-        #expect(!FileManager.default.fileExists(atPath: "\(small.runFolder)/history.sqlite") || assignment.contains("height"))
+        #expect(!FileManager.default.fileExists(atPath: small.runFolder))
     }
 
     @Test func configurationFilesThatAreNoneAreNamed() throws {
@@ -91,7 +93,8 @@ import Transport
         expectOneLine(try small.resume(port: 0), status: 1, ["history.sqlite", "99"])
         #expect(FileManager.default.contents(atPath: file) == before)
         expectOneLine(
-            try ProgramRun("ecad-coordinator", ["query", "--run-dir", small.runFolder, "pareto_front"]), status: 1, ["99"])
+            try ProgramRun("ecad-coordinator", ["query", "--run-dir", small.runFolder, "pareto_front"]), status: 1,
+            ["99"])
     }
 
     @Test func aRunFolderThatCannotBeMadeIsNamed() throws {

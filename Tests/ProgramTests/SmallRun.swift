@@ -39,7 +39,10 @@ struct SmallRun {
     func begin(workers: Int, _ more: [String] = []) throws -> ProgramRun {
         try ProgramRun(
             "ecad-coordinator",
-            ["run", "--config", configuration, "--run-dir", runFolder, "--workers", "\(workers)", "--bind", "tcp://127.0.0.1:0"]
+            [
+                "run", "--config", configuration, "--run-dir", runFolder, "--workers", "\(workers)", "--bind",
+                "tcp://127.0.0.1:0",
+            ]
                 + more)
     }
 
@@ -66,7 +69,8 @@ struct SmallRun {
             SELECT c.id, c.generation, hex(c.genome), c.origin, c.operator, c.parent_a, c.parent_b, e.cost, e.quality, e.images
             FROM candidates c LEFT JOIN evaluations e ON e.candidate_id = c.id ORDER BY c.id
             """)
-        let generations = try history.query("SELECT number, hex(search_state), hypervolume FROM generations ORDER BY number")
+        let generations = try history.query(
+            "SELECT number, hex(search_state), hypervolume FROM generations ORDER BY number")
         return candidates.rows + generations.rows
     }
 

@@ -15,6 +15,7 @@ public final class ProgramRun: @unchecked Sendable {
     /// - Parameters:
     ///   - name: The product, such as `ecad-coordinator`.
     ///   - arguments: Its arguments.
+    /// - Throws: An error of Foundation if the program is not built.
     public init(_ name: String, _ arguments: [String]) throws {
         folder = try TemporaryFolder()
         process.executableURL = URL(fileURLWithPath: "\(Self.productFolder)/\(name)")
