@@ -21,8 +21,8 @@ struct FrontPlot {
     func svg() -> String {
         let front = points.filter(\.isOnFront).sorted { $0.speedup < $1.speedup }
         let others = points.filter { !$0.isOnFront }
-        let x = Axis(values: points.map(\.speedup) + [1], from: Self.left, to: Self.width - Self.right)
-        let y = Axis(values: points.map(\.quality), from: Self.height - Self.bottom, to: Self.top)
+        let x = Axis.logarithmic(points.map(\.speedup) + [1, 2], from: Self.left, to: Self.width - Self.right)
+        let y = Axis.linear(points.map(\.quality), from: Self.height - Self.bottom, to: Self.top)
         var lines: [String] = []
         for tick in x.ticks {
             let at = Self.text(x(tick))
@@ -45,8 +45,13 @@ struct FrontPlot {
             let isSeed = point.origin.hasPrefix("fora") || point.origin.hasPrefix("tgate")
             lines.append(circle(point, x, y, radius: isSeed ? 4 : 2.5, style: isSeed ? "heuristic" : "dot"))
         }
-        let path = front.map { "\(Self.text(x($0.speedup))),\(Self.text(y($0.quality)))" }.joined(separator: " ")
-        lines.append("<polyline class=\"front\" points=\"\(path)\"/>")
+        // Stairs: at a speed-up between two members, what can be had is the quality of the faster one.
+        var path: [String] = []
+        for (index, point) in front.enumerated() {
+            if index > 0 { path.append("\(Self.text(x(front[index - 1].speedup))),\(Self.text(y(point.quality)))") }
+            path.append("\(Self.text(x(point.speedup))),\(Self.text(y(point.quality)))")
+        }
+        lines.append("<polyline class=\"front\" points=\"\(path.joined(separator: " "))\"/>")
         for point in front { lines.append(circle(point, x, y, radius: 4.5, style: "member")) }
         return """
             <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.width) \(Self.height)" font-family="sans-serif" font-size="13">
@@ -84,29 +89,40 @@ struct FrontPlot {
     }
 }
 
-/// A linear axis over some values, with round ticks.
+/// Places values on a line of the picture, with round ticks.
 private struct Axis {
     let ticks: [Double]
-    private let low, high, from, to: Double
+    private let transform: (Double) -> Double
+    private let from, to: Double
     private let decimals: Int
 
-    init(values: [Double], from: Double, to: Double) {
+    /// An axis on which equal distances are equal differences.
+    static func linear(_ values: [Double], from: Double, to: Double) -> Axis {
         let low = values.min() ?? 0
         let high = max(values.max() ?? 1, low + 1e-6)
         let rough = (high - low) / 6
         let magnitude = pow(10, floor(log10(rough)))
         let step = [1.0, 2, 2.5, 5, 10].map { $0 * magnitude }.first { $0 >= rough } ?? rough
-        let first = (low / step).rounded(.down)
-        let last = (high / step).rounded(.up)
-        ticks = stride(from: first, through: last, by: 1).map { $0 * step }
-        self.low = first * step
-        self.high = last * step
-        self.from = from
-        self.to = to
-        decimals = step >= 1 ? 0 : step >= 0.1 ? 1 : 2
+        let ticks = stride(from: (low / step).rounded(.down), through: (high / step).rounded(.up), by: 1).map { $0 * step }
+        return Axis(ticks: ticks, transform: { $0 }, from: from, to: to, decimals: step >= 1 ? 0 : step >= 0.1 ? 1 : 2)
     }
 
-    func callAsFunction(_ value: Double) -> Double { from + (value - low) / (high - low) * (to - from) }
+    /// An axis on which equal distances are equal ratios, for positive values.
+    static func logarithmic(_ values: [Double], from: Double, to: Double) -> Axis {
+        let round = [0.1, 0.2, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000]
+        let low = round.last { $0 <= values.min() ?? 1 } ?? round[0]
+        let high = round.first { $0 >= values.max() ?? 2 } ?? round[round.count - 1]
+        return Axis(ticks: round.filter { (low...high).contains($0) }, transform: log, from: from, to: to, decimals: 2)
+    }
 
-    func label(_ tick: Double) -> String { String(format: "%.\(decimals)f", tick) }
+    func callAsFunction(_ value: Double) -> Double {
+        let (low, high) = (transform(ticks[0]), transform(ticks[ticks.count - 1]))
+        return from + (transform(value) - low) / (high - low) * (to - from)
+    }
+
+    func label(_ tick: Double) -> String {
+        let text = String(format: "%.\(decimals)f", tick)
+        guard text.contains(".") else { return text }
+        return text.replacingOccurrences(of: "\\.?0+$", with: "", options: .regularExpression)
+    }
 }

@@ -14,7 +14,7 @@ struct ImageSheet {
     let prompts: [String]
     let rows: [Row]
 
-    private static let cell = 128.0, gap = 10.0, label = 150.0, top = 50.0, caption = 78.0
+    private static let cell = 128.0, gap = 10.0, label = 176.0, top = 50.0, caption = 78.0
 
     /// The SVG document.
     func svg() -> String {

@@ -15,12 +15,9 @@ struct Rendering {
 
     static let promptCount = 6
 
-    /// Chooses the members: near the quality end, in the middle, and the fastest.
+    /// Plans the sheet.
     init(front: [FrontRecord], calibration: Calibration) throws {
-        let last = front.count - 1
-        var places: [Int] = []
-        for place in [last / 4, last * 5 / 8, last] where place >= 0 && !places.contains(place) { places.append(place) }
-        members = places.map { front[$0] }
+        members = Self.members(of: front)
         images = (0..<min(Self.promptCount, calibration.prompts.count)).map { ImageKey(prompt: $0, seed: 0) }
         var assignment = Assignment()
         assignment.taskID = -1
@@ -39,6 +36,21 @@ struct Rendering {
         assignment.items = images.map(PromptSeed.init)
         assignment.returnImages = true
         self.assignment = assignment
+    }
+
+    /// The members nearest to three speed-ups, each faster than the one before by the same factor, up to the fastest or 4x.
+    ///
+    /// Beyond that little is left of most images.
+    static func members(of front: [FrontRecord]) -> [FrontRecord] {
+        func speedup(_ point: FrontRecord) -> Double { point.speedup ?? 1 / point.cost }
+        let fastest = min(front.map(speedup).max() ?? 1, 4)
+        var members: [FrontRecord] = []
+        for share in [1.0 / 3, 2.0 / 3, 1] {
+            let wanted = log(max(fastest, 1)) * share
+            let nearest = front.min { abs(log(speedup($0)) - wanted) < abs(log(speedup($1)) - wanted) }
+            if let nearest, !members.contains(nearest) { members.append(nearest) }
+        }
+        return members
     }
 
     /// Keeps the images that came back as thumbnails.

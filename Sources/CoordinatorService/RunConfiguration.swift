@@ -49,7 +49,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var schedulesPerTask: Int
 
     static let qualities = ["psnr"]
-    static let seedings = ["fora", "fora-attention", "tgate-no-average", "random"]
+    static let seedings = Seeding.allCases.map(\.rawValue)
     private static let known = [
         "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
         "prompts.seeds_per_prompt", "prompts.negative", "objectives.cost", "objectives.quality", "search.preset",

@@ -56,7 +56,7 @@ struct RunPictures {
                     images: try images(member.candidateID)))
         }
         return ImageSheet(
-            title: "\(modelName): the same prompts and seeds, uncached and under three members of the front",
+            title: "\(modelName), uncached and under \(members.count) members of the front",
             prompts: Array(calibration.prompts.prefix(Rendering.promptCount)), rows: rows)
     }
 }
