@@ -13,7 +13,8 @@ public enum DiffusionError: Error, Equatable, CustomStringConvertible {
         case .reuseAcrossGate(let step, let block, let component):
             "the TGATE schedule reuses \(component) of block \(block) at its gate step \(step); it must recompute there"
         case .gateWithoutGuidance: "a TGATE schedule needs a guidance scale above 1"
-        case .scheduleShape(let expected, let found): "the schedule is for \(found), the model and steps are \(expected)"
+        case .scheduleShape(let expected, let found):
+            "the schedule is for \(found), the model and steps are \(expected)"
         }
     }
 }

@@ -90,6 +90,7 @@ public final class PixArtTransformer {
     /// Projects a prompt's embedding and computes the cross-attention keys and values.
     ///
     /// - Parameter embedding: The text encoder's output for the unmasked tokens, [S, caption channels].
+    /// - Returns: What every forward pass with this prompt reads.
     public func prompt(_ embedding: Matrix) -> Prompt {
         let (s, d) = (embedding.rows, settings.width)
         let hidden = Matrix(rows: s, columns: d)
@@ -137,6 +138,7 @@ public final class PixArtTransformer {
     /// - Parameters:
     ///   - timesteps: The sampler's timesteps, 0...999.
     ///   - size: The image size; only models with additional conditions use it.
+    /// - Returns: One modulation for each timestep.
     public func modulations(timesteps: [Int], size: ImageSize) -> [Modulation] {
         let (n, d) = (timesteps.count, settings.width)
         let embedded = timestepEmbedder(timesteps.map(Float.init), workspace: workspace)
@@ -237,7 +239,8 @@ public final class PixArtTransformer {
         let x = a.hidden
         let rows = 0..<x.rows
         embedPatches(of: latents, a)
-        for (index, block) in blocks.enumerated() {
+        for index in blocks.indices {
+            let block = blocks[index]
             let m = modulation.blocks[index]
             func part(_ number: Int) -> Matrix { m.columns((number * d)..<((number + 1) * d)) }
             let (shiftMSA, scaleMSA, gateMSA) = (part(0), part(1), part(2))

@@ -6,7 +6,8 @@ public enum ScoringError: Error, Equatable, CustomStringConvertible {
     /// One line that says what was expected.
     public var description: String {
         switch self {
-        case .imageSize(let expected, let found): "an image of \(found) pixels cannot be compared with one of \(expected)"
+        case .imageSize(let expected, let found):
+            "an image of \(found) pixels cannot be compared with one of \(expected)"
         }
     }
 }

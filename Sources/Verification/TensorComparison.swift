@@ -41,7 +41,8 @@ public struct TensorComparison: Sendable, Codable, Equatable {
     /// Compares integer tensors, which must be equal.
     init(name: String, engine: [Int64], reference: [Int64]) {
         precondition(engine.count == reference.count, "\(name): \(engine.count) values for \(reference.count)")
-        let largest = zip(engine, reference).map { Double($0.subtractingReportingOverflow($1).partialValue.magnitude) }.max() ?? 0
+        let largest =
+            zip(engine, reference).map { Double($0.subtractingReportingOverflow($1).partialValue.magnitude) }.max() ?? 0
         self.name = name
         relativeL2 = largest == 0 ? 0 : .greatestFiniteMagnitude
         maxAbs = largest

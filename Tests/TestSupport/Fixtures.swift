@@ -7,7 +7,8 @@ public enum Fixtures {
         .appendingPathComponent("Fixtures").path
 
     /// The top folder of the checkout.
-    public static let checkout = URL(fileURLWithPath: folder).deletingLastPathComponent().deletingLastPathComponent().path
+    public static let checkout = URL(fileURLWithPath: folder).deletingLastPathComponent().deletingLastPathComponent()
+        .path
 
     /// The folder of the trained model that the checkout ships.
     public static let bundledModel = "\(checkout)/cluster/models/shapes-pixart-alpha"
@@ -17,6 +18,7 @@ public enum Fixtures {
     /// - Parameters:
     ///   - folder: A folder, relative to ``folder``.
     ///   - ending: What names end in.
+    /// - Returns: The names, without the folder.
     public static func names(in folder: String, ending: String) -> [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(Fixtures.folder)/\(folder)")) ?? []
         return names.filter { $0.hasSuffix(ending) }.sorted()
