@@ -29,7 +29,8 @@ func module(
 
 /// A program: argument parsing and printing.
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies + [argumentParser], swiftSettings: swiftSettings)
+    .executableTarget(
+        name: name, dependencies: dependencies + ["ProgramSupport", argumentParser], swiftSettings: swiftSettings)
 }
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -54,21 +55,32 @@ let modules: [Target] =
     + module("Schedules", ["CSodium"])
     + module("Evolution", ["Schedules"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
-    + module("Models", ["Tensors", "CSentencePiece"])
-    + module("Diffusion", ["Models", "Schedules", "Tensors"])
+    + module("Models", ["Tensors", "CSentencePiece"], tests: ["TestSupport"])
+    + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("Scoring", ["Tensors"])
-    + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"])
-    + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"])
+    + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
+    + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
     + module("Messages", ["CSodium", protobuf], exclude: ["Messages.proto"], tests: [protobuf])
     + module("Transport", ["CZeroMQ"])
-    + module("CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml])
-    + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
+    + module(
+        "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],
+        tests: ["History", "Messages", "TestSupport"])
+    + module(
+        "WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"],
+        tests: ["Evaluations", "Messages", "Schedules", "Tensors"])
 
 let programs: [Target] = [
+    .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
     program("ecad", ["Diffusion", "Models", "Schedules", "Tensors", "Verification"]),
     program("ecad-worker", ["Models", "Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
+    .testTarget(
+        name: "ProgramTests",
+        dependencies: [
+            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "TestSupport", "Transport", protobuf,
+        ],
+        swiftSettings: swiftSettings),
 ]
 
 let package = Package(

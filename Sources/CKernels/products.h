@@ -1,29 +1,89 @@
 // Small matrix products: few rows times a stored weight, and attention over few tokens, where a BLAS call costs more
 // than its work.
 
-INLINE void linear_rows_of(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight,
+typedef float v4 __attribute__((ext_vector_type(4)));
+
+INLINE void transpose_4x4(v4 r[4]) {
+    const v4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    const v4 c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    r[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+    r[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    r[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+    r[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+}
+
+// The sums of four vectors at once, each in the order of horizontal_sum.
+INLINE v4 four_sums(const vf s[4]) {
+    v4 parts[4];
+    UNROLL for (size_t u = 0; u < 4; u++) {
+        const __typeof__(s[u].lo) half = s[u].lo + s[u].hi;
+        parts[u] = half.lo + half.hi;
+    }
+    transpose_4x4(parts);
+    return (parts[0] + parts[2]) + (parts[1] + parts[3]);
+}
+
+// Adds up to sixteen products to each of four outputs of `rows` rows; each part of the weight is converted once.
+INLINE void accumulate(vf s[4][4], size_t rows, const float *x, size_t x_stride, ck_type type, const void *weight,
+                       size_t element, size_t weight_stride, size_t count) {
+    vf a[4];
+    UNROLL for (size_t r = 0; r < rows; r++) a[r] = load_some(x + r * x_stride, count);
+    UNROLL for (size_t u = 0; u < 4; u++) {
+        const vf w = load_stored(type, weight, element + u * weight_stride, count);
+        UNROLL for (size_t r = 0; r < rows; r++) s[r][u] = fma16(a[r], w, s[r][u]);
+    }
+}
+
+// Four outputs of `rows` rows, a constant of at most four, from the weight's row at `element`.
+INLINE void four_outputs(size_t rows, const float *x, size_t x_stride, ck_type type, const void *weight,
+                         size_t element, size_t weight_stride, size_t inputs, v4 results[4]) {
+    vf s[4][4];
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t u = 0; u < 4; u++) s[r][u] = 0;
+    size_t j = 0;
+    for (; j + LANES <= inputs; j += LANES)
+        accumulate(s, rows, x + j, x_stride, type, weight, element + j, weight_stride, LANES);
+    if (j < inputs) accumulate(s, rows, x + j, x_stride, type, weight, element + j, weight_stride, inputs - j);
+    UNROLL for (size_t r = 0; r < rows; r++) results[r] = four_sums(s[r]);
+}
+
+INLINE void linear_rows_of(size_t rows, const float *x, size_t x_stride, ck_type type, const void *weight,
                            size_t weight_stride, const float *bias, float *y, size_t y_stride, size_t outputs,
                            size_t inputs) {
-    enum { TOGETHER = 4 };
-    for (size_t o = 0; o < outputs; o += TOGETHER) {
-        const size_t n = smaller(TOGETHER, outputs - o);
-        for (size_t r = 0; r < rows; r++) {
-            const float *row = x + r * x_stride;
-            vf s[TOGETHER] = {0, 0, 0, 0};
-            if (n == TOGETHER) {
-                for (size_t j = 0; j < inputs; j += LANES) {
-                    const vf a = load_some(row + j, inputs - j);
-                    for (size_t u = 0; u < TOGETHER; u++)
-                        s[u] = fma16(a, load_stored(type, weight, (o + u) * weight_stride + j, inputs - j), s[u]);
-                }
-            } else {
-                for (size_t u = 0; u < n; u++)
-                    for (size_t j = 0; j < inputs; j += LANES)
-                        s[u] = fma16(load_some(row + j, inputs - j),
-                                     load_stored(type, weight, (o + u) * weight_stride + j, inputs - j), s[u]);
+    for (size_t o = 0; o < outputs; o += 4) {
+        const size_t count = smaller(4, outputs - o);
+        v4 sums[4];
+        if (count == 4) {
+            four_outputs(rows, x, x_stride, type, weight, o * weight_stride, weight_stride, inputs, sums);
+        } else {
+            // A stride of zero repeats the row, so that nothing beyond the weight is read.
+            for (size_t u = 0; u < count; u++) {
+                v4 repeated[4];
+                four_outputs(rows, x, x_stride, type, weight, (o + u) * weight_stride, 0, inputs, repeated);
+                for (size_t r = 0; r < rows; r++) sums[r][u] = repeated[r][0];
             }
-            for (size_t u = 0; u < n; u++)
-                y[r * y_stride + o + u] = horizontal_sum(s[u]) + (bias ? bias[o + u] : 0.0f);
+        }
+        for (size_t r = 0; r < rows; r++)
+            for (size_t u = 0; u < count; u++) y[r * y_stride + o + u] = sums[r][u] + (bias ? bias[o + u] : 0.0f);
+    }
+}
+
+// One copy of the loops for each type and number of rows.
+INLINE void linear_rows_typed(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight,
+                              size_t weight_stride, const float *bias, float *y, size_t y_stride, size_t outputs,
+                              size_t inputs) {
+    for (size_t r = 0; r < rows;) {
+        const float *from = x + r * x_stride;
+        float *to = y + r * y_stride;
+        if (rows - r >= 4) {
+            linear_rows_of(4, from, x_stride, type, weight, weight_stride, bias, to, y_stride, outputs, inputs);
+            r += 4;
+        } else if (rows - r >= 2) {
+            linear_rows_of(2, from, x_stride, type, weight, weight_stride, bias, to, y_stride, outputs, inputs);
+            r += 2;
+        } else {
+            linear_rows_of(1, from, x_stride, type, weight, weight_stride, bias, to, y_stride, outputs, inputs);
+            r += 1;
         }
     }
 }
@@ -31,14 +91,13 @@ INLINE void linear_rows_of(const float *x, size_t x_stride, size_t rows, ck_type
 static void k_linear_rows(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight,
                           size_t weight_stride, const float *bias, float *y, size_t y_stride, size_t outputs,
                           size_t inputs) {
-    // One copy of the loops per type, with the conversion inlined.
     switch (type) {
     case CK_F32:
-        return linear_rows_of(x, x_stride, rows, CK_F32, weight, weight_stride, bias, y, y_stride, outputs, inputs);
+        return linear_rows_typed(x, x_stride, rows, CK_F32, weight, weight_stride, bias, y, y_stride, outputs, inputs);
     case CK_F16:
-        return linear_rows_of(x, x_stride, rows, CK_F16, weight, weight_stride, bias, y, y_stride, outputs, inputs);
+        return linear_rows_typed(x, x_stride, rows, CK_F16, weight, weight_stride, bias, y, y_stride, outputs, inputs);
     case CK_BF16:
-        return linear_rows_of(x, x_stride, rows, CK_BF16, weight, weight_stride, bias, y, y_stride, outputs, inputs);
+        return linear_rows_typed(x, x_stride, rows, CK_BF16, weight, weight_stride, bias, y, y_stride, outputs, inputs);
     }
 }
 
@@ -47,19 +106,19 @@ static void k_linear_rows(const float *x, size_t x_stride, size_t rows, ck_type 
 INLINE void tile(size_t rows, size_t vectors, const float *a, size_t a_stride, const float *b, size_t b_stride,
                  float *c, size_t c_stride, size_t depth, size_t last) {
     vf s[8][2];
-    for (size_t r = 0; r < rows; r++)
-        for (size_t u = 0; u < vectors; u++) s[r][u] = 0;
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t u = 0; u < vectors; u++) s[r][u] = 0;
     for (size_t k = 0; k < depth; k++) {
         vf line[2];
-        for (size_t u = 0; u < vectors; u++)
+        UNROLL for (size_t u = 0; u < vectors; u++)
             line[u] = load_some(b + k * b_stride + u * LANES, u + 1 < vectors ? LANES : last);
-        for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t r = 0; r < rows; r++) {
             const vf factor = splat(a[r * a_stride + k]);
-            for (size_t u = 0; u < vectors; u++) s[r][u] = fma16(factor, line[u], s[r][u]);
+            UNROLL for (size_t u = 0; u < vectors; u++) s[r][u] = fma16(factor, line[u], s[r][u]);
         }
     }
-    for (size_t r = 0; r < rows; r++)
-        for (size_t u = 0; u < vectors; u++)
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t u = 0; u < vectors; u++)
             store_some(c + r * c_stride + u * LANES, s[r][u], u + 1 < vectors ? LANES : last);
 }
 
@@ -86,21 +145,12 @@ INLINE void small_product(const float *a, size_t a_stride, const float *b, size_
     if (j < columns) tile_column(1, a, a_stride, b + j, b_stride, c + j, c_stride, rows, depth, columns - j);
 }
 
-typedef float v4 __attribute__((ext_vector_type(4)));
-
 // transposed[d, key] = k[key, d] for 4 x 4 numbers.
 INLINE void transpose_square(const float *k, size_t k_stride, float *transposed, size_t padded) {
     v4 r[4];
     for (size_t i = 0; i < 4; i++) memcpy(&r[i], k + i * k_stride, sizeof r[i]);
-    const v4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-    const v4 c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-    const v4 lines[4] = {
-        __builtin_shufflevector(a, b, 0, 1, 4, 5),
-        __builtin_shufflevector(a, b, 2, 3, 6, 7),
-        __builtin_shufflevector(c, d, 0, 1, 4, 5),
-        __builtin_shufflevector(c, d, 2, 3, 6, 7),
-    };
-    for (size_t i = 0; i < 4; i++) memcpy(transposed + i * padded, &lines[i], sizeof lines[i]);
+    transpose_4x4(r);
+    for (size_t i = 0; i < 4; i++) memcpy(transposed + i * padded, &r[i], sizeof r[i]);
 }
 
 // transposed[d, key] = k[key, d], the rows padded with zeros to `padded` keys.

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+// Before loops of constant length over arrays of vectors, which then become registers.
+#define UNROLL _Pragma("clang loop unroll(full)")
 enum { LANES = 16 };
 
 typedef float vf __attribute__((ext_vector_type(16)));

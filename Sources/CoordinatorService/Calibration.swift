@@ -150,7 +150,8 @@ final class Calibration {
     private func beginGeneration() throws {
         let offspring = search.ask()
         guard !offspring.isEmpty else {
-            try history.recordEvent("exhausted", "no schedule can be bred that the population does not hold", run: runID)
+            try history.recordEvent(
+                "exhausted", "no schedule can be bred that the population does not hold", run: runID)
             isFinished = true
             return
         }
@@ -167,7 +168,7 @@ final class Calibration {
                 macs: Int64(try model.architecture.macs(Schedule(shape: shape, genome: offspring.genome)).total))
         }
         let entered = try history.beginGeneration(
-            generation, of: runID, searchState: Array(try JSONEncoder().encode(search)), candidates: candidates,
+            generation, of: runID, searchState: try encodedSearch(), candidates: candidates,
             tasks: taskGrid(candidateCount: candidates.count))
         generationCandidates = try entered.candidateIDs.map(history.candidate)
         for candidate in generationCandidates { candidateOfHash[candidate.canonicalHash] = candidate.id }
@@ -178,8 +179,10 @@ final class Calibration {
         try finishGenerationIfComplete()
     }
 
-    /// Cuts an evaluation into tasks: some schedules on a shard of the images. The cut depends on the configuration alone, since the
-    /// last bits of an image depend on the images that are denoised with it.
+    /// Cuts an evaluation into tasks: some schedules on a shard of the images.
+    ///
+    /// The cut depends on the configuration alone, since the last bits of an image depend on the images that are denoised
+    /// with it.
     private func taskGrid(candidateCount: Int) -> [NewTask] {
         let images = prompts.indices.flatMap { prompt in
             (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }
@@ -216,10 +219,11 @@ final class Calibration {
         try search.tell(outcomes)
         try search.discard(search.pending.map(\.id))
         guard !search.population.isEmpty else {
-            throw CoordinatorError.search("no candidate of the first generation could be evaluated; see the table events")
+            throw CoordinatorError.search(
+                "no candidate of the first generation could be evaluated; see the table events")
         }
         try history.completeGeneration(
-            generation, of: runID, searchState: Array(try JSONEncoder().encode(search)),
+            generation, of: runID, searchState: try encodedSearch(),
             hypervolume: Pareto.hypervolume(
                 of: search.front.map(\.objectives), reference: [Self.reference.cost, -Self.reference.quality]),
             wallSeconds: wallSecondsBefore + (ContinuousClock.now - generationStart) / .seconds(1))
@@ -243,6 +247,13 @@ final class Calibration {
     /// Evaluations that the whole run will take, if every generation is as large as the population.
     var expectedCount: Int {
         candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
+    }
+
+    /// The search as bytes; keys are sorted so that equal searches have equal bytes.
+    private func encodedSearch() throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        return Array(try encoder.encode(search))
     }
 
     // MARK: - Results
@@ -293,7 +304,9 @@ final class Calibration {
     func commit(_ result: Messages.TaskResult, from workerID: Int64) throws -> CommitOutcome {
         guard let task = tasks[result.taskID] else { return .alreadyDone }
         let outcome = try history.commitResult(
-            try History.TaskResult(result, of: task, from: workerID, scorer: configuration.quality))
+            try History.TaskResult(
+                result, candidates: task.candidateIDs, images: task.images, from: workerID,
+                scorer: configuration.quality))
         tasks[task.id] = nil
         try finishGenerationIfComplete()
         return outcome

@@ -64,7 +64,9 @@ final class Coordinator {
             wait = .zero
         }
         for (worker, tasks) in dispatcher.expire(at: now) {
-            log("\(connections[worker]?.name ?? "a worker") has been silent for \(Int(Self.silenceLimit)) s and is given up")
+            log(
+                "\(connections[worker]?.name ?? "a worker") has been silent for \(Int(Self.silenceLimit)) s and is given up"
+            )
             try forget(worker, tasks, outcome: .lost)
         }
         try countConnectedTime()
@@ -104,7 +106,8 @@ final class Coordinator {
                 "the worker's model has the fingerprint \(registration.modelHash.prefix(12)), the run's model "
                 + "\(calibration.modelHash.prefix(12)): give it a copy of \(calibration.configuration.modelPath)"
             log("refused \(registration.workerName): \(reason)")
-            try calibration.history.recordEvent("refusal", "\(registration.workerName): \(reason)", run: calibration.runID)
+            try calibration.history.recordEvent(
+                "refusal", "\(registration.workerName): \(reason)", run: calibration.runID)
             return try refuse(peer, reason, retry: false)
         }
         let worker = try calibration.history.upsertWorker(
@@ -212,7 +215,9 @@ final class Coordinator {
             self.rendering = nil
             return
         }
-        guard dispatcher.worker(of: task) == worker, calibration.tasks[task] != nil, let epoch = epochs[task] else { return }
+        guard dispatcher.worker(of: task) == worker, calibration.tasks[task] != nil, let epoch = epochs[task] else {
+            return
+        }
         let standing = try calibration.history.endLease(LeaseKey(taskID: task, epoch: epoch), outcome: .failed)
         if standing.failures >= Calibration.failureLimit {
             dispatcher.finish(task)

@@ -45,7 +45,9 @@ struct Dispatcher {
         lastHeard[worker] = now
     }
 
-    /// Notes that a worker is free. One that held a task has lost it: the task goes back to the front of the queue.
+    /// Notes that a worker is free.
+    ///
+    /// One that held a task has lost it: the task goes back to the front of the queue.
     ///
     /// - Returns: The tasks it held.
     mutating func free(_ worker: WorkerID, at now: Double) -> [TaskID] {

@@ -27,14 +27,19 @@ struct FrontPlot {
         for tick in x.ticks {
             let at = Self.text(x(tick))
             lines.append(
-                "<line class=\"grid\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(Self.top)\" y2=\"\(Self.height - Self.bottom)\"/>")
+                "<line class=\"grid\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(Self.top)\" y2=\"\(Self.height - Self.bottom)\"/>"
+            )
             lines.append(
-                "<text x=\"\(at)\" y=\"\(Self.height - Self.bottom + 20)\" text-anchor=\"middle\">\(x.label(tick))x</text>")
+                "<text x=\"\(at)\" y=\"\(Self.height - Self.bottom + 20)\" text-anchor=\"middle\">\(x.label(tick))x</text>"
+            )
         }
         for tick in y.ticks {
             let at = Self.text(y(tick))
-            lines.append("<line class=\"grid\" x1=\"\(Self.left)\" x2=\"\(Self.width - Self.right)\" y1=\"\(at)\" y2=\"\(at)\"/>")
-            lines.append("<text x=\"\(Self.left - 8)\" y=\"\(at)\" dy=\"4\" text-anchor=\"end\">\(y.label(tick))</text>")
+            lines.append(
+                "<line class=\"grid\" x1=\"\(Self.left)\" x2=\"\(Self.width - Self.right)\" y1=\"\(at)\" y2=\"\(at)\"/>"
+            )
+            lines.append(
+                "<text x=\"\(Self.left - 8)\" y=\"\(at)\" dy=\"4\" text-anchor=\"end\">\(y.label(tick))</text>")
         }
         for point in others {
             let isSeed = point.origin.hasPrefix("fora") || point.origin.hasPrefix("tgate")
@@ -66,7 +71,8 @@ struct FrontPlot {
 
     private func circle(_ point: Point, _ x: Axis, _ y: Axis, radius: Double, style: String) -> String {
         let label = String(format: "candidate %lld: %.2fx, %.2f, ", point.candidate, point.speedup, point.quality)
-        return "<circle class=\"\(style)\" cx=\"\(Self.text(x(point.speedup)))\" cy=\"\(Self.text(y(point.quality)))\" r=\"\(radius)\">"
+        return
+            "<circle class=\"\(style)\" cx=\"\(Self.text(x(point.speedup)))\" cy=\"\(Self.text(y(point.quality)))\" r=\"\(radius)\">"
             + "<title>\(Self.escaped(label + point.origin))</title></circle>"
     }
 

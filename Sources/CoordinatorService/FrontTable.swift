@@ -24,20 +24,28 @@ public enum FrontTable {
     /// - Throws: `EncodingError`.
     public static func json(_ front: [FrontRecord]) throws -> String {
         struct Row: Encodable {
-            let candidate_id: Int64
-            let generation: Int
-            let speedup, latency_ratio: Double?
-            let macs: Int64?
-            let quality: Double
-            let images: Int
-        }
-        let rows = front.map {
-            Row(
-                candidate_id: $0.candidateID, generation: $0.generation, speedup: $0.speedup,
-                latency_ratio: $0.latencyRatio, macs: $0.macs, quality: $0.quality, images: $0.images)
+            let front: FrontRecord
+
+            enum CodingKeys: String, CodingKey {
+                case candidateID = "candidate_id"
+                case generation, speedup
+                case latencyRatio = "latency_ratio"
+                case macs, quality, images
+            }
+
+            func encode(to encoder: any Encoder) throws {
+                var container = encoder.container(keyedBy: CodingKeys.self)
+                try container.encode(front.candidateID, forKey: .candidateID)
+                try container.encode(front.generation, forKey: .generation)
+                try container.encode(front.speedup, forKey: .speedup)
+                try container.encode(front.latencyRatio, forKey: .latencyRatio)
+                try container.encode(front.macs, forKey: .macs)
+                try container.encode(front.quality, forKey: .quality)
+                try container.encode(front.images, forKey: .images)
+            }
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        return String(decoding: try encoder.encode(rows), as: UTF8.self)
+        return String(decoding: try encoder.encode(front.map(Row.init)), as: UTF8.self)
     }
 }

@@ -24,18 +24,23 @@ struct ImageSheet {
         for (column, prompt) in prompts.enumerated() {
             let x = Self.label + Double(column) * (Self.cell + Self.gap)
             for (line, words) in Self.wrapped(prompt, columns: 22, lines: 5).enumerated() {
-                lines.append("<text x=\"\(x)\" y=\"\(Self.top + 12 + Double(line) * 13)\" font-size=\"11\">\(FrontPlot.escaped(words))</text>")
+                lines.append(
+                    "<text x=\"\(x)\" y=\"\(Self.top + 12 + Double(line) * 13)\" font-size=\"11\">\(FrontPlot.escaped(words))</text>"
+                )
             }
         }
         for (index, row) in rows.enumerated() {
             let y = Self.top + Self.caption + Double(index) * (Self.cell + Self.gap)
-            lines.append("<text x=\"10\" y=\"\(y + 58)\" font-size=\"15\" font-weight=\"bold\">\(FrontPlot.escaped(row.title))</text>")
+            lines.append(
+                "<text x=\"10\" y=\"\(y + 58)\" font-size=\"15\" font-weight=\"bold\">\(FrontPlot.escaped(row.title))</text>"
+            )
             lines.append("<text x=\"10\" y=\"\(y + 78)\" font-size=\"12\">\(FrontPlot.escaped(row.subtitle))</text>")
             for (column, png) in row.images.enumerated() {
                 let x = Self.label + Double(column) * (Self.cell + Self.gap)
                 let data = Data(png).base64EncodedString()
                 lines.append(
-                    "<image x=\"\(x)\" y=\"\(y)\" width=\"\(Self.cell)\" height=\"\(Self.cell)\" href=\"data:image/png;base64,\(data)\"/>")
+                    "<image x=\"\(x)\" y=\"\(y)\" width=\"\(Self.cell)\" height=\"\(Self.cell)\" href=\"data:image/png;base64,\(data)\"/>"
+                )
             }
         }
         return """

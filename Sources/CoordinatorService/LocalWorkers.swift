@@ -37,7 +37,8 @@ final class LocalWorkers {
         ]
         self.folder = folder
         guard FileManager.default.isExecutableFile(atPath: executable) else {
-            throw CoordinatorError.workers("\(executable): not found; build the product ecad-worker, or use --workers 0")
+            throw CoordinatorError.workers(
+                "\(executable): not found; build the product ecad-worker, or use --workers 0")
         }
         for number in 0..<count {
             let name = "local-\(number + 1)"
@@ -74,11 +75,15 @@ final class LocalWorkers {
     /// - Throws: ``CoordinatorError/workers(_:)`` when all have ended and nobody else takes part, with the last one's reason.
     func check(isAlone: Bool) throws {
         for index in workers.indices where !workers[index].process.isRunning {
-            guard workers[index].process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else { continue }
+            guard workers[index].process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else {
+                continue
+            }
             restartCount += 1
             workers[index].process = try launch(workers[index].name, workers[index].logPath)
         }
-        guard isAlone, !workers.isEmpty, workers.allSatisfy({ !$0.process.isRunning }), let last = workers.last else { return }
+        guard isAlone, !workers.isEmpty, workers.allSatisfy({ !$0.process.isRunning }), let last = workers.last else {
+            return
+        }
         let text = (try? String(contentsOfFile: last.logPath, encoding: .utf8)) ?? ""
         let reason = text.split(separator: "\n").last.map(String.init) ?? "no reason in \(last.logPath)"
         throw CoordinatorError.workers("all local workers have ended: \(reason)")
@@ -93,7 +98,9 @@ final class LocalWorkers {
     /// Waits a little for workers that were told that the run is over.
     func waitForEnd(seconds: Double) {
         let deadline = Date().addingTimeInterval(seconds)
-        while Date() < deadline, workers.contains(where: { $0.process.isRunning }) { Thread.sleep(forTimeInterval: 0.05) }
+        while Date() < deadline, workers.contains(where: { $0.process.isRunning }) {
+            Thread.sleep(forTimeInterval: 0.05)
+        }
         stop()
     }
 }

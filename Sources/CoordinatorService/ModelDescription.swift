@@ -27,9 +27,16 @@ struct ModelDescription {
                 file: vaePath, key: "block_out_channels", expected: "a list of 1 to 8 channel counts", found: "none")
         }
         let scale = 1 << (channels.count - 1)
-        let nativeSize = (try Self.object(transformerPath)["sample_size"] as? Int ?? 128) * scale
+        let transformer = try Self.object(transformerPath)
+        let nativeSize = (transformer["sample_size"] as? Int ?? 128) * scale
         self.height = height ?? nativeSize
         self.width = width ?? nativeSize
+        let unit = scale * max(transformer["patch_size"] as? Int ?? 2, 1)
+        for (key, length) in [("model.height", self.height), ("model.width", self.width)] where length % unit != 0 {
+            throw CoordinatorError.invalidValue(
+                file: "run configuration", key: key, expected: "a multiple of \(unit) for this model",
+                found: "\(length)")
+        }
         guard let bytes = FileManager.default.contents(atPath: transformerPath) else {
             throw CoordinatorError.unreadableFile(path: transformerPath, what: "the transformer's configuration")
         }

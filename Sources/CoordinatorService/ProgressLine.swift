@@ -34,7 +34,9 @@ struct ProgressLine {
             String(format: "%.1f images/s", imagesPerSecond),
             state.workers == 1 ? "1 worker" : "\(state.workers) workers",
         ]
-        if let best = state.front.max(by: { $0.quality < $1.quality }), let fastest = state.front.max(by: { $0.speedup < $1.speedup }) {
+        if let best = state.front.max(by: { $0.quality < $1.quality }),
+            let fastest = state.front.max(by: { $0.speedup < $1.speedup })
+        {
             parts.append(
                 String(
                     format: "best %.1f dB at %.2fx, fastest %.2fx at %.1f dB", best.quality, best.speedup,

@@ -48,7 +48,8 @@ struct Rendering {
             guard images.contains(key), assignment.candidates.contains(where: { $0.candidateID == image.candidateID })
             else { continue }
             try calibration.history.storeThumbnail(
-                Array(image.png), of: image.candidateID == 0 ? nil : image.candidateID, image: key, run: calibration.runID)
+                Array(image.png), of: image.candidateID == 0 ? nil : image.candidateID, image: key,
+                run: calibration.runID)
         }
     }
 }

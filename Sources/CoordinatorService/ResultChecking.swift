@@ -26,12 +26,14 @@ extension History.TaskResult {
     /// A worker's result, checked: exactly the images that the task asked for, every number finite.
     ///
     /// - Throws: ``ResultProblem``.
-    init(_ result: Messages.TaskResult, of task: TaskRecord, from workerID: Int64, scorer: String) throws(ResultProblem) {
+    init(
+        _ result: Messages.TaskResult, candidates: [Int64], images: [ImageKey], from workerID: Int64, scorer: String
+    ) throws(ResultProblem) {
         struct Key: Hashable {
             let candidate: Int64
             let image: ImageKey
         }
-        let expected = Set(task.candidateIDs.flatMap { id in task.images.map { Key(candidate: id, image: $0) } })
+        let expected = Set(candidates.flatMap { id in images.map { Key(candidate: id, image: $0) } })
         let keys = result.images.map {
             Key(candidate: $0.candidateID, image: ImageKey(prompt: Int($0.promptIndex), seed: $0.seed))
         }
@@ -58,7 +60,7 @@ extension History.TaskResult {
                     decodeSeconds: image.decodeSeconds))
         }
         self.init(
-            taskID: task.id, workerID: workerID, scores: scores, timings: timings, seconds: result.taskSeconds)
+            taskID: result.taskID, workerID: workerID, scores: scores, timings: timings, seconds: result.taskSeconds)
     }
 }
 

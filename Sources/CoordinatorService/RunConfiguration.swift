@@ -41,7 +41,9 @@ public struct RunConfiguration: Sendable, Equatable {
     public var seed: UInt64
     /// Where the first population comes from.
     public var seeding: [String]
-    /// Images that a task denoises together. Part of the result: images of another batch differ in the last bits.
+    /// Images that a task denoises together.
+    ///
+    /// Part of the result: images of another batch differ in the last bits.
     public var imagesPerTask: Int
     /// Schedules that a task measures.
     public var schedulesPerTask: Int
@@ -65,7 +67,8 @@ public struct RunConfiguration: Sendable, Equatable {
             throw CoordinatorError.unreadableFile(path: path, what: "the run configuration")
         }
         try self.init(
-            text: text, file: path, overrides: overrides, folder: URL(fileURLWithPath: path).deletingLastPathComponent().path)
+            text: text, file: path, overrides: overrides,
+            folder: URL(fileURLWithPath: path).deletingLastPathComponent().path)
     }
 
     /// Reads a configuration from its text.
@@ -91,7 +94,9 @@ public struct RunConfiguration: Sendable, Equatable {
         promptsPath = resolve(try c.string("prompts.calibration"))
         seedsPerPrompt = try c.int("prompts.seeds_per_prompt", in: 1...1000, default: 1)
         negativePrompt = try c.string("prompts.negative", default: "")
-        cost = Cost(rawValue: try c.choice("objectives.cost", of: Cost.allCases.map(\.rawValue), default: "latency")) ?? .latency
+        cost =
+            Cost(rawValue: try c.choice("objectives.cost", of: Cost.allCases.map(\.rawValue), default: "latency"))
+            ?? .latency
         quality = try c.choice("objectives.quality", of: Self.qualities, default: "psnr")
         preset = try c.choice("search.preset", of: ["default", "ecad-paper"], default: "default")
         population = try c.int("search.population", in: 4...10000, default: 24)

@@ -88,7 +88,8 @@ public struct RunService {
         display.end()
         try coordinator.finish("the last generation is complete")
         workers.waitForEnd(seconds: 5)
-        let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(to: folder)
+        let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(
+            to: folder)
         try calibration.history.setStatus(.finished, of: calibration.runID)
         try calibration.history.close()
         return .finished(front: front, files: files)

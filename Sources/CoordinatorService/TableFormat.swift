@@ -19,7 +19,8 @@ public enum TableFormat: String, Sendable, CaseIterable {
         let cells = result.rows.map { $0.map(\.text) }
         switch self {
         case .table: return Self.aligned([result.columns] + cells, numeric: Self.numericColumns(result))
-        case .csv: return ([result.columns] + cells).map { $0.map(Self.csvField).joined(separator: ",") + "\r\n" }.joined()
+        case .csv:
+            return ([result.columns] + cells).map { $0.map(Self.csvField).joined(separator: ",") + "\r\n" }.joined()
         case .json: return try Self.json(result) + "\n"
         case .markdown:
             let rule = result.columns.map { _ in "---" }

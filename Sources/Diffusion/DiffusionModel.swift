@@ -45,7 +45,7 @@ public final class DiffusionModel {
     /// What the transformer needs of a prompt, computed once for all images and schedules.
     ///
     /// - Parameter embedding: The text encoder's output, [S, caption channels].
-    /// - Returns: The prompt for any session of this model.
+    /// - Returns: The prompt, to be used as often as needed.
     /// - Throws: `ModelsError.invalidArgument` for an embedding of another width.
     public func prompt(_ embedding: Matrix) throws -> PixArtTransformer.Prompt {
         guard embedding.columns == transformer.settings.captionChannels else {

@@ -74,6 +74,20 @@ public struct ImageResult: Sendable {
     public let decodeSeconds: Double
     /// The image, if it was asked for.
     public let image: Image?
+
+    /// A result.
+    public init(
+        candidateID: Int64, item: EvaluationItem, scores: [String: Double], denoiseSeconds: Double,
+        referenceSeconds: Double?, decodeSeconds: Double, image: Image?
+    ) {
+        self.candidateID = candidateID
+        self.item = item
+        self.scores = scores
+        self.denoiseSeconds = denoiseSeconds
+        self.referenceSeconds = referenceSeconds
+        self.decodeSeconds = decodeSeconds
+        self.image = image
+    }
 }
 
 /// Measures candidates on one machine: images, scores, and latency against the uncached reference.

@@ -61,7 +61,7 @@ public struct Checkpoint: Sendable {
     /// - Parameters:
     ///   - name: The name in the file.
     ///   - shape: The shape that the configuration asks for.
-    /// - Returns: The tensor, not yet read.
+    /// - Returns: The tensor as stored.
     /// - Throws: ``ModelsError/missingTensor(path:name:)``, ``ModelsError/tensorShape(path:name:expected:found:)``.
     public func tensor(_ name: String, shape: [Int]) throws -> StoredTensor {
         guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }

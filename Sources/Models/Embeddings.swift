@@ -41,7 +41,7 @@ struct SinusoidEmbedder {
 ///   - baseSize: The side of the native token grid.
 ///   - interpolationScale: Coordinates are divided by it.
 ///   - dimension: D; its first half encodes the column, its second the row, each as [sin | cos].
-/// - Returns: One row for each token, row-major.
+/// - Returns: One row for each token, row by row of the grid.
 func positionEmbedding(height: Int, width: Int, baseSize: Int, interpolationScale: Double, dimension: Int) -> Matrix {
     let quarter = dimension / 4
     let frequencies = (0..<quarter).map { pow(10000, -Double($0) / Double(quarter)) }

@@ -90,7 +90,7 @@ public final class PixArtTransformer {
     /// Projects a prompt's embedding and computes the cross-attention keys and values.
     ///
     /// - Parameter embedding: The text encoder's output for the unmasked tokens, [S, caption channels].
-    /// - Returns: What every forward pass with this prompt reads.
+    /// - Returns: The prompt, to be used as often as needed.
     public func prompt(_ embedding: Matrix) -> Prompt {
         let (s, d) = (embedding.rows, settings.width)
         let hidden = Matrix(rows: s, columns: d)
@@ -138,7 +138,7 @@ public final class PixArtTransformer {
     /// - Parameters:
     ///   - timesteps: The sampler's timesteps, 0...999.
     ///   - size: The image size; only models with additional conditions use it.
-    /// - Returns: One modulation for each timestep.
+    /// - Returns: One for each timestep.
     public func modulations(timesteps: [Int], size: ImageSize) -> [Modulation] {
         let (n, d) = (timesteps.count, settings.width)
         let embedded = timestepEmbedder(timesteps.map(Float.init), workspace: workspace)

@@ -3,7 +3,7 @@ import CKernels
 /// Multi-head attention of one image, `softmax(scale · q · kᵀ + bias) · v` for each head (arXiv 1706.03762, section 3.2).
 ///
 /// Heads are column slices of width D. Few tokens go to a fused kernel, where calls of BLAS would cost more than their
-/// work; many tokens go block by block, so the scores never need more than some megabytes.
+/// work; many tokens go block by block, so the scores never need more than two megabytes.
 ///
 /// - Parameters:
 ///   - queries: `[T, heads · D]`.
@@ -39,8 +39,8 @@ public func attention(
 private struct AttentionInputs {
     /// Up to this many tokens the fused kernel is faster than BLAS, by measurement.
     static let fewTokens = 128
-    /// The most scores held at a time: 4 MB.
-    static let mostScores = 1 << 20
+    /// The most scores held at a time: 2 MB.
+    static let mostScores = 1 << 19
 
     var queries, keys, values: Matrix
     var headCount: Int

@@ -65,11 +65,11 @@ private func linearOfFewRows(_ x: Matrix, _ layer: Linear, into y: Matrix) {
 /// Sizes found by measurement; they move time, not results.
 private enum LinearTuning {
     /// Up to this many rows the weight's bytes cost more than the arithmetic.
-    static let fewRows = 4
+    static let fewRows = 8
 
-    /// The rows of a widened panel: about 1 MB, which a core's second cache holds, but never so few that packing the
-    /// inputs again for each panel would cost more than the panel.
-    static func panelRows(columns: Int) -> Int { max(192, (1 << 18) / max(1, columns)) / 16 * 16 }
+    /// The rows of a widened panel: about 2 MB, which stays in the caches, but never so few that packing the inputs
+    /// again for each panel would cost more than the panel.
+    static func panelRows(columns: Int) -> Int { max(384, (1 << 19) / max(1, columns)) / 16 * 16 }
 }
 
 /// Multiplies matrices, `c = alpha · a · b + beta · c`, or with `bᵀ` for `b`.

@@ -13,7 +13,7 @@ public enum Verification {
     ///   - model: A model directory in the diffusers layout; the noise case does without.
     ///   - reference: The reference file.
     ///   - tolerance: The bound of the relative L2 error; nil for the case's own.
-    /// - Returns: The error of every expected tensor.
+    /// - Returns: A row for each expected tensor.
     /// - Throws: ``VerificationError``, `ModelsError`, `TensorsError`, `DiffusionError`, `SchedulesError`.
     public static func run(model: String, reference: String, tolerance: Double? = nil) throws -> VerificationReport {
         let file = try ReferenceFile(path: reference)

@@ -2,13 +2,19 @@ import ArgumentParser
 import CoordinatorService
 import Foundation
 import History
+import ProgramSupport
 import Transport
 
 @main
+enum Main {
+    static func main() { Program.main(CoordinatorCommand.self) }
+}
+
 struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad-coordinator", abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
-        version: "0.1.0", subcommands: [Run.self, Resume.self, Status.self, Query.self])
+        commandName: "ecad-coordinator",
+        abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
+        version: Program.version, subcommands: [Run.self, Resume.self, Status.self, Query.self])
 }
 
 /// What `run` and `resume` have in common.
@@ -40,9 +46,9 @@ struct ServingOptions: ParsableArguments {
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
-            for file in files { printError(file) }
+            for file in files { Program.printError(file) }
         case .interrupted:
-            printError("stopped; go on with: ecad-coordinator resume --run-dir \(runFolder)")
+            Program.printError("stopped; go on with: ecad-coordinator resume --run-dir \(runFolder)")
             throw ExitCode(1)
         }
     }
@@ -64,10 +70,8 @@ extension CoordinatorCommand {
         @OptionGroup var serving: ServingOptions
 
         func run() throws {
-            try reportingErrors {
-                let configuration = try RunConfiguration(path: config, overrides: overrides)
-                try serving.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
-            }
+            let configuration = try RunConfiguration(path: config, overrides: overrides)
+            try serving.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
         }
     }
 
@@ -80,14 +84,13 @@ extension CoordinatorCommand {
         @OptionGroup var serving: ServingOptions
 
         func run() throws {
-            try reportingErrors {
-                try serving.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
-            }
+            try serving.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
         }
     }
 
     struct Status: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Says where a run stands; the coordinator may be at work.")
+        static let configuration = CommandConfiguration(
+            abstract: "Says where a run stands; the coordinator may be at work.")
 
         @Option(help: "The folder of the run.")
         var runDir: String
@@ -96,10 +99,8 @@ extension CoordinatorCommand {
         var json = false
 
         func run() throws {
-            try reportingErrors {
-                let status = try RunStatusReport(folder: runDir)
-                print(json ? try status.json() : status.text)
-            }
+            let status = try RunStatusReport(folder: runDir)
+            print(json ? try status.json() : status.text)
         }
     }
 
@@ -124,39 +125,20 @@ extension CoordinatorCommand {
         }
 
         func run() throws {
-            try reportingErrors {
-                let history = try RunHistory.openReadOnly(in: runDir)
-                let result: QueryResult
-                if let sql {
-                    result = try history.query(sql)
-                } else if let name {
-                    result = try history.query(named: name)
-                } else {
-                    result = QueryResult(
-                        columns: ["view", "shows"],
-                        rows: RunHistory.namedQueries.map { [.text($0.name), .text($0.summary)] })
-                }
-                print(try format.print(result), terminator: "")
+            let history = try RunHistory.openReadOnly(in: runDir)
+            let result: QueryResult
+            if let sql {
+                result = try history.query(sql)
+            } else if let name {
+                result = try history.query(named: name)
+            } else {
+                result = QueryResult(
+                    columns: ["view", "shows"],
+                    rows: RunHistory.namedQueries.map { [.text($0.name), .text($0.summary)] })
             }
+            print(try format.print(result), terminator: "")
         }
     }
 }
 
 extension TableFormat: ExpressibleByArgument {}
-
-/// Writes a line to standard error.
-func printError(_ line: String) {
-    FileHandle.standardError.write(Data("\(line)\n".utf8))
-}
-
-/// Turns an error into one line on standard error and exit status 1.
-func reportingErrors(_ body: () throws -> Void) throws {
-    do {
-        try body()
-    } catch let exit as ExitCode {
-        throw exit
-    } catch {
-        printError("ecad-coordinator: error: \(error)")
-        throw ExitCode(1)
-    }
-}

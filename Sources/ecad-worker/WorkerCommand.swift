@@ -1,17 +1,20 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import ProgramSupport
 import Tensors
 import Transport
 import WorkerService
 
-/// The version that worker and coordinator tell each other and people.
-let engineVersion = "0.1.0"
-
 @main
+enum Main {
+    static func main() { Program.main(WorkerCommand.self) }
+}
+
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad-worker", abstract: "Evaluates caching schedules for an ecad-coordinator.", version: engineVersion,
+        commandName: "ecad-worker", abstract: "Evaluates caching schedules for an ecad-coordinator.",
+        version: Program.version,
         subcommands: [Run.self])
 }
 
@@ -48,28 +51,10 @@ extension WorkerCommand {
             } catch {
                 throw ValidationError("--coordinator: \(error)")
             }
-            try reportingErrors {
-                let options = WorkerOptions(
-                    coordinator: endpoint, model: models,
-                    name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())",
-                    threads: threads ?? CPU.availableCount, exitsWithParent: exitWithParent, engineVersion: engineVersion)
-                try Worker(options: options) { printError("ecad-worker: \($0)") }.run()
-            }
+            let options = WorkerOptions(
+                coordinator: endpoint, model: models, name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())",
+                threads: threads ?? CPU.availableCount, exitsWithParent: exitWithParent, engineVersion: Program.version)
+            try Worker(options: options) { Program.printError("ecad-worker: \($0)") }.run()
         }
-    }
-}
-
-/// Writes a line to standard error.
-func printError(_ line: String) {
-    FileHandle.standardError.write(Data("\(line)\n".utf8))
-}
-
-/// Turns an error into one line on standard error and exit status 1.
-func reportingErrors(_ body: () throws -> Void) throws {
-    do {
-        try body()
-    } catch {
-        printError("ecad-worker: error: \(error)")
-        throw ExitCode(1)
     }
 }

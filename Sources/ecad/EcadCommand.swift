@@ -1,11 +1,17 @@
 import ArgumentParser
 import Foundation
+import ProgramSupport
 import Verification
 
 @main
+enum Main {
+    static func main() { Program.main(EcadCommand.self) }
+}
+
 struct EcadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.", version: "0.1.0",
+        commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.",
+        version: Program.version,
         subcommands: [Verify.self])
 }
 
@@ -31,15 +37,15 @@ extension EcadCommand {
         var json = false
 
         func validate() throws {
-            if let tolerance, !(tolerance >= 0) { throw ValidationError("--tolerance \(tolerance): expected 0 or more") }
+            if let tolerance, !(tolerance >= 0) {
+                throw ValidationError("--tolerance \(tolerance): expected 0 or more")
+            }
         }
 
         func run() throws {
-            try reportingErrors {
-                let report = try Verification.run(model: model, reference: reference, tolerance: tolerance)
-                print(json ? try encoded(report) : table(report))
-                if !report.passed { throw ExitCode(1) }
-            }
+            let report = try Verification.run(model: model, reference: reference, tolerance: tolerance)
+            print(json ? try encoded(report) : table(report))
+            if !report.passed { throw ExitCode(1) }
         }
 
         private func encoded(_ report: VerificationReport) throws -> String {
@@ -56,17 +62,5 @@ extension EcadCommand {
                 return "\(name)   \(errors)   \(tensor.passed ? "pass" : "FAIL")"
             }.joined(separator: "\n")
         }
-    }
-}
-
-/// Turns an error into one line on standard error and exit status 1.
-func reportingErrors(_ body: () throws -> Void) throws {
-    do {
-        try body()
-    } catch let exit as ExitCode {
-        throw exit
-    } catch {
-        FileHandle.standardError.write(Data("ecad: error: \(error)\n".utf8))
-        throw ExitCode(1)
     }
 }

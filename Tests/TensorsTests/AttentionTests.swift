@@ -99,11 +99,11 @@ import Testing
         let growth = workspace.growthCount
         for _ in 0..<3 { #expect(bits(problem.run(workspace)) == first) }
         #expect(workspace.growthCount == growth)
-        #expect(workspace.byteCount <= 4 << 20)
+        #expect(workspace.byteCount <= 2 << 20)
     }
 
     @Test func queriesBeyondOneBlockOfScoresMatch() {
-        // 2000 keys allow blocks of 524 queries.
+        // 2000 keys allow blocks of 262 queries.
         let problem = Problem(queries: 600, keys: 2000, headCount: 1, dimension: 2, hasBias: false)
         let whole = problem.run()
         var last = problem

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct TorchNormalTests {
     @Test func everyCallGivesWhatTorchGives() throws {
-        let file = try SafetensorsFile(path: fixture("noise/torch-randn.safetensors"))
+        let file = try SafetensorsFile(path: fixture("torch/randn.safetensors"))
         #expect(file.names.count == 9)
         for name in file.names {
             let parts = name.split(separator: ":")

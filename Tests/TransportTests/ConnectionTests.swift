@@ -69,15 +69,12 @@ import Transport
     }
 
     @Test func aWorkerWithoutACoordinatorKeepsItsMessage() throws {
-        let endpoint: Endpoint
-        do {
-            let coordinator = try Line.coordinator(in: context)
-            endpoint = coordinator.endpoint
-        }
-        let worker = try Line.worker(to: endpoint, in: context)
+        let port = try ClosedPort()
+        let worker = try Line.worker(to: port.endpoint, in: context)
         let isSent = try worker.send([1])
         #expect(!isSent)
         #expect(try !worker.waitForConnection(timeout: .milliseconds(50)))
+        port.release()
     }
 
     @Test func aWorkerFindsARestartedCoordinatorOnTheSamePort() throws {

@@ -9,7 +9,10 @@ import Transport
     init() throws { context = try SocketContext() }
 
     @Test func aPeerThatFallsSilentIsDroppedAndBlocksNothing() throws {
-        var coordinator = try Line.coordinator(in: context)
+        var options = Line.options
+        options.heartbeatInterval = .milliseconds(200)
+        options.heartbeatTimeout = .milliseconds(800)
+        var coordinator = try Line.coordinator(in: context, options: options)
         let silent = try RawPeer(to: coordinator.endpoint)
         silent.introduce(as: [7, 7], saying: [42])
         let arrived = try #require(try coordinator.receive(timeout: Line.patience))
@@ -24,10 +27,7 @@ import Transport
     }
 
     @Test func aPeerThatDoesNotReadIsGivenUpNotWaitedFor() throws {
-        var options = Line.options
-        options.heartbeatInterval = .seconds(30)
-        options.heartbeatTimeout = .seconds(60)
-        var coordinator = try Line.coordinator(in: context, options: options)
+        var coordinator = try Line.coordinator(in: context)
         let deaf = try RawPeer(to: coordinator.endpoint)
         deaf.introduce(as: [8, 8], saying: [42])
         let peer = try #require(try coordinator.receive(timeout: Line.patience)).peer
@@ -36,7 +36,7 @@ import Transport
         var sent = 0
         while sent < 1_000, try coordinator.send(message, to: peer) { sent += 1 }
         // The queue, and what the two ends' buffers hold.
-        #expect(sent >= options.queueLength && sent < 1_000)
+        #expect(sent >= Line.options.queueLength && sent < 1_000)
         #expect(ContinuousClock.now - start < .seconds(5))
         try expectService(&coordinator)
         deaf.hangUp()
@@ -47,11 +47,8 @@ import Transport
         let closed = Mailbox<Bool>()
         Thread.detachNewThread {
             do {
-                var options = Line.options
-                options.heartbeatInterval = .seconds(30)
-                options.heartbeatTimeout = .seconds(60)
                 // A context of its own: the end of the last socket in it waits for what is still to be sent.
-                var coordinator = try Line.coordinator(in: SocketContext(), options: options)
+                var coordinator = try Line.coordinator(in: SocketContext())
                 opened.put(coordinator.endpoint)
                 guard let (peer, _) = try coordinator.receive(timeout: Line.patience) else { return }
                 while try coordinator.send([UInt8](repeating: 0, count: 1 << 20), to: peer) {}
@@ -87,7 +84,9 @@ import Transport
     }
 
     @Test func aPeerThatNeverShakesHandsIsHungUpOn() throws {
-        let coordinator = try Line.coordinator(in: context)
+        var options = Line.options
+        options.handshakeTimeout = .milliseconds(200)
+        let coordinator = try Line.coordinator(in: context, options: options)
         let peer = try RawPeer(to: coordinator.endpoint)
         let isClosed = peer.isClosedByPeer()
         #expect(isClosed)

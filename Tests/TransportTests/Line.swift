@@ -6,9 +6,6 @@ enum Line {
     static var options: SocketOptions {
         var options = SocketOptions()
         options.maximumMessageBytes = 1 << 20
-        options.heartbeatInterval = .milliseconds(100)
-        options.heartbeatTimeout = .milliseconds(400)
-        options.handshakeTimeout = .milliseconds(400)
         options.reconnectInterval = .milliseconds(20)
         options.reconnectIntervalMaximum = .milliseconds(100)
         options.linger = .milliseconds(200)

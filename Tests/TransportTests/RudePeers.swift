@@ -68,6 +68,33 @@ struct RawPeer: ~Copyable {
     }
 }
 
+/// A port of this machine on which nobody listens, nor can begin to.
+struct ClosedPort: ~Copyable {
+    let endpoint: Endpoint
+    private let descriptor: Int32
+
+    init() throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(descriptor, $0, length)
+                getsockname(descriptor, $0, &length)
+            }
+        }
+        endpoint = try Endpoint("tcp://127.0.0.1:\(UInt16(bigEndian: address.sin_port))")
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+
+    /// Lets others have the port; without it, Swift would after the last use.
+    consuming func release() {}
+}
+
 /// A ZeroMQ peer without any of the limits of `WorkerSocket`.
 struct RudeWorker: ~Copyable {
     private let context: UnsafeMutableRawPointer

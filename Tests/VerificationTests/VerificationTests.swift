@@ -9,8 +9,10 @@ import Verification
     private static let forwardTolerance = 5e-6
     private static let trajectoryTolerance = 2e-5
 
-    private static let references = ["alpha-small", "alpha-patch1", "alpha-micro", "alpha-micro-explicit", "sigma-small"]
-        .flatMap { folder in Fixtures.names(in: folder, ending: ".safetensors").map { "\(folder)/\($0)" } }
+    private static let references = [
+        "alpha-small", "alpha-patch1", "alpha-micro", "alpha-micro-explicit", "sigma-small",
+    ]
+    .flatMap { folder in Fixtures.names(in: folder, ending: ".safetensors").map { "\(folder)/\($0)" } }
     private static let noise = Fixtures.names(in: "noise", ending: ".safetensors").map { "noise/\($0)" }
 
     @Test(arguments: references)
@@ -31,7 +33,9 @@ import Verification
     }
 
     @Test func everyCaseHasReferences() {
-        for name in ["text-encoder", "transformer", "vae-decoder", "trajectory-plain", "trajectory-fora", "trajectory-tgate"] {
+        for name in [
+            "text-encoder", "transformer", "vae-decoder", "trajectory-plain", "trajectory-fora", "trajectory-tgate",
+        ] {
             #expect(Self.references.contains { $0.contains(name) }, "no reference of \(name)")
         }
         #expect(Self.noise.count >= 5)

@@ -69,7 +69,7 @@ void ck_softmax(float *x, size_t stride, float scale, const float *bias, size_t 
 // destination[i] = source[i] as float32; source may be unaligned.
 void ck_widen(ck_type type, const void *source, float *destination, size_t count);
 
-// y[r, o] = dot(x[r], weight[o]) + bias[o] for few rows, reading the weight as stored and once. weight is
+// y[r, o] = dot(x[r], weight[o]) + bias[o] for few rows, reading the weight as stored. weight is
 // [outputs, inputs] with weight_stride in elements, possibly unaligned; bias may be NULL. x and y must not overlap.
 void ck_linear_rows(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight,
                     size_t weight_stride, const float *bias, float *y, size_t y_stride, size_t outputs,

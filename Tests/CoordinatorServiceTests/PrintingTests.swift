@@ -1,0 +1,93 @@
+import Foundation
+import History
+import Testing
+
+@testable import CoordinatorService
+
+@Suite struct PrintingTests {
+    private let result = QueryResult(
+        columns: ["name", "value"],
+        rows: [[.text("a, \"b\""), .real(1.5)], [.null, .integer(20)], [.text("p|q"), .blob([10, 255])]])
+
+    @Test func csvQuotesWhatItMust() throws {
+        #expect(try TableFormat.csv.print(result) == "name,value\r\n\"a, \"\"b\"\"\",1.5\r\n,20\r\np|q,0aff\r\n")
+    }
+
+    @Test func jsonIsParsableAndKeepsTypes() throws {
+        let json = try JSONSerialization.jsonObject(with: Data(TableFormat.json.print(result).utf8)) as? [[String: Any]]
+        #expect(json?.count == 3)
+        #expect(json?[0]["name"] as? String == "a, \"b\"" && json?[0]["value"] as? Double == 1.5)
+        #expect(json?[1]["name"] is NSNull && json?[1]["value"] as? Int == 20)
+    }
+
+    @Test func markdownEscapesBars() throws {
+        #expect(try TableFormat.markdown.print(result).contains("| p\\|q | 0aff |"))
+    }
+
+    @Test func tablesAlignNumbersRight() throws {
+        let numbers = QueryResult(
+            columns: ["n", "text"], rows: [[.integer(5), .text("x")], [.integer(500), .text("yy")]])
+        #expect(try TableFormat.table.print(numbers) == "  n  text\n  5  x\n500  yy\n")
+    }
+
+    @Test func theProgressLineTellsSpeedAndTimeLeft() {
+        var line = ProgressLine()
+        var state = ProgressLine.State()
+        state.generations = 4
+        state.evaluationsTotal = 40
+        state.workers = 2
+        #expect(line.text(state, at: 0).contains("-- left"))
+        state.evaluationsDone = 10
+        state.imagesDone = 80
+        state.front = [(1.0, 50), (3.0, 20)]
+        let text = line.text(state, at: 20)
+        #expect(text.contains("generation 1/4") && text.contains("10/40 evaluated") && text.contains("4.0 images/s"))
+        #expect(text.contains("2 workers") && text.contains("fastest 3.00x at 20.0 dB") && text.hasSuffix("1m00s left"))
+    }
+
+    @Test(arguments: [(5.2, "6s"), (61, "1m01s"), (7300, "2h01m"), (Double.infinity, "--"), (.nan, "--")])
+    func durationsAreWords(_ seconds: Double, _ words: String) {
+        #expect(ProgressLine.duration(seconds) == words)
+    }
+
+    @Test func picturesAreWellFormedAndEscapeTexts() throws {
+        let points = [
+            FrontPlot.Point(candidate: 1, speedup: 1.02, quality: 55, origin: "random", isOnFront: true),
+            FrontPlot.Point(candidate: 2, speedup: 3.4, quality: 18, origin: "fora-3", isOnFront: true),
+            FrontPlot.Point(candidate: 3, speedup: 2, quality: 18, origin: "a<b&c", isOnFront: false),
+        ]
+        let plot = FrontPlot(title: "<title> & more", qualityName: "PSNR", points: points).svg()
+        let sheet = ImageSheet(
+            title: "t & u", prompts: ["a < b and a long prompt of many words that must be wrapped"],
+            rows: [ImageSheet.Row(title: "uncached", subtitle: "", images: [[1, 2, 3]])]
+        ).svg()
+        for svg in [plot, sheet] {
+            #expect(XMLCheck.isWellFormed(svg))
+            #expect(svg.contains("&amp;"))
+        }
+        #expect(plot.components(separatedBy: "<circle class=\"member\"").count == 4, "two points and the legend")
+        // One point, and points that coincide, have axes too.
+        #expect(XMLCheck.isWellFormed(FrontPlot(title: "", qualityName: "", points: Array(points.prefix(1))).svg()))
+    }
+
+    @Test func wrappingEndsInAnEllipsis() {
+        #expect(ImageSheet.wrapped("one two three four", columns: 7, lines: 2) == ["one two", "three …"])
+    }
+}
+
+/// A check that tags nest and close, enough for documents of this package's own making.
+private enum XMLCheck {
+    static func isWellFormed(_ text: String) -> Bool {
+        var open: [Substring] = []
+        for piece in text.split(separator: "<").dropFirst(text.hasPrefix("<") ? 0 : 1) {
+            guard let end = piece.firstIndex(of: ">") else { return false }
+            let tag = piece[..<end]
+            if tag.hasPrefix("/") {
+                guard open.popLast() == tag.dropFirst() else { return false }
+            } else if !tag.hasSuffix("/") {
+                open.append(tag.prefix { $0 != " " && $0 != "\n" })
+            }
+        }
+        return open.isEmpty
+    }
+}

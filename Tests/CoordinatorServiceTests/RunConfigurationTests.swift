@@ -1,0 +1,73 @@
+import CoordinatorService
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct RunConfigurationTests {
+    private let minimal = """
+        [model]
+        path = "m"
+        [prompts]
+        calibration = "/p.txt"
+        """
+
+    private func read(_ text: String, _ overrides: [String] = []) throws -> RunConfiguration {
+        try RunConfiguration(text: text, file: "run.toml", overrides: overrides, folder: "/base")
+    }
+
+    @Test func absentKeysHaveDefaultsAndPathsAreRelativeToTheFile() throws {
+        let c = try read(minimal)
+        #expect(c.modelPath == "/base/m" && c.promptsPath == "/p.txt")
+        #expect(c.stepCount == 20 && c.guidanceScale == 4.5 && c.cost == .latency && c.quality == "psnr")
+        #expect(c.population == 24 && c.generations == 20 && c.preset == "default")
+    }
+
+    @Test func overridesWinAndStringsNeedNoQuotes() throws {
+        let c = try read(minimal, ["search.generations=50", "objectives.cost=macs", "search.seeding=[\"random\"]"])
+        #expect(c.generations == 50 && c.cost == .macs && c.seeding == ["random"])
+    }
+
+    @Test func theResolvedTextReadsBackEqual() throws {
+        let c = try read(
+            minimal, ["prompts.negative=a \"quoted\" \\ text", "model.height=64", "model.guidance_scale=2.5"])
+        #expect(c.negativePrompt == "a \"quoted\" \\ text")
+        #expect(try RunConfiguration(text: c.resolved, file: "stored", folder: "/elsewhere") == c)
+    }
+
+    @Test func unknownKeysAreRefusedWithASuggestion() {
+        #expect(
+            throws: CoordinatorError.unknownKey(file: "run.toml", key: "search.sed", suggestion: "search.seed")
+        ) { try read(minimal + "\n[search]\nsed = 3") }
+        #expect(throws: CoordinatorError.unknownKey(file: "run.toml", key: "zzzzzzzzzz", suggestion: nil)) {
+            try read("zzzzzzzzzz = 1\n" + minimal)
+        }
+    }
+
+    @Test(arguments: [
+        "search.population=true", "search.population=2.5", "search.population=1000000", "model.steps=0",
+        "model.guidance_scale=fast", "search.seeding=3", "search.seed=-1", "objectives.quality=beauty",
+    ])
+    func valuesOfTheWrongKindNameTheKey(_ assignment: String) throws {
+        let key = String(assignment.prefix { $0 != "=" })
+        do {
+            _ = try read(minimal, [assignment])
+            Issue.record("\(assignment) was accepted")
+        } catch let error as CoordinatorError {
+            #expect(error.description.contains(key), "\(error)")
+        }
+    }
+
+    @Test func aMissingKeyIsNamed() {
+        #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "prompts.calibration")) {
+            try read("[model]\npath = \"m\"")
+        }
+    }
+
+    @Test func promptsAreLinesWithoutTheEmptyOnes() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(" one \r\n\n two words\n", to: "p.txt")
+        #expect(try RunConfiguration.prompts(in: path) == ["one", "two words"])
+        let empty = try folder.write("\n \n", to: "e.txt")
+        #expect(throws: CoordinatorError.noPrompts(path: empty)) { try RunConfiguration.prompts(in: empty) }
+    }
+}

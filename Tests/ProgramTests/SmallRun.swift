@@ -1,0 +1,100 @@
+import Foundation
+import History
+import TestSupport
+
+/// A run of a small random model that takes seconds: what the tests of the programs share.
+struct SmallRun {
+    static let model = "\(Fixtures.folder)/alpha-micro/model"
+    let folder: TemporaryFolder
+    let configuration: String
+
+    var runFolder: String { folder.file("run") }
+
+    init(model: String = SmallRun.model, generations: Int = 3) throws {
+        folder = try TemporaryFolder()
+        _ = try folder.write("a red cube\nA green ball on a table\n\nsome words\n", to: "prompts.txt")
+        configuration = try folder.write(
+            """
+            [model]
+            path = "\(model)"
+            steps = 5
+            height = 16
+            width = 16
+            [prompts]
+            calibration = "prompts.txt"
+            [objectives]
+            cost = "macs"
+            [search]
+            population = 6
+            generations = \(generations)
+            seed = 7
+            seeding = ["fora", "random"]
+            [tasks]
+            images = 2
+            schedules = 3
+            """, to: "run.toml")
+    }
+
+    /// Begins the run with some local workers.
+    func begin(workers: Int, _ more: [String] = []) throws -> ProgramRun {
+        try ProgramRun(
+            "ecad-coordinator",
+            [
+                "run", "--config", configuration, "--run-dir", runFolder, "--workers", "\(workers)", "--bind",
+                "tcp://127.0.0.1:0",
+            ]
+                + more)
+    }
+
+    /// Goes on with the run on a fixed port.
+    func resume(port: Int, workers: Int = 0) throws -> ProgramRun {
+        try ProgramRun(
+            "ecad-coordinator",
+            ["resume", "--run-dir", runFolder, "--workers", "\(workers)", "--bind", "tcp://127.0.0.1:\(port)"])
+    }
+
+    /// A worker of its own.
+    func worker(port: Int, model: String = SmallRun.model, name: String) throws -> ProgramRun {
+        try ProgramRun(
+            "ecad-worker",
+            ["run", "--coordinator", "tcp://127.0.0.1:\(port)", "--models", model, "--threads", "1", "--name", name])
+    }
+
+    /// Everything that the search has decided: each candidate with its descent and objectives, and the search's state after each
+    /// generation, which holds the population and the random generator.
+    func decisions() throws -> [[QueryValue]] {
+        let history = try RunHistory.openReadOnly(in: runFolder)
+        let candidates = try history.query(
+            """
+            SELECT c.id, c.generation, hex(c.genome), c.origin, c.operator, c.parent_a, c.parent_b, e.cost, e.quality, e.images
+            FROM candidates c LEFT JOIN evaluations e ON e.candidate_id = c.id ORDER BY c.id
+            """)
+        let generations = try history.query(
+            "SELECT number, hex(search_state), hypervolume FROM generations ORDER BY number")
+        return candidates.rows + generations.rows
+    }
+
+    /// A count from the history.
+    func count(_ sql: String) throws -> Int64 {
+        let result = try RunHistory.openReadOnly(in: runFolder).query(sql)
+        guard case .integer(let value) = result.rows.first?.first else { return -1 }
+        return value
+    }
+}
+
+/// A port of this machine that was free a moment ago.
+func freePort() -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    return withUnsafeMutablePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+            _ = bind(descriptor, generic, length)
+            _ = getsockname(descriptor, generic, &length)
+        }
+        return Int(UInt16(bigEndian: pointer.pointee.sin_port))
+    }
+}
