@@ -92,20 +92,20 @@ public struct DPMSolverMultistep: Sendable {
 
     /// sigma / alpha of every training timestep.
     private static func trainingSigmas(_ c: Configuration) throws -> [Double] {
-        let count = try c.count("num_train_timesteps", default: 1000)
+        let count = try c.count("num_train_timesteps", default: 1000, in: 2...100_000)
         let start = try c.double("beta_start", default: 0.0001)
         let end = try c.double("beta_end", default: 0.02)
         let schedule = try c.require("beta_schedule", oneOf: ["linear", "scaled_linear"], default: "linear")
         guard !c.has("trained_betas") else {
             throw ModelsError.invalidValue(path: c.path, key: "trained_betas", expected: "null", found: "a list")
         }
-        guard count > 1, start > 0, end > start, end < 1 else {
+        guard start > 0, end > start, end < 1 else {
             throw ModelsError.invalidValue(
-                path: c.path, key: "beta_start", expected: "0 < beta_start < beta_end < 1", found: "\(start) and \(end)"
-            )
+                path: c.path, key: "beta_start", expected: "0 < beta_start < beta_end < 1",
+                found: "\(start) with a beta_end of \(end)")
         }
         var alphaProduct = 1.0
-        return (0..<count).map { index in
+        let sigmas = (0..<count).map { index in
             let share = Double(index) / Double(count - 1)
             let beta: Double
             if schedule == "linear" {
@@ -117,18 +117,31 @@ public struct DPMSolverMultistep: Sendable {
             alphaProduct *= 1 - beta
             return ((1 - alphaProduct) / alphaProduct).squareRoot()
         }
+        guard sigmas[0] > 0, sigmas[count - 1] < 1e15 else {
+            throw ModelsError.invalidValue(
+                path: c.path, key: "num_train_timesteps",
+                expected:
+                    "a count for which betas of \(start)...\(end) add noise at first and leave some image at last",
+                found: "\(count)")
+        }
+        return sigmas
     }
 
     private static func timesteps(_ c: Configuration, stepCount: Int, trainingSigmas: [Double]) throws -> [Int] {
         let lowest = c.has("lambda_min_clipped") ? try c.double("lambda_min_clipped") : -Double.infinity
         let trainCount = trainingSigmas.count
         let last = trainCount - trainingSigmas.count { -log($0) < lowest }
+        guard last > 0 else {
+            throw ModelsError.invalidValue(
+                path: c.path, key: "lambda_min_clipped", expected: "a bound that keeps some training timesteps",
+                found: "\(lowest)")
+        }
         guard (1...last).contains(stepCount) else {
-            throw ModelsError.invalidArgument("\(stepCount) steps: expected 1 to \(last)")
+            throw ModelsError.invalidArgument("\(stepCount) steps: expected 1 to \(last), the timesteps of \(c.path)")
         }
         let spacing = try c.require(
             "timestep_spacing", oneOf: ["linspace", "leading", "trailing"], default: "linspace")
-        let offset = try c.int("steps_offset", default: 0)
+        let offset = try c.count("steps_offset", default: 0, in: 0...trainCount)
         let timesteps: [Double] =
             switch spacing {
             case "linspace":

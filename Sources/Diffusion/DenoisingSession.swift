@@ -85,7 +85,8 @@ public final class DenoisingSession {
 
         let clock = ContinuousClock()
         let start = clock.now
-        for (index, step) in sampler.steps.enumerated() {
+        for index in sampler.steps.indices {
+            let step = sampler.steps[index]
             let isGated = index >= gateStep
             if index == gateStep, let gate = layout.gate { averageHalves(of: gate.slots) }
             transformer.forward(
@@ -123,9 +124,8 @@ public final class DenoisingSession {
                     ? unconditional[index] + guidance * (conditional[index] - unconditional[index])
                     : unconditional[index]
                 x0[index] = (x[index] - step.sigma * noise) / step.alpha
-                x[index] =
-                    step.sampleWeight * x[index] + step.currentWeight * x0[index] + step.previousWeight
-                    * previousX0[index]
+                let firstOrder = step.sampleWeight * x[index] + step.currentWeight * x0[index]
+                x[index] = firstOrder + step.previousWeight * previousX0[index]
             }
         }
     }

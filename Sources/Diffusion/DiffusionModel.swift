@@ -4,7 +4,11 @@ import Tensors
 
 /// The part of a text-to-image model that denoises and decodes: transformer, sampler configuration and autoencoder.
 public final class DiffusionModel {
+    /// The longest side of the latents, as for ``Schedules/ModelArchitecture``.
+    private static let mostLatentPixels = 1024
+
     let transformer: PixArtTransformer
+    private let path: String
     private let decoder: AutoencoderDecoder
     private let samplerConfiguration: Configuration
 
@@ -12,6 +16,7 @@ public final class DiffusionModel {
     ///
     /// - Throws: `ModelsError`, `TensorsError`.
     public init(_ folder: ModelFolder) throws {
+        path = folder.path
         transformer = try PixArtTransformer(folder: folder.folder("transformer"))
         decoder = try AutoencoderDecoder(folder: folder.folder("vae"))
         samplerConfiguration = try Configuration(path: "\(folder.folder("scheduler"))/scheduler_config.json")
@@ -28,8 +33,13 @@ public final class DiffusionModel {
     public var nativeSize: Int { transformer.settings.sampleSize * decoder.settings.scale }
 
     /// The steps, blocks and components that a schedule for this model has.
-    public func scheduleShape(stepCount: Int) -> ScheduleShape {
-        .pixart(blocks: transformer.settings.blockCount, steps: stepCount)
+    ///
+    /// - Throws: `ModelsError.invalidArgument` for a step count that no schedule has.
+    public func scheduleShape(stepCount: Int) throws -> ScheduleShape {
+        guard (1...ScheduleShape.stepLimit).contains(stepCount) else {
+            throw ModelsError.invalidArgument("\(stepCount) steps: expected 1 to \(ScheduleShape.stepLimit)")
+        }
+        return .pixart(blocks: transformer.settings.blockCount, steps: stepCount)
     }
 
     /// What the transformer needs of a prompt, computed once for all images and schedules.
@@ -40,7 +50,7 @@ public final class DiffusionModel {
     public func prompt(_ embedding: Matrix) throws -> PixArtTransformer.Prompt {
         guard embedding.columns == transformer.settings.captionChannels else {
             throw ModelsError.invalidArgument(
-                "the text encoder gives \(embedding.columns) channels, the transformer reads "
+                "\(path): the text encoder gives \(embedding.columns) channels, the transformer reads "
                     + "\(transformer.settings.captionChannels)")
         }
         return transformer.prompt(embedding)
@@ -52,11 +62,13 @@ public final class DiffusionModel {
     public func session(imageCount: Int, settings: GenerationSettings) throws -> DenoisingSession {
         let unit = decoder.settings.scale * transformer.settings.patchSize
         for (name, length) in [("height", settings.height), ("width", settings.width)] {
-            guard length > 0, length % unit == 0 else {
+            let longest = Self.mostLatentPixels * decoder.settings.scale
+            guard (1...longest).contains(length), length % unit == 0 else {
                 throw ModelsError.invalidArgument(
-                    "\(name) \(length): expected a positive multiple of \(unit) for this model")
+                    "\(name) \(length): expected a multiple of \(unit) up to \(longest) for \(path)")
             }
         }
+        guard imageCount > 0 else { throw ModelsError.invalidArgument("\(imageCount) images: expected at least one") }
         return try DenoisingSession(
             transformer: transformer, sampler: DPMSolverMultistep(samplerConfiguration, stepCount: settings.stepCount),
             imageCount: imageCount, latentHeight: settings.height / decoder.settings.scale,

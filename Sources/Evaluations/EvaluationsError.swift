@@ -6,6 +6,8 @@ public enum EvaluationsError: Error, Equatable, CustomStringConvertible {
     case scheduleShape(candidate: Int64)
     /// A candidate's latents are not numbers.
     case notFinite(candidate: Int64)
+    /// The latents of the uncached reference are not numbers: no candidate is to blame.
+    case referenceNotFinite
 
     /// One line that names the candidate or prompt.
     public var description: String {
@@ -14,6 +16,8 @@ public enum EvaluationsError: Error, Equatable, CustomStringConvertible {
         case .scheduleShape(let candidate):
             "candidate \(candidate): its schedule has other steps or blocks than the model"
         case .notFinite(let candidate): "candidate \(candidate): its latents are not finite numbers"
+        case .referenceNotFinite:
+            "the latents of the uncached reference are not finite numbers; the model's weights may be damaged"
         }
     }
 }

@@ -122,7 +122,7 @@ public final class Evaluator {
         self.settings = settings
         prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)
-        shape = model.scheduleShape(stepCount: settings.generation.stepCount)
+        shape = try model.scheduleShape(stepCount: settings.generation.stepCount)
         uncached = try CacheLayout(Schedule(shape: shape))
     }
 
@@ -143,14 +143,15 @@ public final class Evaluator {
         let session = try session(imageCount: task.items.count)
         let total = task.candidates.count * task.items.count
         var results: [ImageResult] = []
-        var pending: [Run] = []
+        var pending: [(id: Int64, run: Run)] = []
         var referenceBefore: Double?
         if task.measuresLatency || task.items.contains(where: { referenceImages[$0] == nil }) {
             referenceBefore = try runReference(task, session)
         }
         for (index, candidate) in task.candidates.enumerated() {
             guard progress(results.count + pending.count * task.items.count, total) else { return nil }
-            pending.append(try run(candidate, task, session))
+            let run = try run(candidate.schedule, task, session, failure: .notFinite(candidate: candidate.id))
+            pending.append((candidate.id, run))
             let isGroupEnd =
                 pending.count == Self.candidatesBetweenReferences || index == task.candidates.count - 1
             guard isGroupEnd else { continue }
@@ -160,7 +161,7 @@ public final class Evaluator {
                 reference = ((referenceBefore ?? after) + after) / 2
                 referenceBefore = after
             }
-            for run in pending { results += try score(run, task, reference: reference) }
+            for (id, run) in pending { results += try score(run, of: id, task, reference: reference) }
             pending = []
         }
         _ = progress(total, total)
@@ -168,7 +169,6 @@ public final class Evaluator {
     }
 
     private struct Run {
-        let id: Int64
         let secondsPerImage, decodeSecondsPerImage: Double
         let images: [Image]
     }
@@ -184,16 +184,15 @@ public final class Evaluator {
         return session
     }
 
+    /// Denoises and decodes a task's images under one schedule; `failure` is thrown for latents that are not finite.
     private func run(
-        _ candidate: (id: Int64, schedule: Schedule?), _ task: EvaluationTask, _ session: DenoisingSession
+        _ schedule: Schedule?, _ task: EvaluationTask, _ session: DenoisingSession, failure: EvaluationsError
     ) throws -> Run {
-        let layout = try candidate.schedule.map(CacheLayout.init) ?? uncached
+        let layout = try schedule.map(CacheLayout.init) ?? uncached
         session.drawNoise(seeds: task.items.map(\.seed))
         let seconds = try session.denoise(
             prompts: task.items.map { prompts[$0.prompt] }, negative: negative, layout: layout)
-        guard session.latents.values.allSatisfy(\.isFinite) else {
-            throw EvaluationsError.notFinite(candidate: candidate.id)
-        }
+        guard session.latents.values.allSatisfy(\.isFinite) else { throw failure }
         let clock = ContinuousClock()
         let start = clock.now
         let images = task.items.indices.map { row in
@@ -201,8 +200,8 @@ public final class Evaluator {
         }
         let count = Double(task.items.count)
         return Run(
-            id: candidate.id, secondsPerImage: seconds / count,
-            decodeSecondsPerImage: (clock.now - start) / .seconds(1) / count, images: images)
+            secondsPerImage: seconds / count, decodeSecondsPerImage: (clock.now - start) / .seconds(1) / count,
+            images: images)
     }
 
     /// Runs the uncached reference and returns its seconds per image; keeps its images.
@@ -213,21 +212,23 @@ public final class Evaluator {
                 prompts: task.items.map { prompts[$0.prompt] }, negative: negative, layout: uncached)
             return seconds / Double(task.items.count)
         }
-        let reference = try run((id: 0, schedule: nil), task, session)
+        let reference = try run(nil, task, session, failure: .referenceNotFinite)
         let bytes = referenceImages.values.reduce(0) { $0 + $1.pixels.count }
         if bytes > Self.keptImageBytes { referenceImages = [:] }
         for (item, image) in zip(task.items, reference.images) { referenceImages[item] = image }
         return reference.secondsPerImage
     }
 
-    private func score(_ run: Run, _ task: EvaluationTask, reference: Double?) throws -> [ImageResult] {
+    private func score(
+        _ run: Run, of candidate: Int64, _ task: EvaluationTask, reference: Double?
+    ) throws -> [ImageResult] {
         try zip(task.items, run.images).map { item, image in
             var scores: [String: Double] = [:]
             if let referenceImage = referenceImages[item] {
                 scores["psnr"] = try PairedFidelity.psnr(image, reference: referenceImage)
             }
             return ImageResult(
-                candidateID: run.id, item: item, scores: scores, denoiseSeconds: run.secondsPerImage,
+                candidateID: candidate, item: item, scores: scores, denoiseSeconds: run.secondsPerImage,
                 referenceSeconds: reference, decodeSeconds: run.decodeSecondsPerImage,
                 image: task.returnsImages ? image : nil)
         }

@@ -21,8 +21,9 @@ public final class AutoencoderDecoder {
         ///
         /// - Throws: ``ModelsError`` for a missing key or an unsupported block type.
         public init(_ configuration: Configuration) throws {
+            _ = try configuration.require("_class_name", oneOf: ["AutoencoderKL"], default: "AutoencoderKL")
             latentChannels = try configuration.count("latent_channels", default: 4)
-            scalingFactor = Float(try configuration.double("scaling_factor", default: 0.18215))
+            scalingFactor = Float(try configuration.positive("scaling_factor", default: 0.18215))
             shiftFactor = Float(try configuration.double("shift_factor", default: 0))
             blockChannels = try configuration.counts("block_out_channels")
             layersPerBlock = try configuration.count("layers_per_block", default: 1)
@@ -30,7 +31,13 @@ public final class AutoencoderDecoder {
             usesPostQuantConvolution = try configuration.bool("use_post_quant_conv", default: true)
             hasMiddleAttention = try configuration.bool("mid_block_add_attention", default: true)
             _ = try configuration.require("act_fn", oneOf: ["silu"], default: "silu")
-            guard blockChannels.count <= 8, blockChannels.allSatisfy({ $0 % groups == 0 }), scalingFactor != 0 else {
+            let upBlocks = try configuration.list("up_block_types", default: [])
+            if let other = upBlocks.first(where: { $0 != "UpDecoderBlock2D" }) {
+                throw ModelsError.invalidValue(
+                    path: configuration.path, key: "up_block_types", expected: "UpDecoderBlock2D for every block",
+                    found: "\"\(other)\"")
+            }
+            guard blockChannels.count <= 8, blockChannels.allSatisfy({ $0 % groups == 0 }) else {
                 throw ModelsError.invalidValue(
                     path: configuration.path, key: "block_out_channels",
                     expected: "up to 8 channel counts that divide by norm_num_groups = \(groups)",

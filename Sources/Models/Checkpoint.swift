@@ -36,6 +36,10 @@ public struct Checkpoint: Sendable {
     private static func shards(of index: String, in folder: String) throws -> ([SafetensorsFile], [String: Int]) {
         let shardOfTensor = try Configuration(path: index).strings("weight_map")
         let shards = Set(shardOfTensor.values).sorted()
+        if let shard = shards.first(where: { $0.isEmpty || $0.contains("/") }) {
+            throw ModelsError.invalidValue(
+                path: index, key: "weight_map", expected: "names of files in the same folder", found: "\"\(shard)\"")
+        }
         for shard in shards where !FileManager.default.fileExists(atPath: "\(folder)/\(shard)") {
             throw ModelsError.missingFile(path: "\(folder)/\(shard)", expected: "the shard that \(index) names")
         }

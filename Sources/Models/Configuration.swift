@@ -38,11 +38,15 @@ public struct Configuration: Sendable {
         }
     }
 
-    /// The positive integer under a key, for sizes and counts.
-    public func count(_ key: String, default fallback: Int? = nil) throws -> Int {
+    /// The integer under a key, for sizes and counts: in a range that no product of a few of them overflows.
+    public func count(
+        _ key: String, default fallback: Int? = nil, in range: ClosedRange<Int> = 1...1_000_000
+    ) throws -> Int {
         let found = try int(key, default: fallback)
-        guard (1...1_000_000).contains(found) else {
-            throw ModelsError.invalidValue(path: path, key: key, expected: "a positive count", found: "\(found)")
+        guard range.contains(found) else {
+            throw ModelsError.invalidValue(
+                path: path, key: key, expected: "an integer from \(range.lowerBound) to \(range.upperBound)",
+                found: "\(found)")
         }
         return found
     }
@@ -55,6 +59,15 @@ public struct Configuration: Sendable {
         }
     }
 
+    /// The number under a key that must be positive, also in single precision.
+    public func positive(_ key: String, default fallback: Double) throws -> Double {
+        let found = try double(key, default: fallback)
+        guard Float(found) > 0, Float(found).isFinite else {
+            throw ModelsError.invalidValue(path: path, key: key, expected: "a positive number", found: "\(found)")
+        }
+        return found
+    }
+
     /// The boolean under a key.
     public func bool(_ key: String, default fallback: Bool? = nil) throws -> Bool {
         try value(key, fallback, expected: "true or false") {
@@ -65,10 +78,7 @@ public struct Configuration: Sendable {
 
     /// The string under a key.
     public func string(_ key: String, default fallback: String? = nil) throws -> String {
-        try value(key, fallback, expected: "a string") {
-            guard case .string(let text) = $0 else { return nil }
-            return text
-        }
+        try value(key, fallback, expected: "a string", \.text)
     }
 
     /// The list of positive integers under a key.
@@ -83,14 +93,20 @@ public struct Configuration: Sendable {
         }
     }
 
+    /// The list of strings under a key.
+    public func list(_ key: String, default fallback: [String]? = nil) throws -> [String] {
+        try value(key, fallback, expected: "a list of strings") {
+            guard case .array(let elements) = $0 else { return nil }
+            let strings = elements.compactMap(\.text)
+            return strings.count == elements.count ? strings : nil
+        }
+    }
+
     /// The object under a key whose values are strings, such as an index's `weight_map`.
     public func strings(_ key: String) throws -> [String: String] {
         try value(key, nil, expected: "an object of strings") {
             guard case .object(let members) = $0 else { return nil }
-            let strings = members.compactMapValues { member -> String? in
-                guard case .string(let text) = member else { return nil }
-                return text
-            }
+            let strings = members.compactMapValues(\.text)
             return strings.count == members.count ? strings : nil
         }
     }
@@ -181,6 +197,10 @@ private enum JSONValue: Decodable, Equatable, Sendable {
         } else {
             self = .object(try container.decode([String: JSONValue].self))
         }
+    }
+
+    var text: String? {
+        if case .string(let text) = self { text } else { nil }
     }
 
     var summary: String {

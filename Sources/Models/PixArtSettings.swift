@@ -43,26 +43,28 @@ public struct PixArtSettings: Sendable, Equatable {
         _ = try configuration.require("activation_fn", oneOf: ["gelu-approximate"], default: "gelu-approximate")
         headCount = try configuration.count("num_attention_heads", default: 16)
         headDimension = try configuration.count("attention_head_dim", default: 72)
-        blockCount = try configuration.count("num_layers", default: 28)
+        blockCount = try configuration.count("num_layers", default: 28, in: 1...1000)
         inChannels = try configuration.count("in_channels", default: 4)
         outChannels = try configuration.count("out_channels", default: 8)
         patchSize = try configuration.count("patch_size", default: 2)
         sampleSize = try configuration.count("sample_size", default: 128)
         captionChannels = try configuration.count("caption_channels", default: 4096)
-        interpolationScale = try configuration.double(
+        interpolationScale = try configuration.positive(
             "interpolation_scale", default: Double(max(sampleSize / 64, 1)))
         usesAdditionalConditions = try configuration.bool("use_additional_conditions", default: sampleSize == 128)
-        normEpsilon = Float(try configuration.double("norm_eps", default: 1e-6))
-        let crossAttentionWidth = try configuration.count("cross_attention_dim", default: width)
+        normEpsilon = Float(try configuration.positive("norm_eps", default: 1e-6))
+        let crossAttentionWidth = try configuration.int("cross_attention_dim", default: width)
         guard crossAttentionWidth == width else {
             throw ModelsError.invalidValue(
                 path: configuration.path, key: "cross_attention_dim",
                 expected: "num_attention_heads * attention_head_dim = \(width)", found: "\(crossAttentionWidth)")
         }
-        guard width % 4 == 0, interpolationScale > 0, !usesAdditionalConditions || width % 3 == 0 else {
+        let divisor = usesAdditionalConditions ? 12 : 4
+        guard width % divisor == 0 else {
             throw ModelsError.invalidValue(
                 path: configuration.path, key: "attention_head_dim",
-                expected: "a width that divides by four (and by three with additional conditions)", found: "\(width)")
+                expected: "a width, num_attention_heads * attention_head_dim, that divides by \(divisor)",
+                found: "\(headDimension), which makes a width of \(width)")
         }
     }
 }

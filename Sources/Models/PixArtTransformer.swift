@@ -239,7 +239,8 @@ public final class PixArtTransformer {
         let x = a.hidden
         let rows = 0..<x.rows
         embedPatches(of: latents, a)
-        for (index, block) in blocks.enumerated() {
+        for index in blocks.indices {
+            let block = blocks[index]
             let m = modulation.blocks[index]
             func part(_ number: Int) -> Matrix { m.columns((number * d)..<((number + 1) * d)) }
             let (shiftMSA, scaleMSA, gateMSA) = (part(0), part(1), part(2))

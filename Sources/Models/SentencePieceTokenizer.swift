@@ -7,6 +7,7 @@ import Foundation
 public final class SentencePieceTokenizer: @unchecked Sendable {
     // libsentencepiece's processor is immutable once loaded, and its Encode is const: sharing it between threads is safe.
     private let processor: OpaquePointer
+    private let path: String
     private let paddingID: Int64 = 0
     private let endID: Int64 = 1
 
@@ -21,13 +22,32 @@ public final class SentencePieceTokenizer: @unchecked Sendable {
         var reason = [CChar](repeating: 0, count: 512)
         guard let opened = csp_open(path, &reason, reason.count) else {
             let text = String(decoding: reason.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            throw ModelsError.tokenizer(path: path, reason: text.replacingOccurrences(of: "\n", with: " "))
+            // The library names the line of its own source that failed to parse the file.
+            let isUnparsed = text.contains("ParseFromArray")
+            throw ModelsError.tokenizer(
+                path: path,
+                reason: isUnparsed
+                    ? "it is cut, damaged or of another format" : text.replacingOccurrences(of: "\n", with: " "))
         }
         processor = opened
+        self.path = path
     }
 
     deinit {
         csp_close(processor)
+    }
+
+    /// The number of pieces; ids are smaller.
+    public var pieceCount: Int { Int(csp_piece_count(processor)) }
+
+    /// Checks that every piece has an embedding.
+    ///
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` naming the tokenizer's file.
+    func checkPieces(fit vocabulary: Int) throws {
+        guard pieceCount <= vocabulary else {
+            throw ModelsError.invalidArgument(
+                "\(path): has \(pieceCount) pieces; expected at most \(vocabulary), the text encoder's vocab_size")
+        }
     }
 
     /// Token ids and attention mask of a text, both of length `maxLength`.

@@ -15,15 +15,18 @@ public final class T5Encoder {
         ///
         /// - Throws: ``ModelsError`` for a missing key or an architecture other than T5 v1.1.
         public init(_ configuration: Configuration) throws {
+            _ = try configuration.require("model_type", oneOf: ["t5"], default: "t5")
             vocabulary = try configuration.count("vocab_size")
             width = try configuration.count("d_model")
             headCount = try configuration.count("num_heads")
             innerWidth = try configuration.count("d_kv") * headCount
             layerCount = try configuration.count("num_layers")
             feedForwardWidth = try configuration.count("d_ff")
-            bucketCount = try configuration.count("relative_attention_num_buckets", default: 32)
-            maxDistance = try configuration.count("relative_attention_max_distance", default: 128)
-            epsilon = Float(try configuration.double("layer_norm_epsilon", default: 1e-6))
+            bucketCount = try configuration.count("relative_attention_num_buckets", default: 32, in: 4...1_000_000)
+            // The logarithmic buckets lie between a quarter of their number and the maximal distance.
+            maxDistance = try configuration.count(
+                "relative_attention_max_distance", default: 128, in: (bucketCount / 4 + 1)...1_000_000)
+            epsilon = Float(try configuration.positive("layer_norm_epsilon", default: 1e-6))
             _ = try configuration.require("feed_forward_proj", oneOf: ["gated-gelu"], default: "gated-gelu")
         }
     }
@@ -36,7 +39,10 @@ public final class T5Encoder {
 
     /// The width of the encoder's output, d_model.
     public var width: Int { settings.width }
+    /// The number of token ids that have an embedding.
+    public var vocabulary: Int { settings.vocabulary }
 
+    private let folder: String
     private let settings: Settings
     private let embedding: Weight
     private let positionBias: [Float]
@@ -51,6 +57,7 @@ public final class T5Encoder {
         let settings = try Settings(Configuration(path: "\(folder)/config.json"))
         let checkpoint = try Checkpoint(folder: folder)
         let (d, inner, ff) = (settings.width, settings.innerWidth, settings.feedForwardWidth)
+        self.folder = folder
         self.settings = settings
         // Published files hold `shared`; in-memory dictionaries and some exports only the alias.
         let embeddingName = checkpoint.has("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight"
@@ -93,8 +100,7 @@ public final class T5Encoder {
         for (row, id) in ids.enumerated() {
             guard let id = Int(exactly: id), id >= 0, id < settings.vocabulary else {
                 throw ModelsError.invalidArgument(
-                    "the tokenizer gives id \(id), but the text encoder's vocabulary has \(settings.vocabulary) entries"
-                )
+                    "\(folder): the tokenizer gives id \(id), but the vocabulary has \(settings.vocabulary) entries")
             }
             embedding.widen(rows: id..<(id + 1), into: hidden.rows(row..<(row + 1)).pointer)
         }

@@ -10,10 +10,11 @@ public struct TextEncoding {
 
     /// Opens the tokenizer and the text encoder of a model.
     ///
-    /// - Throws: ``ModelsError``, `TensorsError`.
+    /// - Throws: ``ModelsError``, also if the two do not belong together; `TensorsError`.
     public init(model: ModelFolder) throws {
         tokenizer = try SentencePieceTokenizer(folder: model.folder("tokenizer"))
         encoder = try T5Encoder(folder: model.folder("text_encoder"))
+        try tokenizer.checkPieces(fit: encoder.vocabulary)
         maxLength = model.maxTextLength
     }
 
@@ -22,8 +23,8 @@ public struct TextEncoding {
     /// - Parameters:
     ///   - prompt: Lower-cased and stripped as the PixArt pipelines do.
     ///   - maxLength: The number of tokens that a longer prompt is cut to; nil for the family's own.
-    /// - Returns: One row for each token.
-    /// - Throws: ``ModelsError`` if tokenizer and encoder do not belong together.
+    /// - Returns: One row for each token that is not padding.
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id beyond the encoder's vocabulary.
     public func embed(_ prompt: String, maxLength: Int? = nil) throws -> Matrix {
         let text = tokenizer.encode(TextEncoding.cleaned(prompt), maxLength: maxLength ?? self.maxLength)
         return try encoder.encode(ids: Array(text.ids.prefix(text.tokenCount)), attendedCount: text.tokenCount)

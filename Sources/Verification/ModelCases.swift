@@ -3,12 +3,13 @@ import Tensors
 
 // One function for each network on its own: the engine's forward pass on the reference's inputs.
 extension Verification {
-    static func compareTextEncoder(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison]
-    {
+    static func compareTextEncoder(
+        _ file: ReferenceFile, model: String, tolerance: Double
+    ) throws -> [TensorComparison] {
         let tokenizer = try SentencePieceTokenizer(folder: "\(model)/tokenizer")
         let encoder = try T5Encoder(folder: "\(model)/\(try file.text("folder"))")
         let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
-        let length = try file.value("max_length", as: Int.self, expected: "an integer")
+        let length = try file.textLength()
         let (p, d) = (prompts.count, encoder.width)
         let expectedIDs = try file.tensor("input_ids", shape: [p, length])
         let expectedMask = try file.tensor("attention_mask", shape: [p, length])
@@ -24,8 +25,9 @@ extension Verification {
         ]
     }
 
-    static func compareTransformer(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison]
-    {
+    static func compareTransformer(
+        _ file: ReferenceFile, model: String, tolerance: Double
+    ) throws -> [TensorComparison] {
         let transformer = try PixArtTransformer(folder: "\(model)/transformer")
         let settings = transformer.settings
         let latents = try file.tensor("hidden_states", shape: [nil, settings.inChannels, nil, nil])

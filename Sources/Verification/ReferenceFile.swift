@@ -17,6 +17,9 @@ public enum ReferenceCase: String, Sendable, CaseIterable {
 
 /// A file of inputs and expected outputs, written by `scripts/make_reference.py` with the original Python libraries.
 struct ReferenceFile {
+    /// More text tokens than any published pipeline reads.
+    private static let mostTextTokens = 4096
+
     let path: String
     let `case`: ReferenceCase
     private let file: SafetensorsFile
@@ -24,8 +27,9 @@ struct ReferenceFile {
     init(path: String) throws {
         self.path = path
         file = try SafetensorsFile(path: path)
-        guard file.metadata["format"] == "ecad-reference/1" else {
-            throw VerificationError.metadata(file: path, key: "format", expected: "ecad-reference/1")
+        let format = file.metadata["format"]
+        guard format == "ecad-reference/1" else {
+            throw VerificationError.metadata(file: path, key: "format", expected: "ecad-reference/1", found: format)
         }
         let name = file.metadata["case"] ?? ""
         guard let found = ReferenceCase(rawValue: name) else {
@@ -37,26 +41,32 @@ struct ReferenceFile {
     /// A metadata value that is plain text.
     func text(_ key: String) throws -> String {
         guard let value = file.metadata[key] else {
-            throw VerificationError.metadata(file: path, key: key, expected: "a value")
+            throw VerificationError.metadata(file: path, key: key, expected: "a value", found: nil)
         }
         return value
     }
 
     /// A metadata value that is JSON.
     func value<Value: Decodable>(_ key: String, as type: Value.Type, expected: String) throws -> Value {
-        guard let value = try? JSONDecoder().decode(type, from: Data(try text(key).utf8)) else {
-            throw VerificationError.metadata(file: path, key: key, expected: expected)
-        }
+        let text = try text(key)
+        guard let value = try? JSONDecoder().decode(type, from: Data(text.utf8)) else { throw fault(key, expected) }
         return value
     }
 
-    /// A metadata value that may be absent.
-    func optionalInteger(_ key: String) throws -> Int? {
-        guard file.metadata[key] != nil else { return nil }
-        return try value(key, as: Int.self, expected: "an integer")
+    /// The number of text tokens, `max_length`.
+    func textLength() throws -> Int {
+        let expected = "an integer from 1 to \(Self.mostTextTokens)"
+        let length = try value("max_length", as: Int.self, expected: expected)
+        guard (1...Self.mostTextTokens).contains(length) else { throw fault("max_length", expected) }
+        return length
     }
 
-    func has(_ name: String) -> Bool { file.names.contains(name) }
+    /// The error of a metadata value that is not what it should be.
+    func fault(_ key: String, _ expected: String) -> VerificationError {
+        .metadata(file: path, key: key, expected: expected, found: file.metadata[key].map { String($0.prefix(40)) })
+    }
+
+    func has(metadata key: String) -> Bool { file.metadata[key] != nil }
 
     /// A tensor of a given rank, and of given sizes where they are not nil.
     func tensor(_ name: String, shape: [Int?]) throws -> StoredTensor {

@@ -12,15 +12,16 @@ extension Verification {
         let folder = try ModelFolder(path: path)
         let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
         let seeds = try file.value("seeds", as: [UInt64].self, expected: "an array of non-negative integers")
-        guard seeds.count == prompts.count, !seeds.isEmpty else {
-            throw VerificationError.metadata(file: file.path, key: "seeds", expected: "\(prompts.count) seeds")
+        guard !prompts.isEmpty else { throw file.fault("prompts", "at least one prompt") }
+        guard seeds.count == prompts.count else {
+            throw file.fault("seeds", "\(prompts.count) seeds, one for each prompt")
         }
         let settings = GenerationSettings(
             height: try file.value("height", as: Int.self, expected: "an integer"),
             width: try file.value("width", as: Int.self, expected: "an integer"),
             stepCount: try file.value("steps", as: Int.self, expected: "an integer"),
             guidanceScale: try file.value("guidance_scale", as: Float.self, expected: "a number"))
-        let maxLength = try file.optionalInteger("max_length")
+        let maxLength = try file.has(metadata: "max_length") ? file.textLength() : nil
         let (negativeEmbedding, embeddings) = try {
             let text = try TextEncoding(model: folder)
             return (
@@ -33,7 +34,7 @@ extension Verification {
         let session = try model.session(imageCount: seeds.count, settings: settings)
         let p = seeds.count
         let expectedLatents = try file.tensor("initial_latents", shape: [p, nil, nil, nil])
-        let expectedSteps = try file.tensor("step_latents", shape: [settings.stepCount, p, nil, nil, nil])
+        let expectedSteps = try file.tensor("step_latents", shape: [settings.stepCount] + expectedLatents.shape)
         let expectedImages = try file.tensor("images", shape: [p, 3, settings.height, settings.width])
         guard expectedLatents.shape.dropFirst().reduce(1, *) == session.latents.columns else {
             throw VerificationError.tensorShape(
@@ -69,9 +70,13 @@ extension Verification {
         guard !name.isEmpty else { return try CacheLayout(Schedule(shape: shape)) }
         let path = URL(fileURLWithPath: file.path).deletingLastPathComponent().appendingPathComponent(name).path
         let schedule = try ScheduleFile(path: path).schedule
-        guard schedule.shape == shape else {
-            throw DiffusionError.scheduleShape(expected: shape.description, found: schedule.shape.description)
+        do {
+            guard schedule.shape == shape else {
+                throw DiffusionError.scheduleShape(expected: shape.description, found: schedule.shape.description)
+            }
+            return try CacheLayout(schedule)
+        } catch let error as DiffusionError {
+            throw VerificationError.schedule(file: path, reason: error.description)
         }
-        return try CacheLayout(schedule)
     }
 }

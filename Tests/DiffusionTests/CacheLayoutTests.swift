@@ -1,0 +1,119 @@
+import Models
+import Schedules
+import Testing
+
+@testable import Diffusion
+
+@Suite struct CacheLayoutTests {
+    /// A schedule from one line per step, blocks apart by spaces: `R` recomputes, `.` reuses attn1, attn2, ff.
+    private func schedule(_ steps: String..., gateStep: Int? = nil) -> Schedule {
+        let rows = steps.map { $0.filter { $0 != " " } }
+        let shape = ScheduleShape.pixart(blocks: rows[0].count / 3, steps: rows.count)
+        let decisions = rows.joined().map { $0 == "R" ? Decision.recompute : .reuse }
+        return Schedule(shape: shape, decisions: decisions, gateStep: gateStep)
+    }
+
+    private func random(_ shape: ScheduleShape, share: Double, gateStep: Int? = nil) -> Schedule {
+        var schedule = Schedule(shape: shape, gateStep: gateStep)
+        for gene in 0..<shape.geneCount where Double.random(in: 0..<1) < share { schedule[gene] = .reuse }
+        return schedule
+    }
+
+    @Test func recomputingEverythingNeedsNoSlot() throws {
+        let layout = try CacheLayout(Schedule(shape: .pixart(blocks: 3, steps: 4)))
+        #expect(layout.slotCount == 0)
+        #expect(layout.actions == Array(repeating: Array(repeating: .compute, count: 9), count: 4))
+    }
+
+    @Test func oneReuseNeedsOneSlotFromItsComputationOn() throws {
+        let layout = try CacheLayout(schedule("RRR RRR", "RRR RRR", "RRR R.R"))
+        #expect(layout.slotCount == 1)
+        #expect(layout.actions[0] == Array(repeating: .compute, count: 6))
+        #expect(layout.actions[1] == [.compute, .compute, .compute, .compute, .computeAndKeep(slot: 0), .compute])
+        #expect(layout.actions[2] == [.compute, .compute, .compute, .compute, .reuse(slot: 0), .compute])
+    }
+
+    @Test func livesThatDoNotOverlapShareASlot() throws {
+        #expect(try CacheLayout(schedule("RRR", ".RR", "R.R", "RR.")).slotCount == 1)
+        #expect(try CacheLayout(schedule("RRR", "..R")).slotCount == 2)
+        #expect(try CacheLayout(schedule("RRR", "...", "...", "RRR", "...")).slotCount == 3)
+    }
+
+    @Test func aReuseAtTheFirstStepComputes() throws {
+        #expect(try CacheLayout(schedule("...", "R.R")) == CacheLayout(schedule("RRR", "R.R")))
+    }
+
+    /// Plays a layout with the cache's content in place of numbers: who computed what a slot holds, and when.
+    @Test(arguments: 0..<200)
+    func everyReuseReadsTheLatestComputation(_ round: Int) throws {
+        let shape = ScheduleShape.pixart(blocks: .random(in: 1...4), steps: .random(in: 1...9))
+        let schedule = random(shape, share: [0.2, 0.5, 0.9][round % 3])
+        let layout = try CacheLayout(schedule)
+        var slots = [[Int]?](repeating: nil, count: layout.slotCount)
+        var latest = [Int](repeating: 0, count: shape.genesPerStep)
+        for step in 0..<shape.stepCount {
+            for component in 0..<shape.genesPerStep {
+                let isComputed = schedule.effective[step * shape.genesPerStep + component] == .recompute
+                if isComputed { latest[component] = step }
+                switch layout.actions[step][component] {
+                case .compute: #expect(isComputed)
+                case .computeAndKeep(let slot):
+                    #expect(isComputed)
+                    slots[slot] = [component, step]
+                case .reuse(let slot):
+                    #expect(!isComputed && slots[slot] == [component, latest[component]])
+                }
+            }
+        }
+        #expect(layout.slotCount == mostLiveOutputs(schedule))
+    }
+
+    /// The most outputs that are still to be read after any component of any step: no cache can hold fewer.
+    private func mostLiveOutputs(_ schedule: Schedule) -> Int {
+        let genes = schedule.shape.genesPerStep
+        func isReadAfter(_ time: Int, component: Int) -> Bool {
+            let first = time / genes + (time % genes >= component ? 1 : 0)
+            return first > 0 && first < schedule.shape.stepCount
+                && schedule.effective[first * genes + component] == .reuse
+        }
+        return (0..<schedule.shape.geneCount).map { time in
+            (0..<genes).count { isReadAfter(time, component: $0) }
+        }.max() ?? 0
+    }
+
+    // MARK: - TGATE
+
+    @Test func aGateFreezesCrossAttention() throws {
+        let layout = try CacheLayout(schedule("RRR RRR", "RRR RRR", "RRR RRR", "R.. RR.", gateStep: 2))
+        let gate = try #require(layout.gate)
+        #expect(gate.step == 2 && gate.slots.count == 2)
+        for step in 0..<4 {
+            for block in 0..<2 {
+                let action = layout.actions[step][3 * block + 1]
+                switch step {
+                case 0: #expect(action == .compute)
+                case 1: #expect(action == .computeAndKeep(slot: gate.slots[block]))
+                default: #expect(action == .reuse(slot: gate.slots[block]))
+                }
+            }
+        }
+        #expect(layout.slotCount == 4)
+    }
+
+    @Test func aGateBeyondTheLastStepChangesNothing() throws {
+        let plain = schedule("RRR", "R.R", "RR.")
+        #expect(try CacheLayout(schedule("RRR", "R.R", "RR.", gateStep: 3)) == CacheLayout(plain))
+    }
+
+    @Test(arguments: [(0, "attn1"), (2, "ff")])
+    func reuseAcrossTheGateIsRefused(_ slot: Int, _ component: String) {
+        var crossing = schedule("RRR RRR", "RRR RRR", "RRR RRR", "RRR RRR", gateStep: 2)
+        crossing[2 * 6 + 3 + slot] = .reuse
+        #expect(throws: DiffusionError.reuseAcrossGate(step: 2, block: 1, component: component)) {
+            try CacheLayout(crossing)
+        }
+        crossing[2 * 6 + 3 + slot] = .recompute
+        crossing[3 * 6 + 3 + slot] = .reuse
+        #expect(throws: Never.self) { try CacheLayout(crossing) }
+    }
+}

@@ -1,0 +1,56 @@
+import Diffusion
+import Evaluations
+import Foundation
+import Models
+import TestSupport
+import Testing
+
+/// Latents that are not numbers: nobody could score their images.
+@Suite struct NotFiniteTests {
+    private static let weights = "transformer/diffusion_pytorch_model.safetensors"
+    private let model: ModelCopy
+
+    init() throws {
+        model = try ModelCopy(of: "alpha-small")
+    }
+
+    private func evaluator() throws -> Evaluator {
+        try Evaluator(
+            model: ModelFolder(path: model.path),
+            settings: EvaluationSettings(
+                generation: GenerationSettings(height: 8, width: 8, stepCount: 3), prompts: ["a fox"],
+                negativePrompt: ""))
+    }
+
+    private func evaluate(_ evaluator: Evaluator) throws {
+        _ = try evaluator.evaluate(
+            EvaluationTask(
+                candidates: [(id: 42, schedule: nil)], items: [EvaluationItem(prompt: 0, seed: 1)],
+                measuresLatency: false, returnsImages: false)
+        ) { _, _ in true }
+    }
+
+    @Test func weightsThatOverflowSpoilTheReference() throws {
+        try model.edit(Self.weights) { $0.fill("proj_out.bias", with: .greatestFiniteMagnitude) }
+        #expect(throws: EvaluationsError.referenceNotFinite) { try evaluate(evaluator()) }
+        #expect("\(EvaluationsError.referenceNotFinite)".contains("uncached reference are not finite numbers"))
+    }
+
+    @Test func aCandidateIsNamed() throws {
+        let evaluator = try evaluator()
+        try evaluate(evaluator)
+        // The file is mapped: what is overwritten in place is what the next run computes with. The reference is kept.
+        var content = try SafetensorsContent(path: model.file(Self.weights))
+        let name = "proj_out.weight"
+        let original = try #require(content.tensors[name]?.bytes)
+        content.fill(name, with: .greatestFiniteMagnitude)
+        let file = try Data(contentsOf: URL(filePath: model.file(Self.weights)))
+        let position = try #require(file.range(of: original)?.lowerBound)
+        let handle = try FileHandle(forUpdating: URL(filePath: model.file(Self.weights)))
+        try handle.seek(toOffset: UInt64(position))
+        try handle.write(contentsOf: try #require(content.tensors[name]?.bytes))
+        try handle.close()
+        #expect(throws: EvaluationsError.notFinite(candidate: 42)) { try evaluate(evaluator) }
+        #expect("\(EvaluationsError.notFinite(candidate: 42))" == "candidate 42: its latents are not finite numbers")
+    }
+}

@@ -1,0 +1,69 @@
+import Models
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct AutoencoderDecoderTests {
+    private static let file = "vae/config.json"
+
+    private func open(_ model: ModelCopy) -> Complaint {
+        complaint { try AutoencoderDecoder(folder: model.file("vae")) }
+    }
+
+    @Test(arguments: [
+        ("scaling_factor", "0", "a positive number"), ("scaling_factor", "1e-60", "a positive number"),
+        ("scaling_factor", "\"x\"", "a number"), ("latent_channels", "0", "an integer"),
+        ("norm_num_groups", "0", "an integer"), ("layers_per_block", "-1", "an integer"),
+        ("block_out_channels", "[]", "positive integers"), ("block_out_channels", "[8, 0]", "positive integers"),
+        ("block_out_channels", "[8, 8, 8, 8, 8, 8, 8, 8, 8]", "up to 8"), ("act_fn", "\"mish\"", "silu"),
+        ("_class_name", "\"AutoencoderTiny\"", "AutoencoderKL"),
+        ("up_block_types", "[\"AttnUpDecoderBlock2D\"]", "UpDecoderBlock2D"),
+    ])
+    func aValueThatNoDecoderHasIsRefused(_ key: String, _ json: String, _ expected: String) throws {
+        let model = try ModelCopy(of: "alpha-small")
+        try model.set(key, to: json, in: Self.file)
+        #expect(open(model).isOneLine(naming: model.file(Self.file), "\"\(key)\"", expected))
+    }
+
+    @Test func groupsThatDoNotDivideTheChannelsAreRefused() throws {
+        let model = try ModelCopy(of: "alpha-small")
+        try model.set("norm_num_groups", to: "5", in: Self.file)
+        #expect(open(model).isOneLine(naming: model.file(Self.file), "[8, 12, 16]", "norm_num_groups = 5"))
+    }
+
+    @Test(arguments: [("latent_channels", "3"), ("layers_per_block", "2"), ("block_out_channels", "[8, 12, 20]")])
+    func aValueThatTheWeightsDoNotHaveIsRefused(_ key: String, _ json: String) throws {
+        let model = try ModelCopy(of: "alpha-small")
+        try model.set(key, to: json, in: Self.file)
+        #expect(open(model).isOneLine(naming: model.file("vae"), "the tensor"))
+    }
+
+    @Test func aBlockIsAPowerOfTwo() throws {
+        let model = try ModelCopy(of: "alpha-small")
+        let decoder = try AutoencoderDecoder(folder: model.file("vae"))
+        #expect(decoder.settings.scale == 4)
+        #expect(decoder.settings.scalingFactor == 0.18215)
+        let image = decoder.decode(FeatureMap(channelCount: 4, height: 3, width: 5))
+        #expect(image.height == 12 && image.width == 20 && image.channels.rows == 3)
+    }
+
+    @Test func attentionLayersHaveTwoNames() throws {
+        let model = try ModelCopy(of: "alpha-small")
+        let latents = FeatureMap(Matrix((0..<36).map { Float($0 % 7) - 3 }, rows: 4, columns: 9), height: 3, width: 3)
+        let image = try AutoencoderDecoder(folder: model.file("vae")).decode(latents)
+        let names = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")]
+        try model.edit("vae/diffusion_pytorch_model.safetensors") { content in
+            let hasNew = content.tensors["decoder.mid_block.attentions.0.to_q.weight"] != nil
+            for (new, old) in names {
+                for part in ["weight", "bias"] {
+                    let prefix = "decoder.mid_block.attentions.0."
+                    let (from, to) = hasNew ? (new, old) : (old, new)
+                    content.tensors["\(prefix)\(to).\(part)"] = content.tensors.removeValue(
+                        forKey: "\(prefix)\(from).\(part)")
+                }
+            }
+        }
+        let renamed = try AutoencoderDecoder(folder: model.file("vae")).decode(latents)
+        #expect(renamed.channels.values == image.channels.values)
+    }
+}

@@ -1,0 +1,143 @@
+import Foundation
+import TestSupport
+import Testing
+import Verification
+
+/// Reference files that are damaged, or do not belong to the model.
+@Suite struct ReferenceFileTests {
+    private let folder: TemporaryFolder
+
+    init() throws {
+        folder = try TemporaryFolder()
+    }
+
+    private static func model(_ fixture: String) -> String { "\(Fixtures.folder)/\(fixture)/model" }
+
+    /// A copy of a reference with something changed.
+    private func copy(_ reference: String, _ change: (inout SafetensorsContent) -> Void = { _ in }) throws -> String {
+        var content = try SafetensorsContent(path: "\(Fixtures.folder)/\(reference).safetensors")
+        change(&content)
+        try content.write(to: folder.file("reference.safetensors"))
+        return folder.file("reference.safetensors")
+    }
+
+    private func verify(_ reference: String, model: String = model("alpha-small")) -> Complaint {
+        complaint { try Verification.run(model: model, reference: reference) }
+    }
+
+    // MARK: - The file
+
+    @Test func anUnchangedCopyPasses() throws {
+        let path = try copy("alpha-small/trajectory-unguided")
+        let report = try Verification.run(model: Self.model("alpha-small"), reference: path)
+        #expect(report.passed && report.case == "trajectory")
+        #expect(report.tensors.map(\.name) == ["initial_latents", "step_latents", "images"])
+    }
+
+    @Test func aMissingFileIsNamed() {
+        #expect(verify("/absent/reference.safetensors").isOneLine(naming: "/absent/reference.safetensors"))
+    }
+
+    @Test(arguments: [
+        ("format", "ecad-reference/2", "ecad-reference/1"), ("format", nil, "ecad-reference/1"),
+        ("case", "sampler", "text-encoder, transformer"), ("case", nil, "text-encoder, transformer"),
+        ("seeds", nil, "a value"), ("seeds", "[1, -1]", "non-negative integers"), ("seeds", "seven", "integers"),
+        ("shape", "{}", "an array of sizes"),
+    ])
+    func metadataThatCannotBeReadIsNamed(_ key: String, _ value: String?, _ expected: String) throws {
+        let path = try copy("noise/16") { $0.metadata[key] = value }
+        let found = value ?? (key == "case" ? "" : "missing")
+        #expect(verify(path).isOneLine(naming: path, "metadata \"\(key)\" is ", found, "expected", expected))
+    }
+
+    @Test(arguments: ["[4]", "[16, 1]", "[-16]", "[0]", "[9223372036854775807, 9223372036854775807]", "[]"])
+    func noiseOfAnotherShapeIsRefused(_ shape: String) throws {
+        let path = try copy("noise/16") { $0.metadata["shape"] = shape }
+        #expect(verify(path).isOneLine(naming: path, "\"noise\"", "expected ["))
+    }
+
+    @Test func anEmptyTensorIsRefused() throws {
+        let path = try copy("alpha-small/vae-decoder") {
+            $0.tensors["latents"]?.shape[0] = 0
+            $0.tensors["latents"]?.bytes = Data()
+        }
+        #expect(verify(path).isOneLine(naming: path, "\"latents\"", "[0, 4"))
+    }
+
+    @Test(arguments: [
+        ("text-encoder", "hidden_states"), ("text-encoder", "attention_mask"), ("transformer", "sample"),
+        ("transformer", "timestep"), ("vae-decoder", "image"), ("trajectory-unguided", "step_latents"),
+        ("trajectory-unguided", "images"),
+    ])
+    func tensorsMustBeThereAndFit(_ name: String, _ tensor: String) throws {
+        let missing = try copy("alpha-small/\(name)") { $0.tensors[tensor] = nil }
+        #expect(verify(missing).isOneLine(naming: missing, "'\(tensor)'"))
+        let reshaped = try copy("alpha-small/\(name)") { $0.tensors[tensor]?.shape.append(1) }
+        #expect(verify(reshaped).isOneLine(naming: reshaped, "\"\(tensor)\" has shape", "expected ["))
+        let retyped = try copy("alpha-small/\(name)") {
+            guard let type = $0.tensors[tensor]?.type else { return }
+            $0.tensors[tensor]?.type = ["F32": "I32", "I64": "F64"][type] ?? type
+        }
+        #expect(verify(retyped).isOneLine(naming: retyped, "'\(tensor)' has type"))
+    }
+
+    @Test(arguments: ["0", "-1", "1e12", "4097", "\"x\""])
+    func aTextLengthThatNoModelHasIsRefused(_ length: String) throws {
+        for reference in ["alpha-small/text-encoder", "alpha-small/trajectory-unguided"] {
+            let path = try copy(reference) { $0.metadata["max_length"] = length }
+            #expect(verify(path).isOneLine(naming: path, "\"max_length\" is \"\(length)\"", "from 1 to 4096"))
+        }
+    }
+
+    // MARK: - Trajectories
+
+    @Test(arguments: [
+        ("prompts", "[]", "at least one prompt"), ("prompts", "\"a fox\"", "an array of strings"),
+        ("seeds", "[1, 2, 3, 4]", "one for each prompt"), ("seeds", "[]", "one for each prompt"),
+        ("steps", "five", "an integer"), ("height", "2.5", "an integer"), ("guidance_scale", "1e99", "a number"),
+        ("negative_prompt", nil, "a value"), ("schedule", nil, "a value"),
+    ])
+    func trajectoryMetadataIsChecked(_ key: String, _ value: String?, _ expected: String) throws {
+        let path = try copy("alpha-small/trajectory-unguided") { $0.metadata[key] = value }
+        #expect(verify(path).isOneLine(naming: path, "metadata \"\(key)\" is ", value ?? "missing", expected))
+    }
+
+    @Test(arguments: [
+        ("height", "20", "height 20"), ("width", "-8", "width -8"), ("height", "9223372036854775800", "height 9223"),
+        ("steps", "0", "0 steps"), ("steps", "5000", "5000 steps"),
+    ])
+    func whatTheModelCannotDoIsRefused(_ key: String, _ value: String, _ expected: String) throws {
+        let path = try copy("alpha-small/trajectory-unguided") { $0.metadata[key] = value }
+        #expect(verify(path).isOneLine(naming: expected, "expected"))
+    }
+
+    @Test func latentsOfAnotherSizeAreRefused() throws {
+        // As many numbers in all, but not in each image's latents.
+        let path = try copy("alpha-small/trajectory-unguided") { content in
+            guard let shape = content.tensors["initial_latents"]?.shape else { return }
+            content.tensors["initial_latents"]?.shape = [shape[0], shape[1], shape[2] * shape[3], 1]
+        }
+        #expect(verify(path).isOneLine(naming: path, "\"step_latents\" has shape", "expected ["))
+    }
+
+    @Test func aMissingScheduleIsNamed() throws {
+        let path = try copy("alpha-small/trajectory-unguided") { $0.metadata["schedule"] = "absent.json" }
+        #expect(verify(path).isOneLine(naming: folder.file("absent.json"), "no such file"))
+    }
+
+    @Test(arguments: ["alpha-micro/random-7", "alpha-patch1/fora-3"])
+    func aScheduleOfAnotherModelIsRefused(_ schedule: String) throws {
+        let name = try folder.copy(of: "\(Fixtures.folder)/\(schedule).json", as: "other.json")
+        let path = try copy("alpha-small/trajectory-unguided") { $0.metadata["schedule"] = "other.json" }
+        #expect(verify(path).isOneLine(naming: name, "the schedule is for", "PixArt blocks x"))
+    }
+
+    @Test func aDifferenceFailsWithoutAnError() throws {
+        let path = try copy("alpha-small/vae-decoder") { $0.fill("image", with: 0.25) }
+        let report = try Verification.run(model: Self.model("alpha-small"), reference: path)
+        #expect(!report.passed && report.tensors.map(\.passed) == [false])
+        let notANumber = try copy("alpha-small/vae-decoder") { $0.fill("image", with: .nan) }
+        #expect(
+            try !Verification.run(model: Self.model("alpha-small"), reference: notANumber, tolerance: .infinity).passed)
+    }
+}
