@@ -15,15 +15,15 @@ func systemLibrary(_ name: String, package: String, pkgConfig: String? = nil) ->
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([package])])
 }
 
-/// A module and its tests, `Sources/Name` and `Tests/NameTests`.
+/// A module and its tests, `Sources/Name` and `Tests/NameTests`; the tests see all that the module sees.
 func module(
     _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [],
     tests testDependencies: [Target.Dependency] = []
 ) -> [Target] {
-    [
+    let tests = [.byName(name: name)] + dependencies + testDependencies
+    return [
         .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: swiftSettings),
-        .testTarget(
-            name: "\(name)Tests", dependencies: [.byName(name: name)] + testDependencies, swiftSettings: swiftSettings),
+        .testTarget(name: "\(name)Tests", dependencies: tests, swiftSettings: swiftSettings),
     ]
 }
 
@@ -51,12 +51,11 @@ let libraries: [Target] = [
 ]
 
 let modules: [Target] =
-    [.target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings)]
-    + module("Schedules", ["CSodium"])
+    module("Schedules", ["CSodium"])
     + module("Evolution", ["Schedules"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
     + module("Models", ["Tensors", "CSentencePiece"], tests: ["TestSupport"])
-    + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["TestSupport"])
+    + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
     + module("Scoring", ["Tensors"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
@@ -65,15 +64,13 @@ let modules: [Target] =
     + module("Transport", ["CZeroMQ"])
     + module(
         "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],
-        tests: ["History", "Messages", "TestSupport"])
-    + module(
-        "WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"],
-        tests: ["Evaluations", "Messages", "Schedules", "Tensors"])
+        tests: ["TestSupport"])
+    + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
-    program("ecad", ["Diffusion", "Models", "Schedules", "Tensors", "Verification"]),
-    program("ecad-worker", ["Models", "Tensors", "Transport", "WorkerService"]),
+    program("ecad", ["Verification"]),
+    program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
         name: "ProgramTests",
@@ -81,6 +78,11 @@ let programs: [Target] = [
             "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "TestSupport", "Transport", protobuf,
         ],
         swiftSettings: swiftSettings),
+]
+
+let testSupport: [Target] = [
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
 ]
 
 let package = Package(
@@ -91,6 +93,6 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
-    targets: libraries + modules + programs,
+    targets: libraries + modules + programs + testSupport,
     cxxLanguageStandard: .cxx17
 )

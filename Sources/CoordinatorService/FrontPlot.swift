@@ -103,7 +103,9 @@ private struct Axis {
         let rough = (high - low) / 6
         let magnitude = pow(10, floor(log10(rough)))
         let step = [1.0, 2, 2.5, 5, 10].map { $0 * magnitude }.first { $0 >= rough } ?? rough
-        let ticks = stride(from: (low / step).rounded(.down), through: (high / step).rounded(.up), by: 1).map { $0 * step }
+        let ticks = stride(from: (low / step).rounded(.down), through: (high / step).rounded(.up), by: 1).map {
+            $0 * step
+        }
         return Axis(ticks: ticks, transform: { $0 }, from: from, to: to, decimals: step >= 1 ? 0 : step >= 0.1 ? 1 : 2)
     }
 

@@ -53,6 +53,15 @@ struct Rendering {
         return members
     }
 
+    /// True if an earlier end of the run has made these images already.
+    func isStored(in calibration: Calibration) throws -> Bool {
+        try assignment.candidates.allSatisfy { candidate in
+            let id = candidate.candidateID == 0 ? nil : candidate.candidateID
+            let stored = try calibration.history.thumbnails(of: id, run: calibration.runID).map(\.image)
+            return Set(images).isSubset(of: stored)
+        }
+    }
+
     /// Keeps the images that came back as thumbnails.
     func store(_ result: Messages.TaskResult, in calibration: Calibration) throws {
         for image in result.images where image.hasPng {

@@ -63,6 +63,9 @@ public struct RunService {
         let display = ProgressDisplay(isInteractive: options.isInteractive, write: write)
         let coordinator = Coordinator(calibration: calibration, socket: socket, log: display.log)
         display.log("run \(folder): listening on \(coordinator.endpoint)")
+        if options.localWorkers == 0 {
+            display.log("workers join with: ecad-worker run --coordinator \(coordinator.endpoint) --models MODEL")
+        }
         let workers = try LocalWorkers(
             count: options.localWorkers, endpoint: "\(coordinator.endpoint.fromThisMachine)",
             model: calibration.configuration.modelPath, folder: folder)
@@ -83,8 +86,10 @@ public struct RunService {
         }
         let front = try calibration.history.front(of: calibration.runID)
         let rendering = try Rendering(front: front, calibration: calibration)
-        coordinator.render(rendering)
-        while coordinator.isRendering, signals.arrivalCount == 0 { try turn() }
+        if try !rendering.isStored(in: calibration) {
+            coordinator.render(rendering)
+            while coordinator.isRendering, signals.arrivalCount == 0 { try turn() }
+        }
         display.end()
         try coordinator.finish("the last generation is complete")
         workers.waitForEnd(seconds: 5)

@@ -4,98 +4,14 @@ import Schedules
 import Scoring
 import Tensors
 
-/// What all evaluations of a run have in common.
-public struct EvaluationSettings: Sendable {
-    /// Size, steps and guidance of every image.
-    public var generation: GenerationSettings
-    /// The prompts; tasks name them by their index.
-    public var prompts: [String]
-    /// The prompt of the unconditional half.
-    public var negativePrompt: String
-
-    /// Settings of a run.
-    public init(generation: GenerationSettings, prompts: [String], negativePrompt: String) {
-        self.generation = generation
-        self.prompts = prompts
-        self.negativePrompt = negativePrompt
-    }
-}
-
-/// One image to make: a prompt and a seed.
-public struct EvaluationItem: Sendable, Hashable {
-    /// The prompt, by its index in the run.
-    public let prompt: Int
-    /// The seed of the initial noise.
-    public let seed: UInt64
-
-    /// A prompt and a seed.
-    public init(prompt: Int, seed: UInt64) {
-        self.prompt = prompt
-        self.seed = seed
-    }
-}
-
-/// Schedules to be measured on the same images.
-public struct EvaluationTask: Sendable {
-    /// The candidates: a number of the coordinator's and the schedule; nil is the uncached reference itself.
-    public var candidates: [(id: Int64, schedule: Schedule?)]
-    /// The images, denoised together.
-    public var items: [EvaluationItem]
-    /// True if the uncached reference is timed between the candidates.
-    public var measuresLatency: Bool
-    /// True if the images themselves are wanted.
-    public var returnsImages: Bool
-
-    /// A task.
-    public init(
-        candidates: [(id: Int64, schedule: Schedule?)], items: [EvaluationItem], measuresLatency: Bool,
-        returnsImages: Bool
-    ) {
-        self.candidates = candidates
-        self.items = items
-        self.measuresLatency = measuresLatency
-        self.returnsImages = returnsImages
-    }
-}
-
-/// One image of one candidate, scored and timed.
-public struct ImageResult: Sendable {
-    /// The candidate's number.
-    public let candidateID: Int64
-    /// Prompt and seed.
-    public let item: EvaluationItem
-    /// Values by the scorer's name.
-    public let scores: [String: Double]
-    /// Seconds of the step loop, divided by the number of images denoised together.
-    public let denoiseSeconds: Double
-    /// The same of the uncached reference, timed before and after; nil if it was not timed.
-    public let referenceSeconds: Double?
-    /// Seconds of decoding.
-    public let decodeSeconds: Double
-    /// The image, if it was asked for.
-    public let image: Image?
-
-    /// A result.
-    public init(
-        candidateID: Int64, item: EvaluationItem, scores: [String: Double], denoiseSeconds: Double,
-        referenceSeconds: Double?, decodeSeconds: Double, image: Image?
-    ) {
-        self.candidateID = candidateID
-        self.item = item
-        self.scores = scores
-        self.denoiseSeconds = denoiseSeconds
-        self.referenceSeconds = referenceSeconds
-        self.decodeSeconds = decodeSeconds
-        self.image = image
-    }
-}
-
 /// Measures candidates on one machine: images, scores, and latency against the uncached reference.
 ///
 /// Prompt embeddings and uncached images are kept between tasks; nothing else is.
 public final class Evaluator {
     /// Candidates that are timed between two runs of the uncached reference.
     static let candidatesBetweenReferences = 4
+    /// Runs shorter than this many seconds are repeated, since one interruption could double them.
+    static let shortestTiming = 0.1
     /// Uncached images beyond this many bytes are computed again when needed.
     static let keptImageBytes = 512 << 20
 
@@ -189,9 +105,7 @@ public final class Evaluator {
         _ schedule: Schedule?, _ task: EvaluationTask, _ session: DenoisingSession, failure: EvaluationsError
     ) throws -> Run {
         let layout = try schedule.map(CacheLayout.init) ?? uncached
-        session.drawNoise(seeds: task.items.map(\.seed))
-        let seconds = try session.denoise(
-            prompts: task.items.map { prompts[$0.prompt] }, negative: negative, layout: layout)
+        let seconds = try denoise(task, session, layout)
         guard session.latents.values.allSatisfy(\.isFinite) else { throw failure }
         let clock = ContinuousClock()
         let start = clock.now
@@ -204,13 +118,24 @@ public final class Evaluator {
             images: images)
     }
 
+    /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its time wanted.
+    private func denoise(_ task: EvaluationTask, _ session: DenoisingSession, _ layout: CacheLayout) throws -> Double {
+        func once() throws -> Double {
+            session.drawNoise(seeds: task.items.map(\.seed))
+            return try session.denoise(
+                prompts: task.items.map { prompts[$0.prompt] }, negative: negative, layout: layout)
+        }
+        let first = try once()
+        guard task.measuresLatency, first < Self.shortestTiming else { return first }
+        let repetitions = 3 * first < Self.shortestTiming ? 5 : 3
+        let seconds = try [first] + (1..<repetitions).map { _ in try once() }
+        return seconds.sorted()[repetitions / 2]
+    }
+
     /// Runs the uncached reference and returns its seconds per image; keeps its images.
     private func runReference(_ task: EvaluationTask, _ session: DenoisingSession) throws -> Double {
         if task.items.allSatisfy({ referenceImages[$0] != nil }) {
-            session.drawNoise(seeds: task.items.map(\.seed))
-            let seconds = try session.denoise(
-                prompts: task.items.map { prompts[$0.prompt] }, negative: negative, layout: uncached)
-            return seconds / Double(task.items.count)
+            return try denoise(task, session, uncached) / Double(task.items.count)
         }
         let reference = try run(nil, task, session, failure: .referenceNotFinite)
         let bytes = referenceImages.values.reduce(0) { $0 + $1.pixels.count }
