@@ -41,7 +41,7 @@ public final class DenoisingSession {
         clean = Matrix(rows: imageCount, columns: latents.columns)
         previousClean = Matrix(rows: imageCount, columns: latents.columns)
         predicted = Matrix(rows: batch, columns: transformer.settings.outChannels * pixels)
-        cache = ComponentCache(slotCount: 0, rows: 0, columns: 0)
+        cache = ComponentCache(slots: [])
     }
 
     /// Fills the latents with the noise of each image's seed, as torch draws it for that image alone.
@@ -74,10 +74,10 @@ public final class DenoisingSession {
         let unconditional = Array(repeating: negative, count: imageCount)
         let guided = settings.isGuided ? unconditional + prompts : prompts
         let gateStep = layout.gate?.step ?? sampler.steps.count
-        if cache.slots.count < layout.slotCount {
+        if cache.slots.count < layout.slots.count {
+            let rows = activations.batch * activations.tokenCount
             cache = ComponentCache(
-                slotCount: layout.slotCount, rows: activations.batch * activations.tokenCount,
-                columns: transformer.settings.width)
+                slots: layout.slots.map { _ in Matrix(rows: rows, columns: transformer.settings.width) })
         }
         // The first step reads no previous prediction, but 0 times what a failed run left there could be NaN.
         clean.fill(0)

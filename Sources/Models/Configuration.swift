@@ -82,8 +82,8 @@ public struct Configuration: Sendable {
     }
 
     /// The list of positive integers under a key.
-    public func counts(_ key: String) throws -> [Int] {
-        try value(key, nil, expected: "a list of positive integers") {
+    public func counts(_ key: String, default fallback: [Int]? = nil) throws -> [Int] {
+        try value(key, fallback, expected: "a list of positive integers") {
             guard case .array(let elements) = $0, !elements.isEmpty else { return nil }
             let counts = elements.compactMap { element -> Int? in
                 guard case .number(let number) = element, let count = Int(exactly: number) else { return nil }

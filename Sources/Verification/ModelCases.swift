@@ -28,6 +28,10 @@ extension Verification {
     static func compareTransformer(
         _ file: ReferenceFile, model: String, tolerance: Double
     ) throws -> [TensorComparison] {
+        let configuration = try Configuration(path: "\(model)/transformer/config.json")
+        guard try configuration.string("_class_name", default: "") != "FluxTransformer2DModel" else {
+            return try compareFluxTransformer(file, model: model, tolerance: tolerance)
+        }
         let transformer = try PixArtTransformer(folder: "\(model)/transformer")
         let settings = transformer.settings
         let latents = try file.tensor("hidden_states", shape: [nil, settings.inChannels, nil, nil])
@@ -44,7 +48,7 @@ extension Verification {
         let states = Matrix(try captions.floats(), rows: p * tokenCount, columns: settings.captionChannels)
         let output = Matrix(rows: p, columns: settings.outChannels * h * w)
         let actions = [ComponentAction](repeating: .compute, count: 3 * settings.blockCount)
-        let cache = ComponentCache(slotCount: 0, rows: 0, columns: 0)
+        let cache = ComponentCache(slots: [])
         for row in 0..<p {
             let unmasked = (0..<tokenCount).filter { mask[row * tokenCount + $0] != 0 }
             // The mask is an additive bias: where all tokens are masked, all weigh as if none were.

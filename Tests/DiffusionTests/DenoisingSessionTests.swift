@@ -18,7 +18,7 @@ import Testing
         // No schedule: every component computes, nothing is kept.
         session.drawNoise(seeds: [7])
         let layout = try CacheLayout(Schedule(shape: engine.model.scheduleShape(stepCount: 6)))
-        #expect(layout.slotCount == 0)
+        #expect(layout.slots.isEmpty)
         try session.denoise(prompts: [engine.prompts[0]], negative: engine.negative, layout: layout)
         #expect(session.latents.values == scheduled)
         #expect(scheduled.allSatisfy { $0.isFinite })
