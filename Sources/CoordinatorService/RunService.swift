@@ -40,7 +40,8 @@ public struct RunService {
 
     /// Begins a run.
     ///
-    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one
+    ///   line.
     public func run(_ configuration: RunConfiguration, in folder: String) throws -> Ending {
         // The port first: a run that cannot be served should not leave a folder behind.
         try serve(in: folder) { try Calibration.begin(configuration, in: folder) }
