@@ -85,6 +85,7 @@ public struct RunService {
             try turn()
             try display.show(calibration, coordinator)
         }
+        try display.show(calibration, coordinator, isLast: true)
         let front = try calibration.history.front(of: calibration.runID)
         let rendering = try Rendering(front: front, calibration: calibration)
         if try !rendering.isStored(in: calibration) {
