@@ -30,6 +30,8 @@ extension FluxTransformer {
         func textRows(_ image: Int) -> Range<Int> { (image * tokenCount)..<(image * tokenCount + textTokenCount) }
         /// The rows of one image's image tokens.
         func imageRows(_ image: Int) -> Range<Int> { textRows(image).upperBound..<rows(image).upperBound }
+        /// The rows of one image's tokens of one stream.
+        func rows(_ image: Int, isText: Bool) -> Range<Int> { isText ? textRows(image) : imageRows(image) }
 
         /// Memory for the output of a component in a cache.
         public func cacheSlot(_ extent: ComponentExtent) -> Matrix {

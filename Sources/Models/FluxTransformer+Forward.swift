@@ -26,11 +26,11 @@ extension FluxTransformer {
         }
         for (index, block) in fullBlocks.enumerated() {
             let (image, text) = (modulation.fullImage[index], modulation.fullText[index])
-            run(block, image, text, Array(actions[(3 * index)..<(3 * index + 3)]), cache, a)
+            run(block, image, text, actions[(3 * index)...], cache, a)
         }
         for (index, block) in singleBlocks.enumerated() {
             let first = 3 * (fullBlocks.count + index)
-            run(block, modulation.single[index], Array(actions[first..<(first + 3)]), cache, a)
+            run(block, modulation.single[index], actions[first...], cache, a)
         }
         for image in 0..<a.imageCount {
             let rows = a.imageRows(image)
@@ -59,11 +59,12 @@ extension FluxTransformer {
     // MARK: - Double-stream blocks
 
     private func run(
-        _ block: FluxFullBlock, _ imageModulation: Matrix, _ textModulation: Matrix, _ actions: [ComponentAction],
-        _ cache: ComponentCache, _ a: Activations
+        _ block: FluxFullBlock, _ imageModulation: Matrix, _ textModulation: Matrix,
+        _ actions: ArraySlice<ComponentAction>, _ cache: ComponentCache, _ a: Activations
     ) {
+        let first = actions.startIndex
         let images = 0..<a.imageCount
-        let attention = cache.output(actions[0], rows: 0..<a.hidden.rows, scratch: a.component) { output in
+        let attention = cache.output(actions[first], rows: 0..<a.hidden.rows, scratch: a.component) { output in
             for image in images {
                 let (imageRows, textRows) = (a.imageRows(image), a.textRows(image))
                 modulate(a, imageRows, imageModulation, image, shift: 0, scale: 1)
@@ -84,20 +85,21 @@ extension FluxTransformer {
             add(attention.rows(imageRows), gate: part(2, of: imageModulation, image), to: a.hidden.rows(imageRows))
             add(attention.rows(textRows), gate: part(2, of: textModulation, image), to: a.hidden.rows(textRows))
         }
-        runFeedForward(block.image, imageModulation, actions[1], cache, a, tokens: images.map(a.imageRows))
-        runFeedForward(block.text, textModulation, actions[2], cache, a, tokens: images.map(a.textRows))
+        runFeedForward(block.image, imageModulation, actions[first + 1], cache, a, isText: false)
+        runFeedForward(block.text, textModulation, actions[first + 2], cache, a, isText: true)
     }
 
-    /// Adds the feed forward of one stream to its hidden states; `tokens` are its rows for each image.
+    /// Adds the feed forward of one stream to its hidden states.
     private func runFeedForward(
         _ stream: FluxFullBlock.Stream, _ modulation: Matrix, _ action: ComponentAction, _ cache: ComponentCache,
-        _ a: Activations, tokens: [Range<Int>]
+        _ a: Activations, isText: Bool
     ) {
-        let count = tokens[0].count
+        let count = isText ? a.textTokenCount : a.imageTokenCount
         func rows(_ image: Int) -> Range<Int> { (image * count)..<((image + 1) * count) }
-        let all = 0..<(tokens.count * count)
+        let all = 0..<(a.imageCount * count)
         let feedForward = cache.output(action, rows: all, scratch: a.component.rows(all)) { output in
-            for (image, hiddenRows) in tokens.enumerated() {
+            for image in 0..<a.imageCount {
+                let hiddenRows = a.rows(image, isText: isText)
                 modulate(a, hiddenRows, modulation, image, shift: 3, scale: 4)
                 let expanded = a.expanded.rows(hiddenRows)
                 linear(
@@ -106,7 +108,8 @@ extension FluxTransformer {
                 linear(expanded, stream.feedForwardOut, into: output.rows(rows(image)), workspace: workspace)
             }
         }
-        for (image, hiddenRows) in tokens.enumerated() {
+        for image in 0..<a.imageCount {
+            let hiddenRows = a.rows(image, isText: isText)
             add(feedForward.rows(rows(image)), gate: part(5, of: modulation, image), to: a.hidden.rows(hiddenRows))
         }
     }
@@ -114,22 +117,23 @@ extension FluxTransformer {
     // MARK: - Single-stream blocks
 
     private func run(
-        _ block: FluxSingleBlock, _ modulation: Matrix, _ actions: [ComponentAction], _ cache: ComponentCache,
+        _ block: FluxSingleBlock, _ modulation: Matrix, _ actions: ArraySlice<ComponentAction>, _ cache: ComponentCache,
         _ a: Activations
     ) {
+        let first = actions.startIndex
         let all = 0..<a.hidden.rows
-        if actions[0].isComputed || actions[1].isComputed {
+        if actions[first].isComputed || actions[first + 1].isComputed {
             for image in 0..<a.imageCount { modulate(a, a.rows(image), modulation, image, shift: 0, scale: 1) }
         }
-        let attention = cache.output(actions[0], rows: all, scratch: a.attended) { output in
+        let attention = cache.output(actions[first], rows: all, scratch: a.attended) { output in
             project(a, all, block.attention)
             for image in 0..<a.imageCount { attend(a, image, into: output) }
         }
         // Kept before GELU, which runs on a reused output too.
-        let expanded = cache.output(actions[1], rows: all, scratch: a.expanded) { output in
+        let expanded = cache.output(actions[first + 1], rows: all, scratch: a.expanded) { output in
             linear(a.normed, block.projMLP, into: output, workspace: workspace)
         }
-        let joined = cache.output(actions[2], rows: all, scratch: a.component) { output in
+        let joined = cache.output(actions[first + 2], rows: all, scratch: a.component) { output in
             if attention.pointer != a.attended.pointer { a.attended.copy(from: attention) }
             if expanded.pointer != a.expanded.pointer { a.expanded.copy(from: expanded) }
             gelu(a.expanded)
@@ -149,10 +153,13 @@ extension FluxTransformer {
         linear(a.normed.rows(rows), layer.query, into: queries, workspace: workspace)
         linear(a.normed.rows(rows), layer.key, into: keys, workspace: workspace)
         linear(a.normed.rows(rows), layer.value, into: a.values.rows(rows), workspace: workspace)
-        for (x, norm) in [(queries, layer.queryNorm), (keys, layer.keyNorm)] {
-            let heads = x.reshaped(rows: rows.count * settings.headCount, columns: settings.headDimension)
-            rmsNorm(heads, weight: norm, epsilon: Self.epsilon, into: heads)
-        }
+        normHeads(of: queries, weight: layer.queryNorm)
+        normHeads(of: keys, weight: layer.keyNorm)
+    }
+
+    private func normHeads(of x: Matrix, weight: Matrix) {
+        let heads = x.reshaped(rows: x.rows * settings.headCount, columns: settings.headDimension)
+        rmsNorm(heads, weight: weight, epsilon: Self.epsilon, into: heads)
     }
 
     /// Rotates an image's projected queries and keys and attends with all its tokens, text and image.
