@@ -49,11 +49,11 @@ final class FluxSession: DenoisingSession {
         // They depend on the prompts, so they are part of an image's cost.
         let modulations = transformer.modulations(
             timesteps: sampler.steps.map(\.timestep), guidance: guidanceScale, prompts: prompts)
-        for (index, step) in sampler.steps.enumerated() {
+        for index in sampler.steps.indices {
             transformer.forward(
                 latents: latents, prompts: prompts, modulation: modulations[index], actions: layout.actions[index],
                 cache: cache, activations: activations, into: velocity)
-            axpby(step.width, velocity, 1, latents)
+            axpby(sampler.steps[index].width, velocity, 1, latents)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)

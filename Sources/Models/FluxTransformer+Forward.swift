@@ -24,13 +24,13 @@ extension FluxTransformer {
             a.hidden.rows(a.textRows(image)).copy(from: prompts[image].text)
             linear(patches, latentEmbedding, into: a.hidden.rows(a.imageRows(image)), workspace: workspace)
         }
-        for (index, block) in fullBlocks.enumerated() {
+        for index in fullBlocks.indices {
             let (image, text) = (modulation.fullImage[index], modulation.fullText[index])
-            run(block, image, text, actions[(3 * index)...], cache, a)
+            run(fullBlocks[index], image, text, actions[(3 * index)..<(3 * index + 3)], cache, a)
         }
-        for (index, block) in singleBlocks.enumerated() {
+        for index in singleBlocks.indices {
             let first = 3 * (fullBlocks.count + index)
-            run(block, modulation.single[index], actions[first...], cache, a)
+            run(singleBlocks[index], modulation.single[index], actions[first..<(first + 3)], cache, a)
         }
         for image in 0..<a.imageCount {
             let rows = a.imageRows(image)

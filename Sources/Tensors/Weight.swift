@@ -67,8 +67,9 @@ public struct Weight: @unchecked Sendable {
     ///   - destination: Room for `rows.count * columns` floats.
     public func widen(rows: Range<Int>, into destination: UnsafeMutablePointer<Float>) {
         precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows, "rows \(rows) of \(self.rows)")
-        for (index, row) in rows.enumerated() {
-            ck_widen(kernelType, start + row * stride * type.byteWidth, destination + index * columns, columns)
+        for row in rows {
+            let target = destination + (row - rows.lowerBound) * columns
+            ck_widen(kernelType, start + row * stride * type.byteWidth, target, columns)
         }
     }
 

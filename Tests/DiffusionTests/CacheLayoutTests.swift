@@ -82,6 +82,52 @@ import Testing
         }.max() ?? 0
     }
 
+    // MARK: - FLUX
+
+    /// The same for FLUX, where what nothing consumes is skipped and slots differ in size.
+    @Test(arguments: 0..<100)
+    func fluxReadsTheLatestComputationToo(_ round: Int) throws {
+        let shape = ScheduleShape.flux(
+            fullBlocks: .random(in: 1...2), singleBlocks: .random(in: 1...3), steps: .random(in: 1...9))
+        let schedule = random(shape, share: [0.2, 0.5, 0.9][round % 3])
+        let layout = try CacheLayout(schedule)
+        var slots = [[Int]?](repeating: nil, count: layout.slots.count)
+        var latest = [Int](repeating: 0, count: shape.genesPerStep)
+        for step in 0..<shape.stepCount {
+            let first = step * shape.genesPerStep
+            for index in 0..<shape.genesPerStep {
+                let cell = shape.cell(at: first + index)
+                let isComputed = schedule.effective[first + index] == .recompute
+                if isComputed { latest[index] = step }
+                switch layout.actions[step][index] {
+                case .compute: #expect(isComputed)
+                case .computeAndKeep(let slot):
+                    #expect(isComputed)
+                    slots[slot] = [index, step]
+                    #expect((layout.slots[slot] == .expandedTokens) == (cell.component == .singleProjMLP))
+                    #expect((layout.slots[slot] == .imageTokens) == (cell.component == .fullFF))
+                    #expect((layout.slots[slot] == .textTokens) == (cell.component == .fullFFContext))
+                case .reuse(let slot): #expect(!isComputed && slots[slot] == [index, latest[index]])
+                case .skip:
+                    #expect(cell.component == .singleAttn || cell.component == .singleProjMLP)
+                    #expect(layout.actions[step][index / 3 * 3 + 2] != .compute)
+                }
+            }
+        }
+    }
+
+    @Test func attentionThatNoProjectionReadsIsSkipped() throws {
+        let shape = ScheduleShape.flux(fullBlocks: 0, singleBlocks: 1, steps: 3)
+        var schedule = Schedule(shape: shape)
+        schedule[step: 1, block: 0, component: .singleProjOut] = .reuse
+        schedule[step: 2, block: 0, component: .singleProjMLP] = .reuse
+        let layout = try CacheLayout(schedule)
+        #expect(layout.actions[0] == [.compute, .compute, .computeAndKeep(slot: 0)])
+        #expect(layout.actions[1] == [.skip, .computeAndKeep(slot: 1), .reuse(slot: 0)])
+        #expect(layout.actions[2] == [.compute, .reuse(slot: 1), .compute])
+        #expect(layout.slots == [.tokens, .expandedTokens])
+    }
+
     // MARK: - TGATE
 
     @Test func aGateFreezesCrossAttention() throws {

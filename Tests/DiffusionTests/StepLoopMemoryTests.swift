@@ -5,23 +5,29 @@ import Testing
 
 @Suite struct StepLoopMemoryTests {
     /// In a process of its own with one thread: OpenBLAS allocates for each product that it shares among threads.
-    @Test func theStepLoopAllocatesNothing() async {
-        await #expect(processExitsWith: .success) {
-            BLAS.setThreadCount(1)
-            let engine = try Engine()
-            let session = try engine.session(images: 2, steps: 8)
-            let layout = try CacheLayout(engine.periodic(2, steps: 8))
-            let prompts = Array(engine.prompts.prefix(2))
-            var counts = [UInt](repeating: 0, count: 8)
-            for _ in 0..<2 {
-                session.drawNoise(seeds: [1, 2])
-                try session.denoise(prompts: prompts, negative: engine.negative, layout: layout) {
-                    counts[$0] = allocation_count()
-                }
-            }
-            // The first run warmed up; in the second, no step adds to the count of the one before.
-            #expect(Set(counts).count == 1, "\(zip(counts, counts.dropFirst()).map { $1 - $0 }) allocations by step")
-            #expect(counts[0] > 0, "allocations are not counted in this program")
+    @Test func theStepLoopOfPixArtAllocatesNothing() async {
+        await #expect(processExitsWith: .success) { try expectNoAllocations("alpha-small") }
+    }
+
+    @Test func theStepLoopOfFluxAllocatesNothing() async {
+        await #expect(processExitsWith: .success) { try expectNoAllocations("flux-small") }
+    }
+}
+
+private func expectNoAllocations(_ fixture: String) throws {
+    BLAS.setThreadCount(1)
+    let engine = try Engine(fixture, maxLength: 9)
+    let session = try engine.session(images: 2, steps: 8)
+    let layout = try CacheLayout(engine.periodic(2, steps: 8))
+    let prompts = Array(engine.prompts.prefix(2))
+    var counts = [UInt](repeating: 0, count: 8)
+    for _ in 0..<2 {
+        session.drawNoise(seeds: [1, 2])
+        try session.denoise(prompts: prompts, negative: engine.negative, layout: layout) {
+            counts[$0] = allocation_count()
         }
     }
+    // The first run warmed up; in the second, no step adds to the count of the one before.
+    #expect(Set(counts).count == 1, "\(zip(counts, counts.dropFirst()).map { $1 - $0 }) allocations by step")
+    #expect(counts[0] > 0, "allocations are not counted in this program")
 }

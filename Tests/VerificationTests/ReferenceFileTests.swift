@@ -89,6 +89,39 @@ import Verification
         }
     }
 
+    // MARK: - FLUX
+
+    @Test(arguments: [
+        ("text-encoder", "pooled"), ("text-encoder-2", "hidden_states"), ("transformer", "guidance"),
+        ("transformer", "img_ids"), ("transformer", "txt_ids"), ("transformer", "pooled_projections"),
+    ])
+    func tensorsOfFluxMustBeThereAndFit(_ name: String, _ tensor: String) throws {
+        let missing = try copy("flux-small/\(name)") { $0.tensors[tensor] = nil }
+        #expect(verify(missing, model: Self.model("flux-small")).isOneLine(naming: missing, "'\(tensor)'"))
+        let reshaped = try copy("flux-small/\(name)") { $0.tensors[tensor]?.shape.append(1) }
+        let line = verify(reshaped, model: Self.model("flux-small"))
+        #expect(line.isOneLine(naming: reshaped, "\"\(tensor)\" has shape", "expected ["))
+    }
+
+    @Test func positionsAreReadFromTheFile() throws {
+        let path = try copy("flux-small/transformer") { $0.fill("img_ids", with: 0) }
+        #expect(try !Verification.run(model: Self.model("flux-small"), reference: path).passed)
+    }
+
+    @Test(arguments: ["1", "21"])
+    func aLengthThatCLIPCannotReadIsRefused(_ length: String) throws {
+        let path = try copy("flux-small/text-encoder") { $0.metadata["max_length"] = length }
+        #expect(verify(path, model: Self.model("flux-small")).isOneLine(naming: path, "max_length", "from 2 to 20"))
+    }
+
+    @Test(arguments: ["alpha-small", "flux-small"])
+    func anEncoderThatTheFamilyLacksIsRefused(_ fixture: String) throws {
+        let path = try copy("\(fixture)/text-encoder") {
+            $0.metadata["folder"] = fixture == "flux-small" ? "../../alpha-small/model/text_encoder" : "text_encoder_2"
+        }
+        #expect(verify(path, model: Self.model(fixture)).isOneLine(naming: path, "\"folder\"", "text_encoder"))
+    }
+
     // MARK: - Trajectories
 
     @Test(arguments: [
