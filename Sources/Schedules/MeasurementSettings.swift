@@ -4,13 +4,34 @@
 public struct MeasurementSettings: Hashable, Sendable {
     /// The model at an image size.
     public let model: ModelDescription
+    /// The sampler's configuration, without the version of diffusers that wrote it.
+    public let sampler: JSONObject
     /// Number of denoising steps.
     public let stepCount: Int
 
-    /// Makes the settings of a model at a number of steps.
-    public init(model: ModelDescription, stepCount: Int) {
+    /// Makes settings from their parts.
+    public init(model: ModelDescription, sampler: JSONObject, stepCount: Int) {
         self.model = model
+        self.sampler = sampler
         self.stepCount = stepCount
+    }
+
+    /// Reads the settings of a model directory, with `scheduler/scheduler_config.json` for the sampler.
+    ///
+    /// - Parameters:
+    ///   - folder: A model directory in the diffusers layout.
+    ///   - height: Height of the images in pixels; nil for the model's native size.
+    ///   - width: Width of the images in pixels; nil for the model's native size.
+    ///   - stepCount: Number of denoising steps.
+    /// - Throws: As ``ModelDescription/init(modelFolder:height:width:)``.
+    public init(
+        modelFolder folder: String, height: Int? = nil, width: Int? = nil, stepCount: Int
+    ) throws(SchedulesError) {
+        var sampler = try ModelDescription.root("\(folder)/scheduler/scheduler_config.json").object()
+        sampler["_diffusers_version"] = nil
+        try self.init(
+            model: ModelDescription(modelFolder: folder, height: height, width: width), sampler: sampler,
+            stepCount: stepCount)
     }
 
     /// SHA-256 of ``canonicalText``, as 64 lower-case hexadecimal digits.
@@ -20,7 +41,7 @@ public struct MeasurementSettings: Hashable, Sendable {
     public var canonicalText: String {
         let object: JSONObject = [
             "architecture": .object(model.architecture.dimensions), "height": JSONValue(model.height),
-            "sampler": .object(model.sampler), "steps": JSONValue(stepCount), "width": JSONValue(model.width),
+            "sampler": .object(sampler), "steps": JSONValue(stepCount), "width": JSONValue(model.width),
         ]
         return JSONValue.object(object).canonical.compactText
     }

@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// What a model directory's configuration files say of the model at an image size; the weights are not opened.
 public struct ModelDescription: Hashable, Sendable {
     /// Blocks and dimensions at the image size.
@@ -8,10 +6,8 @@ public struct ModelDescription: Hashable, Sendable {
     public let height: Int
     /// Width of the images in pixels.
     public let width: Int
-    /// The sampler's configuration, `scheduler/scheduler_config.json`, without the version of diffusers that wrote it.
-    public let sampler: JSONObject
 
-    /// Reads `model_index.json` and the configurations of transformer, autoencoder and sampler.
+    /// Reads `model_index.json` and the configurations of transformer and autoencoder.
     ///
     /// - Parameters:
     ///   - folder: A model directory in the diffusers layout.
@@ -48,16 +44,17 @@ public struct ModelDescription: Hashable, Sendable {
         architecture = try ModelArchitecture(
             configuration: transformer, latentHeight: self.height / scale, latentWidth: self.width / scale,
             textLength: textLength)
-        var sampler = try Self.root("\(folder)/scheduler/scheduler_config.json").object()
-        sampler["_diffusers_version"] = nil
-        self.sampler = sampler
     }
 
-    private static func root(_ path: String) throws(SchedulesError) -> JSONCursor {
-        guard let data = try? Data(contentsOf: URL(filePath: path)) else {
-            throw .file(file: path, problem: "cannot be read (expected a model directory in the diffusers layout)")
+    /// Reads a configuration file of a model directory, which must hold an object.
+    static func root(_ path: String) throws(SchedulesError) -> JSONCursor {
+        let bytes: [UInt8]
+        do {
+            bytes = try FileContents.read(path)
+        } catch .file(_, let problem) {
+            throw .file(file: path, problem: problem + " (expected a model directory in the diffusers layout)")
         }
-        let root = JSONCursor(root: try JSONValue(parsing: data, file: path), file: path)
+        let root = JSONCursor(root: try JSONParser.parse(bytes, file: path, acceptsInfinity: true), file: path)
         _ = try root.object()
         return root
     }
