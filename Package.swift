@@ -69,7 +69,7 @@ let modules: [Target] =
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
-    program("ecad", ["Verification"]),
+    program("ecad", ["Diffusion", "Models", "Schedules", "Tensors", "Verification"]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(

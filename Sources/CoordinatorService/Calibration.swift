@@ -6,8 +6,9 @@ import Schedules
 
 /// A run's life: the search breeds candidates, the history keeps them, results come back and are told to the search.
 ///
-/// Everything that matters is in the history before anything else happens with it. A calibration that is opened again after a crash
-/// goes on from there: committed results are kept, open tasks are given out again, and the search draws the same random numbers.
+/// Everything that matters is in the history before anything else happens with it. A calibration that is opened again
+/// after a crash goes on from there: committed results are kept, open tasks are given out again, and the search draws
+/// the same random numbers.
 final class Calibration {
     /// Tasks that failed this often, on whatever workers, are given up.
     static let failureLimit = 3
@@ -59,7 +60,8 @@ final class Calibration {
             candidateOfHash[candidate.canonicalHash] = candidate.id
             candidateCount += 1
         }
-        // Whoever held a lease belongs to the coordinator that is gone; a result that still arrives is taken all the same.
+        // Whoever held a lease belongs to the coordinator that is gone; a result that still arrives is taken all the
+        // same.
         _ = try history.expireLeases(of: runID, expiringBy: .infinity)
         try history.setStatus(.running, of: runID)
         guard let generation = snapshot.generation else { return try beginGeneration() }
@@ -83,8 +85,8 @@ final class Calibration {
             return
         }
         generation = search.generation
-        // A genome that was discarded generations ago may be bred again, and two of the same images in one generation: they share
-        // one evaluation.
+        // A genome that was discarded generations ago may be bred again, and two of the same images in one generation:
+        // they share one evaluation.
         var known = Set(candidateOfHash.keys)
         let new = offspring.filter { known.insert(canonicalHash($0.genome)).inserted }
         let candidates = try new.map { offspring in
@@ -108,8 +110,8 @@ final class Calibration {
 
     /// Cuts an evaluation into tasks: some schedules on a shard of the images.
     ///
-    /// The cut depends on the configuration alone, since the last bits of an image depend on the images that are denoised
-    /// with it.
+    /// The cut depends on the configuration alone, since the last bits of an image depend on the images that are
+    /// denoised with it.
     private func taskGrid(candidateCount: Int) -> [NewTask] {
         let images = prompts.indices.flatMap { prompt in
             (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }

@@ -5,7 +5,8 @@ import Transport
 
 /// Serves a run to its workers: one loop on one thread, which takes a message, answers it, and looks at the time.
 ///
-/// Who holds which task is decided by ``Dispatcher``, what a result means by ``Calibration``; here they meet the socket.
+/// Who holds which task is decided by ``Dispatcher``, what a result means by ``Calibration``; here they meet the
+/// socket.
 final class Coordinator {
     /// Seconds after which a silent worker is given up.
     static let silenceLimit = 20.0
@@ -52,7 +53,8 @@ final class Coordinator {
 
     // MARK: - One turn of the loop
 
-    /// Waits for messages for up to a fifth of a second, answers all that are there, gives up the silent, gives out tasks.
+    /// Waits for messages for up to a fifth of a second, answers all that are there, gives up the silent, gives out
+    /// tasks.
     ///
     /// - Throws: `HistoryError`, `TransportError`, ``CoordinatorError``: what a worker says never makes it throw.
     func turn() throws {

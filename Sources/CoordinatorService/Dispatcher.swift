@@ -1,7 +1,7 @@
 /// Who works on what: a value without sockets, clocks or files, told what happens and when.
 ///
-/// A task is leased to one worker at a time, and a lease lives as long as its worker is heard from. The tasks of a worker that leaves
-/// or falls silent go back to the front of the queue.
+/// A task is leased to one worker at a time, and a lease lives as long as its worker is heard from. The tasks of a
+/// worker that leaves or falls silent go back to the front of the queue.
 struct Dispatcher {
     /// The number of a task in the history.
     typealias TaskID = Int64

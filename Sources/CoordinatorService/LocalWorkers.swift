@@ -3,7 +3,8 @@ import Synchronization
 
 /// Worker processes on the coordinator's own machine, started with it.
 ///
-/// One that is killed is started again, as a batch system would; one that ends by itself has a reason, which is in its log.
+/// One that is killed is started again, as a batch system would; one that ends by itself has a reason, which is in its
+/// log.
 final class LocalWorkers {
     /// Restarts of killed workers before something is taken to be wrong.
     static let restartLimit = 20
@@ -72,7 +73,8 @@ final class LocalWorkers {
     /// Looks after the workers: starts killed ones again.
     ///
     /// - Parameter isAlone: True if no other worker takes part.
-    /// - Throws: ``CoordinatorError/workers(_:)`` when all have ended and nobody else takes part, with the last one's reason.
+    /// - Throws: ``CoordinatorError/workers(_:)`` when all have ended and nobody else takes part, with the last one's
+    ///   reason.
     func check(isAlone: Bool) throws {
         for index in workers.indices where !workers[index].process.isRunning {
             guard workers[index].process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else {

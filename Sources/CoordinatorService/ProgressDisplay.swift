@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import History
 
 /// Shows a run's state as it changes: one line that is written over, or a line now and then where nobody watches.
@@ -27,12 +28,12 @@ final class ProgressDisplay {
         }
     }
 
-    /// Shows the state if it is time to.
-    func show(_ calibration: Calibration, _ coordinator: Coordinator) throws {
+    /// Shows the state if it is time to, or if it is the last.
+    func show(_ calibration: Calibration, _ coordinator: Coordinator, isLast: Bool = false) throws {
         let now = coordinator.now
-        guard now - shownAt >= (isInteractive ? 0.5 : Self.quietSeconds) else { return }
+        guard isLast || now - shownAt >= (isInteractive ? 0.5 : Self.quietSeconds) else { return }
         shownAt = now
-        if frontGeneration != calibration.generation {
+        if isLast || frontGeneration != calibration.generation {
             frontGeneration = calibration.generation
             front = try calibration.history.front(of: calibration.runID).map { ($0.speedup ?? 1 / $0.cost, $0.quality) }
         }
@@ -41,8 +42,15 @@ final class ProgressDisplay {
                 generation: calibration.generation, generations: calibration.configuration.generations,
                 evaluationsDone: calibration.doneCount, evaluationsTotal: calibration.expectedCount,
                 imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front), at: now)
-        shown = text
-        write(isInteractive ? "\r\u{1B}[K\(text)" : "\(text)\n")
+        // A line that wraps could not be written over.
+        shown = isInteractive ? String(text.prefix(Self.terminalColumns - 1)) : text
+        write(isInteractive ? "\r\u{1B}[K\(shown)" : "\(shown)\n")
+    }
+
+    private static var terminalColumns: Int {
+        var size = winsize()
+        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        return isKnown ? Int(size.ws_col) : 80
     }
 
     /// Leaves the last state standing.

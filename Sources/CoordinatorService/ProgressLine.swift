@@ -28,21 +28,22 @@ struct ProgressLine {
         let evaluationsPerSecond = seconds > 1 ? Double(state.evaluationsDone - first.evaluations) / seconds : 0
         let left = Double(state.evaluationsTotal - state.evaluationsDone)
         let remaining = evaluationsPerSecond > 0 ? Self.duration(left / evaluationsPerSecond) : "--"
+        // What matters most comes first: a narrow terminal cuts the end off.
         var parts = [
             "generation \(state.generation + 1)/\(state.generations)",
             "\(state.evaluationsDone)/\(state.evaluationsTotal) evaluated",
+            "\(remaining) left",
             String(format: "%.1f images/s", imagesPerSecond),
             state.workers == 1 ? "1 worker" : "\(state.workers) workers",
         ]
-        if let best = state.front.max(by: { $0.quality < $1.quality }),
-            let fastest = state.front.max(by: { $0.speedup < $1.speedup })
-        {
+        let best = state.front.max { $0.quality < $1.quality }
+        let fastest = state.front.max { $0.speedup < $1.speedup }
+        if let best, let fastest {
             parts.append(
                 String(
-                    format: "best %.1f dB at %.2fx, fastest %.2fx at %.1f dB", best.quality, best.speedup,
-                    fastest.speedup, fastest.quality))
+                    format: "%.1f dB at %.2fx to %.1f dB at %.2fx", best.quality, best.speedup, fastest.quality,
+                    fastest.speedup))
         }
-        parts.append("\(remaining) left")
         return parts.joined(separator: " | ")
     }
 

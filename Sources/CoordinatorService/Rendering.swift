@@ -3,7 +3,8 @@ import History
 import Messages
 import Schedules
 
-/// The images of the sheet: a few prompts, uncached and under three members of the front, made by one worker at the end.
+/// The images of the sheet: a few prompts, uncached and under three members of the front, made by one worker at the
+/// end.
 struct Rendering {
     /// No task of the history has this number.
     let taskID: Int64 = -1
@@ -38,7 +39,8 @@ struct Rendering {
         self.assignment = assignment
     }
 
-    /// The members nearest to three speed-ups, each faster than the one before by the same factor, up to the fastest or 4x.
+    /// The members nearest to three speed-ups, each faster than the one before by the same factor, up to the fastest or
+    /// 4x.
     ///
     /// Beyond that little is left of most images.
     static func members(of front: [FrontRecord]) -> [FrontRecord] {

@@ -40,7 +40,8 @@ public struct RunService {
 
     /// Begins a run.
     ///
-    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one
+    ///   line.
     public func run(_ configuration: RunConfiguration, in folder: String) throws -> Ending {
         // The port first: a run that cannot be served should not leave a folder behind.
         try serve(in: folder) { try Calibration.begin(configuration, in: folder) }
@@ -84,6 +85,7 @@ public struct RunService {
             try turn()
             try display.show(calibration, coordinator)
         }
+        try display.show(calibration, coordinator, isLast: true)
         let front = try calibration.history.front(of: calibration.runID)
         let rendering = try Rendering(front: front, calibration: calibration)
         if try !rendering.isStored(in: calibration) {

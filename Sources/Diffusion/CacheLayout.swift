@@ -3,8 +3,8 @@ import Schedules
 
 /// A schedule worked out for the engine: what every component does at every step, and in which slot its output is kept.
 ///
-/// An output is kept only while a later step reuses it, and outputs whose lives do not overlap share a slot: the cache holds no more
-/// than the schedule needs at once.
+/// An output is kept only while a later step reuses it, and outputs whose lives do not overlap share a slot: the cache
+/// holds no more than the schedule needs at once.
 public struct CacheLayout: Sendable, Equatable {
     /// From here on a TGATE schedule (arXiv 2404.02747) runs without guidance, on frozen cross attention.
     struct Gate: Sendable, Equatable {
@@ -23,8 +23,9 @@ public struct CacheLayout: Sendable, Equatable {
 
     /// Lays a schedule out.
     ///
-    /// - Throws: ``DiffusionError/reuseAcrossGate(step:block:component:)`` for a TGATE schedule that reuses self attention or feed
-    ///   forward from before the gate, which the original cannot run either: the batch is half as large after it.
+    /// - Throws: ``DiffusionError/reuseAcrossGate(step:block:component:)`` for a TGATE schedule that reuses self
+    ///   attention or feed forward from before the gate, which the original cannot run either: the batch is half as
+    ///   large after it.
     public init(_ schedule: Schedule) throws {
         let shape = schedule.shape
         let plan = CachePlan(schedule)
@@ -47,7 +48,8 @@ public struct CacheLayout: Sendable, Equatable {
                         preconditionFailure("a plan reuses only what an earlier step kept")
                     }
                     if !isKept {
-                        // Its last reader: the block adds it to the hidden states before another component takes the slot.
+                        // Its last reader: the block adds it to the hidden states before another component takes the
+                        // slot.
                         slotOfComponent[index] = nil
                         freeSlots.append(slot)
                     }

@@ -3,11 +3,11 @@ import Models
 
 /// DPM-Solver++ (arXiv 2211.01095), multistep, of first and second order: `DPMSolverMultistepScheduler` of diffusers.
 ///
-/// What diffusers calls a scheduler is a sampler here; a schedule is what the search finds. The solver is linear in the sample and
-/// the last two predictions of the clean image, so each step is three numbers.
+/// What diffusers calls a scheduler is a sampler here; a schedule is what the search finds. The solver is linear in the
+/// sample and the last two predictions of the clean image, so each step is three numbers.
 public struct DPMSolverMultistep: Sendable {
-    /// One step: `x0 = (x - sigma * noise) / alpha`, then `x = sampleWeight * x + currentWeight * x0 + previousWeight * x0'`, where x0' is the
-    /// previous step's prediction.
+    /// One step: `x0 = (x - sigma * noise) / alpha`, then `x = sampleWeight * x + currentWeight * x0 + previousWeight *
+    /// x0'`, where x0' is the previous step's prediction.
     public struct Step: Sendable, Equatable {
         /// The timestep that the model is told, 0...999.
         public let timestep: Int

@@ -4,11 +4,13 @@ import Tensors
 
 /// Denoises a fixed number of images of a fixed size, again and again under different schedules.
 ///
-/// All memory of the step loop is allocated here and before the first step; the modulations of all timesteps are computed once.
+/// All memory of the step loop is allocated here and before the first step; the modulations of all timesteps are
+/// computed once.
 public final class DenoisingSession {
     /// The number of images that are denoised together.
     public let imageCount: Int
-    /// The latents [images, C * h * w]: noise before, clean latents after ``denoise(prompts:negative:layout:afterStep:)``.
+    /// The latents [images, C * h * w]: noise before, clean latents after
+    /// ``denoise(prompts:negative:layout:afterStep:)``.
     public let latents: Matrix
 
     private let transformer: PixArtTransformer

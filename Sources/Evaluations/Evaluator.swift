@@ -118,7 +118,8 @@ public final class Evaluator {
             images: images)
     }
 
-    /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its time wanted.
+    /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its
+    /// time wanted.
     private func denoise(_ task: EvaluationTask, _ session: DenoisingSession, _ layout: CacheLayout) throws -> Double {
         func once() throws -> Double {
             session.drawNoise(seeds: task.items.map(\.seed))

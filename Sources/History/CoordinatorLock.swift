@@ -3,8 +3,8 @@ import Synchronization
 
 /// The exclusive hold of one coordinator on a run folder: an advisory lock on the file `coordinator.lock`.
 ///
-/// The kernel drops the lock when the process ends, however it ends, so that a crash leaves nothing to clean up; the file
-/// stays, and its text (process and host) only serves the message that a second coordinator prints.
+/// The kernel drops the lock when the process ends, however it ends, so that a crash leaves nothing to clean up; the
+/// file stays, and its text (process and host) only serves the message that a second coordinator prints.
 final class CoordinatorLock: Sendable {
     static let fileName = "coordinator.lock"
 

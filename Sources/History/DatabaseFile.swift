@@ -47,8 +47,8 @@ struct DatabaseFile {
         case let code: throw HistoryError.notReadable(file: path, reason: String(cString: strerror(code)))
         }
         // Closing a plain descriptor would drop the locks that SQLite holds for this process
-        // (https://www.sqlite.org/howtocorrupt.html, 2.2), so the header is read by hand only while no connection is open,
-        // when its answer is also final and SQLite would leave two new files behind.
+        // (https://www.sqlite.org/howtocorrupt.html, 2.2), so the header is read by hand only while no connection is
+        // open, when its answer is also final and SQLite would leave two new files behind.
         let isInUse = access(path + "-shm", F_OK) == 0 || hasLog
         return isInUse ? try inspectThroughSQLite() : try inspectHeader()
     }
@@ -87,8 +87,8 @@ struct DatabaseFile {
 
     /// The name under which SQLite opens the file.
     ///
-    /// - Parameter isImmutable: Promises that nobody writes; SQLite then needs neither locks nor the log's index, which it
-    ///   could not create in a folder without write permission (https://www.sqlite.org/uri.html#uriimmutable).
+    /// - Parameter isImmutable: Promises that nobody writes; SQLite then needs neither locks nor the log's index, which
+    ///   it could not create in a folder without write permission (https://www.sqlite.org/uri.html#uriimmutable).
     /// - Returns: A path, or a URI where a parameter is needed.
     func location(isImmutable: Bool) -> String {
         guard isImmutable else { return path }

@@ -2,13 +2,13 @@ import Foundation
 
 /// Recognises file systems shared between hosts, on which SQLite's write-ahead log is not safe.
 ///
-/// The log's index is memory shared by the processes of one host (https://www.sqlite.org/wal.html#overview), and Slurm's
-/// home and scratch folders are nearly always on one of these.
+/// The log's index is memory shared by the processes of one host (https://www.sqlite.org/wal.html#overview), and
+/// Slurm's home and scratch folders are nearly always on one of these.
 enum NetworkFileSystem {
     /// The name of the network file system that holds a path.
     ///
-    /// The kernel's table of mounts is read instead of statfs(2), whose one type number for FUSE hides sshfs and GlusterFS
-    /// among local file systems (the root of rootless containers is one).
+    /// The kernel's table of mounts is read instead of statfs(2), whose one type number for FUSE hides sshfs and
+    /// GlusterFS among local file systems (the root of rootless containers is one).
     ///
     /// - Parameter path: An existing file or folder.
     /// - Returns: `nil` for a local file system, and where the kernel does not say.
@@ -23,8 +23,8 @@ enum NetworkFileSystem {
     ///
     /// - Parameters:
     ///   - path: An absolute path without symbolic links.
-    ///   - mounts: Lines of /proc/self/mountinfo, see proc(5): the fifth field is the mount point, the type is the first
-    ///     field after a lone hyphen.
+    ///   - mounts: Lines of /proc/self/mountinfo, see proc(5): the fifth field is the mount point, the type is the
+    ///     first field after a lone hyphen.
     /// - Returns: `nil` for a local file system.
     static func kind(of path: String, mounts: String) -> String? {
         var best = (length: -1, type: "")

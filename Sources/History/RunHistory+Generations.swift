@@ -12,8 +12,8 @@ extension RunHistory {
     ///   - tasks: What evaluates them.
     ///   - instant: Unix seconds.
     /// - Returns: The identities given.
-    /// - Throws: `HistoryError.refused` for a generation entered before and for a canonical hash that the run's search has
-    ///   evaluated already, `.genomeLength`.
+    /// - Throws: `HistoryError.refused` for a generation entered before and for a canonical hash that the run's search
+    ///   has evaluated already, `.genomeLength`.
     public func beginGeneration(
         _ number: Int, of runID: Int64, searchState: [UInt8], candidates: [NewCandidate], tasks: [NewTask],
         at instant: Double = now()

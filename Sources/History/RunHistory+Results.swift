@@ -4,16 +4,16 @@ import GRDB
 extension RunHistory {
     /// Commits a worker's result, once: scores and timings are entered, the task is done, all its leases end.
     ///
-    /// A result is welcome even when its lease has expired; a second result of the task, or this one sent again, changes
-    /// nothing. When the call returns the result may be acknowledged: it is on disk. A result may lack images of its task;
-    /// whether that will do is for the caller to judge beforehand.
+    /// A result is welcome even when its lease has expired; a second result of the task, or this one sent again,
+    /// changes nothing. When the call returns the result may be acknowledged: it is on disk. A result may lack images
+    /// of its task; whether that will do is for the caller to judge beforehand.
     ///
     /// - Parameters:
     ///   - result: The result.
     ///   - instant: Unix seconds.
     /// - Returns: What became of it.
-    /// - Throws: `HistoryError.resultOutsideTask` for values that the task did not ask for, `.refused` for values that are not
-    ///   finite, `.noSuchRecord` for an unknown task or worker.
+    /// - Throws: `HistoryError.resultOutsideTask` for values that the task did not ask for, `.refused` for values that
+    ///   are not finite, `.noSuchRecord` for an unknown task or worker.
     public func commitResult(_ result: TaskResult, at instant: Double = now()) throws -> CommitOutcome {
         try write { db in
             guard let task = try Self.tasks(in: db, where: "id = ?", arguments: [result.taskID]).first else {
@@ -38,8 +38,8 @@ extension RunHistory {
     /// - Parameters:
     ///   - candidateID: The candidate.
     ///   - evaluationSet: The set.
-    /// - Returns: Scores and timings in an order that does not depend on who delivered first, so that sums over them are
-    ///   reproducible to the last bit.
+    /// - Returns: Scores and timings in an order that does not depend on who delivered first, so that sums over them
+    ///   are reproducible to the last bit.
     /// - Throws: `HistoryError`.
     public func measurements(
         of candidateID: Int64, on evaluationSet: String = calibration

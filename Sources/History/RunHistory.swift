@@ -1,12 +1,13 @@
 import Foundation
 import GRDB
 
-/// The history of a calibration run: everything the coordinator knows, in the one file `history.sqlite` of the run folder.
+/// The history of a calibration run: everything the coordinator knows, in the one file `history.sqlite` of the run
+/// folder.
 ///
-/// One writer (the coordinator, which holds `coordinator.lock` as long as it lives) and any number of readers, in this or other
-/// processes of the same host. Every method that writes is one transaction, on disk when it returns
-/// (write-ahead log, `synchronous = FULL`): what has been acknowledged survives a killed process and a power failure, and
-/// what had not returned is absent altogether. All methods are synchronous, and throw `HistoryError`.
+/// One writer (the coordinator, which holds `coordinator.lock` as long as it lives) and any number of readers, in this
+/// or other processes of the same host. Every method that writes is one transaction, on disk when it returns
+/// (write-ahead log, `synchronous = FULL`): what has been acknowledged survives a killed process and a power failure,
+/// and what had not returned is absent altogether. All methods are synchronous, and throw `HistoryError`.
 ///
 /// Instants are Unix seconds; methods that note one take it as `at`, so that a simulated clock can be used.
 public final class RunHistory: Sendable {
@@ -46,8 +47,8 @@ public final class RunHistory: Sendable {
     ///
     /// - Parameter folder: The run folder.
     /// - Returns: A writable history.
-    /// - Throws: `HistoryError.missing`, `.locked`, `.newerSchema`, `.notAHistory`, `.networkFileSystem`, `.notWritable`,
-    ///   `.corrupt`.
+    /// - Throws: `HistoryError.missing`, `.locked`, `.newerSchema`, `.notAHistory`, `.networkFileSystem`,
+    ///   `.notWritable`, `.corrupt`.
     public static func open(in folder: String) throws -> RunHistory {
         let file = DatabaseFile(folder: folder)
         guard try file.inspect() != .missing else { throw HistoryError.missing(file: file.path) }
@@ -64,8 +65,8 @@ public final class RunHistory: Sendable {
     ///
     /// - Parameter folder: The run folder.
     /// - Returns: A history whose writing methods throw `HistoryError.notWritable`.
-    /// - Throws: `HistoryError.missing`, `.newerSchema`, `.olderSchema`, `.notAHistory`, `.notReadable`, `.networkFileSystem`,
-    ///   `.corrupt`.
+    /// - Throws: `HistoryError.missing`, `.newerSchema`, `.olderSchema`, `.notAHistory`, `.notReadable`,
+    ///   `.networkFileSystem`, `.corrupt`.
     public static func openReadOnly(in folder: String) throws -> RunHistory {
         let file = DatabaseFile(folder: folder)
         let network = NetworkFileSystem.kind(at: file.folder)

@@ -17,8 +17,8 @@ extension Schema {
         View(
             name: "pareto_front",
             summary: "the run's non-dominated candidates (cost minimised, quality maximised), slowest first",
-            // In the order of rising cost, and falling quality among equal costs, a candidate is dominated when one before
-            // it is at least as good. GROUPS leaves out equals: of two equal candidates neither dominates.
+            // In the order of rising cost, and falling quality among equal costs, a candidate is dominated when one
+            // before it is at least as good. GROUPS leaves out equals: of two equal candidates neither dominates.
             select: """
                 WITH ranked AS (
                     SELECT c.run_id, c.id AS candidate_id, c.generation, e.latency_ratio, coalesce(e.macs, c.macs) AS macs,
@@ -60,8 +60,9 @@ extension Schema {
         View(
             name: "gene_usage",
             summary: "per step, block and component: the share of the front's candidates that recompute it",
-            // instr gives a hexadecimal digit's value: 0 for '0', which is not in the string, up to 15. A byte's second digit
-            // holds its lower four genes. CROSS JOIN makes the genes the outer loop, which saves sorting the front's cells.
+            // instr gives a hexadecimal digit's value: 0 for '0', which is not in the string, up to 15. A byte's second
+            // digit holds its lower four genes. CROSS JOIN makes the genes the outer loop, which saves sorting the
+            // front's cells.
             select: """
                 WITH front AS MATERIALIZED (
                     SELECT f.run_id, hex(c.genome) AS digits
@@ -97,9 +98,9 @@ extension Schema {
 
     /// A `WITH` clause that ends in `statistics`, one row per candidate, evaluation set and scorer.
     ///
-    /// Window functions over equal partitions, without GROUP BY, let SQLite carry a condition on `candidate_id` down to the
-    /// primary key: one candidate of millions of scores then costs milliseconds. The percentile interpolates linearly
-    /// between order statistics, as numpy.percentile does by default.
+    /// Window functions over equal partitions, without GROUP BY, let SQLite carry a condition on `candidate_id` down to
+    /// the primary key: one candidate of millions of scores then costs milliseconds. The percentile interpolates
+    /// linearly between order statistics, as numpy.percentile does by default.
     ///
     /// - Parameter source: Tables joined to `image_scores s` and `prompts p`, with a condition if need be.
     /// - Returns: SQL to be followed by a SELECT.

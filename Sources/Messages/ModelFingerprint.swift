@@ -3,8 +3,8 @@ import Foundation
 
 /// What makes two model directories the same to a run: a hash that coordinator and workers compute alike.
 ///
-/// Small files count whole. Of safetensors, which may hold tens of gigabytes, the size, the header and evenly spread samples of the
-/// data count: other weights differ in nearly every byte.
+/// Small files count whole. Of safetensors, which may hold tens of gigabytes, the size, the header and evenly spread
+/// samples of the data count: other weights differ in nearly every byte.
 package enum ModelFingerprint {
     private static let sampleBytes = 64 << 10
     private static let sampleCount = 64

@@ -2,8 +2,8 @@ import Foundation
 
 /// A `config.json` of the Hugging Face libraries: a JSON object read key by key.
 ///
-/// Unknown keys are ignored, since published files carry legacy ones. The bare tokens `Infinity`, `-Infinity` and `NaN`, which Python
-/// writes and strict JSON forbids, are read as null.
+/// Unknown keys are ignored, since published files carry legacy ones. The bare tokens `Infinity`, `-Infinity` and
+/// `NaN`, which Python writes and strict JSON forbids, are read as null.
 public struct Configuration: Sendable {
     /// The file it was read from.
     public let path: String

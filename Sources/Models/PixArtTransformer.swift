@@ -2,8 +2,9 @@ import Tensors
 
 /// The PixArt diffusion transformer (arXiv 2310.00426, 2403.04692): `PixArtTransformer2DModel` of diffusers.
 ///
-/// Shapes: B rows of the batch (images x guidance halves), T image tokens, S text tokens, D width. What does not depend on the latents
-/// is computed apart and once: ``prompt(_:)`` per prompt, ``modulations(timesteps:size:)`` per trajectory.
+/// Shapes: B rows of the batch (images x guidance halves), T image tokens, S text tokens, D width. What does not depend
+/// on the latents is computed apart and once: ``prompt(_:)`` per prompt, ``modulations(timesteps:size:)`` per
+/// trajectory.
 public final class PixArtTransformer {
     /// The sizes of the network.
     public let settings: PixArtSettings
@@ -80,7 +81,8 @@ public final class PixArtTransformer {
 
     // MARK: - Once per prompt
 
-    /// What cross attention needs of a prompt: keys and values of every block, [S, D] each, of the unmasked tokens alone.
+    /// What cross attention needs of a prompt: keys and values of every block, [S, D] each, of the unmasked tokens
+    /// alone.
     ///
     /// A masked token's weight is exp(-10000) = 0 in the original, so leaving it out changes nothing.
     public struct Prompt: Sendable {
@@ -222,8 +224,8 @@ public final class PixArtTransformer {
     /// One forward pass.
     ///
     /// - Parameters:
-    ///   - latents: Noisy latents, [images, C * h * w]; row b of the batch reads image b modulo their number, so the two halves of
-    ///     classifier-free guidance share one copy.
+    ///   - latents: Noisy latents, [images, C * h * w]; row b of the batch reads image b modulo their number, so the
+    ///     two halves of classifier-free guidance share one copy.
     ///   - prompts: The prompt of each row of the batch; their number is B, at most the activations' own.
     ///   - modulation: The modulation of this timestep.
     ///   - actions: What each component does at this step: block by block attn1, attn2, ff.

@@ -5,7 +5,8 @@ import Foundation
 ///
 /// Equals `T5Tokenizer(..., padding="max_length", truncation=True)` of transformers.
 public final class SentencePieceTokenizer: @unchecked Sendable {
-    // libsentencepiece's processor is immutable once loaded, and its Encode is const: sharing it between threads is safe.
+    // libsentencepiece's processor is immutable once loaded, and its Encode is const: sharing it between threads is
+    // safe.
     private let processor: OpaquePointer
     private let path: String
     private let paddingID: Int64 = 0
@@ -66,7 +67,8 @@ public final class SentencePieceTokenizer: @unchecked Sendable {
     private func pieces(of text: String) -> [Int32] {
         var utf8 = text
         return utf8.withUTF8 { bytes in
-            // Normalisation may lengthen a text, so the first guess can be too small; the call then says what is needed.
+            // Normalisation may lengthen a text, so the first guess can be too small; the call then says what is
+            // needed.
             var capacity = bytes.count + 2
             while true {
                 var ids = [Int32](repeating: 0, count: capacity)

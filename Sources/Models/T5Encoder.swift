@@ -3,7 +3,8 @@ import Tensors
 
 /// The encoder of T5 v1.1 (arXiv 1910.10683, 2002.05202): `T5EncoderModel` of transformers.
 ///
-/// Pre-norm layers with RMS norm, attention without scaling and with one relative position bias for all layers, gated tanh-GELU.
+/// Pre-norm layers with RMS norm, attention without scaling and with one relative position bias for all layers, gated
+/// tanh-GELU.
 public final class T5Encoder {
     /// The sizes of a T5 encoder, from its `config.json`.
     public struct Settings: Sendable, Equatable {
@@ -90,8 +91,8 @@ public final class T5Encoder {
     ///
     /// - Parameters:
     ///   - ids: Token ids, T of them.
-    ///   - attendedCount: How many of the first positions may be attended to: the tokens that are not padding. Passing only
-    ///     those as `ids` gives the same rows for less work.
+    ///   - attendedCount: How many of the first positions may be attended to: the tokens that are not padding. Passing
+    ///     only those as `ids` gives the same rows for less work.
     /// - Returns: Hidden states after the final norm, [T, d_model].
     /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id beyond the vocabulary.
     public func encode(ids: [Int64], attendedCount: Int) throws -> Matrix {
@@ -151,7 +152,8 @@ public final class T5Encoder {
         return Matrix(values, rows: heads * queryCount, columns: keyCount)
     }
 
-    /// Bidirectional buckets (`_relative_position_bucket`): exact for short distances, logarithmic up to the maximal one.
+    /// Bidirectional buckets (`_relative_position_bucket`): exact for short distances, logarithmic up to the maximal
+    /// one.
     private func bucket(ofRelativePosition relative: Int) -> Int {
         let half = settings.bucketCount / 2
         let exact = half / 2

@@ -2,7 +2,8 @@ import Tensors
 
 /// Turns prompts into the embeddings that the transformer reads.
 ///
-/// The text encoder lives only as long as this value does: encode all prompts, then let it go before the transformer is opened.
+/// The text encoder lives only as long as this value does: encode all prompts, then let it go before the transformer is
+/// opened.
 public struct TextEncoding {
     private let tokenizer: SentencePieceTokenizer
     private let encoder: T5Encoder

@@ -6,7 +6,8 @@ public enum PairedFidelity {
     /// The value that identical images get, and the largest one, in dB.
     public static let highestPSNR = 60.0
 
-    /// Peak signal-to-noise ratio over all pixels and channels, `10 log10(255² / MSE)` in dB, capped at ``highestPSNR``.
+    /// Peak signal-to-noise ratio over all pixels and channels, `10 log10(255² / MSE)` in dB, capped at
+    /// ``highestPSNR``.
     ///
     /// - Throws: ``ScoringError/imageSize(expected:found:)`` for images of different sizes.
     public static func psnr(_ image: Image, reference: Image) throws -> Double {

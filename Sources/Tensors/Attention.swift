@@ -1,6 +1,7 @@
 import CKernels
 
-/// Multi-head attention of one image, `softmax(scale · q · kᵀ + bias) · v` for each head (arXiv 1706.03762, section 3.2).
+/// Multi-head attention of one image, `softmax(scale · q · kᵀ + bias) · v` for each head (arXiv 1706.03762, section
+/// 3.2).
 ///
 /// Heads are column slices of width D. Few tokens go to a fused kernel, where calls of BLAS would cost more than their
 /// work; many tokens go block by block, so the scores never need more than two megabytes.

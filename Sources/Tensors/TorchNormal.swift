@@ -2,8 +2,8 @@ import Glibc
 
 /// The stream of `torch.randn` in float32 on a CPU generator, so that a seed gives the image it gives there.
 ///
-/// The uniform draws are torch's exactly; logarithm and sine are this machine's, so values agree to about one unit in the
-/// last place. After aten/src/ATen/native/cpu/DistributionTemplates.h (`normal_fill`, `normal_distribution`).
+/// The uniform draws are torch's exactly; logarithm and sine are this machine's, so values agree to about one unit in
+/// the last place. After aten/src/ATen/native/cpu/DistributionTemplates.h (`normal_fill`, `normal_distribution`).
 public struct TorchNormal: Sendable {
     /// 2π in float32, rounded to nearest as in C; Float.pi is rounded towards zero.
     private static let fullTurn = Float(2 * Double.pi)

@@ -1,6 +1,7 @@
 import CKernels
 
-/// A matrix of weights `[rows, columns]`, kept as it is stored: in a mapped file or in memory, in half or single precision.
+/// A matrix of weights `[rows, columns]`, kept as it is stored: in a mapped file or in memory, in half or single
+/// precision.
 public struct Weight: @unchecked Sendable {
     /// The rows: a linear layer's outputs.
     public let rows: Int

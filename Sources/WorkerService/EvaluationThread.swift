@@ -5,7 +5,8 @@ import Schedules
 import Synchronization
 import Transport
 
-/// The thread that computes: it opens the model and evaluates one task after another, while the worker's own thread talks.
+/// The thread that computes: it opens the model and evaluates one task after another, while the worker's own thread
+/// talks.
 ///
 /// The engine is created, used and destroyed on this thread alone; what crosses over are values.
 final class EvaluationThread: Sendable {

@@ -36,8 +36,8 @@ public struct WorkerOptions: Sendable {
 
 /// Joins a coordinator, evaluates what it is given, reports.
 ///
-/// The calling thread does nothing but talk, so heartbeats go out whatever the engine does. A result is kept until the coordinator has
-/// acknowledged it, and sent again to a coordinator that came back.
+/// The calling thread does nothing but talk, so heartbeats go out whatever the engine does. A result is kept until the
+/// coordinator has acknowledged it, and sent again to a coordinator that came back.
 public final class Worker {
     private let options: WorkerOptions
     private let log: (String) -> Void

@@ -42,7 +42,8 @@ import Testing
         state.front = [(1.0, 50), (3.0, 20)]
         let text = line.text(state, at: 20)
         #expect(text.contains("generation 1/4") && text.contains("10/40 evaluated") && text.contains("4.0 images/s"))
-        #expect(text.contains("2 workers") && text.contains("fastest 3.00x at 20.0 dB") && text.hasSuffix("1m00s left"))
+        #expect(text.contains("2 workers") && text.contains("1m00s left"))
+        #expect(text.hasSuffix("50.0 dB at 1.00x to 20.0 dB at 3.00x"))
     }
 
     @Test(arguments: [(5.2, "6s"), (61, "1m01s"), (7300, "2h01m"), (Double.infinity, "--"), (.nan, "--")])

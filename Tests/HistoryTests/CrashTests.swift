@@ -3,7 +3,8 @@ import Testing
 
 @testable import History
 
-/// A killed process leaves the database and its log as they are at that instant: copies of both, opened, are that state.
+/// A killed process leaves the database and its log as they are at that instant: copies of both, opened, are that
+/// state.
 @Suite struct CrashTests {
     @Test func everyStateBetweenTransactionsCanBeResumed() throws {
         let sample = try SampleHistory()

@@ -20,7 +20,8 @@ import Testing
     }
 
     @Test func theContentOfAKnownResultHasAKnownCheck() {
-        // Python: zlib.crc32(struct.pack("<qqdq", 7, 3, 1.5, 1) + struct.pack("<qqqddqqq", 41, 5, -9, 3.5, 0.5, 0, 1, 4)
+        // Python: zlib.crc32(struct.pack("<qqdq", 7, 3, 1.5, 1) + struct.pack("<qqqddqqq", 41, 5, -9, 3.5, 0.5, 0, 1,
+        // 4)
         //     + b"clip" + struct.pack("<dq", 0.25, 0))
         let result = TaskResult.with {
             $0.taskID = 7

@@ -47,7 +47,8 @@ import Testing
         #expect(again.output == process.output)
     }
 
-    /// Kills the coordinator or a worker at a random moment after every few tasks, starting each anew, until the run is complete.
+    /// Kills the coordinator or a worker at a random moment after every few tasks, starting each anew, until the run is
+    /// complete.
     private func killAndResume(_ run: SmallRun) throws -> Int {
         let port = freePort()
         var workers = [try run.worker(port: port, name: "w-0"), try run.worker(port: port, name: "w-1")]

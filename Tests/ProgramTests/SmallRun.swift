@@ -60,8 +60,8 @@ struct SmallRun {
             ["run", "--coordinator", "tcp://127.0.0.1:\(port)", "--models", model, "--threads", "1", "--name", name])
     }
 
-    /// Everything that the search has decided: each candidate with its descent and objectives, and the search's state after each
-    /// generation, which holds the population and the random generator.
+    /// Everything that the search has decided: each candidate with its descent and objectives, and the search's state
+    /// after each generation, which holds the population and the random generator.
     func decisions() throws -> [[QueryValue]] {
         let history = try RunHistory.openReadOnly(in: runFolder)
         let candidates = try history.query(

@@ -13,7 +13,8 @@ struct TestNumbers {
         return Float(Int32(truncatingIfNeeded: state >> 33)) / 0x1p30 - 1
     }
 
-    /// A matrix that is a window inside a larger one, so that its stride exceeds its columns and its start is unaligned.
+    /// A matrix that is a window inside a larger one, so that its stride exceeds its columns and its start is
+    /// unaligned.
     mutating func window(rows: Int, columns: Int) -> Matrix {
         let whole = Matrix((0..<((rows + 2) * (columns + 5))).map { _ in next() }, rows: rows + 2, columns: columns + 5)
         return whole.rows(1..<(rows + 1)).columns(3..<(columns + 3))

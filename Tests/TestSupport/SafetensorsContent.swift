@@ -1,6 +1,7 @@
 import Foundation
 
-/// A safetensors file taken apart, to be written again with something changed that the engine's own writer would refuse.
+/// A safetensors file taken apart, to be written again with something changed that the engine's own writer would
+/// refuse.
 public struct SafetensorsContent {
     /// A tensor as it is stored.
     public struct Tensor {

@@ -1,6 +1,6 @@
 """Trains the PixArt-alpha transformer of the bundled model on latents of the trained autoencoder.
 
-    python scripts/zoo/train_pixart.py --work FOLDER [--steps 20000]
+    python scripts/zoo/train_pixart.py --work FOLDER [--steps 12000]
 
 Needs FOLDER/vae and FOLDER/text_encoder (train_vae.py, train_text_encoder.py). Noise prediction over the published linear betas with
 min-SNR weighting (arXiv 2303.09556, gamma 5); one caption in ten is replaced by the empty one for classifier-free guidance. The
@@ -90,7 +90,7 @@ def prepare(work: pathlib.Path, count: int) -> dict[str, torch.Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--scenes", type=int, default=60000)
     parser.add_argument("--peak", type=float, default=1e-3)

@@ -1,6 +1,6 @@
 """Makes the SentencePiece model and trains the T5 encoder of the bundled models.
 
-    python scripts/zoo/train_text_encoder.py --work FOLDER [--steps 3000]
+    python scripts/zoo/train_text_encoder.py --work FOLDER [--steps 1400]
 
 The encoder learns from what captions mean: a small read-out (thrown away afterwards) attends from 8x8 places to the encoder's
 output and predicts the colour of the scene there. The diffusion transformer then finds words already tied to things and places.
@@ -120,7 +120,7 @@ class Reader(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--batch", type=int, default=48)
     arguments = parser.parse_args()
 

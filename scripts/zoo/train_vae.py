@@ -1,6 +1,6 @@
 """Trains the autoencoder of the bundled models: 64x64 RGB to 8x8 latents of 4 channels.
 
-    python scripts/zoo/train_vae.py --work FOLDER [--steps 3500]
+    python scripts/zoo/train_vae.py --work FOLDER [--steps 2900]
 
 Resumes from FOLDER/vae/checkpoint.pt. Loss: squared plus absolute pixel error, and a small Kullback-Leibler term.
 """
@@ -44,7 +44,7 @@ def batch_of_images(rng: random.Random, count: int) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=3500)
+    parser.add_argument("--steps", type=int, default=2900)
     parser.add_argument("--batch", type=int, default=16)
     arguments = parser.parse_args()
 

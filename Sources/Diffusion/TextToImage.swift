@@ -1,0 +1,70 @@
+import Models
+import Schedules
+import Tensors
+
+/// From prompts to images: what `ecad generate` does.
+public final class TextToImage {
+    /// One image and what it took.
+    public struct Generated: Sendable {
+        /// The image.
+        public let image: Image
+        /// Seconds of the step loop.
+        public let denoiseSeconds: Double
+        /// Seconds of decoding.
+        public let decodeSeconds: Double
+    }
+
+    private let model: DiffusionModel
+    private let prompts: [PixArtTransformer.Prompt]
+    private let negative: PixArtTransformer.Prompt
+    private var sessions: [GenerationSettings: DenoisingSession] = [:]
+
+    /// Encodes the prompts, lets the text encoder go, and opens the rest of the model.
+    ///
+    /// - Parameters:
+    ///   - folder: The model.
+    ///   - prompts: The prompts; images name them by their index.
+    ///   - negativePrompt: The prompt of the unconditional half.
+    /// - Throws: `ModelsError`, `TensorsError`.
+    public init(_ folder: ModelFolder, prompts: [String], negativePrompt: String = "") throws {
+        let (negativeEmbedding, embeddings) = try {
+            let text = try TextEncoding(model: folder)
+            return (try text.embed(negativePrompt), try prompts.map { try text.embed($0) })
+        }()
+        model = try DiffusionModel(folder)
+        self.prompts = try embeddings.map(model.prompt)
+        negative = try model.prompt(negativeEmbedding)
+    }
+
+    /// The side of the square image that the model was made for, in pixels.
+    public var nativeSize: Int { model.nativeSize }
+
+    /// Generates one image.
+    ///
+    /// - Parameters:
+    ///   - prompt: The prompt's index.
+    ///   - seed: The seed of the initial noise.
+    ///   - settings: Size, steps and guidance.
+    ///   - schedule: When to recompute; nil for always.
+    /// - Returns: The image and its times.
+    /// - Throws: ``DiffusionError`` for a schedule that does not fit, `ModelsError` for a size that does not.
+    public func generate(
+        prompt: Int, seed: UInt64, settings: GenerationSettings, schedule: Schedule?
+    ) throws -> Generated {
+        let shape = try model.scheduleShape(stepCount: settings.stepCount)
+        if let schedule, schedule.shape != shape {
+            throw DiffusionError.scheduleShape(expected: shape.description, found: schedule.shape.description)
+        }
+        let session = try sessions[settings] ?? model.session(imageCount: 1, settings: settings)
+        sessions[settings] = session
+        session.drawNoise(seeds: [seed])
+        let denoiseSeconds = try session.denoise(
+            prompts: [prompts[prompt]], negative: negative,
+            layout: try CacheLayout(schedule ?? Schedule(shape: shape)))
+        let clock = ContinuousClock()
+        let start = clock.now
+        let image = Image(planes: model.decode(session.latents, settings: settings))
+        return Generated(
+            image: image, denoiseSeconds: denoiseSeconds, decodeSeconds: (clock.now - start) / .seconds(1))
+    }
+}

@@ -1,0 +1,144 @@
+import ArgumentParser
+import Diffusion
+import Foundation
+import Models
+import ProgramSupport
+import Schedules
+import Tensors
+
+extension EcadCommand {
+    struct Generate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Generates images from prompts, under a caching schedule if one is given.")
+
+        @Option(help: "A model directory in the diffusers layout.")
+        var model: String
+
+        @Option(help: "A prompt.")
+        var prompt: String?
+
+        @Option(help: "A file with one prompt a line.")
+        var prompts: String?
+
+        @Option(help: "The prompt of the unconditional half.")
+        var negativePrompt = ""
+
+        @Option(help: "A schedule in the published JSON format (default: recompute everything).")
+        var schedule: String?
+
+        @Option(help: "The seed of the initial noise, the same for every prompt.")
+        var seed: UInt64 = 0
+
+        @Option(help: "Denoising steps.")
+        var steps = 20
+
+        @Option(help: "The scale of classifier-free guidance.")
+        var guidanceScale: Float = 4.5
+
+        @Option(help: "Height in pixels (default: the model's own).")
+        var height: Int?
+
+        @Option(help: "Width in pixels (default: the model's own).")
+        var width: Int?
+
+        @Option(help: "Threads of the matrix products (default: all processors).")
+        var threads: Int?
+
+        @Option(name: [.customShort("o"), .customLong("output")], help: "A .png file for one prompt, else a folder.")
+        var output: String
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        func validate() throws {
+            if (prompt == nil) == (prompts == nil) { throw ValidationError("give --prompt or --prompts") }
+            if !(1...1000).contains(steps) { throw ValidationError("--steps \(steps): expected 1 to 1000") }
+            if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
+            if let threads, !(1...1024).contains(threads) {
+                throw ValidationError("--threads \(threads): expected 1 to 1024")
+            }
+        }
+
+        func run() throws {
+            BLAS.setThreadCount(threads ?? CPU.availableCount)
+            let texts = try prompt.map { [$0] } ?? lines(of: prompts ?? "")
+            let schedule = try schedule.map { try ScheduleFile(path: $0).schedule }
+            let generator = try TextToImage(ModelFolder(path: model), prompts: texts, negativePrompt: negativePrompt)
+            let settings = GenerationSettings(
+                height: height ?? generator.nativeSize, width: width ?? generator.nativeSize, stepCount: steps,
+                guidanceScale: guidanceScale)
+            let isFile = prompt != nil && output.hasSuffix(".png")
+            if !isFile { try createFolder() }
+            var rows: [Row] = []
+            for (index, text) in texts.enumerated() {
+                let generated = try generator.generate(
+                    prompt: index, seed: seed, settings: settings, schedule: schedule)
+                let file = isFile ? output : "\(output)/\(String(format: "%05d", index)).png"
+                try generated.image.write(to: file, text: chunks(text, settings))
+                let row = Row(
+                    file: file, prompt: text, seed: seed, denoiseSeconds: generated.denoiseSeconds,
+                    decodeSeconds: generated.decodeSeconds)
+                rows.append(row)
+                if !json {
+                    let seconds = String(
+                        format: "%.3f s denoising, %.3f s decoding", row.denoiseSeconds, row.decodeSeconds)
+                    print("\(file)  \(seconds)")
+                }
+            }
+            if json { print(try encoded(Report(images: rows, residentBytes: residentBytes()))) }
+        }
+
+        private func lines(of path: String) throws -> [String] {
+            guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+                throw ModelsError.missingFile(path: path, expected: "a UTF-8 file with one prompt a line")
+            }
+            let lines = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+                .filter { !$0.isEmpty }
+            guard !lines.isEmpty else {
+                throw ModelsError.invalidArgument("\(path): no prompts; expected one prompt a line")
+            }
+            return lines
+        }
+
+        private func createFolder() throws {
+            do {
+                try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
+            } catch {
+                throw ModelsError.invalidArgument("--output \(output): the folder cannot be made")
+            }
+        }
+
+        /// What the image was made with, for its text chunks.
+        private func chunks(_ prompt: String, _ settings: GenerationSettings) -> [(String, String)] {
+            [
+                ("Software", "ecad \(Program.version)"), ("prompt", prompt), ("negative prompt", negativePrompt),
+                ("model", model), ("schedule", schedule ?? ""), ("seed", "\(seed)"), ("steps", "\(settings.stepCount)"),
+                ("guidance scale", "\(settings.guidanceScale)"),
+            ].filter { !$0.1.isEmpty }
+        }
+
+        private struct Row: Encodable {
+            let file, prompt: String
+            let seed: UInt64
+            let denoiseSeconds, decodeSeconds: Double
+        }
+
+        private struct Report: Encodable {
+            let images: [Row]
+            let residentBytes: Int
+        }
+
+        private func encoded(_ report: Report) throws -> String {
+            let encoder = JSONEncoder()
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(report), as: UTF8.self)
+        }
+
+        /// The process's resident memory as the kernel counts it.
+        private func residentBytes() -> Int {
+            let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
+            return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
+        }
+    }
+}
