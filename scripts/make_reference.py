@@ -1,36 +1,49 @@
 """Writes a reference file: what the original Python libraries compute, for `ecad verify` to compare the engine with.
 
     python scripts/make_reference.py text-encoder --model DIR --prompt "a red cube" --prompt "" -o text.safetensors
+    python scripts/make_reference.py text-encoder --model DIR --folder text_encoder_2 --prompts prompts.txt -o t5.safetensors
     python scripts/make_reference.py transformer  --model DIR --timesteps 999 500 3 -o transformer.safetensors
     python scripts/make_reference.py vae-decoder  --model DIR --latent-height 16 --latent-width 24 -o vae.safetensors
     python scripts/make_reference.py noise        --seeds 0 7 --shape 4 32 32 -o noise.safetensors
     python scripts/make_reference.py trajectory   --model DIR --prompts prompts.txt --seeds 0 1 --schedule fora.json -o run.safetensors
 
-DIR is a model directory in diffusers' layout (PixArt-alpha or PixArt-sigma). Everything runs in float32 on the CPU, whatever the weights
-are stored in. Needs torch, diffusers, transformers, sentencepiece, protobuf; written with torch 2.15, diffusers 0.42.1, transformers 5.23.
+DIR is a model directory in diffusers' layout (PixArt-alpha, PixArt-sigma or FLUX). Everything runs in float32 on the CPU, whatever the
+weights are stored in. Needs torch, diffusers, transformers, sentencepiece, protobuf; written with torch 2.15, diffusers 0.42.1,
+transformers 5.23.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import pathlib
 import sys
 
 import torch
 
-from reference import files, pixart
+from reference import common, files, flux, pixart
+
+
+def of_family(case: str):
+    """The case as the model's family does it; the class of the transformer tells the family."""
+
+    def run(options: argparse.Namespace) -> files.Reference:
+        name = json.loads((options.model / "transformer" / "config.json").read_text())["_class_name"]
+        return getattr(flux if name == "FluxTransformer2DModel" else pixart, case)(options)
+
+    return run
 
 
 def noise(options: argparse.Namespace) -> files.Reference:
     """What each seed's generator draws first, [P, *shape]."""
-    drawn = pixart.initial_latents(options.seeds, tuple(options.shape))
+    drawn = common.initial_latents(options.seeds, tuple(options.shape))
     return files.Reference({"seeds": options.seeds, "shape": options.shape}, {"noise": drawn}, ("torch",))
 
 
 def add_prompts(case: argparse.ArgumentParser) -> None:
     case.add_argument("--prompt", action="append", dest="prompts", default=[], help="a prompt; may be given several times")
     case.add_argument("--prompts", type=pathlib.Path, dest="prompt_file", help="a file with one prompt in each line")
-    case.add_argument("--max-length", type=int, help="text tokens (default: 120 for alpha, 300 for sigma)")
+    case.add_argument("--max-length", type=int, help="text tokens (default: alpha 120, sigma 300, FLUX 512; CLIP as its tokenizer says)")
 
 
 def add_latents(case: argparse.ArgumentParser) -> None:
@@ -44,22 +57,23 @@ def make_parser() -> argparse.ArgumentParser:
     cases = parser.add_subparsers(dest="case", required=True, metavar="CASE")
 
     def add(name: str, run, help: str, needs_model: bool = True) -> argparse.ArgumentParser:
-        case = cases.add_parser(name, help=help, description=run.__doc__)
+        case = cases.add_parser(name, help=help, description=run.__doc__ or help)
         case.set_defaults(run=run)
         if needs_model:
             case.add_argument("--model", type=pathlib.Path, required=True, help="model directory in diffusers' layout")
         case.add_argument("-o", "--output", type=pathlib.Path, required=True, help="the .safetensors file to write")
         return case
 
-    case = add("text-encoder", pixart.text_encoder, "prompts to token ids and hidden states")
+    case = add("text-encoder", of_family("text_encoder"), "prompts to token ids and hidden states")
+    case.add_argument("--folder", default="text_encoder", choices=["text_encoder", "text_encoder_2"], help="FLUX has two")
     add_prompts(case)
 
-    case = add("transformer", pixart.transformer, "one forward pass on random inputs")
+    case = add("transformer", of_family("transformer"), "one forward pass on random inputs")
     add_latents(case)
     case.add_argument("--timesteps", type=int, nargs="+", default=[999, 500, 3], help="one for each row of the batch")
     case.add_argument("--tokens", type=int, default=12, help="text tokens")
 
-    case = add("vae-decoder", pixart.vae_decoder, "random latents to images")
+    case = add("vae-decoder", common.vae_decoder, "random latents to images")
     add_latents(case)
     case.add_argument("--count", type=int, default=2, help="images")
 
@@ -67,12 +81,12 @@ def make_parser() -> argparse.ArgumentParser:
     case.add_argument("--seeds", type=int, nargs="+", required=True)
     case.add_argument("--shape", type=int, nargs="+", required=True, help="shape of one draw, for example 4 32 32")
 
-    case = add("trajectory", pixart.trajectory, "text to image, every step, with or without a caching schedule")
+    case = add("trajectory", of_family("trajectory"), "text to image, every step, with or without a caching schedule")
     add_prompts(case)
     case.add_argument("--negative-prompt", default="")
     case.add_argument("--seeds", type=int, nargs="+", required=True, help="one for each prompt")
     case.add_argument("--steps", type=int, default=20)
-    case.add_argument("--guidance-scale", type=float, default=4.5)
+    case.add_argument("--guidance-scale", type=float, help="default: 4.5, for FLUX 3.5")
     case.add_argument("--height", type=int, help="pixels (default: the model's own size; never binned)")
     case.add_argument("--width", type=int, help="pixels (default: the model's own size; never binned)")
     case.add_argument("--schedule", type=pathlib.Path, help="published JSON; copied beside the output if it is elsewhere")

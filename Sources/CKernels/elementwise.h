@@ -62,6 +62,22 @@ static void k_axpby(float a, const float *x, size_t x_stride, float b, float *y,
     }
 }
 
+static void k_rotate(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
+                     size_t dimension) {
+    for (size_t i = 0; i < rows; i++, x += stride, cosine += dimension, sine += dimension) {
+        for (size_t h = 0; h < heads; h++) {
+            float *head = x + h * dimension;
+            for (size_t j = 0; j < dimension; j += LANES) {
+                const size_t count = dimension - j;
+                const vf v = load_some(head + j, count);
+                const vf partner = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+                const vf turned = partner * load_some(sine + j, count);
+                store_some(head + j, fma16(v, load_some(cosine + j, count), turned), count);
+            }
+        }
+    }
+}
+
 static void k_widen(ck_type type, const void *source, float *destination, size_t count) {
     switch (type) {
     case CK_F32: memcpy(destination, source, count * sizeof(float)); return;

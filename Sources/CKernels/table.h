@@ -34,6 +34,9 @@
     X(softmax,                                                                                                         \
       (float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows, size_t columns),      \
       (x, stride, scale, bias, bias_stride, rows, columns))                                                            \
+    X(rotate,                                                                                                          \
+      (float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads, size_t dimension),  \
+      (x, stride, cosine, sine, rows, heads, dimension))                                                               \
     X(widen, (ck_type type, const void *source, float *destination, size_t count), (type, source, destination, count)) \
     X(linear_rows,                                                                                                     \
       (const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,           \

@@ -16,8 +16,8 @@ public struct CacheLayout: Sendable, Equatable {
 
     /// For each step the action of each component, block by block.
     let actions: [[ComponentAction]]
-    /// The number of slots that the cache needs.
-    let slotCount: Int
+    /// The slots that the cache needs.
+    let slots: [ComponentExtent]
     /// The gate of a TGATE schedule.
     let gate: Gate?
 
@@ -31,8 +31,8 @@ public struct CacheLayout: Sendable, Equatable {
         let plan = CachePlan(schedule)
         let gateStep = schedule.gateStep.flatMap { $0 < shape.stepCount ? $0 : nil }
         var slotOfComponent = [Int?](repeating: nil, count: shape.genesPerStep)
-        var freeSlots: [Int] = []
-        var slotCount = 0
+        var freeSlots: [ComponentExtent: [Int]] = [:]
+        var slots: [ComponentExtent] = []
         var gate: Gate?
         actions = try (0..<shape.stepCount).map { step in
             let actions = try (0..<shape.genesPerStep).map { index -> ComponentAction in
@@ -48,19 +48,19 @@ public struct CacheLayout: Sendable, Equatable {
                         preconditionFailure("a plan reuses only what an earlier step kept")
                     }
                     if !isKept {
-                        // Its last reader: the block adds it to the hidden states before another component takes the
-                        // slot.
+                        // Its last reader: the block has used it up before another component takes the slot.
                         slotOfComponent[index] = nil
-                        freeSlots.append(slot)
+                        freeSlots[slots[slot], default: []].append(slot)
                     }
                     return .reuse(slot: slot)
                 case .compute where isKept:
-                    let slot = freeSlots.popLast() ?? slotCount
-                    slotCount = max(slotCount, slot + 1)
+                    let extent = cell.component.extent
+                    let slot = freeSlots[extent, default: []].popLast() ?? slots.count
+                    if slot == slots.count { slots.append(extent) }
                     slotOfComponent[index] = slot
                     return .computeAndKeep(slot: slot)
-                case .compute, .skip:
-                    return .compute
+                case .compute: return .compute
+                case .skip: return .skip
                 }
             }
             if step + 1 == gateStep {
@@ -68,7 +68,19 @@ public struct CacheLayout: Sendable, Equatable {
             }
             return actions
         }
-        self.slotCount = slotCount
+        self.slots = slots
         self.gate = gate
+    }
+}
+
+extension Component {
+    /// The size of the component's output.
+    fileprivate var extent: ComponentExtent {
+        switch self {
+        case .attn1, .attn2, .ff, .fullAttn, .singleAttn, .singleProjOut: .tokens
+        case .fullFF: .imageTokens
+        case .fullFFContext: .textTokens
+        case .singleProjMLP: .expandedTokens
+        }
     }
 }

@@ -7,7 +7,20 @@ public final class DiffusionModel {
     /// The longest side of the latents, as for ``Schedules/ModelArchitecture``.
     private static let mostLatentPixels = 1024
 
-    let transformer: PixArtTransformer
+    private enum Transformer {
+        case pixart(PixArtTransformer)
+        case flux(FluxTransformer)
+    }
+
+    /// What the transformer needs of a prompt.
+    public enum Prompt: Sendable {
+        /// A prompt of a PixArt model.
+        case pixart(PixArtTransformer.Prompt)
+        /// A prompt of a FLUX model.
+        case flux(FluxTransformer.Prompt)
+    }
+
+    private let transformer: Transformer
     private let path: String
     private let decoder: AutoencoderDecoder
     private let samplerConfiguration: Configuration
@@ -17,20 +30,33 @@ public final class DiffusionModel {
     /// - Throws: `ModelsError`, `TensorsError`.
     public init(_ folder: ModelFolder) throws {
         path = folder.path
-        transformer = try PixArtTransformer(folder: folder.folder("transformer"))
+        let transformerFolder = folder.folder("transformer")
+        transformer =
+            try folder.family == .flux
+            ? .flux(FluxTransformer(folder: transformerFolder)) : .pixart(PixArtTransformer(folder: transformerFolder))
         decoder = try AutoencoderDecoder(folder: folder.folder("vae"))
         samplerConfiguration = try Configuration(path: "\(folder.folder("scheduler"))/scheduler_config.json")
-        guard decoder.settings.latentChannels == transformer.settings.inChannels,
-            transformer.settings.outChannels >= transformer.settings.inChannels
-        else {
+        let (inChannels, outChannels) =
+            switch transformer {
+            case .pixart(let transformer): (transformer.settings.inChannels, transformer.settings.outChannels)
+            case .flux(let transformer): (transformer.settings.latentChannels, transformer.settings.latentChannels)
+            }
+        guard decoder.settings.latentChannels == inChannels, outChannels >= inChannels else {
             throw ModelsError.invalidArgument(
-                "\(folder.path): the autoencoder has \(decoder.settings.latentChannels) latent channels, the transformer reads "
-                    + "\(transformer.settings.inChannels) and gives \(transformer.settings.outChannels)")
+                "\(folder.path): the autoencoder has \(decoder.settings.latentChannels) latent channels, the transformer "
+                    + "reads \(inChannels) and gives \(outChannels)")
         }
     }
 
-    /// The side of the square image that the transformer was made for, in pixels.
-    public var nativeSize: Int { transformer.settings.sampleSize * decoder.settings.scale }
+    /// The side of the square image that the model was made for, in pixels.
+    ///
+    /// FLUX's transformer names no size; its autoencoder does.
+    public var nativeSize: Int {
+        switch transformer {
+        case .pixart(let transformer): transformer.settings.sampleSize * decoder.settings.scale
+        case .flux: decoder.settings.sampleSize
+        }
+    }
 
     /// The steps, blocks and components that a schedule for this model has.
     ///
@@ -39,40 +65,76 @@ public final class DiffusionModel {
         guard (1...ScheduleShape.stepLimit).contains(stepCount) else {
             throw ModelsError.invalidArgument("\(stepCount) steps: expected 1 to \(ScheduleShape.stepLimit)")
         }
-        return .pixart(blocks: transformer.settings.blockCount, steps: stepCount)
+        return switch transformer {
+        case .pixart(let transformer): .pixart(blocks: transformer.settings.blockCount, steps: stepCount)
+        case .flux(let transformer):
+            .flux(
+                fullBlocks: transformer.settings.fullBlockCount, singleBlocks: transformer.settings.singleBlockCount,
+                steps: stepCount)
+        }
     }
 
     /// What the transformer needs of a prompt, computed once for all images and schedules.
     ///
-    /// - Parameter embedding: The text encoder's output, [S, caption channels].
+    /// - Parameter embedding: What the text encoders give.
     /// - Returns: The prompt, to be used as often as needed.
     /// - Throws: `ModelsError.invalidArgument` for an embedding of another width.
-    public func prompt(_ embedding: Matrix) throws -> PixArtTransformer.Prompt {
-        guard embedding.columns == transformer.settings.captionChannels else {
-            throw ModelsError.invalidArgument(
-                "\(path): the text encoder gives \(embedding.columns) channels, the transformer reads "
-                    + "\(transformer.settings.captionChannels)")
+    public func prompt(_ embedding: PromptEmbedding) throws -> Prompt {
+        switch transformer {
+        case .pixart(let transformer):
+            try checkWidth(embedding.text, transformer.settings.captionChannels)
+            return .pixart(transformer.prompt(embedding.text))
+        case .flux(let transformer):
+            guard let pooled = embedding.pooled else {
+                throw ModelsError.invalidArgument("\(path): the prompt has no pooled embedding, which FLUX reads")
+            }
+            try checkWidth(embedding.text, transformer.settings.textWidth)
+            try checkWidth(pooled, transformer.settings.pooledWidth)
+            return .flux(transformer.prompt(text: embedding.text, pooled: pooled))
         }
-        return transformer.prompt(embedding)
+    }
+
+    private func checkWidth(_ embedding: Matrix, _ width: Int) throws {
+        guard embedding.columns == width else {
+            throw ModelsError.invalidArgument(
+                "\(path): the text encoder gives \(embedding.columns) channels, the transformer reads \(width)")
+        }
     }
 
     /// A session for a number of images that are denoised together.
     ///
     /// - Throws: `ModelsError.invalidArgument` for a size that does not divide, or steps that do not fit the sampler.
-    public func session(imageCount: Int, settings: GenerationSettings) throws -> DenoisingSession {
-        let unit = decoder.settings.scale * transformer.settings.patchSize
+    public func session(imageCount: Int, settings: GenerationSettings) throws -> any DenoisingSession {
+        let scale = decoder.settings.scale
+        let patchSize =
+            switch transformer {
+            case .pixart(let transformer): transformer.settings.patchSize
+            case .flux: FluxSettings.patchSize
+            }
         for (name, length) in [("height", settings.height), ("width", settings.width)] {
-            let longest = Self.mostLatentPixels * decoder.settings.scale
-            guard (1...longest).contains(length), length % unit == 0 else {
+            let longest = Self.mostLatentPixels * scale
+            guard (1...longest).contains(length), length % (scale * patchSize) == 0 else {
                 throw ModelsError.invalidArgument(
-                    "\(name) \(length): expected a multiple of \(unit) up to \(longest) for \(path)")
+                    "\(name) \(length): expected a multiple of \(scale * patchSize) up to \(longest) for \(path)")
             }
         }
         guard imageCount > 0 else { throw ModelsError.invalidArgument("\(imageCount) images: expected at least one") }
-        return try DenoisingSession(
-            transformer: transformer, sampler: DPMSolverMultistep(samplerConfiguration, stepCount: settings.stepCount),
-            imageCount: imageCount, latentHeight: settings.height / decoder.settings.scale,
-            latentWidth: settings.width / decoder.settings.scale, settings: settings)
+        let (latentHeight, latentWidth) = (settings.height / scale, settings.width / scale)
+        switch transformer {
+        case .pixart(let transformer):
+            return try PixArtSession(
+                transformer: transformer,
+                sampler: DPMSolverMultistep(samplerConfiguration, stepCount: settings.stepCount),
+                imageCount: imageCount, latentHeight: latentHeight, latentWidth: latentWidth, settings: settings)
+        case .flux(let transformer):
+            let tokenCount = (latentHeight / patchSize) * (latentWidth / patchSize)
+            return FluxSession(
+                transformer: transformer,
+                sampler: try FlowMatchEuler(
+                    samplerConfiguration, stepCount: settings.stepCount, imageTokenCount: tokenCount),
+                imageCount: imageCount, latentHeight: latentHeight, latentWidth: latentWidth,
+                guidanceScale: settings.guidanceScale)
+        }
     }
 
     /// Decodes denoised latents to an image.
@@ -90,5 +152,19 @@ public final class DiffusionModel {
             flat.pointer[index] = latents.pointer[index] / decoder.settings.scalingFactor + decoder.settings.shiftFactor
         }
         return decoder.decode(unscaled)
+    }
+}
+
+extension DiffusionModel.Prompt {
+    /// The prompt of a PixArt model; a session of one is given no other.
+    var pixart: PixArtTransformer.Prompt {
+        guard case .pixart(let prompt) = self else { preconditionFailure("a prompt of another model") }
+        return prompt
+    }
+
+    /// The prompt of a FLUX model; a session of one is given no other.
+    var flux: FluxTransformer.Prompt {
+        guard case .flux(let prompt) = self else { preconditionFailure("a prompt of another model") }
+        return prompt
     }
 }

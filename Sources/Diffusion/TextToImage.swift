@@ -15,9 +15,9 @@ public final class TextToImage {
     }
 
     private let model: DiffusionModel
-    private let prompts: [PixArtTransformer.Prompt]
-    private let negative: PixArtTransformer.Prompt
-    private var sessions: [GenerationSettings: DenoisingSession] = [:]
+    private let prompts: [DiffusionModel.Prompt]
+    private let negative: DiffusionModel.Prompt
+    private var sessions: [GenerationSettings: any DenoisingSession] = [:]
 
     /// Encodes the prompts, lets the text encoder go, and opens the rest of the model.
     ///

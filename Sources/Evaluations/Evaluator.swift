@@ -20,10 +20,10 @@ public final class Evaluator {
 
     private let model: DiffusionModel
     private let settings: EvaluationSettings
-    private let prompts: [PixArtTransformer.Prompt]
-    private let negative: PixArtTransformer.Prompt
+    private let prompts: [DiffusionModel.Prompt]
+    private let negative: DiffusionModel.Prompt
     private let uncached: CacheLayout
-    private var sessions: [Int: DenoisingSession] = [:]
+    private var sessions: [Int: any DenoisingSession] = [:]
     private var referenceImages: [EvaluationItem: Image] = [:]
 
     /// Opens a model and encodes the run's prompts.
@@ -89,7 +89,7 @@ public final class Evaluator {
         let images: [Image]
     }
 
-    private func session(imageCount: Int) throws -> DenoisingSession {
+    private func session(imageCount: Int) throws -> any DenoisingSession {
         if let session = sessions[imageCount] { return session }
         let session = try model.session(imageCount: imageCount, settings: settings.generation)
         // The first run of a session touches new memory: it is not timed.
@@ -102,7 +102,7 @@ public final class Evaluator {
 
     /// Denoises and decodes a task's images under one schedule; `failure` is thrown for latents that are not finite.
     private func run(
-        _ schedule: Schedule?, _ task: EvaluationTask, _ session: DenoisingSession, failure: EvaluationsError
+        _ schedule: Schedule?, _ task: EvaluationTask, _ session: any DenoisingSession, failure: EvaluationsError
     ) throws -> Run {
         let layout = try schedule.map(CacheLayout.init) ?? uncached
         let seconds = try denoise(task, session, layout)
@@ -120,7 +120,9 @@ public final class Evaluator {
 
     /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its
     /// time wanted.
-    private func denoise(_ task: EvaluationTask, _ session: DenoisingSession, _ layout: CacheLayout) throws -> Double {
+    private func denoise(
+        _ task: EvaluationTask, _ session: any DenoisingSession, _ layout: CacheLayout
+    ) throws -> Double {
         func once() throws -> Double {
             session.drawNoise(seeds: task.items.map(\.seed))
             return try session.denoise(
@@ -134,7 +136,7 @@ public final class Evaluator {
     }
 
     /// Runs the uncached reference and returns its seconds per image; keeps its images.
-    private func runReference(_ task: EvaluationTask, _ session: DenoisingSession) throws -> Double {
+    private func runReference(_ task: EvaluationTask, _ session: any DenoisingSession) throws -> Double {
         if task.items.allSatisfy({ referenceImages[$0] != nil }) {
             return try denoise(task, session, uncached) / Double(task.items.count)
         }

@@ -10,6 +10,8 @@ public final class AutoencoderDecoder {
         public let scalingFactor: Float
         /// Added after the division; 0 for PixArt.
         public let shiftFactor: Float
+        /// The side of the images that it was made for, in pixels.
+        public let sampleSize: Int
         /// Image pixels per latent pixel, along each side.
         public var scale: Int { 1 << (blockChannels.count - 1) }
 
@@ -25,6 +27,7 @@ public final class AutoencoderDecoder {
             latentChannels = try configuration.count("latent_channels", default: 4)
             scalingFactor = Float(try configuration.positive("scaling_factor", default: 0.18215))
             shiftFactor = Float(try configuration.double("shift_factor", default: 0))
+            sampleSize = try configuration.count("sample_size", default: 32)
             blockChannels = try configuration.counts("block_out_channels")
             layersPerBlock = try configuration.count("layers_per_block", default: 1)
             groups = try configuration.count("norm_num_groups", default: 32)

@@ -81,9 +81,17 @@ public struct Configuration: Sendable {
         try value(key, fallback, expected: "a string", \.text)
     }
 
+    /// The special token under a key of a tokenizer's configuration: a string, or an object with its `content`.
+    public func token(_ key: String) throws -> String {
+        try value(key, nil, expected: "a token") {
+            if case .object(let members) = $0 { return members["content"]?.text }
+            return $0.text
+        }
+    }
+
     /// The list of positive integers under a key.
-    public func counts(_ key: String) throws -> [Int] {
-        try value(key, nil, expected: "a list of positive integers") {
+    public func counts(_ key: String, default fallback: [Int]? = nil) throws -> [Int] {
+        try value(key, fallback, expected: "a list of positive integers") {
             guard case .array(let elements) = $0, !elements.isEmpty else { return nil }
             let counts = elements.compactMap { element -> Int? in
                 guard case .number(let number) = element, let count = Int(exactly: number) else { return nil }

@@ -1,11 +1,30 @@
 import Foundation
 
+/// A family of text-to-image models.
+public enum ModelFamily: Sendable, Equatable {
+    /// PixArt-alpha.
+    case pixartAlpha
+    /// PixArt-Sigma.
+    case pixartSigma
+    /// FLUX.1.
+    case flux
+}
+
 /// A text-to-image model in the diffusers directory layout.
 public struct ModelFolder: Sendable {
     /// The folder that holds `model_index.json`.
     public let path: String
-    /// The length that prompts are padded to: 120 for PixArt-alpha, 300 for PixArt-Sigma.
-    public let maxTextLength: Int
+    /// What the pipeline's class says.
+    public let family: ModelFamily
+
+    /// The length that T5's prompts are padded to.
+    public var maxTextLength: Int {
+        switch family {
+        case .pixartAlpha: 120
+        case .pixartSigma: 300
+        case .flux: 512
+        }
+    }
 
     /// Looks at a model directory; nothing but `model_index.json` is read.
     ///
@@ -18,8 +37,14 @@ public struct ModelFolder: Sendable {
         }
         let index = try Configuration(path: "\(path)/model_index.json")
         let pipeline = try index.require(
-            "_class_name", oneOf: ["PixArtAlphaPipeline", "PixArtSigmaPipeline"], default: "PixArtAlphaPipeline")
-        maxTextLength = pipeline == "PixArtSigmaPipeline" ? 300 : 120
+            "_class_name", oneOf: ["PixArtAlphaPipeline", "PixArtSigmaPipeline", "FluxPipeline"],
+            default: "PixArtAlphaPipeline")
+        family =
+            switch pipeline {
+            case "FluxPipeline": .flux
+            case "PixArtSigmaPipeline": .pixartSigma
+            default: .pixartAlpha
+            }
     }
 
     /// A sub-folder such as `transformer` or `vae`.

@@ -28,7 +28,7 @@ public enum ModelsError: Error, Equatable, CustomStringConvertible {
         case .missingTensor(let path, let name): "\(path): the tensor \"\(name)\" is missing"
         case .tensorShape(let path, let name, let expected, let found):
             "\(path): the tensor \"\(name)\" has shape \(found); expected \(expected)"
-        case .tokenizer(let path, let reason): "\(path): not a SentencePiece model: \(reason)"
+        case .tokenizer(let path, let reason): "\(path): \(reason)"
         case .invalidArgument(let line): line
         }
     }

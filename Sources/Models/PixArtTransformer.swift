@@ -307,20 +307,11 @@ public final class PixArtTransformer {
 
     /// Cuts the latents into patches (channel, row, column), projects them and adds the positions: tokens [B * T, D].
     private func embedPatches(of latents: Matrix, _ a: Activations) {
-        let (c, p) = (settings.inChannels, settings.patchSize)
-        let (height, width) = (a.gridHeight * p, a.gridWidth * p)
+        let grid = PatchGrid(
+            channels: settings.inChannels, side: settings.patchSize, rows: a.gridHeight, columns: a.gridWidth)
         for row in 0..<a.batch {
-            let image = latents.rows((row % latents.rows)..<(row % latents.rows + 1)).pointer
-            for token in 0..<a.tokenCount {
-                let (gridRow, gridColumn) = (token / a.gridWidth, token % a.gridWidth)
-                let patch = a.patches.pointer + (row * a.tokenCount + token) * a.patches.stride
-                for channel in 0..<c {
-                    for patchRow in 0..<p {
-                        let source = image + (channel * height + gridRow * p + patchRow) * width + gridColumn * p
-                        (patch + (channel * p + patchRow) * p).update(from: source, count: p)
-                    }
-                }
-            }
+            let image = latents.rows((row % latents.rows)..<(row % latents.rows + 1))
+            grid.cut(image, into: a.patches.rows((row * a.tokenCount)..<((row + 1) * a.tokenCount)))
         }
         linear(a.patches, patchEmbedding, into: a.hidden, workspace: workspace)
         for row in 0..<a.batch {

@@ -27,8 +27,9 @@ public final class SentencePieceTokenizer: @unchecked Sendable {
             let isUnparsed = text.contains("ParseFromArray")
             throw ModelsError.tokenizer(
                 path: path,
-                reason: isUnparsed
-                    ? "it is cut, damaged or of another format" : text.replacingOccurrences(of: "\n", with: " "))
+                reason: "not a SentencePiece model: "
+                    + (isUnparsed
+                        ? "it is cut, damaged or of another format" : text.replacingOccurrences(of: "\n", with: " ")))
         }
         processor = opened
         self.path = path

@@ -3,31 +3,13 @@ import Tensors
 
 // One function for each network on its own: the engine's forward pass on the reference's inputs.
 extension Verification {
-    static func compareTextEncoder(
-        _ file: ReferenceFile, model: String, tolerance: Double
-    ) throws -> [TensorComparison] {
-        let tokenizer = try SentencePieceTokenizer(folder: "\(model)/tokenizer")
-        let encoder = try T5Encoder(folder: "\(model)/\(try file.text("folder"))")
-        let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
-        let length = try file.textLength()
-        let (p, d) = (prompts.count, encoder.width)
-        let expectedIDs = try file.tensor("input_ids", shape: [p, length])
-        let expectedMask = try file.tensor("attention_mask", shape: [p, length])
-        let expectedStates = try file.tensor("hidden_states", shape: [p, length, d])
-        let texts = prompts.map { tokenizer.encode(TextEncoding.cleaned($0), maxLength: length) }
-        let mask = texts.flatMap { text in (0..<length).map { $0 < text.tokenCount ? Int64(1) : 0 } }
-        let states = try texts.flatMap { try encoder.encode(ids: $0.ids, attendedCount: $0.tokenCount).values }
-        return [
-            TensorComparison(name: "input_ids", engine: texts.flatMap(\.ids), reference: try expectedIDs.integers()),
-            TensorComparison(name: "attention_mask", engine: mask, reference: try expectedMask.integers()),
-            TensorComparison(
-                name: "hidden_states", engine: states, reference: try expectedStates.floats(), tolerance: tolerance),
-        ]
-    }
-
     static func compareTransformer(
         _ file: ReferenceFile, model: String, tolerance: Double
     ) throws -> [TensorComparison] {
+        let configuration = try Configuration(path: "\(model)/transformer/config.json")
+        guard try configuration.string("_class_name", default: "") != "FluxTransformer2DModel" else {
+            return try compareFluxTransformer(file, model: model, tolerance: tolerance)
+        }
         let transformer = try PixArtTransformer(folder: "\(model)/transformer")
         let settings = transformer.settings
         let latents = try file.tensor("hidden_states", shape: [nil, settings.inChannels, nil, nil])
@@ -44,7 +26,7 @@ extension Verification {
         let states = Matrix(try captions.floats(), rows: p * tokenCount, columns: settings.captionChannels)
         let output = Matrix(rows: p, columns: settings.outChannels * h * w)
         let actions = [ComponentAction](repeating: .compute, count: 3 * settings.blockCount)
-        let cache = ComponentCache(slotCount: 0, rows: 0, columns: 0)
+        let cache = ComponentCache(slots: [])
         for row in 0..<p {
             let unmasked = (0..<tokenCount).filter { mask[row * tokenCount + $0] != 0 }
             // The mask is an additive bias: where all tokens are masked, all weigh as if none were.

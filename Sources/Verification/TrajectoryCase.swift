@@ -25,7 +25,8 @@ extension Verification {
         let (negativeEmbedding, embeddings) = try {
             let text = try TextEncoding(model: folder)
             return (
-                try text.embed(try file.text("negative_prompt"), maxLength: maxLength),
+                // FLUX has no unconditional half.
+                try text.embed(folder.family == .flux ? "" : file.text("negative_prompt"), maxLength: maxLength),
                 try prompts.map { try text.embed($0, maxLength: maxLength) }
             )
         }()

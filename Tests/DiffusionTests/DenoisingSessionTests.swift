@@ -18,7 +18,7 @@ import Testing
         // No schedule: every component computes, nothing is kept.
         session.drawNoise(seeds: [7])
         let layout = try CacheLayout(Schedule(shape: engine.model.scheduleShape(stepCount: 6)))
-        #expect(layout.slotCount == 0)
+        #expect(layout.slots.isEmpty)
         try session.denoise(prompts: [engine.prompts[0]], negative: engine.negative, layout: layout)
         #expect(session.latents.values == scheduled)
         #expect(scheduled.allSatisfy { $0.isFinite })
@@ -79,7 +79,8 @@ import Testing
         let session = try engine.session()
         let schedule = try engine.periodic(2)
         let expected = try engine.latents(session, schedule)
-        let broken = try engine.model.prompt(Matrix([Float](repeating: .nan, count: 24), rows: 1, columns: 24))
+        let broken = try engine.model.prompt(
+            PromptEmbedding(text: Matrix([Float](repeating: .nan, count: 24), rows: 1, columns: 24)))
         try session.denoise(prompts: [broken], negative: engine.negative, layout: CacheLayout(schedule))
         #expect(session.latents.values.allSatisfy { $0.isNaN })
         #expect(try engine.latents(session, schedule) == expected)
@@ -111,7 +112,7 @@ import Testing
 
     @Test func withoutGuidanceTheUnconditionalHalfIsNotRun() throws {
         let session = try engine.session(guidance: 1)
-        func latents(negative: PixArtTransformer.Prompt) throws -> [Float] {
+        func latents(negative: DiffusionModel.Prompt) throws -> [Float] {
             session.drawNoise(seeds: [7])
             try session.denoise(
                 prompts: [engine.prompts[0]], negative: negative, layout: CacheLayout(engine.periodic(1)))
@@ -120,7 +121,8 @@ import Testing
         let unguided = try latents(negative: engine.negative)
         #expect(try latents(negative: engine.prompts[2]) == unguided)
         // A broken negative prompt would spoil the result if it took part.
-        let broken = try engine.model.prompt(Matrix([Float](repeating: .nan, count: 24), rows: 1, columns: 24))
+        let broken = try engine.model.prompt(
+            PromptEmbedding(text: Matrix([Float](repeating: .nan, count: 24), rows: 1, columns: 24)))
         #expect(try latents(negative: broken) == unguided)
         let guided = try engine.latents(engine.session(guidance: 1.000_001), engine.periodic(1))
         #expect(guided != unguided)

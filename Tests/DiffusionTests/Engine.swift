@@ -7,8 +7,8 @@ import TestSupport
 /// A fixture's model, opened, with embedded prompts.
 struct Engine {
     let model: DiffusionModel
-    let prompts: [PixArtTransformer.Prompt]
-    let negative: PixArtTransformer.Prompt
+    let prompts: [DiffusionModel.Prompt]
+    let negative: DiffusionModel.Prompt
 
     init(_ fixture: String = "alpha-small") throws {
         let folder = try ModelFolder(path: "\(Fixtures.folder)/\(fixture)/model")
@@ -23,7 +23,7 @@ struct Engine {
         GenerationSettings(height: 24, width: 40, stepCount: steps, guidanceScale: guidance)
     }
 
-    func session(images: Int = 1, steps: Int = 6, guidance: Float = 4.5) throws -> DenoisingSession {
+    func session(images: Int = 1, steps: Int = 6, guidance: Float = 4.5) throws -> any DenoisingSession {
         try model.session(imageCount: images, settings: Self.settings(steps: steps, guidance: guidance))
     }
 
@@ -37,7 +37,7 @@ struct Engine {
     }
 
     /// The latents of the first images after all steps.
-    func latents(_ session: DenoisingSession, _ schedule: Schedule, seeds: [UInt64] = [7]) throws -> [Float] {
+    func latents(_ session: any DenoisingSession, _ schedule: Schedule, seeds: [UInt64] = [7]) throws -> [Float] {
         session.drawNoise(seeds: seeds)
         try session.denoise(
             prompts: Array(prompts.prefix(seeds.count)), negative: negative, layout: CacheLayout(schedule))

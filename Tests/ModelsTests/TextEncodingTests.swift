@@ -7,11 +7,11 @@ import Testing
     @Test func onlyTokensThatAreNotPaddingAreEmbedded() throws {
         let model = try ModelCopy(of: "alpha-small")
         let text = try TextEncoding(model: ModelFolder(path: model.path))
-        let whole = try text.embed("a red fox in the snow")
+        let whole = try text.embed("a red fox in the snow").text
         #expect(whole.columns == 24 && whole.rows > 5 && whole.rows < 120)
-        #expect(try text.embed("a red fox in the snow", maxLength: 5).rows == 5)
-        #expect(try text.embed("").rows == 1)
-        #expect(try text.embed("  A Red FOX in the snow\u{1C}\n").values == whole.values)
+        #expect(try text.embed("a red fox in the snow", maxLength: 5).text.rows == 5)
+        #expect(try text.embed("").text.rows == 1)
+        #expect(try text.embed("  A Red FOX in the snow\u{1C}\n").text.values == whole.values)
     }
 
     @Test func aTokenizerWithMorePiecesThanEmbeddingsIsRefused() throws {

@@ -35,6 +35,29 @@ import Testing
         }
     }
 
+    @Test(arguments: [2, 6, 16, 18, 40], [1, 3])
+    func rotationsTurnPairsOfColumns(dimension: Int, heads: Int) {
+        var numbers = TestNumbers(UInt64(dimension))
+        let x = numbers.window(rows: 5, columns: heads * dimension)
+        let angles = numbers.matrix(rows: 5, columns: dimension / 2)
+        let (cosine, sine) = (Matrix(rows: 5, columns: dimension), Matrix(rows: 5, columns: dimension))
+        for row in 0..<5 {
+            for column in 0..<dimension {
+                let angle = angles[row, column / 2]
+                cosine[row, column] = cos(angle)
+                sine[row, column] = column % 2 == 0 ? -sin(angle) : sin(angle)
+            }
+        }
+        let before = Reference(x)
+        rotate(x, cosine: cosine, sine: sine)
+        let expected = Reference(rows: 5, columns: heads * dimension) { row, column in
+            let angle = Double(angles[row, column % dimension / 2])
+            let (even, odd) = (before[row, column / 2 * 2], before[row, column / 2 * 2 + 1])
+            return column % 2 == 0 ? even * cos(angle) - odd * sin(angle) : odd * cos(angle) + even * sin(angle)
+        }
+        #expect(relativeError(x, expected) < 3e-7)
+    }
+
     @Test(arguments: [1, 3, 17, 33, 100])
     func sumsAndProductsMatchPlainLoops(columns: Int) {
         var numbers = TestNumbers(UInt64(columns) + 9)

@@ -10,7 +10,7 @@ import Verification
     private static let trajectoryTolerance = 2e-5
 
     private static let references = [
-        "alpha-small", "alpha-patch1", "alpha-micro", "alpha-micro-explicit", "sigma-small",
+        "alpha-small", "alpha-patch1", "alpha-micro", "alpha-micro-explicit", "sigma-small", "flux-small", "flux-plain",
     ]
     .flatMap { folder in Fixtures.names(in: folder, ending: ".safetensors").map { "\(folder)/\($0)" } }
     private static let noise = Fixtures.names(in: "noise", ending: ".safetensors").map { "noise/\($0)" }

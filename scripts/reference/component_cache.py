@@ -1,4 +1,4 @@
-"""Component caching for PixArt transformers: a schedule's published JSON format, applied to diffusers' modules.
+"""Component caching for PixArt and FLUX transformers: a schedule's published JSON format, applied to diffusers' modules.
 
 Follows the reference implementation of ECAD (arXiv 2506.15682): a component is computed when its bit is true or nothing is kept of
 it; what it returns is kept, before gates and residuals. Norms, modulation and gates always belong to the current step.
@@ -13,8 +13,19 @@ import pathlib
 
 import torch
 
-COMPONENTS = ("attn1", "attn2", "ff")
+# The components of a block under their published names, each with the attribute that holds its module.
+PIXART = {"attn1": "attn1", "attn2": "attn2", "ff": "ff"}
+FLUX_FULL = {"full_attn": "attn", "full_ff": "ff", "full_ff_context": "ff_context"}
+FLUX_SINGLE = {"single_attn": "attn", "single_proj_mlp": "proj_mlp", "single_proj_out": "proj_out"}
 TGATE = "compute_attn_tgate"
+
+
+def components(transformer: torch.nn.Module) -> list[dict[str, torch.nn.Module]]:
+    """The modules that a schedule decides about, block by block in published order."""
+    singles = getattr(transformer, "single_transformer_blocks", None)
+    kinds = [(block, PIXART if singles is None else FLUX_FULL) for block in transformer.transformer_blocks]
+    kinds += [(block, FLUX_SINGLE) for block in singles or ()]
+    return [{name: getattr(block, attribute) for name, attribute in kind.items()} for block, kind in kinds]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,19 +40,22 @@ class Schedule:
     def read(path: pathlib.Path) -> Schedule:
         document = json.loads(path.read_text())
         body = document["cache_schedule"]
-        steps, blocks = body["num_inference_steps"], body["num_blocks"]
+        steps, singles = body["num_inference_steps"], body.get("num_single_blocks")
+        names = PIXART if singles is None else FLUX_FULL
+        blocks = [(str(block), names) for block in range(body["num_blocks"])]
+        blocks += [(f"single_{block}", FLUX_SINGLE) for block in range(singles or 0)]
         by_step = {int(key): value for key, value in body["schedule"].items()}
-        entries = [[by_step[step][str(block)] for block in range(blocks)] for step in range(steps)]
+        entries = [[by_step[step][key] for key, _ in blocks] for step in range(steps)]
         custom = [entry["custom_compute_attn"] for row in entries for entry in row if "custom_compute_attn" in entry]
         gates = {item["kwargs"]["gate_step"] for item in custom if item["name"].lower() == TGATE}
         pipeline = (document.get("config") or {}).get("pipeline") or {}
         if pipeline.get("name") == "tgate":
             gates.add(pipeline["kwargs"]["gate_step"])
-        if len(gates) > 1 or len(custom) not in (0, steps * blocks):
+        if len(gates) > 1 or len(custom) not in (0, steps * len(blocks)):
             raise SystemExit(f"{path}: expected one gate step for every block and the pipeline, found {sorted(gates)}")
         if gates and min(gates) < 1:
             raise SystemExit(f"{path}: expected a gate step of at least 1, found {min(gates)}")
-        bits = [[{name: entry[name] for name in COMPONENTS} for entry in row] for row in entries]
+        bits = [[{name: entry[name] for name in kind} for entry, (_, kind) in zip(row, blocks)] for row in entries]
         return Schedule(steps, bits, gates.pop() if gates else None)
 
 
@@ -56,19 +70,19 @@ class ComponentCache:
         self.transformer = transformer
         self.schedule = schedule
         self.step = 0
-        self.kept: dict[tuple[int, str], torch.Tensor] = {}
+        self.kept: dict[tuple[int, str], torch.Tensor | tuple[torch.Tensor, ...]] = {}
         self.computed: list[set[tuple[int, str]]] = [set()]
         self.wrapped: list[torch.nn.Module] = []
 
     def __enter__(self) -> ComponentCache:
         if self.schedule is None:
             return self
-        blocks = self.transformer.transformer_blocks
-        if len(self.schedule.bits[0]) != len(blocks):
-            raise SystemExit(f"schedule: expected {len(blocks)} blocks, found {len(self.schedule.bits[0])}")
+        blocks = components(self.transformer)
+        found, expected = [list(row) for row in self.schedule.bits[0]], [list(block) for block in blocks]
+        if found != expected:
+            raise SystemExit(f"schedule: expected {len(expected)} blocks of this transformer's kinds, found {len(found)}")
         for index, block in enumerate(blocks):
-            for name in COMPONENTS:
-                module = getattr(block, name)
+            for name, module in block.items():
                 self._wrap(module, functools.partial(self._component, (index, name), module.forward))
         if self.schedule.gate_step is not None:
             self._wrap(self.transformer, functools.partial(self._gated_forward, self.transformer.forward))
@@ -88,7 +102,7 @@ class ComponentCache:
         module.forward = forward
         self.wrapped.append(module)
 
-    def _component(self, key: tuple[int, str], compute, *arguments, **options) -> torch.Tensor:
+    def _component(self, key: tuple[int, str], compute, *arguments, **options) -> torch.Tensor | tuple[torch.Tensor, ...]:
         index, name = key
         gate = self.schedule.gate_step if name == "attn2" else None
         closed = gate is not None and self.step >= gate

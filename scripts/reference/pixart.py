@@ -5,26 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import shutil
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DPMSolverMultistepScheduler,
-    PixArtAlphaPipeline,
-    PixArtSigmaPipeline,
-    PixArtTransformer2DModel,
-)
+from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
 from transformers import T5EncoderModel, T5Tokenizer
-from transformers.utils import logging
 
-from reference.component_cache import ComponentCache, Schedule
+from reference.common import LIBRARIES, initial_latents, load_vae, read_schedule, trajectory_reference
+from reference.component_cache import ComponentCache
 from reference.files import Reference
 
 PIPELINES = {"PixArtAlphaPipeline": PixArtAlphaPipeline, "PixArtSigmaPipeline": PixArtSigmaPipeline}
 MAX_LENGTHS = {PixArtAlphaPipeline: 120, PixArtSigmaPipeline: 300}
-LIBRARIES = ("diffusers", "transformers", "torch")
-logging.disable_progress_bar()
+GUIDANCE_SCALE = 4.5
 
 
 def pipeline_class(model: pathlib.Path) -> type:
@@ -38,10 +30,6 @@ def pipeline_class(model: pathlib.Path) -> type:
 def load_transformer(model: pathlib.Path) -> PixArtTransformer2DModel:
     """The transformer in float32. Loaded by its class: published configurations still name `Transformer2DModel`."""
     return PixArtTransformer2DModel.from_pretrained(model / "transformer", torch_dtype=torch.float32).eval()
-
-
-def load_vae(model: pathlib.Path) -> AutoencoderKL:
-    return AutoencoderKL.from_pretrained(model / "vae", torch_dtype=torch.float32).eval()
 
 
 def load_text_encoder(model: pathlib.Path) -> T5EncoderModel:
@@ -59,11 +47,6 @@ def load_pipeline(model: pathlib.Path) -> PixArtAlphaPipeline | PixArtSigmaPipel
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-def initial_latents(seeds: list[int], shape: tuple[int, ...]) -> torch.Tensor:
-    """One float32 draw for each seed, [P, *shape]: an image's noise does not depend on its neighbours in the batch."""
-    return torch.stack([torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds])
 
 
 @torch.no_grad()
@@ -115,31 +98,18 @@ def transformer(options: argparse.Namespace) -> Reference:
 
 
 @torch.no_grad()
-def vae_decoder(options: argparse.Namespace) -> Reference:
-    """The decoder's raw output for random latents, already unscaled."""
-    vae = load_vae(options.model)
-    size = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
-    shape = (options.count, vae.config.latent_channels, options.latent_height or size, options.latent_width or size)
-    latents = 2 * torch.randn(shape, generator=torch.Generator("cpu").manual_seed(options.seed))
-    return Reference({}, {"latents": latents, "image": vae.decode(latents, return_dict=False)[0]}, LIBRARIES)
-
-
-@torch.no_grad()
 def trajectory(options: argparse.Namespace) -> Reference:
     """Text to image by the pipeline itself, with every step's latents and, if a schedule is given, its caching."""
-    if len(options.seeds) != len(options.prompts):
-        raise SystemExit(f"--seeds: expected {len(options.prompts)}, one for each prompt, found {len(options.seeds)}")
+    schedule = read_schedule(options)
+    guidance_scale = GUIDANCE_SCALE if options.guidance_scale is None else options.guidance_scale
     pipeline = load_pipeline(options.model)
     if options.steps == 1 and isinstance(pipeline, PixArtAlphaPipeline):
         raise SystemExit("--steps: expected at least 2, found 1, which diffusers' alpha pipeline cannot run with this scheduler")
     native = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
     height, width = options.height or native, options.width or native
     length = options.max_length or MAX_LENGTHS[type(pipeline)]
-    schedule = Schedule.read(options.schedule) if options.schedule else None
-    if schedule and schedule.steps != options.steps:
-        raise SystemExit(f"{options.schedule}: expected {options.steps} steps, found {schedule.steps}")
-    if schedule and schedule.gate_step is not None and options.guidance_scale <= 1:
-        raise SystemExit(f"{options.schedule}: TGATE needs a guidance scale above 1, found {options.guidance_scale}")
+    if schedule and schedule.gate_step is not None and guidance_scale <= 1:
+        raise SystemExit(f"{options.schedule}: TGATE needs a guidance scale above 1, found {guidance_scale}")
     scale = pipeline.vae_scale_factor
     shape = (pipeline.transformer.config.in_channels, height // scale, width // scale)
     start = initial_latents(options.seeds, shape)
@@ -155,7 +125,7 @@ def trajectory(options: argparse.Namespace) -> Reference:
             prompt=options.prompts,
             negative_prompt=options.negative_prompt,
             num_inference_steps=options.steps,
-            guidance_scale=options.guidance_scale,
+            guidance_scale=guidance_scale,
             height=height,
             width=width,
             latents=start.clone(),
@@ -166,21 +136,5 @@ def trajectory(options: argparse.Namespace) -> Reference:
             max_sequence_length=length,
         ).images
 
-    metadata = {
-        "prompts": options.prompts,
-        "negative_prompt": options.negative_prompt,
-        "seeds": options.seeds,
-        "steps": options.steps,
-        "guidance_scale": options.guidance_scale,
-        "height": height,
-        "width": width,
-        "schedule": options.schedule.name if options.schedule else "",
-    }
-    if options.max_length:
-        metadata["max_length"] = options.max_length
-    if options.schedule and options.schedule.resolve().parent != options.output.resolve().parent:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(options.schedule, options.output.parent / options.schedule.name)
-    return Reference(
-        metadata, {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}, LIBRARIES
-    )
+    tensors = {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}
+    return trajectory_reference(options, guidance_scale, (height, width), tensors)

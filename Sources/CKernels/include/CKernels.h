@@ -66,6 +66,11 @@ void ck_group_norm(const float *x, size_t x_stride, size_t channels, size_t pixe
 void ck_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
                 size_t columns);
 
+// Turns pairs of neighbours: y[j] = x[j] * cosine[j] + x[j ^ 1] * sine[j] in place, for each row and head. x is
+// [rows, heads * dimension] with an even dimension; cosine and sine are [rows, dimension], contiguous.
+void ck_rotate(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
+               size_t dimension);
+
 // destination[i] = source[i] as float32; source may be unaligned.
 void ck_widen(ck_type type, const void *source, float *destination, size_t count);
 

@@ -1,0 +1,72 @@
+import Models
+import Tensors
+
+/// Denoises with FLUX: distilled guidance, so one forward pass a step.
+final class FluxSession: DenoisingSession {
+    let imageCount: Int
+    let latents: Matrix
+
+    private let transformer: FluxTransformer
+    private let sampler: FlowMatchEuler
+    private let guidanceScale: Float
+    private let latentHeight, latentWidth: Int
+    private let velocity: Matrix
+    private var activations: FluxTransformer.Activations?
+    private var cache = ComponentCache(slots: [])
+    private var cacheExtents: [ComponentExtent] = []
+
+    init(
+        transformer: FluxTransformer, sampler: FlowMatchEuler, imageCount: Int, latentHeight: Int, latentWidth: Int,
+        guidanceScale: Float
+    ) {
+        self.transformer = transformer
+        self.sampler = sampler
+        self.imageCount = imageCount
+        self.latentHeight = latentHeight
+        self.latentWidth = latentWidth
+        self.guidanceScale = guidanceScale
+        latents = Matrix(
+            rows: imageCount, columns: transformer.settings.latentChannels * latentHeight * latentWidth)
+        velocity = Matrix(rows: imageCount, columns: latents.columns)
+    }
+
+    func denoise(
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout,
+        afterStep: (Int) -> Void
+    ) throws -> Double {
+        precondition(prompts.count == imageCount, "one prompt for each image")
+        precondition(layout.actions.count == sampler.steps.count, "a layout for as many steps as the session has")
+        let prompts = prompts.map(\.flux)
+        let activations = try activations(textTokenCount: prompts[0].tokenCount)
+        precondition(prompts.allSatisfy { $0.tokenCount == activations.textTokenCount }, "texts of one length")
+        if !cacheExtents.starts(with: layout.slots) {
+            cache = ComponentCache(slots: layout.slots.map(activations.cacheSlot))
+            cacheExtents = layout.slots
+        }
+
+        let clock = ContinuousClock()
+        let start = clock.now
+        // They depend on the prompts, so they are part of an image's cost.
+        let modulations = transformer.modulations(
+            timesteps: sampler.steps.map(\.timestep), guidance: guidanceScale, prompts: prompts)
+        for (index, step) in sampler.steps.enumerated() {
+            transformer.forward(
+                latents: latents, prompts: prompts, modulation: modulations[index], actions: layout.actions[index],
+                cache: cache, activations: activations, into: velocity)
+            axpby(step.width, velocity, 1, latents)
+            afterStep(index)
+        }
+        return (clock.now - start) / .seconds(1)
+    }
+
+    /// The activations for texts of a length: those of the last run if it was the same.
+    private func activations(textTokenCount: Int) throws -> FluxTransformer.Activations {
+        if let activations, activations.textTokenCount == textTokenCount { return activations }
+        let activations = try transformer.activations(
+            imageCount: imageCount, latentHeight: latentHeight, latentWidth: latentWidth,
+            textTokenCount: textTokenCount)
+        self.activations = activations
+        (cache, cacheExtents) = (ComponentCache(slots: []), [])
+        return activations
+    }
+}

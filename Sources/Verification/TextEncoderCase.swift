@@ -1,0 +1,70 @@
+import Models
+import Tensors
+
+extension Verification {
+    /// Token ids and hidden states of prompts, and CLIP's pooled output, as the model's pipeline computes them.
+    static func compareTextEncoder(
+        _ file: ReferenceFile, model: String, tolerance: Double
+    ) throws -> [TensorComparison] {
+        let family = try ModelFolder(path: model).family
+        let folder = try file.text("folder")
+        guard ["text_encoder", family == .flux ? "text_encoder_2" : nil].contains(folder) else {
+            throw file.fault("folder", family == .flux ? "text_encoder or text_encoder_2" : "text_encoder")
+        }
+        let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
+        let length = try file.textLength()
+        if family == .flux && folder == "text_encoder" {
+            return try compareCLIP(file, model: model, prompts, length, tolerance)
+        }
+        let suffix = family == .flux ? "_2" : ""
+        let tokenizer = try SentencePieceTokenizer(folder: "\(model)/tokenizer\(suffix)")
+        let encoder = try T5Encoder(folder: "\(model)/\(folder)")
+        let texts = prompts.map {
+            tokenizer.encode(family == .flux ? $0 : TextEncoding.cleaned($0), maxLength: length)
+        }
+        // The FLUX pipeline gives its encoders no mask: every token attends to the padding too.
+        let states = try texts.flatMap {
+            try encoder.encode(ids: $0.ids, attendedCount: family == .flux ? length : $0.tokenCount).values
+        }
+        return try compareTokens(texts, file, length) + [
+            TensorComparison(
+                name: "hidden_states", engine: states,
+                reference: try file.tensor("hidden_states", shape: [prompts.count, length, encoder.width]).floats(),
+                tolerance: tolerance)
+        ]
+    }
+
+    private static func compareCLIP(
+        _ file: ReferenceFile, model: String, _ prompts: [String], _ length: Int, _ tolerance: Double
+    ) throws -> [TensorComparison] {
+        let tokenizer = try CLIPTokenizer(folder: "\(model)/tokenizer")
+        let encoder = try CLIPTextEncoder(folder: "\(model)/text_encoder")
+        guard (2...max(2, encoder.positionCount)).contains(length) else {
+            throw file.fault("max_length", "an integer from 2 to \(encoder.positionCount), CLIP's positions")
+        }
+        let texts = prompts.map { tokenizer.encode($0, maxLength: length) }
+        let expectedStates = try file.tensor("hidden_states", shape: [prompts.count, length, encoder.width])
+        let expectedPooled = try file.tensor("pooled", shape: [prompts.count, encoder.width])
+        let outputs = try texts.map { try encoder.encode(ids: $0.ids) }
+        return try compareTokens(texts, file, length) + [
+            TensorComparison(
+                name: "hidden_states", engine: outputs.flatMap(\.hiddenStates.values),
+                reference: try expectedStates.floats(), tolerance: tolerance),
+            TensorComparison(
+                name: "pooled", engine: outputs.flatMap(\.pooled.values), reference: try expectedPooled.floats(),
+                tolerance: tolerance),
+        ]
+    }
+
+    private static func compareTokens(
+        _ texts: [TokenizedText], _ file: ReferenceFile, _ length: Int
+    ) throws -> [TensorComparison] {
+        let expectedIDs = try file.tensor("input_ids", shape: [texts.count, length])
+        let expectedMask = try file.tensor("attention_mask", shape: [texts.count, length])
+        let mask = texts.flatMap { text in (0..<length).map { $0 < text.tokenCount ? Int64(1) : 0 } }
+        return [
+            TensorComparison(name: "input_ids", engine: texts.flatMap(\.ids), reference: try expectedIDs.integers()),
+            TensorComparison(name: "attention_mask", engine: mask, reference: try expectedMask.integers()),
+        ]
+    }
+}

@@ -1,0 +1,68 @@
+"""What the references of all families share."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import shutil
+
+import torch
+from diffusers import AutoencoderKL
+from transformers.utils import logging
+
+from reference.component_cache import Schedule
+from reference.files import Reference
+
+LIBRARIES = ("diffusers", "transformers", "torch")
+logging.disable_progress_bar()
+
+
+def load_vae(model: pathlib.Path) -> AutoencoderKL:
+    return AutoencoderKL.from_pretrained(model / "vae", torch_dtype=torch.float32).eval()
+
+
+def initial_latents(seeds: list[int], shape: tuple[int, ...]) -> torch.Tensor:
+    """One float32 draw for each seed, [P, *shape]: an image's noise does not depend on its neighbours in the batch."""
+    return torch.stack([torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds])
+
+
+@torch.no_grad()
+def vae_decoder(options: argparse.Namespace) -> Reference:
+    """The decoder's raw output for random latents, already unscaled and unshifted."""
+    vae = load_vae(options.model)
+    size = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
+    shape = (options.count, vae.config.latent_channels, options.latent_height or size, options.latent_width or size)
+    latents = 2 * torch.randn(shape, generator=torch.Generator("cpu").manual_seed(options.seed))
+    return Reference({}, {"latents": latents, "image": vae.decode(latents, return_dict=False)[0]}, LIBRARIES)
+
+
+def read_schedule(options: argparse.Namespace) -> Schedule | None:
+    """The schedule of a trajectory, if it has one, checked against the steps."""
+    if len(options.seeds) != len(options.prompts):
+        raise SystemExit(f"--seeds: expected {len(options.prompts)}, one for each prompt, found {len(options.seeds)}")
+    schedule = Schedule.read(options.schedule) if options.schedule else None
+    if schedule and schedule.steps != options.steps:
+        raise SystemExit(f"{options.schedule}: expected {options.steps} steps, found {schedule.steps}")
+    return schedule
+
+
+def trajectory_reference(
+    options: argparse.Namespace, guidance_scale: float, size: tuple[int, int], tensors: dict[str, torch.Tensor]
+) -> Reference:
+    """A trajectory's reference; its schedule is copied beside it if it lies elsewhere."""
+    metadata = {
+        "prompts": options.prompts,
+        "negative_prompt": options.negative_prompt,
+        "seeds": options.seeds,
+        "steps": options.steps,
+        "guidance_scale": guidance_scale,
+        "height": size[0],
+        "width": size[1],
+        "schedule": options.schedule.name if options.schedule else "",
+    }
+    if options.max_length:
+        metadata["max_length"] = options.max_length
+    if options.schedule and options.schedule.resolve().parent != options.output.resolve().parent:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(options.schedule, options.output.parent / options.schedule.name)
+    return Reference(metadata, tensors, LIBRARIES)
