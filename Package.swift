@@ -51,7 +51,7 @@ let libraries: [Target] = [
 ]
 
 let modules: [Target] =
-    module("Schedules", ["CSodium"])
+    module("Schedules", ["CSodium"], tests: ["TestSupport"])
     + module("Evolution", ["Schedules"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
     + module("Models", ["Tensors", "CSentencePiece"], tests: ["TestSupport"])
@@ -75,7 +75,8 @@ let programs: [Target] = [
     .testTarget(
         name: "ProgramTests",
         dependencies: [
-            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "TestSupport", "Transport", protobuf,
+            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "Schedules", "TestSupport", "Transport",
+            protobuf,
         ],
         swiftSettings: swiftSettings),
 ]

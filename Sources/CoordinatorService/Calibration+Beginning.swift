@@ -11,8 +11,7 @@ extension Calibration {
     /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
     static func begin(_ configuration: RunConfiguration, in folder: String) throws -> Calibration {
         let prompts = try RunConfiguration.prompts(in: configuration.promptsPath)
-        let model = try ModelDescription(
-            folder: configuration.modelPath, height: configuration.height, width: configuration.width)
+        let model = try configuration.modelDescription()
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let modelHash = try fingerprint(configuration.modelPath)
         let search = try newSearch(configuration, shape: shape)
@@ -42,8 +41,7 @@ extension Calibration {
         let snapshot = try history.loadRun()
         let run = snapshot.run
         let configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
-        let model = try ModelDescription(
-            folder: configuration.modelPath, height: configuration.height, width: configuration.width)
+        let model = try configuration.modelDescription()
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         guard try fingerprint(configuration.modelPath) == run.modelHash else {
             throw CoordinatorError.runFolder(

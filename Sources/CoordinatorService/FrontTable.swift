@@ -22,30 +22,38 @@ public enum FrontTable {
     /// The rows of the view `pareto_front` as JSON.
     ///
     /// - Throws: `EncodingError`.
-    public static func json(_ front: [FrontRecord]) throws -> String {
-        struct Row: Encodable {
-            let front: FrontRecord
+    public static func json(_ front: [FrontRecord]) throws -> String { try encoded(front.map(Row.init)) }
 
-            enum CodingKeys: String, CodingKey {
-                case candidateID = "candidate_id"
-                case generation, speedup
-                case latencyRatio = "latency_ratio"
-                case macs, quality, images
-            }
+    /// A row of the view `pareto_front` as JSON.
+    ///
+    /// - Throws: `EncodingError`.
+    public static func json(_ member: FrontRecord) throws -> String { try encoded(Row(front: member)) }
 
-            func encode(to encoder: any Encoder) throws {
-                var container = encoder.container(keyedBy: CodingKeys.self)
-                try container.encode(front.candidateID, forKey: .candidateID)
-                try container.encode(front.generation, forKey: .generation)
-                try container.encode(front.speedup, forKey: .speedup)
-                try container.encode(front.latencyRatio, forKey: .latencyRatio)
-                try container.encode(front.macs, forKey: .macs)
-                try container.encode(front.quality, forKey: .quality)
-                try container.encode(front.images, forKey: .images)
-            }
-        }
+    private static func encoded(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        return String(decoding: try encoder.encode(front.map(Row.init)), as: UTF8.self)
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    private struct Row: Encodable {
+        let front: FrontRecord
+
+        enum CodingKeys: String, CodingKey {
+            case candidateID = "candidate_id"
+            case generation, speedup
+            case latencyRatio = "latency_ratio"
+            case macs, quality, images
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(front.candidateID, forKey: .candidateID)
+            try container.encode(front.generation, forKey: .generation)
+            try container.encode(front.speedup, forKey: .speedup)
+            try container.encode(front.latencyRatio, forKey: .latencyRatio)
+            try container.encode(front.macs, forKey: .macs)
+            try container.encode(front.quality, forKey: .quality)
+            try container.encode(front.images, forKey: .images)
+        }
     }
 }

@@ -1,4 +1,3 @@
-import CSodium
 import FoundationEssentials
 
 extension Genome: CustomStringConvertible {
@@ -22,14 +21,7 @@ extension Genome: CustomStringConvertible {
     }
 
     /// SHA-256 of the text of `0` and `1` characters, as 64 lower-case hexadecimal digits.
-    public var sha256: String {
-        let text = asciiBits
-        var digest = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
-        // It has no way to fail: the result is 0 by definition.
-        _ = crypto_hash_sha256(&digest, text, UInt64(text.count))
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
+    public var sha256: String { SHA256.hexadecimal(SHA256.digest(asciiBits)) }
 
     private var asciiBits: [UInt8] {
         (0..<geneCount).map { self[$0] ? UInt8(ascii: "1") : UInt8(ascii: "0") }

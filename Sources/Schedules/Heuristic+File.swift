@@ -53,3 +53,22 @@ extension Heuristic {
         }
     }
 }
+
+extension Family {
+    /// The run configuration (`config`) of the family's published schedule files at a square image size.
+    ///
+    /// PixArt files say nothing of the size of 256 pixels, the original's default.
+    ///
+    /// - Parameter size: Edge of the image in pixels.
+    /// - Returns: The members of `config`.
+    public func configuration(size: Int) -> JSONObject {
+        var configuration: JSONObject = [:]
+        if self == .pixartSigma { configuration["pipeline"] = ["name": "pixart_sigma", "kwargs": [:]] }
+        if size != 256 || self == .fluxDev {
+            configuration["height"] = JSONValue(size)
+            configuration["width"] = JSONValue(size)
+        }
+        if self == .fluxDev { configuration["guidance_scale"] = 5 }
+        return configuration
+    }
+}

@@ -1,29 +1,34 @@
 /// Reads one JSON document (RFC 8259), keeping the order of keys and the spelling of numbers.
 ///
-/// Duplicate keys are refused: readers differ in which of the two they take.
+/// Duplicate keys are refused: readers differ in which of the two they take. Where wanted, Python's numbers that JSON
+/// lacks are accepted too: samplers' configurations hold them.
 struct JSONParser {
     /// Deepest nesting accepted, so that no document can exhaust the stack.
     static let depthLimit = 64
 
     private let bytes: [UInt8]
     private let file: String
+    private let acceptsInfinity: Bool
     private var position = 0
     private var depth = 0
 
-    /// Parses a document.
+    /// Parses a document; `acceptsInfinity` lets `Infinity`, `-Infinity` and `NaN` stand for numbers.
     ///
     /// - Throws: ``SchedulesError/invalidJSON(file:line:column:problem:)``.
-    static func parse(_ bytes: [UInt8], file: String) throws(SchedulesError) -> JSONValue {
-        var parser = JSONParser(bytes: bytes, file: file)
+    static func parse(
+        _ bytes: [UInt8], file: String, acceptsInfinity: Bool = false
+    ) throws(SchedulesError) -> JSONValue {
+        var parser = JSONParser(bytes: bytes, file: file, acceptsInfinity: acceptsInfinity)
         let value = try parser.value()
         parser.skipWhitespace()
         guard parser.peek == nil else { throw parser.failure("more text after the document's end") }
         return value
     }
 
-    private init(bytes: [UInt8], file: String) {
+    private init(bytes: [UInt8], file: String, acceptsInfinity: Bool) {
         self.bytes = bytes
         self.file = file
+        self.acceptsInfinity = acceptsInfinity
     }
 
     private var peek: UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -31,6 +36,10 @@ struct JSONParser {
     private mutating func value() throws(SchedulesError) -> JSONValue {
         skipWhitespace()
         guard depth < Self.depthLimit else { throw failure("nested deeper than \(Self.depthLimit) levels") }
+        if acceptsInfinity, let word = ["Infinity", "-Infinity", "NaN"].first(where: { follows($0) }) {
+            position += word.utf8.count
+            return .number(word)
+        }
         switch peek {
         case UInt8(ascii: "{"): return .object(try object())
         case UInt8(ascii: "["): return .array(try array())
@@ -169,11 +178,13 @@ struct JSONParser {
     }
 
     private mutating func literal(_ text: StaticString, _ value: JSONValue) throws(SchedulesError) -> JSONValue {
-        let expected = String(describing: text).utf8
-        guard bytes[position...].starts(with: expected) else { throw failure("expected a value") }
-        position += expected.count
+        let expected = String(describing: text)
+        guard follows(expected) else { throw failure("expected a value") }
+        position += expected.utf8.count
         return value
     }
+
+    private func follows(_ text: String) -> Bool { bytes[position...].starts(with: text.utf8) }
 
     private mutating func take(_ byte: UInt8) -> Bool {
         guard peek == byte else { return false }

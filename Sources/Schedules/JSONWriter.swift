@@ -8,30 +8,38 @@ extension JSONValue {
         return text
     }
 
-    private func append(to text: inout String, indentation: String) {
+    /// The document without any white space, ASCII.
+    public var compactText: String {
+        var text = ""
+        append(to: &text, indentation: nil)
+        return text
+    }
+
+    /// Appends the document, with each member on a line of its own where there is an indentation.
+    private func append(to text: inout String, indentation: String?) {
         switch self {
         case .null: text += "null"
         case .bool(let value): text += value ? "true" : "false"
         case .number(let literal): text += literal
         case .string(let value): Self.append(quoted: value, to: &text)
         case .array(let elements):
-            let inner = indentation + "    "
+            let inner = indentation.map { $0 + "    " }
             text += "["
             for (position, element) in elements.enumerated() {
-                text += position == 0 ? inner : "," + inner
+                text += (position == 0 ? "" : ",") + (inner ?? "")
                 element.append(to: &text, indentation: inner)
             }
-            text += elements.isEmpty ? "]" : indentation + "]"
+            text += elements.isEmpty ? "]" : (indentation ?? "") + "]"
         case .object(let object):
-            let inner = indentation + "    "
+            let inner = indentation.map { $0 + "    " }
             text += "{"
             for (position, member) in object.members.enumerated() {
-                text += position == 0 ? inner : "," + inner
+                text += (position == 0 ? "" : ",") + (inner ?? "")
                 Self.append(quoted: member.key, to: &text)
-                text += ": "
+                text += inner == nil ? ":" : ": "
                 member.value.append(to: &text, indentation: inner)
             }
-            text += object.isEmpty ? "}" : indentation + "}"
+            text += object.isEmpty ? "}" : (indentation ?? "") + "}"
         }
     }
 

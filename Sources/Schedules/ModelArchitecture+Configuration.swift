@@ -16,7 +16,14 @@ extension ModelArchitecture {
         transformerConfiguration bytes: some Sequence<UInt8>, file: String, latentHeight: Int, latentWidth: Int,
         textLength: Int
     ) throws(SchedulesError) {
-        let root = JSONCursor(root: try JSONValue(parsing: bytes, file: file), file: file)
+        try self.init(
+            configuration: JSONCursor(root: try JSONValue(parsing: bytes, file: file), file: file),
+            latentHeight: latentHeight, latentWidth: latentWidth, textLength: textLength)
+    }
+
+    init(
+        configuration root: JSONCursor, latentHeight: Int, latentWidth: Int, textLength: Int
+    ) throws(SchedulesError) {
         let className = try root.required("_class_name")
         let normType = try root.optional("norm_type")?.value
         let isOldPixArt = className.value == "Transformer2DModel" && normType == "ada_norm_single"

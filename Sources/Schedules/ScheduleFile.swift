@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// A schedule with what a published schedule file says besides: the format of the original ECAD implementation.
 ///
 /// A file is one JSON object: `cache_schedule` with the decisions, `config` with the run they were made for, and
@@ -78,32 +76,14 @@ extension ScheduleFile {
     /// - Throws: ``SchedulesError`` when the file cannot be read, is no JSON, or holds anything unknown in a known
     ///   place, naming the file and the place.
     public init(path: String) throws(SchedulesError) {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(filePath: path))
-        } catch {
-            throw .file(file: path, problem: "cannot be read: \(Self.reason(error))")
-        }
-        try self.init(parsing: data, file: path)
+        try self.init(parsing: try FileContents.read(path), file: path)
     }
 
     /// Writes the file, replacing what the path holds.
     ///
     /// - Throws: ``SchedulesError/file(file:problem:)``.
     public func write(to path: String) throws(SchedulesError) {
-        do {
-            try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
-        } catch {
-            throw .file(file: path, problem: "cannot be written: \(Self.reason(error))")
-        }
-    }
-
-    private static func reason(_ error: any Error) -> String {
-        switch (error as? CocoaError)?.code {
-        case .fileReadNoSuchFile?, .fileNoSuchFile?: "no such file or folder"
-        case .fileReadNoPermission?, .fileWriteNoPermission?: "permission denied"
-        default: "\(error)"
-        }
+        try FileContents.write(text.utf8, to: path)
     }
 }
 

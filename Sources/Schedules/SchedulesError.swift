@@ -24,6 +24,14 @@ public enum SchedulesError: Error, Equatable {
     case shapeMismatch(schedule: String, model: String)
     /// A number given by the user is out of range.
     case outOfRange(name: String, expected: String, found: String)
+    /// A compact schedule file is malformed.
+    case compactFile(file: String, byte: Int, problem: String)
+    /// Schedules cannot be in one compact file.
+    case compactContents(problem: String)
+    /// A compact file's measurements hold for other settings than those it is used with.
+    case settingsMismatch(file: String, expected: String, found: String)
+    /// A file's schedules are too many for what was asked.
+    case scheduleChoice(file: String, count: Int, found: String)
 }
 
 extension SchedulesError: CustomStringConvertible {
@@ -50,6 +58,13 @@ extension SchedulesError: CustomStringConvertible {
         case .shapeMismatch(let schedule, let model):
             "the schedule is for \(schedule), the model has \(model)"
         case .outOfRange(let name, let expected, let found): "\(name): expected \(expected), found \(found)"
+        case .compactFile(let file, let byte, let problem): "\(file): byte \(byte): \(problem)"
+        case .compactContents(let problem): "a compact schedule file cannot be made: \(problem)"
+        case .settingsMismatch(let file, let expected, let found):
+            "\(file): made for another model, sampler, step count or image size: expected settings "
+                + "\(expected.prefix(12)), found \(found.prefix(12)) (--force uses it all the same)"
+        case .scheduleChoice(let file, let count, let found):
+            "\(file): holds \(count) schedules: expected a choice of 0 to \(count - 1) (--entry), found \(found)"
         }
     }
 }

@@ -23,8 +23,11 @@ extension EcadCommand {
         @Option(help: "The prompt of the unconditional half.")
         var negativePrompt = ""
 
-        @Option(help: "A schedule in the published JSON format (default: recompute everything).")
+        @Option(help: "A schedule file, published JSON or compact (default: recompute everything).")
         var schedule: String?
+
+        @Option(help: "The schedule's position in a compact file that holds several.")
+        var entry: Int?
 
         @Option(help: "The seed of the initial noise, the same for every prompt.")
         var seed: UInt64 = 0
@@ -62,7 +65,7 @@ extension EcadCommand {
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
             let texts = try prompt.map { [$0] } ?? lines(of: prompts ?? "")
-            let schedule = try schedule.map { try ScheduleFile(path: $0).schedule }
+            let schedule = try schedule.map { try ScheduleDocument(path: $0).file(entry: entry, path: $0).schedule }
             let generator = try TextToImage(ModelFolder(path: model), prompts: texts, negativePrompt: negativePrompt)
             let settings = GenerationSettings(
                 height: height ?? generator.nativeSize, width: width ?? generator.nativeSize, stepCount: steps,

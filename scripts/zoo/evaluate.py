@@ -21,7 +21,7 @@ import scenes
 
 
 @torch.no_grad()
-def generate(pipeline, captions: list[str], steps: int, size: int) -> np.ndarray:
+def generate(pipeline, captions: list[str], steps: int, guidance: float, size: int) -> np.ndarray:
     """[count, size, size, 3] uint8; image i has seed i."""
     images = []
     for start in range(0, len(captions), 32):
@@ -30,7 +30,7 @@ def generate(pipeline, captions: list[str], steps: int, size: int) -> np.ndarray
         output = pipeline(
             batch,
             num_inference_steps=steps,
-            guidance_scale=4.5,
+            guidance_scale=guidance,
             height=size,
             width=size,
             generator=seeds,
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--model", type=pathlib.Path, required=True)
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--guidance-scale", type=float, default=2.5)
     parser.add_argument("--size", type=int, default=scenes.IMAGE_SIZE)
     parser.add_argument("--sheet", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -77,7 +78,7 @@ def main() -> None:
     pipeline.set_progress_bar_config(disable=True)
     held_out = scenes.scenes(2, arguments.count, held_out=True)
     captions = [scene.caption() for scene in held_out]
-    images = generate(pipeline, captions, arguments.steps, arguments.size)
+    images = generate(pipeline, captions, arguments.steps, arguments.guidance_scale, arguments.size)
     shapes = [scenes.shapes_found(scene, image) for scene, image in zip(held_out, images)]
     whole = [scenes.scene_found(scene, image) for scene, image in zip(held_out, images)]
     if arguments.sheet:
@@ -85,6 +86,7 @@ def main() -> None:
     report = {
         "captions": len(captions),
         "steps": arguments.steps,
+        "guidance_scale": arguments.guidance_scale,
         "shapes_with_colours_found": round(float(np.mean(shapes)), 4),
         "whole_scene_found": round(float(np.mean(whole)), 4),
     }

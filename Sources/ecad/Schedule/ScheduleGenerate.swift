@@ -1,0 +1,67 @@
+import ArgumentParser
+import Schedules
+
+struct ScheduleGenerate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate", abstract: "Makes the schedule of a published heuristic.",
+        discussion: """
+            Parameters: fora and fora-attention: n (interval). tgate and tgate-no-average: m (gate step), k (interval), fi (interval \
+            after the gate, 1), warmup (2). evenly and middle: part (ca, sa or ff; FLUX, evenly only: mlp_ff or single_full_attn), \
+            blocks, steps (how many are affected). default: none.
+            """)
+
+    @Argument(help: "default, fora, fora-attention, tgate, tgate-no-average, evenly or middle.")
+    var heuristic: Heuristic.Kind
+
+    @OptionGroup var choice: ModelChoice
+
+    @Option(help: "Number of denoising steps.")
+    var steps = 20
+
+    @Option(name: .customLong("parameter"), help: "A parameter, such as n=3.")
+    var parameters: [Parameter] = []
+
+    @Option(name: .shortAndLong, help: "The file to write, ending in .json or .ecad.")
+    var output: String
+
+    func validate() throws {
+        if !(1...ScheduleShape.stepLimit).contains(steps) {
+            throw ValidationError("--steps \(steps): expected 1 to \(ScheduleShape.stepLimit)")
+        }
+        if !output.hasSuffix(".json"), !output.hasSuffix(ScheduleDocument.compactEnding) {
+            throw ValidationError("--output \(output): expected a name ending in .json or .ecad")
+        }
+        let keys = parameters.map(\.key)
+        if let twice = keys.first(where: { key in keys.count { $0 == key } > 1 }) {
+            throw ValidationError("--parameter \(twice): given twice")
+        }
+    }
+
+    func run() throws {
+        let (model, configuration) = try choice.resolved()
+        let rule = try Heuristic(
+            name: heuristic.rawValue,
+            parameters: Dictionary(parameters.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first }))
+        let file = try rule.file(for: model.shape(stepCount: steps), configuration: configuration)
+        if output.hasSuffix(ScheduleDocument.compactEnding) {
+            let compact = try CompactScheduleFile(packing: [file], provenance: "heuristic \(rule)")
+            try ScheduleDocument.compact(compact).write(to: output)
+        } else {
+            try file.write(to: output)
+        }
+    }
+}
+
+/// A heuristic's parameter, `key=value`.
+struct Parameter: ExpressibleByArgument {
+    let key: String
+    let value: String
+
+    init?(argument: String) {
+        guard let sign = argument.firstIndex(of: "="), sign > argument.startIndex else { return nil }
+        key = String(argument[..<sign])
+        value = String(argument[argument.index(after: sign)...])
+    }
+}
+
+extension Heuristic.Kind: ExpressibleByArgument {}

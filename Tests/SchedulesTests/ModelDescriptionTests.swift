@@ -1,0 +1,83 @@
+import Foundation
+import Schedules
+import TestSupport
+import Testing
+
+@Suite struct ModelDescriptionTests {
+    let folder: TemporaryFolder
+    let model: String
+
+    init() throws {
+        folder = try TemporaryFolder()
+        model = try folder.copy(of: "\(Fixtures.folder)/alpha-small/model", as: "model")
+    }
+
+    func replace(_ old: String, with new: String, in file: String) throws {
+        let path = "\(model)/\(file)"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(text.contains(old))
+        try text.replacingOccurrences(of: old, with: new).write(toFile: path, atomically: true, encoding: .utf8)
+    }
+
+    @Test func theNativeSizeIsTheDefault() throws {
+        let native = try ModelDescription(modelFolder: model)
+        #expect(try ModelDescription(modelFolder: model, height: native.height, width: native.width) == native)
+        let wide = try ModelDescription(modelFolder: model, width: 2 * native.width)
+        #expect(wide.height == native.height && wide.architecture != native.architecture)
+        #expect(try ModelArchitecture(modelFolder: model) == native.architecture)
+    }
+
+    @Test func sizesThatTheModelCannotMakeAreRefused() {
+        for (height, found) in [(17, "17"), (0, "0"), (-64, "-64")] {
+            #expect(
+                complaint { try ModelDescription(modelFolder: model, height: height) }
+                    .isOneLine(naming: "height: expected a multiple of", "found \(found)"))
+        }
+    }
+
+    @Test func missingAndWrongFilesAreNamed() throws {
+        #expect(
+            complaint { try ModelDescription(modelFolder: folder.file("none")) }
+                .isOneLine(naming: "none/model_index.json", "no such file", "diffusers layout"))
+        try replace("\"block_out_channels\"", with: "\"blocks\"", in: "vae/config.json")
+        #expect(
+            complaint { try ModelDescription(modelFolder: model) }
+                .isOneLine(naming: "vae/config.json: block_out_channels is missing"))
+        _ = try folder.write("[]", to: "model/transformer/config.json")
+        try replace("\"blocks\"", with: "\"block_out_channels\"", in: "vae/config.json")
+        #expect(
+            complaint { try ModelDescription(modelFolder: model) }
+                .isOneLine(naming: "transformer/config.json", "expected an object, found an array"))
+    }
+
+    @Test func sigmaHasItsOwnTextLength() throws {
+        let sigma = try ModelArchitecture(modelFolder: "\(Fixtures.folder)/sigma-small/model")
+        guard case .pixart(let architecture) = sigma else {
+            Issue.record("not PixArt")
+            return
+        }
+        #expect(architecture.textLength == 300)
+    }
+
+    @Test func theSettingsHashFollowsWhatMeasurementsDependOn() throws {
+        let settings = try MeasurementSettings(modelFolder: model, stepCount: 20)
+        #expect(settings.hash.count == 64)
+        #expect(settings.canonicalText.hasPrefix("{\"architecture\":{\"attention_head_dim\":"))
+        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash == settings.hash)
+        let native = settings.model
+        #expect(
+            try MeasurementSettings(modelFolder: model, height: native.height, width: native.width, stepCount: 20).hash
+                == settings.hash)
+        #expect(try MeasurementSettings(modelFolder: model, stepCount: 19).hash != settings.hash)
+        #expect(
+            try MeasurementSettings(modelFolder: model, height: 2 * native.height, stepCount: 20).hash
+                != settings.hash)
+        // Python writes what JSON lacks, and other spellings of a number are the same number.
+        try replace("\"beta_start\": 0.0001", with: "\"beta_start\": 1e-4", in: "scheduler/scheduler_config.json")
+        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash == settings.hash)
+        try replace("\"beta_start\": 1e-4", with: "\"beta_start\": 2e-4", in: "scheduler/scheduler_config.json")
+        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash != settings.hash)
+        try replace("2e-4", with: "0.0001, \"lambda_min\": -Infinity", in: "scheduler/scheduler_config.json")
+        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash != settings.hash)
+    }
+}
