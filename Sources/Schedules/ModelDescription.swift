@@ -25,14 +25,19 @@ public struct ModelDescription: Hashable, Sendable {
             case "FluxPipeline": 512
             default: 120
             }
-        let channels = try Self.root("\(folder)/vae/config.json").required("block_out_channels")
+        let autoencoder = try Self.root("\(folder)/vae/config.json")
+        let channels = try autoencoder.required("block_out_channels")
         guard let count = channels.value.array?.count, (1...8).contains(count) else {
             throw channels.mismatch("a list of 1 to 8 channel counts")
         }
         let scale = 1 << (count - 1)
         let transformer = try Self.root("\(folder)/transformer/config.json")
-        let nativeSize = try (transformer.optional("sample_size")?.int(in: 1...65536) ?? 128) * scale
         let isFlux = transformer.value.object?["_class_name"] == "FluxTransformer2DModel"
+        // FLUX's transformer names no size; its autoencoder does.
+        let nativeSize =
+            try isFlux
+            ? autoencoder.optional("sample_size")?.int(in: 1...65536) ?? 32
+            : (transformer.optional("sample_size")?.int(in: 1...65536) ?? 128) * scale
         // FLUX packs squares of 2 x 2 latents whatever its patch_size says.
         let patch = try isFlux ? 2 : transformer.optional("patch_size")?.int(in: 1...64) ?? 2
         self.height = height ?? nativeSize

@@ -27,6 +27,14 @@ import Testing
         #expect(try ModelArchitecture(modelFolder: model) == native.architecture)
     }
 
+    /// FLUX's transformer names no size, and its patches are 2 x 2 latents.
+    @Test func theAutoencoderNamesTheSizeOfFlux() throws {
+        let flux = "\(Fixtures.folder)/flux-small/model"
+        let native = try ModelDescription(modelFolder: flux)
+        #expect(native.height == 32 && native.width == 32)
+        #expect(complaint { try ModelDescription(modelFolder: flux, height: 18) }.isOneLine(naming: "multiple of 4"))
+    }
+
     @Test func sizesThatTheModelCannotMakeAreRefused() {
         for (height, found) in [(17, "17"), (0, "0"), (-64, "-64")] {
             #expect(
