@@ -16,6 +16,7 @@ import numpy as np
 import sentencepiece
 import torch
 import transformers
+from sentencepiece import sentencepiece_model_pb2
 from torch import nn
 
 import scenes
@@ -67,6 +68,10 @@ def make_tokenizer(folder: pathlib.Path) -> sentencepiece.SentencePieceProcessor
             bos_id=-1,
         )
         corpus.unlink()
+        model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+        model.trainer_spec.ClearField("input")  # where the corpus lay is nobody's business
+        model.trainer_spec.ClearField("model_prefix")
+        path.write_bytes(model.SerializeToString())
     return sentencepiece.SentencePieceProcessor(model_file=str(path))
 
 
