@@ -21,6 +21,8 @@ final class Calibration {
     let model: ModelDescription
     let modelHash: String
     let prompts: [String]
+    /// The prompts' embeddings that workers are given; nil if they embed the prompts themselves.
+    let embeddings: EmbeddingsFile?
     let shape: ScheduleShape
 
     /// Open tasks of the current generation.
@@ -41,7 +43,7 @@ final class Calibration {
 
     init(
         history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
-        prompts: [String], shape: ScheduleShape, search: Search
+        prompts: [String], embeddings: EmbeddingsFile?, shape: ScheduleShape, search: Search
     ) throws {
         self.history = history
         self.runID = runID
@@ -49,6 +51,7 @@ final class Calibration {
         self.model = model
         self.modelHash = modelHash
         self.prompts = prompts
+        self.embeddings = embeddings
         self.shape = shape
         self.search = search
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
@@ -200,6 +203,7 @@ final class Calibration {
         welcome.settings.guidanceScale = configuration.guidanceScale
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = [configuration.quality]
+        if let embeddings { welcome.embeddings = embeddings.reference }
         welcome.prompts = prompts.enumerated().map { index, text in
             var entry = PromptEntry()
             entry.index = UInt32(index)
