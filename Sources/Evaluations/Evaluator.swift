@@ -19,10 +19,10 @@ public final class Evaluator {
     public let shape: ScheduleShape
 
     private let model: DiffusionModel
-    private let settings: EvaluationSettings
-    private let prompts: [DiffusionModel.Prompt]
-    private let negative: DiffusionModel.Prompt
-    private let uncached: CacheLayout
+    let settings: EvaluationSettings
+    let prompts: [DiffusionModel.Prompt]
+    let negative: DiffusionModel.Prompt
+    let uncached: CacheLayout
     private var sessions: [Int: any DenoisingSession] = [:]
     private var referenceImages: [EvaluationItem: Image] = [:]
 
@@ -89,7 +89,7 @@ public final class Evaluator {
         let images: [Image]
     }
 
-    private func session(imageCount: Int) throws -> any DenoisingSession {
+    func session(imageCount: Int) throws -> any DenoisingSession {
         if let session = sessions[imageCount] { return session }
         let session = try model.session(imageCount: imageCount, settings: settings.generation)
         // The first run of a session touches new memory: it is not timed.
