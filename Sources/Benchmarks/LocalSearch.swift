@@ -18,6 +18,7 @@ struct LocalSearch {
     ///   - seed: Seed of all random choices.
     ///   - report: Called after every generation with the number of evaluations and the search.
     /// - Returns: The search after its last generation.
+    /// - Throws: `EvaluationsError`, `EvolutionError`.
     func run(
         settings: SearchSettings, seeding: [String], evaluations: Int, seed: UInt64,
         report: (Int, Search) -> Void = { _, _ in }

@@ -11,6 +11,7 @@ enum CostDesign {
     /// - Parameters:
     ///   - shape: The model's blocks and steps.
     ///   - hasGate: Whether TGATE schedules are among them.
+    /// - Returns: The schedules; the uncached one is not among them.
     static func schedules(for shape: ScheduleShape, hasGate: Bool) -> [Schedule] {
         var generator = SystemIndependentGenerator(state: 0x9E37_79B9_7F4A_7C15)
         let components = Component.allCases.filter { component in shape.blocks.contains(component.blockKind) }

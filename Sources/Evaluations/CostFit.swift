@@ -17,7 +17,9 @@ struct CostFit {
 
     /// Prices for schedules of a shape.
     ///
-    /// - Parameter hasGate: Whether schedules with TGATE's gate are among those measured.
+    /// - Parameters:
+    ///   - shape: The model's blocks and steps.
+    ///   - hasGate: Whether schedules with TGATE's gate are among those measured.
     init(shape: ScheduleShape, hasGate: Bool) {
         let components = Component.allCases.filter { component in shape.blocks.contains(component.blockKind) }
         terms = (hasGate ? [false, true] : [false]).flatMap { isGated in
