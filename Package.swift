@@ -51,7 +51,7 @@ let libraries: [Target] = [
 
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
-    + module("Evolution", ["Schedules"])
+    + module("Evolution", ["Schedules"], tests: ["TestSupport"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
