@@ -50,13 +50,18 @@ public struct Search: Sendable {
         var births: Int
     }
 
-    /// Number of generations whose offspring are all settled; in steady state, of generations for whose offspring as
-    /// many results have come.
+    /// Number of generations whose offspring are all bred and settled.
     public var finishedGenerations: Int {
         guard settings.mode == .steadyState else { return barrierGenerations }
-        let settled = nextID - pending.count
-        guard settled >= epoch.births else { return epoch.generation }
-        return epoch.generation + 1 + (settled - epoch.births) / settings.populationSize
+        let isWhole = (nextID - epoch.births) % settings.populationSize == 0
+        let bred = isWhole ? generation + 1 : generation
+        return min(bred, pending.map(\.generation).min() ?? bred)
+    }
+
+    /// In steady state, the generation that the next offspring belongs to, and how many more belong to it.
+    public var nextGeneration: (number: Int, room: Int) {
+        let (count, rest) = (nextID - epoch.births).quotientAndRemainder(dividingBy: settings.populationSize)
+        return (epoch.generation + 1 + count, settings.populationSize - rest)
     }
 
     init(
