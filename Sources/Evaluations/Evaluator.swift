@@ -107,15 +107,14 @@ public final class Evaluator {
         let layout = try schedule.map(CacheLayout.init) ?? uncached
         let seconds = try denoise(task, session, layout)
         guard session.latents.values.allSatisfy(\.isFinite) else { throw failure }
-        let clock = ContinuousClock()
-        let start = clock.now
-        let images = task.items.indices.map { row in
-            Image(planes: model.decode(session.latents.rows(row..<(row + 1)), settings: settings.generation))
+        var images: [Image] = []
+        let decodeSeconds = ComputeClock.seconds {
+            images = task.items.indices.map { row in
+                Image(planes: model.decode(session.latents.rows(row..<(row + 1)), settings: settings.generation))
+            }
         }
         let count = Double(task.items.count)
-        return Run(
-            secondsPerImage: seconds / count, decodeSecondsPerImage: (clock.now - start) / .seconds(1) / count,
-            images: images)
+        return Run(secondsPerImage: seconds / count, decodeSecondsPerImage: decodeSeconds / count, images: images)
     }
 
     /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its
@@ -125,8 +124,8 @@ public final class Evaluator {
     ) throws -> Double {
         func once() throws -> Double {
             session.drawNoise(seeds: task.items.map(\.seed))
-            return try session.denoise(
-                prompts: task.items.map { prompts[$0.prompt] }, negative: negative, layout: layout)
+            let own = task.items.map { prompts[$0.prompt] }
+            return try ComputeClock.seconds { try session.denoise(prompts: own, negative: negative, layout: layout) }
         }
         let first = try once()
         guard task.measuresLatency, first < Self.shortestTiming else { return first }
