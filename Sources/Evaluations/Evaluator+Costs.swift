@@ -1,5 +1,6 @@
 import Diffusion
 import Schedules
+import Tensors
 
 /// A cost table and how well it describes what it was made from.
 public struct MeasuredCosts: Sendable {
@@ -116,7 +117,7 @@ extension Evaluator {
         _ layout: CacheLayout, _ items: [EvaluationItem], _ session: any DenoisingSession
     ) throws -> Double {
         session.drawNoise(seeds: items.map(\.seed))
-        return try session.denoise(
-            prompts: items.map { prompts[$0.prompt] }, negative: negative, layout: layout)
+        let own = items.map { prompts[$0.prompt] }
+        return try ComputeClock.seconds { try session.denoise(prompts: own, negative: negative, layout: layout) }
     }
 }

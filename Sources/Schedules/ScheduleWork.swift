@@ -8,6 +8,9 @@ public struct ScheduleWork: Hashable, Sendable {
         public var kept = 0
         /// Instances read from the cache.
         public var read = 0
+
+        /// No work.
+        public init() {}
     }
 
     /// The steps that see the latents alike: with guidance, or without it after TGATE's gate.
