@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import Schedules
 
 // What the workers are told.
 extension Calibration {
