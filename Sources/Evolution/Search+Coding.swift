@@ -73,7 +73,7 @@ extension Search {
         guard let generator = RandomGenerator(state: words) else {
             throw EvolutionError.state(problem: "its generator is stuck at 0")
         }
-        let counters = try (0..<5).map { _ in try reader.integer("a counter") }
+        let counters = try (0..<5).map { _ in try reader.integer("a counter", in: 0...(1 << 40)) }
         func offspring(_ reader: inout StateReader) throws -> Offspring {
             try Self.readOffspring(&reader, shape: shape, below: counters[2], genome: genome)
         }

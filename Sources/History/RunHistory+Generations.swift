@@ -146,7 +146,9 @@ extension RunHistory {
             run, generation, label, Data(candidate.genome), candidate.genomeSHA256, candidate.canonicalHash,
             candidate.parentA, candidate.parentB, candidate.operator, candidate.origin, candidate.macs,
         ])
-        return db.lastInsertedRowID
+        let id = db.lastInsertedRowID
+        if let source = candidate.measuredAs { try takeOver(from: source, to: id, run: run, in: db) }
+        return id
     }
 
     static func enter(
