@@ -14,7 +14,7 @@ import Testing
             step: 0.5, components: ["attn1": .init(compute: 5), "attn2": .init(), "ff": .init(compute: 20)]))
 
     @Test func uncachedScheduleIsTheSumOfItsParts() {
-        #expect(Self.table.uncachedSeconds(Self.shape) == 4 * (1 + 2 * 70))
+        #expect(Self.table.uncachedSeconds(Self.shape) == 564)
         #expect(Self.table.ratio(of: Schedule(shape: Self.shape)) == 1)
     }
 
@@ -29,12 +29,14 @@ import Testing
         #expect(work.full.components[.attn2].map { [$0.computed, $0.kept, $0.read] } == [7, 1, 1])
         #expect(work.full.components[.ff].map { [$0.computed, $0.kept, $0.read] } == [6, 1, 2])
         #expect(work.full.components[.attn1].map { [$0.computed, $0.kept, $0.read] } == [8, 0, 0])
-        #expect(Self.table.seconds(of: schedule) == 4 + 80 + 7 * 20 + 2 + 6 * 40 + 2 * 3)
+        let expected: Double = 4 + 80 + 140 + 2 + 240 + 6
+        #expect(Self.table.seconds(of: schedule) == expected)
     }
 
     @Test func stepsAfterTheGateHaveTheirOwnPrices() {
         let schedule = Schedule(shape: Self.shape, gateStep: 1)
-        #expect(Self.table.seconds(of: schedule) == 1 + 2 * 70 + 4 + 3 * (0.5 + 2 * 25))
+        let expected: Double = 141 + 4 + 151.5
+        #expect(Self.table.seconds(of: schedule) == expected)
         let ungated = CostTable(imageCount: 1, full: Self.table.full)
         #expect(ungated.seconds(of: schedule) == nil && ungated.ratio(of: schedule) == nil)
     }
