@@ -69,7 +69,9 @@ extension Evaluator {
         var generator = SystemIndependentGenerator(state: 1)
         var ratios = [[Double]](repeating: [], count: schedules.count)
         var references: [Double] = []
-        let runsInRound = schedules.count + schedules.count / Self.candidatesBetweenReferences + 1
+        let groupCount =
+            (schedules.count + Self.candidatesBetweenReferences - 1) / Self.candidatesBetweenReferences
+        let runsInRound = schedules.count + groupCount + 1
         var (roundCount, runCount) = (1, 0)
         let clock = ContinuousClock()
         let start = clock.now

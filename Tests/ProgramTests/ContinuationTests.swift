@@ -133,7 +133,7 @@ import Testing
             ])
         let table = CostTable(imageCount: 2, full: phase)
         var decisions: [[[QueryValue]]] = []
-        for workers in [1, 2] {
+        for workers in [2, 3] {
             let run = try SmallRun(generations: 4)
             let path = try run.folder.write(table.json, to: "costs.json")
             let process = try run.begin(

@@ -37,7 +37,7 @@ import Testing
             target.shape.blocks[block] == .fluxSingle
                 && target[step: 1, block: block, component: .singleAttn] == .reuse
         }
-        #expect(reused == Array(19..<29))
+        #expect(reused == Array(19..<28))
     }
 
     @Test func theGateMovesWithItsStep() throws {
