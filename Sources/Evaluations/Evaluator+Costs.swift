@@ -21,22 +21,22 @@ public struct MeasuredRatios: Sendable {
 }
 
 extension Evaluator {
-    /// Seconds that a cost table may take to measure, unless single runs are so long that this is too few of them.
-    static let costSeconds = 10.0
-
     /// Measures what the parts of the model cost: times some thirty designed schedules and fits a price to each part.
     ///
     /// - Parameters:
     ///   - imageCount: Images denoised together; the costs hold for batches of this size.
+    ///   - seconds: Seconds to spend, unless one round of the designed schedules takes longer.
     ///   - progress: Called before every run with the number of runs done and of all; return false to give it up.
     /// - Returns: The table, or nil if it was given up.
     /// - Throws: ``EvaluationsError``, `ModelsError`.
-    public func measureCosts(imageCount: Int, progress: (Int, Int) -> Bool) throws -> MeasuredCosts? {
+    public func measureCosts(
+        imageCount: Int, seconds: Double = 10, progress: (Int, Int) -> Bool
+    ) throws -> MeasuredCosts? {
         let hasGate = !shape.isFlux && settings.generation.guidanceScale > 1
         let schedules = CostDesign.schedules(for: shape, hasGate: hasGate)
         guard
             let measured = try measureRatios(
-                of: schedules, imageCount: imageCount, seconds: Self.costSeconds, progress: progress)
+                of: schedules, imageCount: imageCount, seconds: seconds, progress: progress)
         else { return nil }
         let uncached = (schedule: Schedule(shape: shape), seconds: measured.uncachedSeconds)
         let samples = zip(schedules, measured.ratios).map { ($0, $1 * measured.uncachedSeconds) } + [uncached]
@@ -53,7 +53,7 @@ extension Evaluator {
     ///   - schedules: The schedules.
     ///   - imageCount: Images denoised together, of the run's first prompts.
     ///   - seconds: Seconds to spend; at least one round is made, at most fifteen.
-    ///   - progress: As for ``measureCosts(imageCount:progress:)``.
+    ///   - progress: As for ``measureCosts(imageCount:seconds:progress:)``.
     /// - Returns: The ratios, or nil if the measurement was given up.
     /// - Throws: ``EvaluationsError``, `ModelsError`.
     public func measureRatios(

@@ -66,7 +66,7 @@ import Testing
                     prompts: ["a", "b"], negativePrompt: ""))
             var calls = 0
             let costs = try #require(
-                try evaluator.measureCosts(imageCount: 1) { done, total in
+                try evaluator.measureCosts(imageCount: 1, seconds: 0) { done, total in
                     calls += 1
                     return done < total
                 })
