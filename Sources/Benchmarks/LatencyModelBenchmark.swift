@@ -45,7 +45,9 @@ public struct LatencyModelBenchmark: Sendable {
     public init(
         _ evaluator: Evaluator, imageCount: Int, scheduleCount: Int, seconds: Double, seed: UInt64
     ) throws {
-        guard let costs = try evaluator.measureCosts(imageCount: imageCount, seconds: seconds, progress: { _, _ in true }) else {
+        guard
+            let costs = try evaluator.measureCosts(imageCount: imageCount, seconds: seconds, progress: { _, _ in true })
+        else {
             preconditionFailure("a measurement that nobody gives up is complete")
         }
         let shape = evaluator.shape
