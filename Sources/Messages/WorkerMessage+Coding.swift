@@ -44,6 +44,7 @@ extension WorkerMessage: Envelope {
         case .taskFailure(let failure): try limits.check(text: failure.reason, "task_failure.reason")
         case .goodbye(let goodbye): try limits.check(text: goodbye.reason, "goodbye.reason")
         case .blobRequest(let request): try limits.check(digest: request.sha256, "blob_request.sha256")
+        case .costReport(let report): try limits.check(text: report.table, "cost_report.table")
         }
     }
 }

@@ -18,11 +18,12 @@ package enum ModelFingerprint {
     private static let sampleBytes = 64 << 10
     private static let sampleCount = 64
 
-    /// The fingerprint of a directory, as hexadecimal text.
+    /// The fingerprint of a directory.
     ///
     /// - Parameters:
     ///   - folder: A model directory in the diffusers layout.
     ///   - part: What counts.
+    /// - Returns: Hexadecimal text.
     /// - Throws: An error of Foundation that names the file that cannot be read.
     package static func compute(folder: String, part: Part = .whole) throws -> String {
         var hash = StreamingSHA256()
