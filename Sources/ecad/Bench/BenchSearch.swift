@@ -64,4 +64,4 @@ struct BenchSearch: ParsableCommand {
     }
 }
 
-extension SearchSettings.Preset: @retroactive ExpressibleByArgument {}
+extension SearchSettings.Preset: ExpressibleByArgument {}
