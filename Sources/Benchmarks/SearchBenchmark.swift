@@ -35,12 +35,12 @@ public struct SearchBenchmark: Sendable, Encodable {
     /// - Parameters:
     ///   - shape: The schedules.
     ///   - settings: The search's rules, with a barrier between generations.
-    ///   - generations: Generations, the seeds included.
+    ///   - wanted: Evaluations at least; the last generation is a whole one.
     ///   - folder: A run folder that does not exist yet; left behind.
     ///   - seed: Seed of all random choices.
     /// - Throws: `EvolutionError`, `HistoryError`.
     public init(
-        shape: ScheduleShape, settings: SearchSettings, generations: Int, folder: String, seed: UInt64
+        shape: ScheduleShape, settings: SearchSettings, evaluations wanted: Int, folder: String, seed: UInt64
     ) throws {
         let history = try RunHistory.create(in: folder)
         let run = try history.createRun(
@@ -62,17 +62,17 @@ public struct SearchBenchmark: Sendable, Encodable {
         var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next())
         var (byHash, byGenome): ([String: Int64], [Genome: Int64]) = ([:], [:])
         var objectives: [Int64: [Double]] = [:]
-        while self.generations < generations {
+        while evaluations < wanted {
             let before = clock.now
             let offspring = search.ask()
-            if self.generations > 0 { breeding.append((clock.now - before) / .seconds(1)) }
+            if generations > 0 { breeding.append((clock.now - before) / .seconds(1)) }
             guard !offspring.isEmpty else { break }
             let hashes = offspring.map { $0.genome.canonical(for: shape).sha256 }
             var fresh: Set<String> = []
             let new = zip(offspring, hashes).filter { byHash[$0.1] == nil && fresh.insert($0.1).inserted }
             let places = Array(new.indices)
             let work = try history.beginGeneration(
-                self.generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
+                generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
                 candidates: new.map { offspring, hash in
                     NewCandidate(
                         genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256, canonicalHash: hash,
@@ -110,11 +110,11 @@ public struct SearchBenchmark: Sendable, Encodable {
                 })
             hypervolume = Pareto.hypervolume(of: search.front.map(\.objectives), reference: [1.1, 0])
             try history.completeGeneration(
-                self.generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
+                generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
                 hypervolume: hypervolume, wallSeconds: 0)
             try history.checkpoint()
             evaluations += new.count
-            self.generations += 1
+            generations += 1
         }
         try history.close()
         seconds = (clock.now - start) / .seconds(1)

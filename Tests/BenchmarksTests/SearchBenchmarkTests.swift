@@ -12,9 +12,9 @@ import Testing
     @Test func everythingThatIsBredIsEvaluatedOnce() throws {
         let folder = try TemporaryFolder()
         let result = try SearchBenchmark(
-            shape: .pixart(blocks: 3, steps: 5), settings: SearchSettings(populationSize: 8), generations: 6,
+            shape: .pixart(blocks: 3, steps: 5), settings: SearchSettings(populationSize: 8), evaluations: 41,
             folder: folder.file("run"), seed: 1)
-        #expect(result.generations == 6 && result.evaluations > 40 && result.evaluations <= 48)
+        #expect(result.generations >= 6 && result.evaluations > 40 && result.evaluations <= 48)
         #expect(result.bytes > 0 && result.seconds > 0 && result.hypervolume > 0)
     }
 

@@ -16,8 +16,8 @@ struct BenchSearch: ParsableCommand {
     @Option(help: "Schedules in a generation.")
     var population = 72
 
-    @Option(help: "Generations, the seeds included.")
-    var generations = 548
+    @Option(help: "Schedules to evaluate at least; the last generation is a whole one.")
+    var evaluations = 39456
 
     @Option(help: "default or ecad-paper.")
     var preset = SearchSettings.Preset.ecadPaper
@@ -35,8 +35,8 @@ struct BenchSearch: ParsableCommand {
         if !(2...10000).contains(population) {
             throw ValidationError("--population \(population): expected 2 to 10000")
         }
-        if !(2...100_000).contains(generations) {
-            throw ValidationError("--generations \(generations): expected 2 to 100000")
+        if !(2...10_000_000).contains(evaluations) {
+            throw ValidationError("--evaluations \(evaluations): expected 2 to 10000000")
         }
     }
 
@@ -47,7 +47,7 @@ struct BenchSearch: ParsableCommand {
         defer { if runDir == nil { try? FileManager.default.removeItem(atPath: folder) } }
         let result = try SearchBenchmark(
             shape: .pixart(), settings: SearchSettings(preset: preset, populationSize: population),
-            generations: generations, folder: folder, seed: seed)
+            evaluations: evaluations, folder: folder, seed: seed)
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
