@@ -40,6 +40,11 @@ public struct SearchSettings: Hashable, Codable, Sendable {
     public var fewestFlips: Double
     /// Greatest expected number of flipped genes of a mutated offspring.
     public var mostFlips: Double
+    /// Probability that a mutated offspring has one component of some neighbouring blocks and steps set alike, instead of
+    /// scattered genes flipped.
+    ///
+    /// Such genes matter together: what one of them saves or spoils, its neighbours do too.
+    public var regionProbability = 0.0
     /// Least number of genes in which a feasible schedule differs from the uncached one.
     public var minimumDifference: Int
     /// How often breeding is repeated to replace duplicates before a generation stays short.
@@ -86,6 +91,7 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         try check("fewest_flips", (0...1e6).contains(fewestFlips), "0 to 1000000", fewestFlips)
         try check(
             "most_flips", mostFlips >= fewestFlips && mostFlips <= 1e6, "\(fewestFlips) to 1000000", mostFlips)
+        try check("region_probability", (0...1).contains(regionProbability), "0 to 1", regionProbability)
         try check("minimum_difference", (0...1_000_000).contains(minimumDifference), "0 to 1000000", minimumDifference)
         try check("duplicate_rounds", (1...10_000).contains(duplicateRounds), "1 to 10000", duplicateRounds)
     }

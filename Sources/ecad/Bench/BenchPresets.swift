@@ -67,9 +67,10 @@ struct BenchPresets: ParsableCommand {
             case "crossover_points": rules.crossoverPoints = Int(exactly: value.rounded()) ?? 0
             case "crossover_probability": rules.crossoverProbability = value
             case "mutation_probability": rules.mutationProbability = value
+            case "region_probability": rules.regionProbability = value
             default:
                 throw ValidationError(
-                    "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability or mutation_probability"
+                    "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability or region_probability"
                 )
             }
         }
