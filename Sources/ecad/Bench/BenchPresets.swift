@@ -36,8 +36,11 @@ struct BenchPresets: ParsableCommand {
     @Option(help: "Change a rule of default, such as most_flips=8.")
     var set: [String] = []
 
-    @Option(help: "What default is compared with: ecad-paper, or default without the changes.")
+    @Option(help: "What default is compared with: ecad-paper or default.")
     var against = SearchSettings.Preset.ecadPaper
+
+    @Option(help: "Change a rule of what default is compared with.")
+    var againstSet: [String] = []
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -51,12 +54,12 @@ struct BenchPresets: ParsableCommand {
             throw ValidationError("--evaluations \(evaluations): expected 1 to 10000000")
         }
         if !(2...10000).contains(pairs) { throw ValidationError("--pairs \(pairs): expected 2 to 10000") }
-        _ = try rules()
+        _ = try (rules(.standard, set), rules(against, againstSet))
     }
 
-    private func rules() throws -> SearchSettings {
-        var rules = SearchSettings(populationSize: population)
-        for change in set {
+    private func rules(_ preset: SearchSettings.Preset, _ changes: [String]) throws -> SearchSettings {
+        var rules = SearchSettings(preset: preset, populationSize: population)
+        for change in changes {
             let parts = change.split(separator: "=")
             guard parts.count == 2, let value = Double(parts[1]) else {
                 throw ValidationError("--set \(change): expected name=number")
@@ -81,7 +84,7 @@ struct BenchPresets: ParsableCommand {
         let description = try ModelDescription(modelFolder: model.model, height: model.size, width: model.size)
         let result = try PresetBenchmark(
             model.evaluator(defaultPromptCount: images), architecture: description.architecture, imageCount: images,
-            rules: (try rules(), SearchSettings(preset: against, populationSize: population)),
+            rules: (try rules(.standard, set), try rules(against, againstSet)),
             seeding: seeding.split(separator: ",").map(String.init), evaluations: evaluations,
             seeds: (0..<UInt64(pairs)).map { seed &+ $0 }
         ) { pair in
