@@ -31,6 +31,10 @@ public struct SearchSettings: Hashable, Codable, Sendable {
     public var crossoverProbability: Double
     /// Number of points at which a mating changes parents.
     public var crossoverPoints: Int
+    /// Probability that a mating exchanges components of blocks over all steps, instead of stretches of steps.
+    ///
+    /// When a component is recomputed then stays together, which is what its quality depends on.
+    public var columnProbability = 0.0
     /// Probability that an offspring is mutated.
     public var mutationProbability: Double
     /// Least expected number of flipped genes of a mutated offspring.
@@ -87,6 +91,7 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         try check(
             "crossover_probability", (0...1).contains(crossoverProbability), "0 to 1", crossoverProbability)
         try check("crossover_points", (1...1000).contains(crossoverPoints), "1 to 1000", crossoverPoints)
+        try check("column_probability", (0...1).contains(columnProbability), "0 to 1", columnProbability)
         try check("mutation_probability", (0...1).contains(mutationProbability), "0 to 1", mutationProbability)
         try check("fewest_flips", (0...1e6).contains(fewestFlips), "0 to 1000000", fewestFlips)
         try check(
