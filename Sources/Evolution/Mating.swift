@@ -57,8 +57,7 @@ package struct Mating {
         return children
     }
 
-    /// Exchanges every second segment between random points of two genomes (pymoo: `PointCrossover`), or of their steps
-    /// alike.
+    /// Exchanges every second segment between random points of two genomes (pymoo: `PointCrossover`).
     package func cross(
         _ first: Offspring, _ second: Offspring, using generator: inout RandomGenerator
     ) -> (Child, Child) {
@@ -68,15 +67,10 @@ package struct Mating {
         )
         let geneCount = shape.geneCount
         guard generator.unit() < settings.crossoverProbability else { return children }
-        let isColumns = settings.columnProbability > 0 && generator.unit() < settings.columnProbability
-        let length = isColumns ? shape.genesPerStep : geneCount
-        var points = Self.distinctPoints(settings.crossoverPoints, below: length, using: &generator).sorted()
-        if points.count % 2 == 1 { points.append(length) }
-        for start in stride(from: 0, to: geneCount, by: length) {
-            for position in stride(from: 0, to: points.count, by: 2) {
-                children.0.genome.exchange(
-                    (start + points[position])..<(start + points[position + 1]), with: &children.1.genome)
-            }
+        var points = Self.distinctPoints(settings.crossoverPoints, below: geneCount, using: &generator).sorted()
+        if points.count % 2 == 1 { points.append(geneCount) }
+        for position in stride(from: 0, to: points.count, by: 2) {
+            children.0.genome.exchange(points[position]..<points[position + 1], with: &children.1.genome)
         }
         let parents = first.id == second.id ? [first.id] : [first.id, second.id]
         for path in [\(Child, Child).0, \(Child, Child).1] {

@@ -4,7 +4,7 @@
 public struct SearchSettings: Hashable, Codable, Sendable {
     /// A named choice of all parameters.
     public enum Preset: String, CaseIterable, Codable, Sendable {
-        /// This project's own: canonical genomes, and every offspring mutated.
+        /// This project's own: canonical genomes, and whole regions mutated in three of ten offspring.
         case standard = "default"
         /// The original's, rule for rule: raw genomes, and 0.05 flipped genes for each offspring on average.
         ///
@@ -31,10 +31,6 @@ public struct SearchSettings: Hashable, Codable, Sendable {
     public var crossoverProbability: Double
     /// Number of points at which a mating changes parents.
     public var crossoverPoints: Int
-    /// Probability that a mating exchanges components of blocks over all steps, instead of stretches of steps.
-    ///
-    /// When a component is recomputed then stays together, which is what its quality depends on.
-    public var columnProbability = 0.0
     /// Probability that an offspring is mutated.
     public var mutationProbability: Double
     /// Least expected number of flipped genes of a mutated offspring.
@@ -68,9 +64,10 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         duplicateRounds = 100
         switch preset {
         case .standard:
-            mutationProbability = 1
+            mutationProbability = 0.3
+            regionProbability = 1
             fewestFlips = 1
-            mostFlips = 5
+            mostFlips = 1
             usesCanonicalGenomes = true
         case .ecadPaper:
             mutationProbability = 0.05
@@ -91,7 +88,6 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         try check(
             "crossover_probability", (0...1).contains(crossoverProbability), "0 to 1", crossoverProbability)
         try check("crossover_points", (1...1000).contains(crossoverPoints), "1 to 1000", crossoverPoints)
-        try check("column_probability", (0...1).contains(columnProbability), "0 to 1", columnProbability)
         try check("mutation_probability", (0...1).contains(mutationProbability), "0 to 1", mutationProbability)
         try check("fewest_flips", (0...1e6).contains(fewestFlips), "0 to 1000000", fewestFlips)
         try check(

@@ -71,10 +71,9 @@ struct BenchPresets: ParsableCommand {
             case "crossover_probability": rules.crossoverProbability = value
             case "mutation_probability": rules.mutationProbability = value
             case "region_probability": rules.regionProbability = value
-            case "column_probability": rules.columnProbability = value
             default:
                 throw ValidationError(
-                    "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability, region_probability or column_probability"
+                    "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability or region_probability"
                 )
             }
         }
