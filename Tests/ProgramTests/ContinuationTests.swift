@@ -112,13 +112,15 @@ import Testing
         #expect(coordinator.wait(seconds: 60) == 0, "\(coordinator.errors)")
         for worker in workers { _ = worker.wait(seconds: 20) }
         #expect(killCount >= 3)
-        #expect(try run.count("SELECT count(*) FROM candidates") == 36)
-        #expect(try run.count("SELECT count(*) FROM evaluations") == 36)
-        #expect(try run.count("SELECT count(DISTINCT canonical_hash) FROM candidates") == 36)
-        #expect(try run.count("SELECT count(*) FROM image_scores") == 3 * 36)
+        // Of 36 births, those of a genome that was evaluated before take over its result.
+        let candidates = try run.count("SELECT count(*) FROM candidates")
+        #expect((25...36).contains(candidates))
+        #expect(try run.count("SELECT count(*) FROM evaluations") == candidates)
+        #expect(try run.count("SELECT count(DISTINCT canonical_hash) FROM candidates") == candidates)
+        #expect(try run.count("SELECT count(*) FROM image_scores") == 3 * candidates)
         #expect(try run.count("SELECT count(*) FROM tasks WHERE state <> 'done'") == 0)
-        #expect(
-            try run.count("SELECT count(*) FROM generations WHERE finished_at IS NOT NULL AND evaluations = 6") == 6)
+        #expect(try run.count("SELECT count(*) FROM generations WHERE finished_at IS NOT NULL") == 6)
+        #expect(try run.count("SELECT sum(evaluations) FROM generations") == candidates)
         let areas = try RunHistory.openReadOnly(in: run.runFolder).query(named: "hypervolume_history").rows.compactMap {
             if case .real(let area) = $0[4] { area } else { nil }
         }
