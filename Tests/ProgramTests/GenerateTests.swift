@@ -170,7 +170,8 @@ import Testing
         let other = try run(
             "\(Fixtures.folder)/flux-small/model", ["--steps", "20", "--schedule", try schedule(every: 2)])
         for (run, parts) in [
-            (deeper, ["9 PixArt blocks", "8 PixArt blocks"]), (wrongFamily, ["_class_name", "FluxTransformer2DModel", "PixArt"]),
+            (deeper, ["9 PixArt blocks", "8 PixArt blocks"]),
+            (wrongFamily, ["_class_name", "FluxTransformer2DModel", "PixArt"]),
             (other, ["schedule", "PixArt"]),
         ] {
             #expect(run.wait() == 1)
