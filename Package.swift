@@ -45,7 +45,6 @@ let libraries: [Target] = [
     systemLibrary("CSodium", package: "libsodium-dev"),
     systemLibrary("CZeroMQ", package: "libzmq3-dev"),
     .target(name: "CPNG", cSettings: cSettings, linkerSettings: [.linkedLibrary("png")]),
-    .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
     // Optimised in debug builds too: tests generate images.
     .target(name: "CKernels", cSettings: cSettings + [.unsafeFlags(["-O2"])]),
 ]
@@ -54,7 +53,7 @@ let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
     + module("Evolution", ["Schedules"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
-    + module("Models", ["Tensors", "CSentencePiece"], tests: ["TestSupport"])
+    + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
     + module("Scoring", ["Tensors"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
