@@ -51,7 +51,7 @@ let libraries: [Target] = [
 
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
-    + module("Evolution", ["Schedules"])
+    + module("Evolution", ["Schedules"], tests: ["TestSupport"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
@@ -64,11 +64,14 @@ let modules: [Target] =
     + module(
         "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],
         tests: ["TestSupport"])
+    + module(
+        "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
+        tests: ["Diffusion", "TestSupport"])
     + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
-    program("ecad", ["Diffusion", "Models", "Schedules", "Tensors", "Verification"]),
+    program("ecad", ["Benchmarks", "Diffusion", "Evaluations", "Models", "Schedules", "Tensors", "Verification"]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(

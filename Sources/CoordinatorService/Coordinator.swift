@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import Schedules
 import Transport
 
 /// Serves a run to its workers: one loop on one thread, which takes a message, answers it, and looks at the time.
@@ -92,6 +93,7 @@ final class Coordinator {
         case .registration, .heartbeat: break
         case .taskRequest:
             try returned(dispatcher.free(worker, at: now), outcome: .returned)
+        case .costReport(let report): try take(report, from: worker, peer)
         case .taskResult(let result): try take(result, from: worker, peer)
         case .taskFailure(let failure): try note(failure, from: worker, peer)
         case .goodbye(let goodbye):
@@ -126,6 +128,7 @@ final class Coordinator {
         dispatcher.hear(from: worker, at: now)
         try calibration.history.recordEvent("joined", registration.workerName, run: calibration.runID)
         var welcome = calibration.welcome
+        if let count = calibration.costImageCount { welcome.costImageCount = UInt32(count) }
         welcome.heartbeatSeconds = Self.heartbeatSeconds
         try send(.welcome(welcome), to: peer)
     }
@@ -155,6 +158,19 @@ final class Coordinator {
     // MARK: - Tasks
 
     private func giveOutTasks() throws {
+        repeat { try leaseTasks() } while try breedTasks()
+    }
+
+    /// Has new schedules bred for workers that would have nothing to do.
+    private func breedTasks() throws -> Bool {
+        guard dispatcher.isHungry else { return false }
+        let before = Set(calibration.tasks.keys)
+        guard try calibration.breedMore() else { return false }
+        dispatcher.add(Set(calibration.tasks.keys).subtracting(before).sorted())
+        return true
+    }
+
+    private func leaseTasks() throws {
         while let (task, worker) = dispatcher.lease() {
             guard let peer = connections[worker]?.peer else { continue }
             let assignment: Assignment
@@ -179,6 +195,18 @@ final class Coordinator {
             guard let epoch = epochs[task] else { continue }
             _ = try calibration.history.endLease(LeaseKey(taskID: task, epoch: epoch), outcome: outcome)
         }
+    }
+
+    private func take(_ report: CostReport, from worker: Int64, _ peer: PeerID) throws {
+        let before = Set(calibration.tasks.keys)
+        do {
+            try calibration.take(report, from: worker)
+        } catch let error as SchedulesError {
+            log("\(connections[worker]?.name ?? "a worker"): \(error)")
+            try refuse(peer, "\(error)", retry: false)
+            return try forget(worker, dispatcher.leave(worker), outcome: .lost)
+        }
+        dispatcher.add(Set(calibration.tasks.keys).subtracting(before).sorted())
     }
 
     private func take(_ result: Messages.TaskResult, from worker: Int64, _ peer: PeerID) throws {

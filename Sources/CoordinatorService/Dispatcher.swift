@@ -27,6 +27,9 @@ struct Dispatcher {
     /// Workers that were heard from and have not left.
     var workerCount: Int { lastHeard.count }
 
+    /// True if a worker is idle for want of tasks.
+    var isHungry: Bool { pending.isEmpty && !idle.isEmpty }
+
     /// The worker that a task is leased to.
     func worker(of task: TaskID) -> WorkerID? { workerOfTask[task] }
 

@@ -43,6 +43,7 @@ extension WorkerMessage: Envelope {
         case .taskResult(let result): try result.validate(limits)
         case .taskFailure(let failure): try limits.check(text: failure.reason, "task_failure.reason")
         case .goodbye(let goodbye): try limits.check(text: goodbye.reason, "goodbye.reason")
+        case .costReport(let report): try limits.check(text: report.table, "cost_report.table")
         }
     }
 }

@@ -60,6 +60,7 @@ public final class Worker {
     private var welcome: Welcome?
     private var taskInProgress: Int64?
     private var unacknowledged: [Int64: [UInt8]] = [:]
+    private var costReport: CostReport?
     private var nextRegistration = ContinuousClock.now
     private var registrationPause = Duration.seconds(1)
     private var nextRequest: ContinuousClock.Instant?
@@ -155,8 +156,11 @@ public final class Worker {
         }
         registrationPause = .seconds(1)
         nextHeartbeat = ContinuousClock.now
-        for bytes in unacknowledged.values { _ = try socket.send(bytes) }
         let isSameRun = self.welcome == welcome
+        if !isSameRun { costReport = nil }
+        // Before the results: the coordinator models their costs by it.
+        if let costReport { try send(.costReport(costReport), &socket) }
+        for bytes in unacknowledged.values { _ = try socket.send(bytes) }
         self.welcome = welcome
         if isSameRun {
             // The coordinator came back. The result of the task at hand, if there is one, is welcome still.
@@ -177,7 +181,17 @@ public final class Worker {
     private func report(_ outcome: EvaluationThread.Outcome, _ socket: inout WorkerSocket) throws {
         switch outcome {
         case .opened:
-            try requestTask(&socket)
+            guard let welcome, welcome.hasCostImageCount else { return try requestTask(&socket) }
+            log("measuring what the model's parts cost")
+            engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
+        case .costsMeasured(let costs):
+            var report = CostReport()
+            report.table = costs.table.json
+            report.uncachedSeconds = costs.uncachedSeconds
+            report.fitError = costs.fitError
+            costReport = report
+            try send(.costReport(report), &socket)
+            if stage == .opening { try requestTask(&socket) }
         case .openingFailed(let reason):
             throw WorkerError.model(reason)
         case .evaluated(let id, let epoch, let images, let seconds):

@@ -14,7 +14,10 @@ struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ecad-coordinator",
         abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
-        version: Program.version, subcommands: [Run.self, Resume.self, Status.self, Pick.self, Export.self, Query.self])
+        version: Program.version,
+        subcommands: [
+            Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
+        ])
 }
 
 /// What `run` and `resume` have in common.
