@@ -1,6 +1,6 @@
 """Trains the PixArt-Sigma transformer of the bundled model, beginning with the weights of shapes-pixart-alpha.
 
-    python scripts/zoo/train_sigma.py --work FOLDER [--steps 2600]
+    python scripts/zoo/train_sigma.py --work FOLDER [--steps 1600]
 
 Images of two sizes, step by step in turn; the larger ones show the same world scaled up. Latents come from the encoder of
 shapes-pixart-alpha, which the Sigma autoencoder keeps (train_vae.py --family pixart-sigma trains its decoder). Objective as in
@@ -69,7 +69,7 @@ def prepare(work: pathlib.Path, scene_counts: dict[int, int]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--scenes", type=int, default=20000, help="at the smaller size; half as many at the larger")
     parser.add_argument("--peak", type=float, default=5e-4)
     arguments = parser.parse_args()
