@@ -1,10 +1,10 @@
 """Makes the byte-pair tokenizer and trains the CLIP of the bundled models: contrastive, on drawn scenes and their captions.
 
-    python scripts/zoo/train_clip.py --work FOLDER [--steps 1200]
+    python scripts/zoo/train_clip.py --work FOLDER [--steps 750]
     python scripts/zoo/train_clip.py --work FOLDER --evaluate
 
 Resumes from FOLDER/clip/checkpoint.pt; the tokenizer lies in FOLDER/clip/tokenizer. The loss is CLIP's (arXiv 2103.00020); each image also
-has to prefer its caption to one with a single word changed, since random captions of a batch are told apart too easily.
+has to prefer its caption to one with a single thing changed, since random captions of a batch are told apart too easily.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def embed(model: transformers.CLIPModel, tokenizer, images: np.ndarray, captions
 
 
 def altered_caption(scene: scenes.Scene, rng: random.Random) -> str:
-    """A caption of the training share that differs in one word."""
+    """A caption of the training share that differs in one thing."""
     while scenes.is_held_out(caption := scenes.altered(scene, rng).caption()):
         pass
     return caption
@@ -145,7 +145,7 @@ def altered_caption(scene: scenes.Scene, rng: random.Random) -> str:
 
 @torch.no_grad()
 def evaluate(work: pathlib.Path, count: int = 512) -> dict:
-    """How often a held-out image prefers its caption to one with a word changed, and to all of 64 captions."""
+    """How often a held-out image prefers its caption to one with a thing changed, and to all of 64 captions."""
     tokenizer, model = averaged(work)
     kept = scenes.scenes(2, count, held_out=True)
     rng = random.Random("altered")
@@ -168,7 +168,7 @@ def evaluate(work: pathlib.Path, count: int = 512) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=750)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     arguments = parser.parse_args()

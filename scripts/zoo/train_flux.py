@@ -207,9 +207,9 @@ def evaluate(work: pathlib.Path, folder: str, count: int, scales: list[float], b
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=1714)
     parser.add_argument("--distil", action="store_true", help="the second phase")
-    parser.add_argument("--distil-steps", type=int, default=800)
+    parser.add_argument("--distil-steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--scenes", type=int, default=32000)
     parser.add_argument("--processes", type=int, default=2)
