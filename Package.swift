@@ -59,7 +59,7 @@ let modules: [Target] =
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
-    + module("Messages", ["CSodium", protobuf], exclude: ["Messages.proto"], tests: [protobuf])
+    + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf])
     + module("Transport", ["CZeroMQ"])
     + module(
         "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],

@@ -21,6 +21,8 @@ final class Calibration {
     let model: ModelDescription
     let modelHash: String
     let prompts: [String]
+    /// The prompts' embeddings that workers are given; nil if they embed the prompts themselves.
+    let embeddings: EmbeddingsFile?
     let shape: ScheduleShape
 
     /// Tasks whose results are wanted.
@@ -52,7 +54,7 @@ final class Calibration {
 
     init(
         history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
-        prompts: [String], shape: ScheduleShape, search: Search
+        prompts: [String], embeddings: EmbeddingsFile?, shape: ScheduleShape, search: Search
     ) throws {
         self.history = history
         self.runID = runID
@@ -60,6 +62,7 @@ final class Calibration {
         self.model = model
         self.modelHash = modelHash
         self.prompts = prompts
+        self.embeddings = embeddings
         self.shape = shape
         self.search = search
         evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)

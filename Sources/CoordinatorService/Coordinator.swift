@@ -96,6 +96,8 @@ final class Coordinator {
         case .costReport(let report): try take(report, from: worker, peer)
         case .taskResult(let result): try take(result, from: worker, peer)
         case .taskFailure(let failure): try note(failure, from: worker, peer)
+        case .blobRequest(let request):
+            try send(.blobChunk(calibration.embeddings?.chunk(request) ?? .none(request)), to: peer)
         case .goodbye(let goodbye):
             log("\(connections[worker]?.name ?? "a worker") has left: \(goodbye.reason)")
             try forget(worker, dispatcher.leave(worker), outcome: .returned)
@@ -105,9 +107,10 @@ final class Coordinator {
     // MARK: - Workers
 
     private func register(_ registration: Registration, _ peer: PeerID) throws {
-        guard registration.modelHash == calibration.modelHash else {
+        let own = calibration.embeddings == nil ? registration.modelHash : registration.imageModelHash
+        guard own == calibration.modelHash else {
             let reason =
-                "the worker's model has the fingerprint \(registration.modelHash.prefix(12)), the run's model "
+                "the worker's model has the fingerprint \(own.prefix(12)), the run's model "
                 + "\(calibration.modelHash.prefix(12)): give it a copy of \(calibration.configuration.modelPath)"
             log("refused \(registration.workerName): \(reason)")
             try calibration.history.recordEvent(

@@ -45,6 +45,7 @@ extension CoordinatorMessage: Envelope {
         case .assignment(let assignment): try assignment.validate(limits)
         case .acknowledgement, .wait: break
         case .finish(let finish): try limits.check(text: finish.reason, "finish.reason")
+        case .blobChunk(let chunk): try limits.check(digest: chunk.sha256, "blob_chunk.sha256")
         }
     }
 }
@@ -61,6 +62,7 @@ extension Welcome {
         }
         for scorer in settings.scorers { try limits.check(text: scorer, "welcome.settings.scorers") }
         for prompt in prompts { try limits.check(text: prompt.text, "welcome.prompts.text") }
+        if hasEmbeddings { try limits.check(digest: embeddings.sha256, "welcome.embeddings.sha256") }
     }
 }
 

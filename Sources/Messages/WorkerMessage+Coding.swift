@@ -43,6 +43,7 @@ extension WorkerMessage: Envelope {
         case .taskResult(let result): try result.validate(limits)
         case .taskFailure(let failure): try limits.check(text: failure.reason, "task_failure.reason")
         case .goodbye(let goodbye): try limits.check(text: goodbye.reason, "goodbye.reason")
+        case .blobRequest(let request): try limits.check(digest: request.sha256, "blob_request.sha256")
         case .costReport(let report): try limits.check(text: report.table, "cost_report.table")
         }
     }
@@ -64,6 +65,7 @@ extension Registration {
         try limits.check(text: cpu, "registration.cpu")
         try limits.check(text: blas, "registration.blas")
         try limits.check(text: modelHash, "registration.model_hash")
+        try limits.check(text: imageModelHash, "registration.image_model_hash")
     }
 }
 

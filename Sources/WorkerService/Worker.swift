@@ -45,12 +45,13 @@ public final class Worker {
     private let signals: SignalWatcher
     private let engine: EvaluationThread
     private let folder: ModelFolder
-    private let modelHash: String
+    private let modelHash, imageModelHash: String
     private let sessionID = PeerID.random()
     private let parent = getppid()
 
     private enum Stage: Equatable {
         case joining
+        case fetching
         case opening
         case idle
         case working(task: Int64)
@@ -64,6 +65,7 @@ public final class Worker {
     private var nextRegistration = ContinuousClock.now
     private var registrationPause = Duration.seconds(1)
     private var nextRequest: ContinuousClock.Instant?
+    private var download: BlobDownload?
     private var nextHeartbeat = ContinuousClock.now
     private var hasAnnouncedWaiting = false
 
@@ -79,6 +81,7 @@ public final class Worker {
         BLAS.setThreadCount(options.threads)
         folder = try ModelFolder(path: options.model)
         modelHash = try ModelFingerprint.compute(folder: options.model)
+        imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
         wakeup = try Wakeup()
         signals = try SignalWatcher(waking: wakeup)
         engine = EvaluationThread(waking: wakeup)
@@ -141,6 +144,7 @@ public final class Worker {
             unacknowledged[acknowledgement.taskID] = nil
         case .wait(let wait):
             if stage == .idle { nextRequest = ContinuousClock.now + .seconds(min(max(wait.retrySeconds, 0.05), 60)) }
+        case .blobChunk(let chunk): try take(chunk, &socket)
         case .finish(let finish):
             log("the run is over: \(finish.reason)")
             return .finished
@@ -149,9 +153,10 @@ public final class Worker {
     }
 
     private func join(_ welcome: Welcome, _ socket: inout WorkerSocket) throws {
-        guard welcome.settings.modelHash == modelHash else {
+        let own = welcome.hasEmbeddings ? imageModelHash : modelHash
+        guard welcome.settings.modelHash == own else {
             throw WorkerError.model(
-                "\(options.model): this is not the run's model (its fingerprint is \(modelHash.prefix(12)), the run's "
+                "\(options.model): this is not the run's model (its fingerprint is \(own.prefix(12)), the run's "
                     + "\(welcome.settings.modelHash.prefix(12)))")
         }
         registrationPause = .seconds(1)
@@ -164,7 +169,10 @@ public final class Worker {
         self.welcome = welcome
         if isSameRun {
             // The coordinator came back. The result of the task at hand, if there is one, is welcome still.
-            if let taskInProgress {
+            if download != nil {
+                stage = .fetching
+                try requestBlob(&socket)
+            } else if let taskInProgress {
                 stage = .working(task: taskInProgress)
             } else {
                 try requestTask(&socket)
@@ -172,8 +180,38 @@ public final class Worker {
             return
         }
         log("joined run \(welcome.runID): opening \(options.model)")
+        try open(welcome, embeddings: nil, &socket)
+    }
+
+    /// Has the engine open the model, once the prompts' embeddings are here if the run ships them.
+    private func open(_ welcome: Welcome, embeddings: String?, _ socket: inout WorkerSocket) throws {
+        download?.discard()
+        download = nil
+        if welcome.hasEmbeddings, embeddings == nil {
+            download = try BlobDownload(welcome.embeddings)
+            stage = .fetching
+            return try requestBlob(&socket)
+        }
         stage = .opening
-        engine.submit(.open(folder, try EvaluationSettings(welcome)))
+        engine.submit(.open(folder, try EvaluationSettings(welcome), embeddings: embeddings))
+    }
+
+    private func take(_ chunk: BlobChunk, _ socket: inout WorkerSocket) throws {
+        guard stage == .fetching, let welcome, let progress = try download?.take(chunk) else { return }
+        switch progress {
+        case .nothing: break
+        case .wantsMore: try requestBlob(&socket)
+        case .finished(let path):
+            download = nil
+            try open(welcome, embeddings: path, &socket)
+        }
+    }
+
+    private func requestBlob(_ socket: inout WorkerSocket) throws {
+        guard let download else { return }
+        // As for tasks: the answer may have been lost with a coordinator.
+        nextRequest = ContinuousClock.now + .seconds(5)
+        try send(.blobRequest(download.request), &socket)
     }
 
     // MARK: - What the engine says
@@ -227,7 +265,10 @@ public final class Worker {
             if now >= nextRegistration { try register(&socket) }
             return
         }
-        if let due = nextRequest, now >= due, stage == .idle { try requestTask(&socket) }
+        if let due = nextRequest, now >= due {
+            if stage == .idle { try requestTask(&socket) }
+            if stage == .fetching { try requestBlob(&socket) }
+        }
         if now >= nextHeartbeat {
             var heartbeat = Heartbeat()
             if case .working(let task) = stage {
@@ -253,6 +294,7 @@ public final class Worker {
         registration.blas = "\(BLAS.version) \(BLAS.coreName)"
         registration.threads = UInt32(options.threads)
         registration.modelHash = modelHash
+        registration.imageModelHash = imageModelHash
         if try send(.registration(registration), &socket) {
             hasAnnouncedWaiting = false
         } else if !hasAnnouncedWaiting {

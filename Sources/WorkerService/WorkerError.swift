@@ -6,6 +6,8 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
     case protocolError(String)
     /// The model cannot be opened or does not fit the run.
     case model(String)
+    /// The run's prompt embeddings cannot be fetched.
+    case embeddings(String)
     /// The process that started this worker is gone.
     case parentGone
 
@@ -14,7 +16,7 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .protocolError(let reason): "the coordinator's message cannot be understood: \(reason)"
-        case .model(let reason): reason
+        case .model(let reason), .embeddings(let reason): reason
         case .parentGone: "the process that started this worker is gone"
         }
     }
