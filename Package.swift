@@ -71,7 +71,9 @@ let modules: [Target] =
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
-    program("ecad", ["Benchmarks", "Diffusion", "Evaluations", "Models", "Schedules", "Tensors", "Verification"]),
+    program(
+        "ecad",
+        ["Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Schedules", "Tensors", "Verification"]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
