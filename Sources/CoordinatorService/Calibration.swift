@@ -10,8 +10,6 @@ import Schedules
 /// after a crash goes on from there: committed results are kept, open tasks are given out again, and the search draws
 /// the same random numbers.
 final class Calibration {
-    /// Tasks that failed this often, on whatever workers, are given up.
-    static let failureLimit = 3
     /// The reference point of the hypervolume: a tenth slower than uncached, at no quality at all.
     static let reference = ReferencePoint(cost: 1.1, quality: 0)
 
@@ -34,6 +32,8 @@ final class Calibration {
 
     private(set) var search: Search
     private var generationCandidates: [CandidateRecord] = []
+    private var newTasks: [TaskRecord] = []
+    private var genomes: [Int64: [UInt8]] = [:]
     private var candidateOfHash: [String: Int64] = [:]
     private var generationStart = ContinuousClock.now
     private var wallSecondsBefore = 0.0
@@ -69,7 +69,7 @@ final class Calibration {
         wallSecondsBefore = generation.wallSeconds
         guard !generation.isFinished else { return try advance() }
         generationCandidates = snapshot.candidates
-        tasks = Dictionary(uniqueKeysWithValues: snapshot.tasks.filter { $0.isOpen }.map { ($0.id, $0) })
+        want(snapshot.tasks.filter { $0.isOpen })
         try finishGenerationIfComplete()
     }
 
@@ -102,10 +102,22 @@ final class Calibration {
         generationCandidates = try entered.candidateIDs.map(history.candidate)
         for candidate in generationCandidates { candidateOfHash[candidate.canonicalHash] = candidate.id }
         candidateCount += candidates.count
-        tasks = Dictionary(uniqueKeysWithValues: try entered.taskIDs.map { ($0, try history.task($0)) })
+        genomes = [:]
+        want(try entered.taskIDs.map(history.task))
         generationStart = ContinuousClock.now
         wallSecondsBefore = 0
         try finishGenerationIfComplete()
+    }
+
+    /// Takes the tasks that have come to be wanted since the last call.
+    func takeNewTasks() -> [TaskRecord] {
+        defer { newTasks = [] }
+        return newTasks
+    }
+
+    private func want(_ records: [TaskRecord]) {
+        for record in records { tasks[record.id] = record }
+        newTasks += records
     }
 
     /// Cuts an evaluation into tasks: some schedules on a shard of the images.
@@ -210,7 +222,7 @@ final class Calibration {
     }
 
     /// The message that gives a task to a worker.
-    func assignment(of task: TaskRecord, epoch: Int, leaseSeconds: Double) throws -> Assignment {
+    func assignment(of task: TaskRecord, epoch: Int) throws -> Assignment {
         var assignment = Assignment()
         assignment.taskID = task.id
         assignment.leaseEpoch = Int64(epoch)
@@ -218,14 +230,20 @@ final class Calibration {
         assignment.candidates = try task.candidateIDs.map { id in
             var candidate = AssignedCandidate()
             candidate.candidateID = id
-            candidate.genome = Data(try history.candidate(id).genome)
+            candidate.genome = Data(try genome(of: id))
             candidate.geneCount = UInt32(shape.geneCount)
             return candidate
         }
         assignment.items = task.images.map(PromptSeed.init)
         assignment.measureLatency = true
-        assignment.leaseSeconds = leaseSeconds
         return assignment
+    }
+
+    private func genome(of candidate: Int64) throws -> [UInt8] {
+        if let genome = genomes[candidate] { return genome }
+        let genome = try history.candidate(candidate).genome
+        genomes[candidate] = genome
+        return genome
     }
 
     /// Enters a task's result in the history; completes the generation with its last one.
@@ -246,9 +264,30 @@ final class Calibration {
     /// Gives a task up after too many failures; its candidates have no evaluation.
     func giveUp(_ taskID: Int64, reason: String) throws {
         try history.failTask(taskID, reason: reason)
-        try history.recordEvent("task-failed", "task \(taskID): \(reason)", run: runID)
+        let candidates = (tasks[taskID]?.candidateIDs ?? []).map { "\($0)" }.joined(separator: ", ")
+        try history.recordEvent("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
         tasks[taskID] = nil
         try finishGenerationIfComplete()
+    }
+
+    /// Replaces a task of several candidates by one for each.
+    ///
+    /// - Returns: The new tasks.
+    func split(_ taskID: Int64, reason: String) throws -> [TaskRecord] {
+        let parts = try history.splitTask(taskID, reason: reason)
+        tasks[taskID] = nil
+        for part in parts { tasks[part.id] = part }
+        return parts
+    }
+
+    /// Trusts a worker no more: what it did for the current generation is wanted again.
+    ///
+    /// - Returns: The tasks.
+    func reopenTasks(doneBy worker: Int64, reason: String) throws -> [TaskRecord] {
+        let reopened = try history.quarantine(worker, reason: reason, run: runID, generation: generation)
+        for task in reopened { tasks[task.id] = task }
+        try history.recordEvent("quarantine", "worker \(worker): \(reason)", run: runID)
+        return reopened
     }
 
     /// Sums a candidate's images up; nil unless all of them were made.

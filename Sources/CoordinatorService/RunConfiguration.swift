@@ -47,6 +47,8 @@ public struct RunConfiguration: Sendable, Equatable {
     public var imagesPerTask: Int
     /// Schedules that a task measures.
     public var schedulesPerTask: Int
+    /// The share of tasks that a second worker computes too, to find workers that compute wrongly.
+    public var recheckShare: Double
 
     static let qualities = ["psnr"]
     static let seedings = Seeding.allCases.map(\.rawValue)
@@ -54,6 +56,7 @@ public struct RunConfiguration: Sendable, Equatable {
         "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
         "prompts.seeds_per_prompt", "prompts.negative", "objectives.cost", "objectives.quality", "search.preset",
         "search.population", "search.generations", "search.seed", "search.seeding", "tasks.images", "tasks.schedules",
+        "tasks.recheck_share",
     ]
 
     /// Reads a configuration file; paths in it are relative to its folder.
@@ -110,6 +113,7 @@ public struct RunConfiguration: Sendable, Equatable {
         }
         imagesPerTask = try c.int("tasks.images", in: 1...256, default: 8)
         schedulesPerTask = try c.int("tasks.schedules", in: 1...256, default: 4)
+        recheckShare = try c.double("tasks.recheck_share", in: 0...1, default: 0.02)
     }
 
     /// The configuration with every default written out and absolute paths, as TOML; reading it gives the same value.
@@ -149,6 +153,7 @@ public struct RunConfiguration: Sendable, Equatable {
             [tasks]
             images = \(imagesPerTask)
             schedules = \(schedulesPerTask)
+            recheck_share = \(recheckShare)
 
             """
     }

@@ -13,7 +13,10 @@ enum Schema {
         let sql: String
     }
 
-    static let migrations = [Migration(version: 1, name: "create the tables", sql: tables)]
+    static let migrations = [
+        Migration(version: 1, name: "create the tables", sql: tables),
+        Migration(version: 2, name: "refusals, canaries, rechecks and quarantine", sql: clusterTables),
+    ]
 
     /// The schema version that this program writes.
     static var version: Int { migrations.count }

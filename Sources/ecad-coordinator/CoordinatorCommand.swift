@@ -14,7 +14,11 @@ struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ecad-coordinator",
         abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
-        version: Program.version, subcommands: [Run.self, Resume.self, Status.self, Pick.self, Export.self, Query.self])
+        version: Program.version,
+        subcommands: [
+            Run.self, Resume.self, Status.self, Pick.self, Export.self, Query.self, Keys.self,
+            Simulate.self,
+        ])
 }
 
 /// What `run` and `resume` have in common.
@@ -25,10 +29,17 @@ struct ServingOptions: ParsableArguments {
     @Option(help: "Workers to start on this machine.")
     var workers = 0
 
+    @Option(help: "The folder of the keys (default: keys in the run folder); see: ecad-coordinator keys.")
+    var keys: String?
+
+    @Flag(help: "Serve without keys or encryption to whoever reaches the port; for networks that you trust.")
+    var insecurePlaintext = false
+
     @Flag(help: "Print the front as JSON instead of a table.")
     var json = false
 
     func validate() throws {
+        if keys != nil, insecurePlaintext { throw ValidationError("give --keys or --insecure-plaintext, not both") }
         if !(0...1024).contains(workers) { throw ValidationError("--workers \(workers): expected 0 to 1024") }
         do {
             _ = try Endpoint(bind)
@@ -41,7 +52,9 @@ struct ServingOptions: ParsableArguments {
     func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
         let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
         let service = RunService(
-            options: RunService.Options(bind: try Endpoint(bind), localWorkers: workers, isInteractive: isTerminal),
+            options: RunService.Options(
+                bind: try Endpoint(bind), localWorkers: workers, keyFolder: keys, isPlaintext: insecurePlaintext,
+                engineVersion: Program.version, isInteractive: isTerminal),
             write: { FileHandle.standardError.write(Data($0.utf8)) })
         switch try start(service) {
         case .finished(let front, let files):
