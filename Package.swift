@@ -45,16 +45,15 @@ let libraries: [Target] = [
     systemLibrary("CSodium", package: "libsodium-dev"),
     systemLibrary("CZeroMQ", package: "libzmq3-dev"),
     .target(name: "CPNG", cSettings: cSettings, linkerSettings: [.linkedLibrary("png")]),
-    .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
     // Optimised in debug builds too: tests generate images.
     .target(name: "CKernels", cSettings: cSettings + [.unsafeFlags(["-O2"])]),
 ]
 
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
-    + module("Evolution", ["Schedules"])
+    + module("Evolution", ["Schedules"], tests: ["TestSupport"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
-    + module("Models", ["Tensors", "CSentencePiece"], tests: ["TestSupport"])
+    + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
     + module("Scoring", ["Tensors"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
@@ -65,11 +64,14 @@ let modules: [Target] =
     + module(
         "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],
         tests: ["TestSupport"])
+    + module(
+        "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
+        tests: ["Diffusion", "TestSupport"])
     + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
-    program("ecad", ["Diffusion", "Models", "Schedules", "Tensors", "Verification"]),
+    program("ecad", ["Benchmarks", "Diffusion", "Evaluations", "Models", "Schedules", "Tensors", "Verification"]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(

@@ -21,22 +21,32 @@ final class Calibration {
     let prompts: [String]
     let shape: ScheduleShape
 
-    /// Open tasks of the current generation.
-    private(set) var tasks: [Int64: TaskRecord] = [:]
-    /// The current generation.
-    private(set) var generation = 0
+    /// Tasks whose results are wanted.
+    var tasks: [Int64: TaskRecord] = [:]
+    /// The generation bred last.
+    var generation = 0
     /// Candidates of all generations so far.
-    private(set) var candidateCount = 0
+    var candidateCount = 0
     /// True once the last generation is complete.
-    private(set) var isFinished = false
+    var isFinished = false
 
-    private(set) var search: Search
-    private var generationCandidates: [CandidateRecord] = []
+    var search: Search
+    /// What the parts of the model cost, once that is known; the same for the whole run.
+    var costTable: CostTable?
+    /// The hypervolume after each complete generation.
+    var hypervolumes: [Double] = []
+    /// Seconds of work on complete generations.
+    var secondsBefore = 0.0
+    /// When the work on the generation at hand began, or went on.
+    var generationStart = ContinuousClock.now
+    /// True between the beginning of a generation and its end, where a barrier ends it.
+    var isGenerationOpen = false
+    /// The candidate that a pending offspring's images are made by.
+    var candidateOfOffspring: [Int: Int64] = [:]
     private var newTasks: [TaskRecord] = []
-    private var genomes: [Int64: [UInt8]] = [:]
     private var candidateOfHash: [String: Int64] = [:]
-    private var generationStart = ContinuousClock.now
-    private var wallSecondsBefore = 0.0
+    private var candidateOfGenome: [Genome: Int64] = [:]
+    private let evaluationKey: String
     private let uncachedMACs: Int
 
     init(
@@ -51,62 +61,92 @@ final class Calibration {
         self.prompts = prompts
         self.shape = shape
         self.search = search
+        evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
+        let table = try history.costTables(of: runID).first { $0.isObjective }
+        costTable = try table.map { try CostTable(json: $0.costs, shape: shape, source: history.file) }
     }
 
     /// Goes on from where a history stands.
-    func takeUp(_ snapshot: RunSnapshot) throws {
-        for candidate in try history.candidates(of: runID) {
-            candidateOfHash[candidate.canonicalHash] = candidate.id
-            candidateCount += 1
+    ///
+    /// - Parameters:
+    ///   - snapshot: The history's latest generation.
+    ///   - candidates: All candidates of the run.
+    /// - Throws: `HistoryError`, `EvolutionError`, `SchedulesError`.
+    func takeUp(_ snapshot: RunSnapshot, candidates: [CandidateRecord]) throws {
+        for candidate in candidates {
+            let genome = try Genome(bytes: candidate.genome, geneCount: shape.geneCount)
+            note(candidate.id, genome: genome, canonicalHash: candidate.canonicalHash)
         }
         // Whoever held a lease belongs to the coordinator that is gone; a result that still arrives is taken all the
         // same.
         _ = try history.expireLeases(of: runID, expiringBy: .infinity)
         try history.setStatus(.running, of: runID)
-        guard let generation = snapshot.generation else { return try beginGeneration() }
-        self.generation = generation.number
-        wallSecondsBefore = generation.wallSeconds
-        guard !generation.isFinished else { return try advance() }
-        generationCandidates = snapshot.candidates
+        if snapshot.run.evaluationKey == nil {
+            try history.setConfiguration(snapshot.run.configuration, evaluationKey: evaluationKey, of: runID)
+        }
+        guard let last = snapshot.generation else {
+            try beginGeneration()
+            return try proceed()
+        }
+        for record in try history.generations(of: runID) {
+            secondsBefore += record.wallSeconds
+            if record.isFinished { hypervolumes.append(record.hypervolume ?? 0) }
+        }
+        generation = last.number
+        isGenerationOpen = !last.isFinished
         want(snapshot.tasks.filter { $0.isOpen })
-        try finishGenerationIfComplete()
+        for offspring in search.pending {
+            candidateOfOffspring[offspring.id] = candidateOfHash[canonicalHash(offspring.genome)]
+        }
+        try proceed()
     }
 
-    // MARK: - Generations
+    /// Goes on as far as that is possible without the results that are still out.
+    func proceed() throws {
+        switch configuration.mode {
+        case .generations: try proceedByGenerations()
+        case .steadyState: try proceedInSteadyState()
+        }
+    }
 
-    /// Breeds a generation and enters it, with its tasks, in the history.
-    func beginGeneration() throws {
-        let offspring = search.ask()
-        guard !offspring.isEmpty else {
-            try history.recordEvent(
-                "exhausted", "no schedule can be bred that the population does not hold", run: runID)
-            isFinished = true
-            return
-        }
-        generation = search.generation
-        // A genome that was discarded generations ago may be bred again, and two of the same images in one generation:
-        // they share one evaluation.
-        var known = Set(candidateOfHash.keys)
-        let new = offspring.filter { known.insert(canonicalHash($0.genome)).inserted }
-        let candidates = try new.map { offspring in
+    // MARK: - Candidates
+
+    /// Enters offspring of one generation in the history, with the tasks that evaluate them.
+    ///
+    /// A genome that was discarded generations ago may be bred again, and two of the same images in one generation:
+    /// they share one evaluation. So do genomes that another run of the same file has evaluated under these settings.
+    func enter(_ offspring: [Offspring], isContinued: Bool) throws {
+        guard let first = offspring.first else { return }
+        generation = first.generation
+        let hashes = offspring.map { canonicalHash($0.genome) }
+        var fresh: Set<String> = []
+        let new = zip(offspring, hashes).filter { candidateOfHash[$0.1] == nil && fresh.insert($0.1).inserted }
+        let measured = try history.measuredElsewhere(
+            new.map(\.1), evaluationKey: evaluationKey, besides: runID)
+        let candidates = try new.map { offspring, hash in
             NewCandidate(
-                genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256,
-                canonicalHash: canonicalHash(offspring.genome), parentA: parent(offspring, 0),
-                parentB: parent(offspring, 1), operator: offspring.operation.rawValue, origin: offspring.origin,
-                macs: Int64(try model.architecture.macs(Schedule(shape: shape, genome: offspring.genome)).total))
+                genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256, canonicalHash: hash,
+                parentA: parent(offspring, 0), parentB: parent(offspring, 1), operator: offspring.operation.rawValue,
+                origin: offspring.origin,
+                macs: Int64(try model.architecture.macs(Schedule(shape: shape, genome: offspring.genome)).total),
+                measuredAs: measured[hash])
         }
+        let unmeasured = candidates.indices.filter { candidates[$0].measuredAs == nil }
         let entered = try history.beginGeneration(
-            generation, of: runID, searchState: try encodedSearch(), candidates: candidates,
-            tasks: taskGrid(candidateCount: candidates.count))
-        generationCandidates = try entered.candidateIDs.map(history.candidate)
-        for candidate in generationCandidates { candidateOfHash[candidate.canonicalHash] = candidate.id }
-        candidateCount += candidates.count
-        genomes = [:]
+            generation, of: runID, isContinued: isContinued, searchState: encodedSearch, candidates: candidates,
+            tasks: taskGrid(unmeasured))
+        for (id, (offspring, hash)) in zip(entered.candidateIDs, new) {
+            note(id, genome: offspring.genome, canonicalHash: hash)
+        }
+        for (offspring, hash) in zip(offspring, hashes) { candidateOfOffspring[offspring.id] = candidateOfHash[hash] }
         want(try entered.taskIDs.map(history.task))
-        generationStart = ContinuousClock.now
-        wallSecondsBefore = 0
-        try finishGenerationIfComplete()
+    }
+
+    private func note(_ candidate: Int64, genome: Genome, canonicalHash: String) {
+        candidateOfHash[canonicalHash] = candidate
+        candidateOfGenome[genome] = candidate
+        candidateCount += 1
     }
 
     /// Takes the tasks that have come to be wanted since the last call.
@@ -122,17 +162,17 @@ final class Calibration {
 
     /// Cuts an evaluation into tasks: some schedules on a shard of the images.
     ///
-    /// The cut depends on the configuration alone, since the last bits of an image depend on the images that are
+    /// The shards depend on the configuration alone, since the last bits of an image depend on the images that are
     /// denoised with it.
-    private func taskGrid(candidateCount: Int) -> [NewTask] {
+    private func taskGrid(_ candidates: [Int]) -> [NewTask] {
         let images = prompts.indices.flatMap { prompt in
             (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }
         }
-        return stride(from: 0, to: candidateCount, by: configuration.schedulesPerTask).flatMap { first in
-            let candidates = Array(first..<min(first + configuration.schedulesPerTask, candidateCount))
+        return stride(from: 0, to: candidates.count, by: configuration.schedulesPerTask).flatMap { first in
+            let group = Array(candidates[first..<min(first + configuration.schedulesPerTask, candidates.count)])
             return stride(from: 0, to: images.count, by: configuration.imagesPerTask).map { start in
                 let shard = Array(images[start..<min(start + configuration.imagesPerTask, images.count)])
-                return NewTask(kind: .evaluate, candidates: candidates, images: shard)
+                return NewTask(kind: .evaluate, candidates: group, images: shard)
             }
         }
     }
@@ -145,41 +185,8 @@ final class Calibration {
 
     private func canonicalHash(_ genome: Genome) -> String { genome.canonical(for: shape).sha256 }
 
-    private func finishGenerationIfComplete() throws {
-        guard tasks.isEmpty else { return }
-        for candidate in generationCandidates where candidate.evaluation == nil {
-            guard let totals = try totals(of: candidate) else { continue }
-            try history.finishEvaluation(of: candidate.id, totals: totals)
-        }
-        let outcomes = try search.pending.compactMap { offspring -> Outcome? in
-            guard let id = candidateOfHash[canonicalHash(offspring.genome)],
-                let totals = try history.candidate(id).evaluation
-            else { return nil }
-            return Outcome(id: offspring.id, objectives: [totals.cost, -totals.quality])
-        }
-        try search.tell(outcomes)
-        try search.discard(search.pending.map(\.id))
-        guard !search.population.isEmpty else {
-            throw CoordinatorError.search(
-                "no candidate of the first generation could be evaluated; see the table events")
-        }
-        try history.completeGeneration(
-            generation, of: runID, searchState: try encodedSearch(),
-            hypervolume: Pareto.hypervolume(
-                of: search.front.map(\.objectives), reference: [Self.reference.cost, -Self.reference.quality]),
-            wallSeconds: wallSecondsBefore + (ContinuousClock.now - generationStart) / .seconds(1))
-        // Empties the log into the database while nothing is due; a reader in the way only puts it off.
-        _ = try history.checkpoint()
-        try advance()
-    }
-
-    private func advance() throws {
-        if generation + 1 < configuration.generations {
-            try beginGeneration()
-        } else {
-            isFinished = true
-        }
-    }
+    /// The search as bytes; genomes stand in it by the numbers of their candidates.
+    var encodedSearch: [UInt8] { search.encoded { [candidateOfGenome] in candidateOfGenome[$0.genome] } }
 
     /// Evaluations that no open task is part of.
     var doneCount: Int {
@@ -187,66 +194,39 @@ final class Calibration {
         return candidateCount - open.count
     }
 
-    /// Evaluations that the whole run will take, if every generation is as large as the population.
+    /// Evaluations that the whole run will take, if every generation is as large as the population and no rule stops
+    /// it before.
     var expectedCount: Int {
-        candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
-    }
-
-    /// The search as bytes; keys are sorted so that equal searches have equal bytes.
-    private func encodedSearch() throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        return Array(try encoder.encode(search))
+        let all = candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
+        return max(candidateCount, min(all, configuration.stop.evaluations ?? all))
     }
 
     // MARK: - Results
 
-    /// What the workers must know of the run.
-    var welcome: Welcome {
-        var welcome = Welcome()
-        welcome.runID = "\(runID)-\(modelHash.prefix(16))"
-        welcome.settings.modelHash = modelHash
-        welcome.settings.stepCount = UInt32(configuration.stepCount)
-        welcome.settings.height = UInt32(model.height)
-        welcome.settings.width = UInt32(model.width)
-        welcome.settings.guidanceScale = configuration.guidanceScale
-        welcome.settings.negativePrompt = configuration.negativePrompt
-        welcome.settings.scorers = [configuration.quality]
-        welcome.prompts = prompts.enumerated().map { index, text in
-            var entry = PromptEntry()
-            entry.index = UInt32(index)
-            entry.text = text
-            return entry
+    /// Tells the search what came of offspring whose tasks are all closed; those without a result are given up.
+    func settle(_ offspring: [Offspring]) throws {
+        var outcomes: [Outcome] = []
+        var lost: [Int] = []
+        for child in offspring {
+            if let id = candidateOfOffspring.removeValue(forKey: child.id), let totals = try evaluation(of: id) {
+                outcomes.append(Outcome(id: child.id, objectives: [totals.cost, -totals.quality]))
+            } else {
+                lost.append(child.id)
+            }
         }
-        return welcome
+        try search.tell(outcomes)
+        try search.discard(lost)
     }
 
-    /// The message that gives a task to a worker.
-    func assignment(of task: TaskRecord, epoch: Int) throws -> Assignment {
-        var assignment = Assignment()
-        assignment.taskID = task.id
-        assignment.leaseEpoch = Int64(epoch)
-        assignment.kind = .evaluate
-        assignment.candidates = try task.candidateIDs.map { id in
-            var candidate = AssignedCandidate()
-            candidate.candidateID = id
-            candidate.genome = Data(try genome(of: id))
-            candidate.geneCount = UInt32(shape.geneCount)
-            return candidate
-        }
-        assignment.items = task.images.map(PromptSeed.init)
-        assignment.measureLatency = true
-        return assignment
+    private func evaluation(of id: Int64) throws -> EvaluationTotals? {
+        let candidate = try history.candidate(id)
+        if let evaluation = candidate.evaluation { return evaluation }
+        guard let totals = try totals(of: candidate) else { return nil }
+        try history.finishEvaluation(of: id, totals: totals)
+        return totals
     }
 
-    private func genome(of candidate: Int64) throws -> [UInt8] {
-        if let genome = genomes[candidate] { return genome }
-        let genome = try history.candidate(candidate).genome
-        genomes[candidate] = genome
-        return genome
-    }
-
-    /// Enters a task's result in the history; completes the generation with its last one.
+    /// Enters a task's result in the history, and goes on.
     ///
     /// - Returns: Whether the result was new.
     /// - Throws: ``ResultProblem`` for a result that is not what the task asked for; `HistoryError`.
@@ -257,7 +237,7 @@ final class Calibration {
                 result, candidates: task.candidateIDs, images: task.images, from: workerID,
                 scorer: configuration.quality))
         tasks[task.id] = nil
-        try finishGenerationIfComplete()
+        try proceed()
         return outcome
     }
 
@@ -267,7 +247,7 @@ final class Calibration {
         let candidates = (tasks[taskID]?.candidateIDs ?? []).map { "\($0)" }.joined(separator: ", ")
         try history.recordEvent("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
         tasks[taskID] = nil
-        try finishGenerationIfComplete()
+        try proceed()
     }
 
     /// Replaces a task of several candidates by one for each.
@@ -280,11 +260,11 @@ final class Calibration {
         return parts
     }
 
-    /// Trusts a worker no more: what it did for the current generation is wanted again.
+    /// Trusts a worker no more: what it did for candidates that are not evaluated yet is wanted again.
     ///
     /// - Returns: The tasks.
     func reopenTasks(doneBy worker: Int64, reason: String) throws -> [TaskRecord] {
-        let reopened = try history.quarantine(worker, reason: reason, run: runID, generation: generation)
+        let reopened = try history.quarantine(worker, reason: reason, run: runID)
         for task in reopened { tasks[task.id] = task }
         try history.recordEvent("quarantine", "worker \(worker): \(reason)", run: runID)
         return reopened
@@ -299,16 +279,20 @@ final class Calibration {
         let seconds = measured.timings.reduce(0) { $0 + $1.denoiseSeconds }
         let referenceSeconds = measured.timings.reduce(0) { $0 + ($1.referenceSeconds ?? 0) }
         let latencyRatio = referenceSeconds > 0 ? seconds / referenceSeconds : nil
+        let genome = try Genome(bytes: candidate.genome, geneCount: shape.geneCount)
+        let modelledRatio = try costTable?.ratio(of: Schedule(shape: shape, genome: genome))
         let macs = candidate.macs ?? 0
         let cost: Double? =
             switch configuration.cost {
-            case .latency: latencyRatio
+            case .latency: modelledRatio
+            case .measured: latencyRatio
             case .macs: Double(macs) / Double(uncachedMACs)
             }
         guard let cost else { return nil }
         return EvaluationTotals(
             cost: cost, quality: scores.reduce(0) { $0 + $1.value } / Double(expected), latencyRatio: latencyRatio,
-            macs: macs, images: expected, denoiseSeconds: seconds, referenceSeconds: referenceSeconds)
+            modelledRatio: modelledRatio, macs: macs, images: expected, denoiseSeconds: seconds,
+            referenceSeconds: referenceSeconds)
     }
 }
 

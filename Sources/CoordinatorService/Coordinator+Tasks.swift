@@ -1,13 +1,16 @@
 import Foundation
 import History
 import Messages
+import Schedules
 import Transport
 
 // Leases, results and failures.
 extension Coordinator {
     func giveOutTasks() throws {
         var retiring: [Int64] = []
-        while let lease = dispatcher.lease(at: now, retiring: &retiring) { try assign(lease) }
+        repeat {
+            while let lease = dispatcher.lease(at: now, retiring: &retiring) { try assign(lease) }
+        } while try breedTasks()
         for lease in dispatcher.hedge(at: now) { try assign(lease) }
         for worker in retiring {
             guard let connection = connections[worker] else { continue }
@@ -16,6 +19,24 @@ extension Coordinator {
             send(.finish(finish), to: connection.peer)
             try forget(worker, dispatcher.leave(worker), outcome: .returned)
         }
+    }
+
+    /// Has new schedules bred for workers that would have nothing to do.
+    private func breedTasks() throws -> Bool {
+        guard dispatcher.isHungry, try calibration.breedMore() else { return false }
+        enqueueNewTasks()
+        return true
+    }
+
+    /// Takes what a worker has measured of the model's parts.
+    func take(_ report: CostReport, from worker: Int64, _ peer: PeerID) throws {
+        do {
+            try calibration.take(report, from: worker)
+        } catch let error as SchedulesError {
+            turnAway(peer, .costTable, name(of: worker), "\(error)")
+            return try forget(worker, dispatcher.leave(worker), outcome: .lost)
+        }
+        enqueueNewTasks()
     }
 
     private func assign(_ lease: Dispatcher.Lease) throws {

@@ -47,6 +47,7 @@ extension Coordinator {
         dispatcher.hear(from: worker, at: now)
         try calibration.history.recordEvent("joined", name, run: calibration.runID)
         var welcome = calibration.welcome
+        if let count = calibration.costImageCount { welcome.costImageCount = UInt32(count) }
         welcome.heartbeatSeconds = settings.heartbeatSeconds
         send(.welcome(welcome), to: peer)
     }

@@ -131,6 +131,7 @@ final class Coordinator {
                     of: worker, on: heartbeat.taskID, imagesDone: Int(heartbeat.imagesDone), at: now)
             }
         case .canary(let canary): try check(canary, of: worker, peer)
+        case .costReport(let report): try take(report, from: worker, peer)
         case .taskRequest(let request):
             guard connections[worker]?.isTrusted == true else {
                 return refuse(peer, "a canary is wanted before the first task: register again", retry: true)

@@ -91,6 +91,9 @@ struct Dispatcher {
     /// Workers without a task.
     var idleCount: Int { idle.count }
 
+    /// True if a worker is idle for want of tasks.
+    var isHungry: Bool { queue.isEmpty && !idle.isEmpty }
+
     /// The workers that a task is leased to.
     func holders(of task: TaskID) -> [WorkerID] { tasks[task]?.leases.map(\.worker) ?? [] }
 

@@ -42,6 +42,7 @@ public enum FrontTable {
             case candidateID = "candidate_id"
             case generation, speedup
             case latencyRatio = "latency_ratio"
+            case measuredRatio = "measured_ratio"
             case macs, quality, images
         }
 
@@ -51,6 +52,7 @@ public enum FrontTable {
             try container.encode(front.generation, forKey: .generation)
             try container.encode(front.speedup, forKey: .speedup)
             try container.encode(front.latencyRatio, forKey: .latencyRatio)
+            try container.encode(front.measuredRatio, forKey: .measuredRatio)
             try container.encode(front.macs, forKey: .macs)
             try container.encode(front.quality, forKey: .quality)
             try container.encode(front.images, forKey: .images)

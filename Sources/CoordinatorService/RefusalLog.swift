@@ -7,6 +7,7 @@ struct RefusalLog {
         case engineVersion = "engine-version"
         case model
         case canary
+        case costTable = "cost-table"
         case quarantined
         case nameInUse = "name-in-use"
         case revokedKey = "revoked-key"

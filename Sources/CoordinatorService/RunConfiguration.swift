@@ -5,8 +5,10 @@ import Foundation
 public struct RunConfiguration: Sendable, Equatable {
     /// What the search minimises beside the loss of quality.
     public enum Cost: String, Sendable, CaseIterable {
-        /// Seconds of denoising relative to the uncached run, measured on the same worker and interleaved with it.
+        /// Seconds of denoising relative to the uncached run, modelled by one table of what the model's parts cost.
         case latency
+        /// Seconds of denoising relative to the uncached run, measured on the same worker and interleaved with it.
+        case measured
         /// Multiply-adds relative to the uncached run: the same on every machine.
         case macs
     }
@@ -29,10 +31,14 @@ public struct RunConfiguration: Sendable, Equatable {
     public var negativePrompt: String
     /// The first objective.
     public var cost: Cost
+    /// The cost table of cost `latency`; nil for the one that the run's first worker measures.
+    public var costTablePath: String?
     /// The second objective, by its scorer's name.
     public var quality: String
     /// The rules of the search: "default" or "ecad-paper".
     public var preset: String
+    /// Whether the search waits for whole generations.
+    public var mode: SearchSettings.Mode
     /// Individuals in the population.
     public var population: Int
     /// Generations to evaluate; the first is the seed population.
@@ -41,6 +47,10 @@ public struct RunConfiguration: Sendable, Equatable {
     public var seed: UInt64
     /// Where the first population comes from.
     public var seeding: [String]
+    /// A run folder or schedule file whose schedules come first in the first population.
+    public var warmStart: String?
+    /// What ends the run before its last generation.
+    public var stop: StopRules
     /// Images that a task denoises together.
     ///
     /// Part of the result: images of another batch differ in the last bits.
@@ -54,9 +64,10 @@ public struct RunConfiguration: Sendable, Equatable {
     static let seedings = Seeding.allCases.map(\.rawValue)
     private static let known = [
         "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
-        "prompts.seeds_per_prompt", "prompts.negative", "objectives.cost", "objectives.quality", "search.preset",
-        "search.population", "search.generations", "search.seed", "search.seeding", "tasks.images", "tasks.schedules",
-        "tasks.recheck_share",
+        "prompts.seeds_per_prompt", "prompts.negative", "objectives.cost", "objectives.cost_table",
+        "objectives.quality", "search.preset", "search.mode", "search.population", "search.generations", "search.seed",
+        "search.seeding", "search.warm_start", "stop.evaluations", "stop.seconds", "stop.flat_generations",
+        "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.recheck_share",
     ]
 
     /// Reads a configuration file; paths in it are relative to its folder.
@@ -100,8 +111,17 @@ public struct RunConfiguration: Sendable, Equatable {
         cost =
             Cost(rawValue: try c.choice("objectives.cost", of: Cost.allCases.map(\.rawValue), default: "latency"))
             ?? .latency
+        costTablePath = c.has("objectives.cost_table") ? resolve(try c.string("objectives.cost_table")) : nil
+        if costTablePath != nil, cost != .latency {
+            throw CoordinatorError.invalidValue(
+                file: file, key: "objectives.cost_table", expected: "no such key unless objectives.cost is \"latency\"",
+                found: "one beside \"\(cost.rawValue)\"")
+        }
         quality = try c.choice("objectives.quality", of: Self.qualities, default: "psnr")
         preset = try c.choice("search.preset", of: ["default", "ecad-paper"], default: "default")
+        let modes = SearchSettings.Mode.allCases.map(\.rawValue)
+        mode =
+            SearchSettings.Mode(rawValue: try c.choice("search.mode", of: modes, default: modes[0])) ?? .generations
         population = try c.int("search.population", in: 4...10000, default: 24)
         generations = try c.int("search.generations", in: 1...100_000, default: 20)
         seed = UInt64(try c.int("search.seed", in: 0...Int(Int32.max), default: 0))
@@ -111,6 +131,8 @@ public struct RunConfiguration: Sendable, Equatable {
                 file: file, key: "search.seeding", expected: "names among \(Self.seedings.joined(separator: ", "))",
                 found: "\"\(name)\"")
         }
+        warmStart = c.has("search.warm_start") ? resolve(try c.string("search.warm_start")) : nil
+        stop = try StopRules(c)
         imagesPerTask = try c.int("tasks.images", in: 1...256, default: 8)
         schedulesPerTask = try c.int("tasks.schedules", in: 1...256, default: 4)
         recheckShare = try c.double("tasks.recheck_share", in: 0...1, default: 0.02)
@@ -132,6 +154,8 @@ public struct RunConfiguration: Sendable, Equatable {
             return quoted + "\""
         }
         let size = (height.map { "height = \($0)\n" } ?? "") + (width.map { "width = \($0)\n" } ?? "")
+        let costTable = costTablePath.map { "cost_table = \(quoted($0))\n" } ?? ""
+        let warmStart = warmStart.map { "warm_start = \(quoted($0))\n" } ?? ""
         return """
             [model]
             path = \(quoted(modelPath))
@@ -143,14 +167,15 @@ public struct RunConfiguration: Sendable, Equatable {
             negative = \(quoted(negativePrompt))
             [objectives]
             cost = "\(cost.rawValue)"
-            quality = "\(quality)"
+            \(costTable)quality = "\(quality)"
             [search]
             preset = "\(preset)"
+            mode = "\(mode.rawValue)"
             population = \(population)
             generations = \(generations)
             seed = \(seed)
             seeding = [\(seeding.map(quoted).joined(separator: ", "))]
-            [tasks]
+            \(warmStart)\(stop.resolved)[tasks]
             images = \(imagesPerTask)
             schedules = \(schedulesPerTask)
             recheck_share = \(recheckShare)

@@ -29,8 +29,10 @@ struct RunPictures {
         let onFront = Set(front.map(\.candidateID))
         let points = try calibration.history.candidates(of: calibration.runID).compactMap { candidate in
             candidate.evaluation.map {
-                FrontPlot.Point(
-                    candidate: candidate.id, speedup: 1 / ($0.latencyRatio ?? $0.cost), quality: $0.quality,
+                // As in the view pareto_front.
+                let ratio = calibration.configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
+                return FrontPlot.Point(
+                    candidate: candidate.id, speedup: 1 / (ratio ?? $0.cost), quality: $0.quality,
                     origin: candidate.origin, isOnFront: onFront.contains(candidate.id))
             }
         }

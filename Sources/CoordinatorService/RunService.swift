@@ -66,6 +66,30 @@ public struct RunService {
         try serve(in: folder) { try Calibration.resume(in: folder) }
     }
 
+    /// Goes on with the run of a folder for more generations than it was meant to have, whatever stopped it.
+    ///
+    /// - Throws: As ``run(_:in:)``.
+    public func extend(in folder: String, by generations: Int) throws -> Ending {
+        try serve(in: folder) { try Calibration.extend(in: folder, by: generations) }
+    }
+
+    /// Copies a run up to a generation into a new folder and goes on there.
+    ///
+    /// - Parameters:
+    ///   - folder: The original's run folder; its coordinator may be at work.
+    ///   - generation: The last generation that both have in common.
+    ///   - target: The new run folder.
+    ///   - overrides: Texts such as `search.population=48`.
+    /// - Returns: How serving ended.
+    /// - Throws: As ``run(_:in:)``.
+    public func fork(
+        _ folder: String, from generation: Int, into target: String, overrides: [String]
+    ) throws -> Ending {
+        try serve(in: target) {
+            try Calibration.fork(folder, from: generation, into: target, overrides: overrides)
+        }
+    }
+
     private func serve(in folder: String, _ open: () throws -> Calibration) throws -> Ending {
         let wakeup = try Wakeup()
         let signals = try SignalWatcher(waking: wakeup)

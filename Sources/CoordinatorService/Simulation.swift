@@ -265,7 +265,10 @@ public struct Simulation {
             let life = hosts[index].life
             guard hosts[index].isUp else { continue }
             switch message.body {
-            case .welcome:
+            case .welcome(let welcome):
+                if welcome.hasCostImageCount {
+                    try coordinator.handle(.costReport(costReport), from: hosts[index].peer)
+                }
                 var canary = Canary()
                 canary.values = [1, 2, 3]
                 try coordinator.handle(.canary(canary), from: hosts[index].peer)
@@ -297,7 +300,7 @@ public struct Simulation {
     private mutating func work(of assignment: Assignment) throws -> Double {
         let images = Double(assignment.items.count)
         let candidates = try assignment.candidates.reduce(0) { $0 + (try ratio(of: $1)) }
-        let references = calibration.configuration.cost == .latency ? 1 + Double(assignment.candidates.count) / 4 : 0
+        let references = calibration.configuration.cost != .macs ? 1 + Double(assignment.candidates.count) / 4 : 0
         return options.secondsPerImage * images * (candidates + references.rounded(.up))
     }
 
@@ -308,6 +311,18 @@ public struct Simulation {
         let ratio = Double(macs) / uncachedMACs
         ratios[candidate.candidateID] = ratio
         return ratio
+    }
+
+    /// Every instance of a component costs the same.
+    private var costReport: CostReport {
+        let seconds = options.secondsPerImage / Double(calibration.shape.geneCount)
+        let names = Set(calibration.shape.blocks.flatMap(\.components).map(\.rawValue))
+        let phase = CostTable.Phase(
+            step: 0, components: Dictionary(uniqueKeysWithValues: names.map { ($0, CostTable.Costs(compute: seconds)) }))
+        var report = CostReport()
+        report.table = CostTable(imageCount: 1, full: phase, gated: phase).json
+        report.uncachedSeconds = options.secondsPerImage
+        return report
     }
 
     /// Quality falls with what is saved, by an amount that depends on where it is saved.

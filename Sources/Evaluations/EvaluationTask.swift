@@ -64,7 +64,7 @@ public struct ImageResult: Sendable {
     public let item: EvaluationItem
     /// Values by the scorer's name.
     public let scores: [String: Double]
-    /// Seconds of the step loop, divided by the number of images denoised together.
+    /// Seconds of the step loop by `ComputeClock`, divided by the number of images denoised together.
     public let denoiseSeconds: Double
     /// The same of the uncached reference, timed before and after; nil if it was not timed.
     public let referenceSeconds: Double?

@@ -19,10 +19,10 @@ public final class Evaluator {
     public let shape: ScheduleShape
 
     private let model: DiffusionModel
-    private let settings: EvaluationSettings
-    private let prompts: [DiffusionModel.Prompt]
-    private let negative: DiffusionModel.Prompt
-    private let uncached: CacheLayout
+    let settings: EvaluationSettings
+    let prompts: [DiffusionModel.Prompt]
+    let negative: DiffusionModel.Prompt
+    let uncached: CacheLayout
     private var sessions: [Int: any DenoisingSession] = [:]
     private var referenceImages: [EvaluationItem: Image] = [:]
 
@@ -89,7 +89,7 @@ public final class Evaluator {
         let images: [Image]
     }
 
-    private func session(imageCount: Int) throws -> any DenoisingSession {
+    func session(imageCount: Int) throws -> any DenoisingSession {
         if let session = sessions[imageCount] { return session }
         let session = try model.session(imageCount: imageCount, settings: settings.generation)
         // The first run of a session touches new memory: it is not timed.
@@ -107,15 +107,14 @@ public final class Evaluator {
         let layout = try schedule.map(CacheLayout.init) ?? uncached
         let seconds = try denoise(task, session, layout)
         guard session.latents.values.allSatisfy(\.isFinite) else { throw failure }
-        let clock = ContinuousClock()
-        let start = clock.now
-        let images = task.items.indices.map { row in
-            Image(planes: model.decode(session.latents.rows(row..<(row + 1)), settings: settings.generation))
+        var images: [Image] = []
+        let decodeSeconds = ComputeClock.seconds {
+            images = task.items.indices.map { row in
+                Image(planes: model.decode(session.latents.rows(row..<(row + 1)), settings: settings.generation))
+            }
         }
         let count = Double(task.items.count)
-        return Run(
-            secondsPerImage: seconds / count, decodeSecondsPerImage: (clock.now - start) / .seconds(1) / count,
-            images: images)
+        return Run(secondsPerImage: seconds / count, decodeSecondsPerImage: decodeSeconds / count, images: images)
     }
 
     /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its
@@ -125,8 +124,8 @@ public final class Evaluator {
     ) throws -> Double {
         func once() throws -> Double {
             session.drawNoise(seeds: task.items.map(\.seed))
-            return try session.denoise(
-                prompts: task.items.map { prompts[$0.prompt] }, negative: negative, layout: layout)
+            let own = task.items.map { prompts[$0.prompt] }
+            return try ComputeClock.seconds { try session.denoise(prompts: own, negative: negative, layout: layout) }
         }
         let first = try once()
         guard task.measuresLatency, first < Self.shortestTiming else { return first }

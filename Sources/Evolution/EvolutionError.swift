@@ -14,6 +14,8 @@ public enum EvolutionError: Error, Equatable {
     case unknownSeeding(name: String, expected: String)
     /// There are fewer distinct genomes than wanted.
     case tooFewGenomes(wanted: Int, found: Int, shape: String)
+    /// Bytes are no state of a search.
+    case state(problem: String)
 }
 
 extension EvolutionError: CustomStringConvertible {
@@ -30,6 +32,7 @@ extension EvolutionError: CustomStringConvertible {
         case .unknownSeeding(let name, let expected): "search.seeding: expected \(expected), found '\(name)'"
         case .tooFewGenomes(let wanted, let found, let shape):
             "expected \(wanted) distinct seeds, found only \(found) for \(shape)"
+        case .state(let problem): "not the state of a search: \(problem)"
         }
     }
 }

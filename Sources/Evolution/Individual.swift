@@ -15,7 +15,7 @@ public enum Operation: String, CaseIterable, Codable, Sendable {
 }
 
 /// A genome that waits for its evaluation.
-public struct Offspring: Hashable, Codable, Sendable, Identifiable {
+public struct Offspring: Hashable, Sendable, Identifiable {
     /// Number within the search, ascending in the order of birth.
     public let id: Int
     /// Generation it belongs to; 0 for seeds.
@@ -79,36 +79,5 @@ public struct Individual: Hashable, Sendable, Identifiable {
         self.offspring = offspring
         self.objectives = objectives
         self.violation = violation
-    }
-}
-
-extension Individual: Codable {
-    private enum CodingKeys: String, CodingKey {
-        case offspring, objectives, violation, rank, crowding, isExtreme
-    }
-
-    /// Writes the individual; an infinite crowding distance, which JSON has no number for, as a flag.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(offspring, forKey: .offspring)
-        try container.encode(objectives, forKey: .objectives)
-        try container.encode(violation, forKey: .violation)
-        try container.encodeIfPresent(rank, forKey: .rank)
-        if crowding == .infinity {
-            try container.encode(true, forKey: .isExtreme)
-        } else {
-            try container.encodeIfPresent(crowding, forKey: .crowding)
-        }
-    }
-
-    /// Reads an individual.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        offspring = try container.decode(Offspring.self, forKey: .offspring)
-        objectives = try container.decode([Double].self, forKey: .objectives)
-        violation = try container.decode(Int.self, forKey: .violation)
-        rank = try container.decodeIfPresent(Int.self, forKey: .rank)
-        let isExtreme = try container.decodeIfPresent(Bool.self, forKey: .isExtreme) ?? false
-        crowding = isExtreme ? .infinity : try container.decodeIfPresent(Double.self, forKey: .crowding)
     }
 }

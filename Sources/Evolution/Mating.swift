@@ -27,12 +27,16 @@ package struct Mating {
     ///
     /// - Parameters:
     ///   - population: Ranked individuals; at least one.
+    ///   - others: Genomes that are not wanted either.
     ///   - count: Number of children wanted.
     ///   - generator: Source of all randomness.
     /// - Returns: The children, all first ones of a round's matings before all second ones; fewer than wanted when
     ///   the rounds of the settings do not give enough new genomes.
-    package func breed(from population: [Individual], count: Int, using generator: inout RandomGenerator) -> [Child] {
-        var known = Set(population.map(\.offspring.genome))
+    package func breed(
+        from population: [Individual], avoiding others: [Genome] = [], count: Int,
+        using generator: inout RandomGenerator
+    ) -> [Child] {
+        var known = Set(population.map(\.offspring.genome) + others)
         var children: [Child] = []
         for _ in 0..<settings.duplicateRounds where children.count < count {
             let matings = (count - children.count + 1) / 2

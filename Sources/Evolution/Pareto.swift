@@ -18,7 +18,8 @@ public enum Pareto {
     /// The result of pymoo's `NonDominatedSorting` (Deb et al. 2002), equal points sharing a front.
     ///
     /// - Parameter points: Objective vectors.
-    /// - Returns: Indices of every front, ascending within a front.
+    /// - Returns: Indices of every front, in pymoo's order: by the last of those in the front before that dominate a
+    ///   point, on which the crowding distance of points with equal objectives depends.
     /// - Complexity: O(*m n*²) for *n* points of *m* objectives.
     public static func nonDominatedSort(_ points: [[Double]]) -> [[Int]] {
         var dominated = [[Int]](repeating: [], count: points.count)
@@ -45,7 +46,7 @@ public enum Pareto {
                     if dominatorCount[other] == 0 { next.append(other) }
                 }
             }
-            current = next.sorted()
+            current = next
         }
         return fronts
     }

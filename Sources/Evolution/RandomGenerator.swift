@@ -25,6 +25,15 @@ public struct RandomGenerator: Hashable, Codable, Sendable {
         s3 = splitMix()
     }
 
+    /// Goes on from a saved state; nil for four zeros, from which the generator would not move.
+    init?(state: [UInt64]) {
+        guard state.count == 4, state.contains(where: { $0 != 0 }) else { return nil }
+        (s0, s1, s2, s3) = (state[0], state[1], state[2], state[3])
+    }
+
+    /// The four words that determine all that follows.
+    var state: [UInt64] { [s0, s1, s2, s3] }
+
     /// Draws 64 random bits.
     public mutating func next() -> UInt64 {
         func rotate(_ value: UInt64, by count: UInt64) -> UInt64 { (value << count) | (value >> (64 - count)) }

@@ -4,8 +4,14 @@ import Schedules
 ///
 /// NSGA-II with a barrier between generations: ``ask()`` gives the offspring of a generation, ``tell(_:)`` takes
 /// their results one by one or together, and when the last is settled the best of parents and offspring survive.
+/// What it does depends on the seed of its generator and the results, never on their order.
+///
+/// In steady state there is no barrier: ``breed(_:)`` gives as many offspring as are wanted at any time, and each
+/// result enters the population at once, where it takes the place of the worst. What the search does then depends on
+/// the order of the results too.
+///
 /// The search is a value with all of its state, the random generator included: a saved and restored copy goes on as
-/// the original would. What it does depends on the seed of its generator and the results, never on their order.
+/// the original would.
 ///
 /// ```swift
 /// var search = try Search(settings: SearchSettings(), shape: shape, seeds: seeds, seed: 0)
@@ -13,9 +19,9 @@ import Schedules
 ///     try search.tell(search.ask().map { Outcome(id: $0.id, objectives: evaluate($0.genome)) })
 /// }
 /// ```
-public struct Search: Codable, Sendable {
+public struct Search: Sendable {
     /// The parameters.
-    public let settings: SearchSettings
+    public private(set) var settings: SearchSettings
     /// The schedules searched.
     public let shape: ScheduleShape
     /// The survivors of the last finished generation, best fronts first.
@@ -23,15 +29,58 @@ public struct Search: Codable, Sendable {
     /// The non-dominated feasible individuals of everything told, in the order of birth.
     public private(set) var front: [Individual] = []
     /// Number of the generation bred last; 0 while the seeds are evaluated.
+    ///
+    /// In steady state as many offspring as the population has members are a generation.
     public private(set) var generation = 0
-    /// Number of generations whose offspring are all settled.
-    public private(set) var finishedGenerations = 0
-    /// Offspring of the current generation without a result.
+    /// Offspring without a result, in the order of birth.
     public private(set) var pending: [Offspring]
-    /// Evaluated offspring of the current generation.
-    private var arrived: [Individual] = []
-    private var generator: RandomGenerator
-    private var nextID: Int
+    /// Evaluated offspring of the current generation that wait for the others.
+    private(set) var arrived: [Individual] = []
+    private(set) var generator: RandomGenerator
+    private(set) var nextID: Int
+    /// Generations settled so far, where a barrier ends them.
+    private(set) var barrierGenerations = 0
+    private(set) var epoch: Epoch
+
+    /// Where steady state began: generations are counted from there.
+    struct Epoch: Hashable, Sendable {
+        /// The generation of the last offspring before.
+        var generation: Int
+        /// The number of offspring before.
+        var births: Int
+    }
+
+    /// Number of generations whose offspring are all bred and settled.
+    public var finishedGenerations: Int {
+        guard settings.mode == .steadyState else { return barrierGenerations }
+        let isWhole = (nextID - epoch.births) % settings.populationSize == 0
+        let bred = isWhole ? generation + 1 : generation
+        return min(bred, pending.map(\.generation).min() ?? bred)
+    }
+
+    /// In steady state, the generation that the next offspring belongs to, and how many more belong to it.
+    public var nextGeneration: (number: Int, room: Int) {
+        let (count, rest) = (nextID - epoch.births).quotientAndRemainder(dividingBy: settings.populationSize)
+        return (epoch.generation + 1 + count, settings.populationSize - rest)
+    }
+
+    init(
+        settings: SearchSettings, shape: ScheduleShape, population: [Individual], front: [Individual],
+        generation: Int, barrierGenerations: Int, pending: [Offspring], arrived: [Individual],
+        generator: RandomGenerator, nextID: Int, epoch: Epoch
+    ) {
+        self.settings = settings
+        self.shape = shape
+        self.population = population
+        self.front = front
+        self.generation = generation
+        self.barrierGenerations = barrierGenerations
+        self.pending = pending
+        self.arrived = arrived
+        self.generator = generator
+        self.nextID = nextID
+        self.epoch = epoch
+    }
 
     /// Starts a search.
     ///
@@ -66,7 +115,25 @@ public struct Search: Codable, Sendable {
         self.shape = shape
         pending = offspring
         nextID = offspring.count
+        epoch = Epoch(generation: 0, births: offspring.count)
         generator = RandomGenerator(seed: seed)
+    }
+
+    /// Goes on under other settings from the end of a generation; offspring that still wait for a result are given up.
+    ///
+    /// - Parameters:
+    ///   - settings: The parameters from now on.
+    ///   - seed: Seed of the random generator from now on; nil to leave it as it is.
+    /// - Throws: ``EvolutionError`` when a setting is out of range.
+    public mutating func change(to settings: SearchSettings, seed: UInt64?) throws(EvolutionError) {
+        try settings.validate()
+        let finished = finishedGenerations
+        self.settings = settings
+        if let seed { generator = RandomGenerator(seed: seed) }
+        pending = []
+        generation = max(0, finished - 1)
+        barrierGenerations = finished
+        epoch = Epoch(generation: generation, births: nextID)
     }
 
     /// Gives the offspring that wait for a result, breeding a new generation when none does.
@@ -77,18 +144,34 @@ public struct Search: Codable, Sendable {
     ///   latest when every schedule is in it.
     public mutating func ask() -> [Offspring] {
         guard pending.isEmpty, !population.isEmpty else { return pending }
+        return breed(settings.populationSize)
+    }
+
+    /// Breeds offspring from the population as it is, whoever still waits for a result.
+    ///
+    /// With a barrier between generations this is what ``ask()`` does; it is for steady state that it is public.
+    ///
+    /// - Parameter count: Number of offspring wanted.
+    /// - Returns: The new offspring in order of birth: fewer where no more new genomes can be bred, none before the
+    ///   first result.
+    public mutating func breed(_ count: Int) -> [Offspring] {
+        guard !population.isEmpty, count > 0 else { return [] }
         let children = Mating(settings: settings, shape: shape).breed(
-            from: population, count: settings.populationSize, using: &generator)
+            from: population, avoiding: pending.map(\.genome), count: count, using: &generator)
         guard !children.isEmpty else { return [] }
-        generation += 1
-        for child in children {
-            pending.append(
-                Offspring(
-                    id: nextID, generation: generation, genome: child.genome, parents: child.parents,
-                    operation: child.operation, origin: child.operation.rawValue))
-            nextID += 1
+        let isSteady = settings.mode == .steadyState
+        if !isSteady { generation += 1 }
+        let born = children.map { child in
+            if isSteady {
+                generation = epoch.generation + 1 + (nextID - epoch.births) / settings.populationSize
+            }
+            defer { nextID += 1 }
+            return Offspring(
+                id: nextID, generation: generation, genome: child.genome, parents: child.parents,
+                operation: child.operation, origin: child.operation.rawValue)
         }
-        return pending
+        pending += born
+        return born
     }
 
     /// Takes results, in any order and any number of parts.
@@ -145,12 +228,21 @@ public struct Search: Codable, Sendable {
         arrived += evaluated
         let candidates = (front + evaluated.filter(\.isFeasible)).sorted { $0.id < $1.id }
         front = Pareto.front(of: candidates.map(\.objectives)).map { candidates[$0] }
+        if settings.mode == .steadyState {
+            for individual in arrived {
+                let everyone = population + [individual]
+                population = Survival.select(
+                    everyone, count: min(everyone.count, settings.populationSize), using: &generator)
+            }
+            arrived = []
+            return
+        }
         guard pending.isEmpty else { return }
         // The first survival only ranks.
-        let size = finishedGenerations == 0 ? arrived.count : settings.populationSize
+        let size = barrierGenerations == 0 ? arrived.count : settings.populationSize
         let everyone = population + arrived.sorted { $0.id < $1.id }
         population = Survival.select(everyone, count: size, using: &generator)
         arrived = []
-        finishedGenerations += 1
+        barrierGenerations += 1
     }
 }

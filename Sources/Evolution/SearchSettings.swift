@@ -13,8 +13,18 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         case ecadPaper = "ecad-paper"
     }
 
+    /// When offspring are bred.
+    public enum Mode: String, CaseIterable, Codable, Sendable {
+        /// A generation at a time, once all of the one before are evaluated.
+        case generations
+        /// One by one, as soon as somebody can evaluate them, from whatever has been evaluated by then.
+        case steadyState = "steady-state"
+    }
+
     /// The preset that the settings started from.
     public let preset: Preset
+    /// When offspring are bred.
+    public var mode = Mode.generations
     /// Number of individuals that survive a generation, and of offspring bred for the next.
     public var populationSize: Int
     /// Probability that a mating exchanges genes.

@@ -16,6 +16,8 @@ public struct NewCandidate: Sendable {
     public var origin: String
     /// Multiply-accumulate operations of one image's denoising.
     public var macs: Int64?
+    /// A candidate of another run of the file with the same images, whose scores and timings this one takes over.
+    public var measuredAs: Int64?
 
     /// Describes a candidate.
     ///
@@ -28,9 +30,10 @@ public struct NewCandidate: Sendable {
     ///   - operator: The operator that bred it.
     ///   - origin: Where it comes from.
     ///   - macs: Multiply-accumulate operations of one image's denoising.
+    ///   - measuredAs: A candidate of another run of the file, whose scores and timings this one takes over.
     public init(
         genome: [UInt8], genomeSHA256: String, canonicalHash: String, parentA: Int64? = nil, parentB: Int64? = nil,
-        operator: String? = nil, origin: String, macs: Int64? = nil
+        operator: String? = nil, origin: String, macs: Int64? = nil, measuredAs: Int64? = nil
     ) {
         self.genome = genome
         self.genomeSHA256 = genomeSHA256
@@ -40,6 +43,7 @@ public struct NewCandidate: Sendable {
         self.operator = `operator`
         self.origin = origin
         self.macs = macs
+        self.measuredAs = measuredAs
     }
 }
 
@@ -124,10 +128,12 @@ public struct FrontRecord: Hashable, Sendable {
     public let candidateID: Int64
     /// The generation that asked for it.
     public let generation: Int
-    /// Uncached seconds / candidate seconds.
+    /// Uncached seconds / candidate seconds: modelled where that is the run's cost, else measured.
     public let speedup: Double?
-    /// Candidate seconds / uncached seconds.
+    /// Its inverse.
     public let latencyRatio: Double?
+    /// Candidate seconds / uncached seconds as measured.
+    public let measuredRatio: Double?
     /// Multiply-accumulate operations of one image's denoising.
     public let macs: Int64?
     /// The run's cost objective.

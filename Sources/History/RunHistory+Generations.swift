@@ -7,6 +7,7 @@ extension RunHistory {
     /// - Parameters:
     ///   - number: The generation, 0 for the first.
     ///   - runID: The run.
+    ///   - isContinued: True to add to a generation that may have been entered before, as steady state does.
     ///   - searchState: The search's state, to resume from.
     ///   - candidates: In the order of the ask.
     ///   - tasks: What evaluates them.
@@ -15,13 +16,17 @@ extension RunHistory {
     /// - Throws: `HistoryError.refused` for a generation entered before and for a canonical hash that the run's search
     ///   has evaluated already, `.genomeLength`.
     public func beginGeneration(
-        _ number: Int, of runID: Int64, searchState: [UInt8], candidates: [NewCandidate], tasks: [NewTask],
+        _ number: Int, of runID: Int64, isContinued: Bool = false, searchState: [UInt8], candidates: [NewCandidate],
+        tasks: [NewTask],
         at instant: Double = now()
     ) throws -> EnteredWork {
         try write { db in
             let bytes = try Self.genomeBytes(of: runID, in: db)
+            let otherwise =
+                isContinued ? " ON CONFLICT (run_id, number) DO UPDATE SET search_state = excluded.search_state" : ""
             try db.execute(
-                sql: "INSERT INTO generations (run_id, number, search_state, started_at) VALUES (?, ?, ?, ?)",
+                sql: "INSERT INTO generations (run_id, number, search_state, started_at) VALUES (?, ?, ?, ?)"
+                    + otherwise,
                 arguments: [runID, number, Data(searchState), instant])
             let candidateIDs = try candidates.map {
                 try Self.enter($0, generation: number, label: nil, run: runID, genomeBytes: bytes, in: db)
@@ -63,6 +68,22 @@ extension RunHistory {
                 candidateID, evaluationSet, totals.cost, totals.quality, totals.latencyRatio, totals.modelledRatio,
                 totals.macs, totals.images, totals.denoiseSeconds, totals.referenceSeconds, instant,
             ])
+        }
+    }
+
+    /// Keeps the search's state between the beginning and the end of a generation.
+    ///
+    /// - Parameters:
+    ///   - searchState: The search's state.
+    ///   - number: The generation entered last.
+    ///   - runID: The run.
+    /// - Throws: `HistoryError.noSuchRecord`.
+    public func setSearchState(_ searchState: [UInt8], generation number: Int, of runID: Int64) throws {
+        try write { db in
+            let statement = try db.cachedStatement(
+                sql: "UPDATE generations SET search_state = ? WHERE run_id = ? AND number = ?")
+            try statement.execute(arguments: [Data(searchState), runID, number])
+            try Self.requireChange(in: db, kind: "generation", identity: Int64(number))
         }
     }
 
@@ -125,7 +146,9 @@ extension RunHistory {
             run, generation, label, Data(candidate.genome), candidate.genomeSHA256, candidate.canonicalHash,
             candidate.parentA, candidate.parentB, candidate.operator, candidate.origin, candidate.macs,
         ])
-        return db.lastInsertedRowID
+        let id = db.lastInsertedRowID
+        if let source = candidate.measuredAs { try takeOver(from: source, to: id, run: run, in: db) }
+        return id
     }
 
     static func enter(

@@ -9,7 +9,7 @@ public struct RunSnapshot: Hashable, Sendable {
     public let generation: GenerationRecord?
     /// That generation's candidates in the order of the ask, with the totals of those that are evaluated.
     public let candidates: [CandidateRecord]
-    /// That generation's tasks and the benchmarks' open ones.
+    /// That generation's tasks, and the open ones of earlier generations and of benchmarks.
     public let tasks: [TaskRecord]
     /// Leases that have not ended: workers may still deliver, or be gone.
     public let openLeases: [LeaseRecord]
@@ -38,7 +38,7 @@ extension RunHistory {
                     in: db, where: "c.run_id = ? AND c.generation = ?", arguments: [run.id, generation?.number]),
                 tasks: try Self.tasks(
                     in: db,
-                    where: "run_id = ? AND (generation = ? OR generation IS NULL AND state IN ('pending', 'leased'))",
+                    where: "run_id = ? AND (generation = ? OR state IN ('pending', 'leased'))",
                     arguments: [run.id, generation?.number]),
                 openLeases: try Self.openLeases(of: run.id, expiringBy: .infinity, in: db))
         }
@@ -108,8 +108,8 @@ extension RunHistory {
             try Row.fetchAll(db, sql: "SELECT * FROM pareto_front WHERE run_id = ?", arguments: [runID]).map {
                 FrontRecord(
                     candidateID: $0["candidate_id"], generation: $0["generation"], speedup: $0["speedup"],
-                    latencyRatio: $0["latency_ratio"], macs: $0["macs"], cost: $0["cost"], quality: $0["quality"],
-                    images: $0["images"])
+                    latencyRatio: $0["latency_ratio"], measuredRatio: $0["measured_ratio"], macs: $0["macs"],
+                    cost: $0["cost"], quality: $0["quality"], images: $0["images"])
             }
         }
     }

@@ -14,12 +14,12 @@ extension RunHistory {
             try db.execute(
                 sql: """
                     INSERT INTO runs (name, configuration, cost_objective, quality_objective, shape, gene_count,
-                        model_hash, seed, reference_cost, reference_quality, status, created_at)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?)
+                        model_hash, seed, reference_cost, reference_quality, evaluation_key, status, created_at)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?)
                     """,
                 arguments: [
                     run.name, run.configuration, run.costObjective, run.qualityObjective, run.shape, run.genes.count,
-                    run.modelHash, run.seed, run.reference?.cost, run.reference?.quality, instant,
+                    run.modelHash, run.seed, run.reference?.cost, run.reference?.quality, run.evaluationKey, instant,
                 ])
             let runID = db.lastInsertedRowID
             let gene = try db.cachedStatement(
@@ -47,16 +47,18 @@ extension RunHistory {
         }
     }
 
-    /// Replaces the resolved configuration, for a run that is extended.
+    /// Replaces the resolved configuration, for a run that is extended or forked.
     ///
     /// - Parameters:
     ///   - configuration: TOML, all defaults resolved.
+    ///   - evaluationKey: As in `NewRun`; nil leaves it as it is.
     ///   - runID: The run.
     /// - Throws: `HistoryError`.
-    public func setConfiguration(_ configuration: String, of runID: Int64) throws {
+    public func setConfiguration(_ configuration: String, evaluationKey: String? = nil, of runID: Int64) throws {
         try write { db in
             try db.execute(
-                sql: "UPDATE runs SET configuration = ? WHERE id = ?", arguments: [configuration, runID])
+                sql: "UPDATE runs SET configuration = ?, evaluation_key = coalesce(?, evaluation_key) WHERE id = ?",
+                arguments: [configuration, evaluationKey, runID])
             try Self.requireChange(in: db, kind: "run", identity: runID)
         }
     }
@@ -147,7 +149,8 @@ extension RunRecord {
             id: row["id"], name: row["name"], configuration: row["configuration"],
             costObjective: row["cost_objective"], qualityObjective: row["quality_objective"], shape: row["shape"],
             geneCount: row["gene_count"], modelHash: row["model_hash"], seed: row["seed"], reference: reference,
-            status: RunStatus(rawValue: row["status"]) ?? .failed, createdAt: row["created_at"],
+            evaluationKey: row["evaluation_key"], status: RunStatus(rawValue: row["status"]) ?? .failed,
+            createdAt: row["created_at"],
             finishedAt: row["finished_at"])
     }
 }

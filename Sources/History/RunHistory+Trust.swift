@@ -115,20 +115,19 @@ extension RunHistory {
         }
     }
 
-    /// Takes a worker's results out of the open generation and trusts it no more.
+    /// Takes a worker's results out of the history and trusts it no more.
     ///
-    /// What it did for finished generations stays: the search has drawn its conclusions from it.
+    /// What it did for candidates whose evaluation is finished stays: the search has drawn its conclusions from it.
     ///
     /// - Parameters:
     ///   - workerID: The worker.
     ///   - reason: One line for people.
     ///   - runID: The run.
-    ///   - generation: The open generation.
     ///   - instant: Unix seconds.
-    /// - Returns: Its tasks of that generation, which wait again.
+    /// - Returns: Its tasks, which wait again.
     /// - Throws: `HistoryError`.
     public func quarantine(
-        _ workerID: Int64, reason: String, run runID: Int64, generation: Int, at instant: Double = now()
+        _ workerID: Int64, reason: String, run runID: Int64, at instant: Double = now()
     ) throws -> [TaskRecord] {
         try write { db in
             try db.execute(
@@ -137,8 +136,11 @@ extension RunHistory {
             let ids = try Int64.fetchAll(
                 db,
                 sql: """
-                    SELECT id FROM tasks WHERE run_id = ? AND generation = ? AND worker_id = ? AND state = 'done'
-                    """, arguments: [runID, generation, workerID])
+                    SELECT id FROM tasks WHERE run_id = ? AND generation IS NOT NULL AND worker_id = ? AND state = 'done'
+                        AND NOT EXISTS (
+                            SELECT 1 FROM task_candidates c JOIN evaluations e ON e.candidate_id = c.candidate_id
+                            WHERE c.task_id = tasks.id)
+                    """, arguments: [runID, workerID])
             for id in ids {
                 try db.execute(
                     sql: """

@@ -60,6 +60,8 @@ public struct NewRun: Sendable {
     public var reference: ReferencePoint?
     /// The calibration prompts; a prompt's index is its place here.
     public var prompts: [String]
+    /// Equal for runs in which equal images get equal scores: their evaluations may be taken over.
+    public var evaluationKey: String?
 
     /// Describes a run.
     ///
@@ -74,9 +76,11 @@ public struct NewRun: Sendable {
     ///   - seed: The search's seed.
     ///   - reference: The hypervolume's reference point.
     ///   - prompts: The calibration prompts.
+    ///   - evaluationKey: Equal for runs in which equal images get equal scores.
     public init(
         name: String, configuration: String, costObjective: String, qualityObjective: String, shape: String,
-        genes: [GeneCell], modelHash: String, seed: Int64, reference: ReferencePoint? = nil, prompts: [String]
+        genes: [GeneCell], modelHash: String, seed: Int64, reference: ReferencePoint? = nil, prompts: [String],
+        evaluationKey: String? = nil
     ) {
         self.name = name
         self.configuration = configuration
@@ -88,6 +92,7 @@ public struct NewRun: Sendable {
         self.seed = seed
         self.reference = reference
         self.prompts = prompts
+        self.evaluationKey = evaluationKey
     }
 }
 
@@ -125,6 +130,8 @@ public struct RunRecord: Hashable, Sendable {
     public let seed: Int64
     /// The hypervolume's reference point.
     public let reference: ReferencePoint?
+    /// Equal for runs in which equal images get equal scores; `nil` in histories of the first schema.
+    public let evaluationKey: String?
     /// Where the run stands.
     public let status: RunStatus
     /// Unix seconds.

@@ -1,5 +1,5 @@
 extension Schema {
-    /// The tables of version 2: who was kept out, and whose results are trusted.
+    /// The tables of version 3: who was kept out, and whose results are trusted.
     static let clusterTables = """
         CREATE TABLE refusals (
             run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,

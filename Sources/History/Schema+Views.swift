@@ -17,20 +17,23 @@ extension Schema {
         View(
             name: "pareto_front",
             summary: "the run's non-dominated candidates (cost minimised, quality maximised), slowest first",
+            // Where the cost is a modelled latency, the ratio is the modelled one: what the front was chosen by.
             // In the order of rising cost, and falling quality among equal costs, a candidate is dominated when one
             // before it is at least as good. GROUPS leaves out equals: of two equal candidates neither dominates.
             select: """
                 WITH ranked AS (
-                    SELECT c.run_id, c.id AS candidate_id, c.generation, e.latency_ratio, coalesce(e.macs, c.macs) AS macs,
-                        e.cost, e.quality, e.images,
+                    SELECT c.run_id, c.id AS candidate_id, c.generation, coalesce(e.macs, c.macs) AS macs,
+                        CASE r.cost_objective WHEN 'latency' THEN coalesce(e.modelled_ratio, e.latency_ratio)
+                            ELSE coalesce(e.latency_ratio, e.modelled_ratio) END AS latency_ratio,
+                        e.latency_ratio AS measured_ratio, e.cost, e.quality, e.images,
                         max(e.quality) OVER (
                             PARTITION BY c.run_id ORDER BY e.cost, e.quality DESC
                             GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS best_before
-                    FROM evaluations e JOIN candidates c ON c.id = e.candidate_id
+                    FROM evaluations e JOIN candidates c ON c.id = e.candidate_id JOIN runs r ON r.id = c.run_id
                     WHERE e.evaluation_set = 'calibration' AND c.generation IS NOT NULL
                 )
                 SELECT run_id, candidate_id, generation, 1.0 / latency_ratio AS speedup, latency_ratio, macs, quality,
-                    images, cost
+                    images, cost, measured_ratio
                 FROM ranked
                 WHERE best_before IS NULL OR quality > best_before
                 ORDER BY run_id, speedup, cost DESC, candidate_id

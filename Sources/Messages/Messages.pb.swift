@@ -16,6 +16,7 @@
 //     Registration        ──>
 //                         <──      Welcome | Refusal
 //     Canary              ──>
+//     CostReport          ──>      (where the welcome asks for one)
 //     TaskRequest         ──>      (Refusal if the canary differs from the run's)
 //                         <──      Assignment | Wait | Finish
 //     Heartbeat ...       ──>
@@ -154,6 +155,14 @@ package nonisolated struct WorkerMessage: Sendable {
     set {body = .probe(newValue)}
   }
 
+  package var costReport: CostReport {
+    get {
+      if case .costReport(let v)? = body {return v}
+      return CostReport()
+    }
+    set {body = .costReport(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -165,6 +174,7 @@ package nonisolated struct WorkerMessage: Sendable {
     case goodbye(Goodbye)
     case canary(Canary)
     case probe(Probe)
+    case costReport(CostReport)
 
   }
 
@@ -495,6 +505,26 @@ package nonisolated struct Probe: Sendable {
   package init() {}
 }
 
+/// What the parts of the run's model cost on this worker. Sent when measured, and again to a coordinator that came back.
+package nonisolated struct CostReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// A cost table as JSON, see Schedules.CostTable.
+  package var table: String = String()
+
+  /// Seconds of the uncached reference beside it, for the whole batch.
+  package var uncachedSeconds: Double = 0
+
+  /// Median relative error of the schedules that the table was fitted to.
+  package var fitError: Double = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// A worker leaves; what it had leased is free at once.
 package nonisolated struct Goodbye: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -548,11 +578,23 @@ package nonisolated struct Welcome: Sendable {
   /// Pause between heartbeats.
   package var heartbeatSeconds: Double = 0
 
+  /// What parts of the model cost is to be measured on batches of so many images, before the first task; absent where
+  /// nobody asks.
+  package var costImageCount: UInt32 {
+    get {_costImageCount ?? 0}
+    set {_costImageCount = newValue}
+  }
+  /// Returns true if `costImageCount` has been explicitly set.
+  package var hasCostImageCount: Bool {self._costImageCount != nil}
+  /// Clears the value of `costImageCount`. Subsequent reads from it will return its default value.
+  package mutating func clearCostImageCount() {self._costImageCount = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _settings: RunSettings? = nil
+  fileprivate var _costImageCount: UInt32? = nil
 }
 
 /// How images of this run are made and scored.
@@ -827,7 +869,7 @@ nonisolated extension Preamble: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerMessage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{2}\u{2}registration\0\u{3}task_request\0\u{1}heartbeat\0\u{3}task_result\0\u{3}task_failure\0\u{1}goodbye\0\u{1}canary\0\u{1}probe\0\u{c}\u{2}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{2}\u{2}registration\0\u{3}task_request\0\u{1}heartbeat\0\u{3}task_result\0\u{3}task_failure\0\u{1}goodbye\0\u{1}canary\0\u{1}probe\0\u{3}cost_report\0\u{c}\u{2}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -940,6 +982,19 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.body = .probe(v)
         }
       }()
+      case 11: try {
+        var v: CostReport?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .costReport(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .costReport(v)
+        }
+      }()
       default: break
       }
     }
@@ -985,6 +1040,10 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .probe?: try {
       guard case .probe(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .costReport?: try {
+      guard case .costReport(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     }()
     case nil: break
     }
@@ -1568,6 +1627,46 @@ nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplem
   }
 }
 
+nonisolated extension CostReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CostReport"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{3}uncached_seconds\0\u{3}fit_error\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 2: try { try decoder.decodeSingularDoubleField(value: &self.uncachedSeconds) }()
+      case 3: try { try decoder.decodeSingularDoubleField(value: &self.fitError) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 1)
+    }
+    if self.uncachedSeconds.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.uncachedSeconds, fieldNumber: 2)
+    }
+    if self.fitError.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.fitError, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: CostReport, rhs: CostReport) -> Bool {
+    if lhs.table != rhs.table {return false}
+    if lhs.uncachedSeconds != rhs.uncachedSeconds {return false}
+    if lhs.fitError != rhs.fitError {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Goodbye: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Goodbye"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0")
@@ -1635,7 +1734,7 @@ nonisolated extension Refusal: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
 
 nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{1}settings\0\u{1}prompts\0\u{3}heartbeat_seconds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{1}settings\0\u{1}prompts\0\u{3}heartbeat_seconds\0\u{4}\u{6}cost_image_count\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1647,6 +1746,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
       case 2: try { try decoder.decodeSingularMessageField(value: &self._settings) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.prompts) }()
       case 4: try { try decoder.decodeSingularDoubleField(value: &self.heartbeatSeconds) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self._costImageCount) }()
       default: break
       }
     }
@@ -1669,6 +1769,9 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
     if self.heartbeatSeconds.bitPattern != 0 {
       try visitor.visitSingularDoubleField(value: self.heartbeatSeconds, fieldNumber: 4)
     }
+    try { if let v = self._costImageCount {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1677,6 +1780,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
     if lhs._settings != rhs._settings {return false}
     if lhs.prompts != rhs.prompts {return false}
     if lhs.heartbeatSeconds != rhs.heartbeatSeconds {return false}
+    if lhs._costImageCount != rhs._costImageCount {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

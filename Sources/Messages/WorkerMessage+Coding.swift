@@ -50,6 +50,7 @@ extension WorkerMessage: Envelope {
                     found: "\(canary.values.count)")
             }
         case .probe(let probe): try limits.check(text: probe.engineVersion, "probe.engine_version")
+        case .costReport(let report): try limits.check(text: report.table, "cost_report.table")
         }
     }
 }

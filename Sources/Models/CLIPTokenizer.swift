@@ -11,8 +11,7 @@ public struct CLIPTokenizer: Sendable {
     private let encoding: BytePairEncoding
     private let largestID: Int32
     private let startID, endID, paddingID: Int32
-    /// Tokens that are recognised as they stand in a text, the longest first.
-    private let specialTokens: [(text: [Unicode.Scalar], id: Int32)]
+    private let specialTokens: SpecialTokens
 
     /// Opens a tokenizer folder: `vocab.json` with `merges.txt`, or `tokenizer.json` alone.
     ///
@@ -34,8 +33,7 @@ public struct CLIPTokenizer: Sendable {
         largestID = files.vocabulary.values.max() ?? 0
         maxLength = files.maxLength
         let texts = Set([files.startToken, files.endToken, files.paddingToken, files.unknownToken])
-        specialTokens = try texts.filter { !$0.isEmpty }.map { (Array($0.unicodeScalars), try id($0)) }
-            .sorted { $0.0.count > $1.0.count }
+        specialTokens = SpecialTokens(try texts.map { SpecialTokens.Token(text: $0, id: try id($0)) })
     }
 
     /// Checks that every token has an embedding.
@@ -65,23 +63,11 @@ public struct CLIPTokenizer: Sendable {
 
     /// The ids of a text between start and end: special tokens as they stand, everything between them in words.
     private func ids(of text: String) -> [Int32] {
-        let scalars = Array(text.unicodeScalars)
-        var ids: [Int32] = []
-        var (start, position) = (0, 0)
-        func flush() {
-            for word in CLIPWords.split(scalars[start..<position]) { ids += encoding.encode(word) }
-        }
-        while position < scalars.count {
-            guard let special = specialTokens.first(where: { scalars[position...].starts(with: $0.text) }) else {
-                position += 1
-                continue
+        specialTokens.split(text).flatMap { part in
+            switch part {
+            case .token(let id): [id]
+            case .text(let text): CLIPWords.split(Array(text.unicodeScalars)[...]).flatMap(encoding.encode)
             }
-            flush()
-            ids.append(special.id)
-            position += special.text.count
-            start = position
         }
-        flush()
-        return ids
     }
 }

@@ -8,7 +8,7 @@ public struct TextEncoding {
         let encoder: CLIPTextEncoder
     }
 
-    private let tokenizer: SentencePieceTokenizer
+    private let tokenizer: T5Tokenizer
     private let encoder: T5Encoder
     /// FLUX reads CLIP's pooled output beside T5's.
     private let clip: CLIP?
@@ -19,7 +19,7 @@ public struct TextEncoding {
     /// - Throws: ``ModelsError``, also if a tokenizer does not belong to its encoder; `TensorsError`.
     public init(model: ModelFolder) throws {
         let suffix = model.family == .flux ? "_2" : ""
-        tokenizer = try SentencePieceTokenizer(folder: model.folder("tokenizer\(suffix)"))
+        tokenizer = try T5Tokenizer(folder: model.folder("tokenizer\(suffix)"))
         encoder = try T5Encoder(folder: model.folder("text_encoder\(suffix)"))
         try tokenizer.checkPieces(fit: encoder.vocabulary)
         maxLength = model.maxTextLength

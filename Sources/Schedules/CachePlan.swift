@@ -65,4 +65,6 @@ public struct CachePlan: Sendable {
     }
 
     func action(at gene: Int) -> Action { actions[gene] }
+
+    func keeps(at gene: Int) -> Bool { kept[gene] }
 }

@@ -32,6 +32,10 @@ public enum SchedulesError: Error, Equatable {
     case settingsMismatch(file: String, expected: String, found: String)
     /// A file's schedules are too many for what was asked.
     case scheduleChoice(file: String, count: Int, found: String)
+    /// A schedule says nothing about the blocks of another kind of model.
+    case transfer(from: String, to: String)
+    /// A text is no cost table for the schedules at hand.
+    case costTable(source: String, problem: String)
 }
 
 extension SchedulesError: CustomStringConvertible {
@@ -63,6 +67,9 @@ extension SchedulesError: CustomStringConvertible {
         case .settingsMismatch(let file, let expected, let found):
             "\(file): made for another model, sampler, step count or image size: expected settings "
                 + "\(expected.prefix(12)), found \(found.prefix(12)) (--force uses it all the same)"
+        case .transfer(let source, let target):
+            "a schedule for \(source) cannot be carried over to \(target): they have blocks of different kinds"
+        case .costTable(let source, let problem): "\(source): no usable cost table: \(problem)"
         case .scheduleChoice(let file, let count, let found):
             "\(file): holds \(count) schedules: expected a choice of 0 to \(count - 1) (--entry), found \(found)"
         }

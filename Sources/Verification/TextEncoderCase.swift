@@ -17,7 +17,7 @@ extension Verification {
             return try compareCLIP(file, model: model, prompts, length, tolerance)
         }
         let suffix = family == .flux ? "_2" : ""
-        let tokenizer = try SentencePieceTokenizer(folder: "\(model)/tokenizer\(suffix)")
+        let tokenizer = try T5Tokenizer(folder: "\(model)/tokenizer\(suffix)")
         let encoder = try T5Encoder(folder: "\(model)/\(folder)")
         let texts = prompts.map {
             tokenizer.encode(family == .flux ? $0 : TextEncoding.cleaned($0), maxLength: length)

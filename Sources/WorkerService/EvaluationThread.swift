@@ -13,6 +13,7 @@ final class EvaluationThread: Sendable {
     /// What the thread is asked to do.
     enum Job: Sendable {
         case open(ModelFolder, EvaluationSettings)
+        case measureCosts(imageCount: Int)
         case evaluate(run: String, id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> EvaluationTask)
     }
 
@@ -20,6 +21,7 @@ final class EvaluationThread: Sendable {
     enum Outcome: Sendable {
         case opened(canary: [Float], seconds: Double)
         case openingFailed(String)
+        case costsMeasured(MeasuredCosts)
         case evaluated(id: Int64, epoch: Int64, [ImageResult], seconds: Double)
         case cancelled(id: Int64, epoch: Int64)
         case evaluationFailed(id: Int64, epoch: Int64, candidate: Int64?, reason: String)
@@ -77,11 +79,12 @@ final class EvaluationThread: Sendable {
 
     private func run() {
         var evaluator: Evaluator?
+        var costs = CostKeeping()
         placement.moveOthersAside()
         while true {
             jobCount.wait()
             guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }
-            let outcome: Outcome
+            let outcome: Outcome?
             switch job {
             case .open(let folder, let settings):
                 evaluator = nil
@@ -95,18 +98,53 @@ final class EvaluationThread: Sendable {
                 } catch {
                     outcome = .openingFailed("\(error)")
                 }
+            case .measureCosts(let imageCount):
+                costs = CostKeeping(imageCount: imageCount)
+                outcome = measureCosts(evaluator, &costs)
             case .evaluate(let run, let id, let epoch, let makeTask):
                 note.begin(run: run, task: id, epoch: epoch)
                 defer { note.end() }
-                outcome = evaluate(id: id, epoch: epoch, makeTask, evaluator)
+                outcome = evaluate(id: id, epoch: epoch, makeTask, evaluator, &costs)
             }
-            state.withLock { $0.outcomes.append(outcome) }
-            wakeup.signal()
+            if let outcome { report(outcome) }
+            if costs.isDue, let remeasured = measureCosts(evaluator, &costs) { report(remeasured) }
+        }
+    }
+
+    private func report(_ outcome: Outcome) {
+        state.withLock { $0.outcomes.append(outcome) }
+        wakeup.signal()
+    }
+
+    /// The cost table at hand, and whether it still holds.
+    private struct CostKeeping {
+        /// A new table takes seconds to minutes: not too often.
+        static let pause = Duration.seconds(600)
+        var imageCount: Int?
+        var drift: CostDrift?
+        var measuredAt = ContinuousClock.now
+
+        var isDue: Bool { drift?.hasDrifted == true && ContinuousClock.now - measuredAt > Self.pause }
+    }
+
+    private func measureCosts(_ evaluator: Evaluator?, _ costs: inout CostKeeping) -> Outcome? {
+        guard let evaluator, let imageCount = costs.imageCount else { return nil }
+        do {
+            state.withLock { $0.isCancelled = false }
+            let measured = try evaluator.measureCosts(imageCount: imageCount) { _, _ in
+                state.withLock { !$0.isCancelled }
+            }
+            costs.drift = measured.map { CostDrift($0.table) }
+            costs.measuredAt = ContinuousClock.now
+            return measured.map { .costsMeasured($0) }
+        } catch {
+            return .openingFailed("\(error)")
         }
     }
 
     private func evaluate(
-        id: Int64, epoch: Int64, _ makeTask: (ScheduleShape) throws -> EvaluationTask, _ evaluator: Evaluator?
+        id: Int64, epoch: Int64, _ makeTask: (ScheduleShape) throws -> EvaluationTask, _ evaluator: Evaluator?,
+        _ costs: inout CostKeeping
     ) -> Outcome {
         do {
             guard let evaluator else { throw WorkerError.model("a task arrived before the model was opened") }
@@ -116,13 +154,15 @@ final class EvaluationThread: Sendable {
             }
             let clock = ContinuousClock()
             let start = clock.now
-            let images = try evaluator.evaluate(makeTask(evaluator.shape)) { done, total in
+            let task = try makeTask(evaluator.shape)
+            let images = try evaluator.evaluate(task) { done, total in
                 state.withLock {
                     ($0.imagesDone, $0.imagesTotal) = (done, total)
                     return !$0.isCancelled
                 }
             }
             guard let images else { return .cancelled(id: id, epoch: epoch) }
+            costs.drift?.note(images, of: task)
             return .evaluated(id: id, epoch: epoch, images, seconds: (clock.now - start) / .seconds(1))
         } catch {
             var candidate: Int64?

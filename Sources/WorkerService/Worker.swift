@@ -41,6 +41,7 @@ public final class Worker {
     private var welcome: Welcome?
     private(set) var task: TaskInProgress?
     private var canary: Canary?
+    private var costReport: CostReport?
     private(set) var unacknowledged: [Spool.Key: [UInt8]] = [:]
     private var nextRegistration = ContinuousClock.now
     private var registrationPause = Worker.shortestPause
@@ -168,13 +169,20 @@ public final class Worker {
         nextHeartbeat = ContinuousClock.now
         let isSameRun = self.welcome == welcome
         if !isSameRun {
+            (canary, costReport) = (nil, nil)
             unacknowledged = spool.results(of: welcome.runID)
             try reportCrash(in: welcome.runID, &socket)
         }
+        // Before the results: the coordinator models their costs by it.
+        if let costReport { try send(.costReport(costReport), &socket) }
         self.welcome = welcome
         for bytes in unacknowledged.values { _ = try socket.send(bytes) }
         if isSameRun {
-            guard let canary else { return stage = .opening }
+            guard let canary, costReport != nil || !welcome.hasCostImageCount else {
+                // The engine is not ready yet.
+                if let canary { try send(.canary(canary), &socket) }
+                return stage = .opening
+            }
             // The coordinator came back. The result of the task at hand, if there is one, is welcome still.
             try send(.canary(canary), &socket)
             if task != nil { stage = .working } else { try requestTask(&socket) }
@@ -182,7 +190,6 @@ public final class Worker {
         }
         log("joined run \(welcome.runID): opening \(options.model)")
         stage = .opening
-        canary = nil
         engine.submit(.open(folder, try EvaluationSettings(welcome)))
     }
 
@@ -205,9 +212,19 @@ public final class Worker {
             canary.values = values
             canary.seconds = seconds
             self.canary = canary
+            if stage != .joining { try send(.canary(canary), &socket) }
+            guard let welcome, welcome.hasCostImageCount else { return try requestTaskUnlessJoining(&socket) }
+            log("measuring what the model's parts cost")
+            engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
+        case .costsMeasured(let costs):
+            var report = CostReport()
+            report.table = costs.table.json
+            report.uncachedSeconds = costs.uncachedSeconds
+            report.fitError = costs.fitError
+            costReport = report
             guard stage != .joining else { return }
-            try send(.canary(canary), &socket)
-            try requestTask(&socket)
+            try send(.costReport(report), &socket)
+            if stage == .opening { try requestTask(&socket) }
         case .openingFailed(let reason):
             throw WorkerError.model(reason)
         case .evaluated(let id, let epoch, let images, let seconds):

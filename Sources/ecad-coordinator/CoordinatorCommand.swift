@@ -16,7 +16,7 @@ struct CoordinatorCommand: ParsableCommand {
         abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
         version: Program.version,
         subcommands: [
-            Run.self, Resume.self, Status.self, Pick.self, Export.self, Query.self, Keys.self,
+            Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self, Keys.self,
             Simulate.self,
         ])
 }

@@ -7,8 +7,8 @@ import Testing
 @Suite struct FrontChoiceTests {
     private func member(_ id: Int64, latency: Double?, cost: Double? = nil, quality: Double) -> FrontRecord {
         FrontRecord(
-            candidateID: id, generation: 1, speedup: latency.map { 1 / $0 }, latencyRatio: latency, macs: nil,
-            cost: cost ?? latency ?? 1, quality: quality, images: 8)
+            candidateID: id, generation: 1, speedup: latency.map { 1 / $0 }, latencyRatio: latency,
+            measuredRatio: latency, macs: nil, cost: cost ?? latency ?? 1, quality: quality, images: 8)
     }
 
     private var front: [FrontRecord] {

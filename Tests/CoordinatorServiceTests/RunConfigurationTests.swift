@@ -1,4 +1,5 @@
 import CoordinatorService
+import Evolution
 import Foundation
 import TestSupport
 import Testing
@@ -34,6 +35,19 @@ import Testing
         #expect(try RunConfiguration(text: c.resolved, file: "stored", folder: "/elsewhere") == c)
     }
 
+    @Test func rulesThatEndARunReadBackEqual() throws {
+        let c = try read(
+            minimal,
+            [
+                "stop.evaluations=100", "stop.seconds=3600", "stop.flat_generations=5", "stop.flat_gain=0.01",
+                "search.mode=steady-state", "search.warm_start=runs/a", "objectives.cost_table=t.json",
+            ])
+        #expect(c.stop == StopRules(evaluations: 100, seconds: 3600, flatGenerations: 5, flatGain: 0.01))
+        #expect(c.mode == .steadyState && c.warmStart == "/base/runs/a" && c.costTablePath == "/base/t.json")
+        #expect(try RunConfiguration(text: c.resolved, file: "stored", folder: "/elsewhere") == c)
+        #expect(try read(minimal).stop == StopRules())
+    }
+
     @Test func unknownKeysAreRefusedWithASuggestion() {
         #expect(
             throws: CoordinatorError.unknownKey(file: "run.toml", key: "search.sed", suggestion: "search.seed")
@@ -46,6 +60,7 @@ import Testing
     @Test(arguments: [
         "search.population=true", "search.population=2.5", "search.population=1000000", "model.steps=0",
         "model.guidance_scale=fast", "search.seeding=3", "search.seed=-1", "objectives.quality=beauty",
+        "stop.evaluations=0", "stop.seconds=-1", "stop.flat_gain=2", "stop.flat_generations=many", "search.mode=fast",
     ])
     func valuesOfTheWrongKindNameTheKey(_ assignment: String) throws {
         let key = String(assignment.prefix { $0 != "=" })

@@ -1,5 +1,4 @@
 import Evolution
-import Foundation
 import Schedules
 import Testing
 
@@ -123,7 +122,8 @@ import Testing
         // In the middle of a generation.
         let outcomes = search.ask().map(Self.evaluate)
         try search.tell(Array(outcomes[..<5]))
-        var restored = try JSONDecoder().decode(Search.self, from: JSONEncoder().encode(search))
+        var restored = try Search(decoding: search.encoded(), shape: Self.shape)
+        #expect(restored.encoded() == search.encoded())
         for var copy in [search, restored] {
             #expect(copy.ask().map(\.id) == outcomes[5...].map(\.id))
         }

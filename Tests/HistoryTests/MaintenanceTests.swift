@@ -36,6 +36,7 @@ import Testing
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
         _ = try sample.history.commitResult(sample.result(0))
+        _ = try sample.history.commitResult(sample.result(1))
         try sample.history.completeGeneration(
             0, of: sample.run, searchState: Array("told".utf8), hypervolume: 0.5, wallSeconds: 1)
         let later = try sample.history.beginGeneration(
@@ -59,6 +60,74 @@ import Testing
         #expect(try fork.query("PRAGMA foreign_key_check").rows == [])
         #expect(try fork.events().last?.kind == "forked")
         #expect(try sample.history.loadRun().generation?.number == 1)
+        // Nobody has evaluated the later candidate: it is forgotten.
+        #expect(try fork.query("SELECT count(*) FROM candidates").rows == [[.integer(2)]])
+        #expect(throws: HistoryError.self) { try sample.history.fork(sample.run, from: 0, into: target.path) }
+    }
+
+    @Test func whatWasEvaluatedAfterAForkIsTakenOver() throws {
+        let sample = try SampleHistory()
+        for index in 0...1 {
+            _ = try sample.history.commitResult(sample.result(index))
+            try sample.history.finishEvaluation(
+                of: sample.work.candidateIDs[index], totals: totals(cost: 0.5, quality: 1))
+        }
+        try sample.history.setConfiguration("", evaluationKey: "same", of: sample.run)
+        try sample.history.completeGeneration(0, of: sample.run, searchState: [], hypervolume: 0.5, wallSeconds: 1)
+        let later = try sample.history.beginGeneration(
+            1, of: sample.run, searchState: [1], candidates: [sampleCandidate(3)],
+            tasks: [NewTask(candidates: [0], images: sample.images)])
+        let scores = sample.images.map {
+            ImageScore(candidateID: later.candidateIDs[0], image: $0, scorer: "image-reward", value: 0.25)
+        }
+        let timings = sample.images.map {
+            ImageTiming(
+                candidateID: later.candidateIDs[0], image: $0, denoiseSeconds: 1, referenceSeconds: 2, decodeSeconds: 3)
+        }
+        _ = try sample.history.commitResult(
+            TaskResult(
+                taskID: later.taskIDs[0], workerID: sample.worker, scores: scores, timings: timings, seconds: 1))
+        try sample.history.finishEvaluation(of: later.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
+
+        let target = try TemporaryFolder()
+        let fork = try sample.history.fork(sample.run, from: 0, into: target.path)
+        #expect(try fork.loadRun().run.id == sample.run)
+        #expect(try fork.candidates(of: sample.run).count == 2)
+        #expect(try fork.measuredElsewhere(["c1", "c3"], evaluationKey: "other", besides: sample.run) == [:])
+        let known = try fork.measuredElsewhere(["c1", "c3"], evaluationKey: "same", besides: sample.run)
+        #expect(known == ["c3": later.candidateIDs[0]])
+        var again = sampleCandidate(3)
+        again.measuredAs = known["c3"]
+        let work = try fork.beginGeneration(1, of: sample.run, searchState: [2], candidates: [again], tasks: [])
+        let measured = try fork.measurements(of: work.candidateIDs[0])
+        #expect(measured.scores.map(\.value) == [0.25, 0.25] && measured.scores.map(\.image) == sample.images)
+        #expect(measured.timings.map(\.referenceSeconds) == [2, 2])
+        #expect(try fork.query("PRAGMA foreign_key_check").rows == [])
+        // A fork of the fork leaves both behind.
+        try fork.completeGeneration(1, of: sample.run, searchState: [3], hypervolume: 0.5, wallSeconds: 1)
+        let second = try TemporaryFolder()
+        let twice = try fork.fork(sample.run, from: 0, into: second.path)
+        #expect(try twice.runs().map(\.id) == [sample.run - 2, sample.run - 1, sample.run])
+    }
+
+    @Test func theFirstCostTableIsTheRunsOwn() throws {
+        let sample = try SampleHistory()
+        func enter(_ worker: Int64?, _ costs: String) throws -> Bool {
+            try sample.history.enterCostTable(
+                NewCostTable(workerID: worker, costs: costs, uncachedSeconds: 2, fitError: 0.01), of: sample.run, at: 5)
+        }
+        #expect(try enter(sample.worker, #"{"a":1}"#))
+        #expect(try !enter(sample.worker, #"{"a":1}"#))
+        #expect(try !enter(sample.worker, #"{"a":2}"#))
+        #expect(try !enter(nil, #"{"a":2}"#))
+        let tables = try sample.history.costTables(of: sample.run)
+        #expect(tables.map(\.costs) == [#"{"a":1}"#, #"{"a":2}"#, #"{"a":2}"#])
+        #expect(tables.map(\.isObjective) == [true, false, false])
+        #expect(
+            tables.map(\.workerClass) == Array(repeating: "CPU, OpenBLAS, 2 threads, 1.0", count: 2) + ["configuration"]
+        )
+        #expect(tables[0].uncachedSeconds == 2 && tables[0].fitError == 0.01 && tables[0].measuredAt == 5)
+        #expect(throws: HistoryError.self) { try enter(sample.worker, "no JSON") }
     }
 
     @Test func benchmarksStandApartFromTheSearch() throws {

@@ -8,7 +8,10 @@ import Testing
     static let contract: [(view: String, columns: [String])] = [
         (
             "pareto_front",
-            ["run_id", "candidate_id", "generation", "speedup", "latency_ratio", "macs", "quality", "images"]
+            [
+                "run_id", "candidate_id", "generation", "speedup", "latency_ratio", "macs", "quality", "images",
+                "measured_ratio",
+            ]
         ),
         ("hypervolume_history", ["run_id", "generation", "evaluations", "wall_seconds", "hypervolume"]),
         (
@@ -31,7 +34,7 @@ import Testing
 
     static let tables = [
         "runs", "workers", "generations", "candidates", "evaluations", "image_scores", "image_timings", "tasks",
-        "leases", "events", "thumbnails", "schema_migrations",
+        "leases", "events", "thumbnails", "schema_migrations", "cost_tables",
     ]
 
     @Test(arguments: contract) func everyViewHasTheColumnsOfTheContract(view: String, columns: [String]) throws {
@@ -93,7 +96,7 @@ import Testing
         }
         #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
         #expect(try sample.integer("SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == 0)
-        #expect(try sample.history.query(named: "pareto_front").columns.count == 9)
+        #expect(try sample.history.query(named: "pareto_front").columns.count == 10)
     }
 
     @Test func anOldSQLiteIsRefused() throws {

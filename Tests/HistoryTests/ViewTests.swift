@@ -1,3 +1,4 @@
+import GRDB
 import Testing
 
 @testable import History
@@ -27,6 +28,19 @@ import Testing
         #expect(front.map(\.speedup) == [1, 2, 2, 5])
         #expect(front.map(\.generation) == [1, 1, 1, 0])
         #expect(front[0].macs == 5 && front[0].images == 3 && front[0].quality == 9 && front[0].cost == 1)
+    }
+
+    @Test func theFrontsRatioIsTheModelledOneWhereTheCostIsLatency() throws {
+        let sample = try SampleHistory()
+        let ids = sample.work.candidateIDs
+        try sample.history.finishEvaluation(
+            of: ids[0], totals: totals(cost: 0.5, quality: 1, ratio: 0.4, modelled: 0.5))
+        try sample.history.finishEvaluation(of: ids[1], totals: totals(cost: 0.25, quality: 0.5, ratio: 0.2))
+        func ratios() throws -> [Double?] { try sample.history.front(of: sample.run).map(\.latencyRatio) }
+        #expect(try ratios() == [0.5, 0.2])
+        #expect(try sample.history.front(of: sample.run).map(\.measuredRatio) == [0.4, 0.2])
+        try sample.history.database.write { try $0.execute(sql: "UPDATE runs SET cost_objective = 'measured'") }
+        #expect(try ratios() == [0.4, 0.2])
     }
 
     @Test func theFrontEqualsItsDefinitionOnRandomPointsWithTies() throws {

@@ -1,7 +1,8 @@
-import Models
 import Tensors
 import TestSupport
 import Testing
+
+@testable import Models
 
 @Suite struct TextEncodingTests {
     @Test func onlyTokensThatAreNotPaddingAreEmbedded() throws {
@@ -16,7 +17,7 @@ import Testing
 
     @Test func aTokenizerWithMorePiecesThanEmbeddingsIsRefused() throws {
         let model = try ModelCopy(of: "alpha-small")
-        let pieces = try SentencePieceTokenizer(folder: model.file("tokenizer")).pieceCount
+        let pieces = try SentencePieceModel(path: model.file("tokenizer/spiece.model")).pieces.count
         let vocabulary = pieces - 1
         try model.set("vocab_size", to: "\(vocabulary)", in: "text_encoder/config.json")
         try model.edit("text_encoder/model.safetensors") { content in

@@ -1,0 +1,45 @@
+import Foundation
+import History
+import Messages
+import Schedules
+
+// What the workers are told.
+extension Calibration {
+    /// What the workers must know of the run.
+    var welcome: Welcome {
+        var welcome = Welcome()
+        welcome.runID = "\(runID)-\(modelHash.prefix(16))"
+        welcome.settings.modelHash = modelHash
+        welcome.settings.stepCount = UInt32(configuration.stepCount)
+        welcome.settings.height = UInt32(model.height)
+        welcome.settings.width = UInt32(model.width)
+        welcome.settings.guidanceScale = configuration.guidanceScale
+        welcome.settings.negativePrompt = configuration.negativePrompt
+        welcome.settings.scorers = [configuration.quality]
+        welcome.prompts = prompts.enumerated().map { index, text in
+            var entry = PromptEntry()
+            entry.index = UInt32(index)
+            entry.text = text
+            return entry
+        }
+        return welcome
+    }
+
+    /// The message that gives a task to a worker.
+    func assignment(of task: TaskRecord, epoch: Int) throws -> Assignment {
+        var assignment = Assignment()
+        assignment.taskID = task.id
+        assignment.leaseEpoch = Int64(epoch)
+        assignment.kind = .evaluate
+        assignment.candidates = try task.candidateIDs.map { id in
+            var candidate = AssignedCandidate()
+            candidate.candidateID = id
+            candidate.genome = Data(try history.candidate(id).genome)
+            candidate.geneCount = UInt32(shape.geneCount)
+            return candidate
+        }
+        assignment.items = task.images.map(PromptSeed.init)
+        assignment.measureLatency = true
+        return assignment
+    }
+}

@@ -1,0 +1,125 @@
+import Diffusion
+import Schedules
+import Tensors
+
+/// A cost table and how well it describes what it was made from.
+public struct MeasuredCosts: Sendable {
+    /// The table.
+    public let table: CostTable
+    /// Median of the measured seconds of the uncached reference, for all images of a batch.
+    public let uncachedSeconds: Double
+    /// Median of the relative errors, without sign, of the schedules that the table was fitted to.
+    public let fitError: Double
+}
+
+/// What timing schedules beside the uncached reference gave.
+public struct MeasuredRatios: Sendable {
+    /// For each schedule the median of its ratios to the references before and after it.
+    public let ratios: [Double]
+    /// Median seconds of the uncached reference, for all images of a batch.
+    public let uncachedSeconds: Double
+}
+
+extension Evaluator {
+    /// Measures what the parts of the model cost: times some thirty designed schedules and fits a price to each part.
+    ///
+    /// - Parameters:
+    ///   - imageCount: Images denoised together; the costs hold for batches of this size.
+    ///   - seconds: Seconds to spend, unless one round of the designed schedules takes longer.
+    ///   - progress: Called before every run with the number of runs done and of all; return false to give it up.
+    /// - Returns: The table, or nil if it was given up.
+    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    public func measureCosts(
+        imageCount: Int, seconds: Double = 10, progress: (Int, Int) -> Bool
+    ) throws -> MeasuredCosts? {
+        let hasGate = !shape.isFlux && settings.generation.guidanceScale > 1
+        let schedules = CostDesign.schedules(for: shape, hasGate: hasGate)
+        guard
+            let measured = try measureRatios(
+                of: schedules, imageCount: imageCount, seconds: seconds, progress: progress)
+        else { return nil }
+        let uncached = (schedule: Schedule(shape: shape), seconds: measured.uncachedSeconds)
+        let samples = zip(schedules, measured.ratios).map { ($0, $1 * measured.uncachedSeconds) } + [uncached]
+        let table = CostFit(shape: shape, hasGate: hasGate).table(from: samples, imageCount: imageCount)
+        let errors = samples.map { abs((table.seconds(of: $0.0) ?? .infinity) / $0.1 - 1) }.sorted()
+        return MeasuredCosts(
+            table: table, uncachedSeconds: measured.uncachedSeconds, fitError: errors[errors.count / 2])
+    }
+
+    /// Times schedules beside the uncached reference: in rounds, each in another order, the reference between every
+    /// few, so that what drifts or disturbs for a while spoils no schedule's median.
+    ///
+    /// - Parameters:
+    ///   - schedules: The schedules.
+    ///   - imageCount: Images denoised together, of the run's first prompts.
+    ///   - seconds: Seconds to spend; at least one round is made, at most fifteen.
+    ///   - progress: As for ``measureCosts(imageCount:seconds:progress:)``.
+    /// - Returns: The ratios, or nil if the measurement was given up.
+    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    public func measureRatios(
+        of schedules: [Schedule], imageCount: Int, seconds: Double, progress: (Int, Int) -> Bool
+    ) throws -> MeasuredRatios? {
+        guard !prompts.isEmpty else { throw EvaluationsError.unknownPrompt(index: 0, count: 0) }
+        for (index, schedule) in schedules.enumerated() where schedule.shape != shape {
+            throw EvaluationsError.scheduleShape(candidate: Int64(index))
+        }
+        let layouts = try schedules.map(CacheLayout.init)
+        let session = try session(imageCount: imageCount)
+        let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
+        var generator = SystemIndependentGenerator(state: 1)
+        var ratios = [[Double]](repeating: [], count: schedules.count)
+        var references: [Double] = []
+        let groupCount =
+            (schedules.count + Self.candidatesBetweenReferences - 1) / Self.candidatesBetweenReferences
+        let runsInRound = schedules.count + groupCount + 1
+        var (roundCount, runCount) = (1, 0)
+        let clock = ContinuousClock()
+        let start = clock.now
+        var round = 0
+        func run(_ layout: CacheLayout) throws -> Double? {
+            guard progress(runCount, roundCount * runsInRound) else { return nil }
+            runCount += 1
+            return try time(layout, items, session)
+        }
+        while round < roundCount {
+            var order = Array(schedules.indices)
+            for last in stride(from: order.count - 1, to: 0, by: -1) {
+                order.swapAt(last, Int(generator.unit() * Double(last + 1)))
+            }
+            guard var before = try run(uncached) else { return nil }
+            references.append(before)
+            for first in stride(from: 0, to: order.count, by: Self.candidatesBetweenReferences) {
+                let group = order[first..<min(first + Self.candidatesBetweenReferences, order.count)]
+                var measured: [(Int, Double)] = []
+                for index in group {
+                    guard let seconds = try run(layouts[index]) else { return nil }
+                    measured.append((index, seconds))
+                }
+                guard let after = try run(uncached) else { return nil }
+                references.append(after)
+                for (index, seconds) in measured { ratios[index].append(seconds / ((before + after) / 2)) }
+                before = after
+            }
+            round += 1
+            if round == 1 {
+                let roundSeconds = (clock.now - start) / .seconds(1)
+                roundCount = min(max(Int(seconds / roundSeconds), 1), 15)
+            }
+        }
+        return MeasuredRatios(ratios: ratios.map(Self.median), uncachedSeconds: Self.median(references))
+    }
+
+    static func median(_ values: [Double]) -> Double {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return .nan }
+        return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+    }
+
+    private func time(
+        _ layout: CacheLayout, _ items: [EvaluationItem], _ session: any DenoisingSession
+    ) throws -> Double {
+        session.drawNoise(seeds: items.map(\.seed))
+        let own = items.map { prompts[$0.prompt] }
+        return try ComputeClock.seconds { try session.denoise(prompts: own, negative: negative, layout: layout) }
+    }
+}

@@ -1,0 +1,66 @@
+import Schedules
+import Testing
+
+@Suite struct CostTableTests {
+    static let shape = ScheduleShape.pixart(blocks: 2, steps: 4)
+    static let table = CostTable(
+        imageCount: 1,
+        full: .init(
+            step: 1,
+            components: [
+                "attn1": .init(compute: 10), "attn2": .init(compute: 20, keep: 2), "ff": .init(compute: 40, read: 3),
+            ]),
+        gated: .init(
+            step: 0.5, components: ["attn1": .init(compute: 5), "attn2": .init(), "ff": .init(compute: 20)]))
+
+    @Test func uncachedScheduleIsTheSumOfItsParts() {
+        #expect(Self.table.uncachedSeconds(Self.shape) == 564)
+        #expect(Self.table.ratio(of: Schedule(shape: Self.shape)) == 1)
+    }
+
+    @Test func keptAndReadOutputsHaveTheirPrices() throws {
+        var schedule = Schedule(shape: Self.shape)
+        schedule[step: 2, block: 0, component: .attn2] = .reuse
+        schedule[step: 2, block: 1, component: .ff] = .reuse
+        schedule[step: 3, block: 1, component: .ff] = .reuse
+        // A first step cannot reuse.
+        schedule[step: 0, block: 0, component: .attn1] = .reuse
+        let work = ScheduleWork(schedule)
+        #expect(work.full.components[.attn2].map { [$0.computed, $0.kept, $0.read] } == [7, 1, 1])
+        #expect(work.full.components[.ff].map { [$0.computed, $0.kept, $0.read] } == [6, 1, 2])
+        #expect(work.full.components[.attn1].map { [$0.computed, $0.kept, $0.read] } == [8, 0, 0])
+        let expected: Double = 4 + 80 + 140 + 2 + 240 + 6
+        #expect(Self.table.seconds(of: schedule) == expected)
+    }
+
+    @Test func stepsAfterTheGateHaveTheirOwnPrices() {
+        let schedule = Schedule(shape: Self.shape, gateStep: 1)
+        let expected: Double = 141 + 4 + 151.5
+        #expect(Self.table.seconds(of: schedule) == expected)
+        let ungated = CostTable(imageCount: 1, full: Self.table.full)
+        #expect(ungated.seconds(of: schedule) == nil && ungated.ratio(of: schedule) == nil)
+    }
+
+    @Test func deadWorkOfFluxCostsNothing() {
+        let shape = ScheduleShape.flux(fullBlocks: 0, singleBlocks: 1, steps: 3)
+        var schedule = Schedule(shape: shape)
+        schedule[step: 2, block: 0, component: .singleProjOut] = .reuse
+        let work = ScheduleWork(schedule)
+        #expect(work.full.components[.singleAttn].map { [$0.computed, $0.kept, $0.read] } == [2, 0, 0])
+        #expect(work.full.components[.singleProjOut].map { [$0.computed, $0.kept, $0.read] } == [2, 1, 1])
+    }
+
+    @Test func jsonComesBackEqual() throws {
+        #expect(try CostTable(json: Self.table.json, shape: Self.shape, source: "t") == Self.table)
+    }
+
+    @Test(arguments: [
+        "", "{}", "[1]", #"{"imageCount":0,"full":{"step":1,"components":{}}}"#,
+        #"{"imageCount":1,"full":{"step":1,"components":{}}}"#,
+        #"{"imageCount":1,"full":{"step":-1,"components":{"attn1":{"compute":1,"keep":0,"read":0},"attn2":{"compute":1,"keep":0,"read":0},"ff":{"compute":1,"keep":0,"read":0}}}}"#,
+        #"{"imageCount":1,"full":{"step":0,"components":{"attn1":{"compute":0,"keep":0,"read":0},"attn2":{"compute":0,"keep":0,"read":0},"ff":{"compute":0,"keep":0,"read":0}}}}"#,
+    ])
+    func whatIsNoTableIsRefused(_ json: String) {
+        #expect(throws: SchedulesError.self) { try CostTable(json: json, shape: Self.shape, source: "t") }
+    }
+}
