@@ -25,16 +25,17 @@ final class LocalWorkers {
     /// Starts workers.
     ///
     /// - Parameters:
-    ///   - count: How many; the machine's processors are divided among them.
+    ///   - count: How many.
+    ///   - threads: Threads of each; nil to divide the machine's processors among them.
     ///   - endpoint: Where the coordinator listens, as seen from this machine.
     ///   - model: The model directory.
     ///   - folder: The run folder, for their logs and unacknowledged results.
     ///   - access: How they are let in.
     /// - Throws: ``CoordinatorError/workers(_:)`` if the program is not beside this one.
-    init(count: Int, endpoint: String, model: String, folder: String, access: ServingAccess) throws {
+    init(count: Int, threads: Int?, endpoint: String, model: String, folder: String, access: ServingAccess) throws {
         let directory = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         executable = directory.appendingPathComponent("ecad-worker").path
-        let threads = max(1, ProcessInfo.processInfo.activeProcessorCount / max(count, 1))
+        let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / max(count, 1))
         arguments = [
             "run", "--coordinator", endpoint, "--models", model, "--threads", "\(threads)", "--exit-with-parent",
         ]

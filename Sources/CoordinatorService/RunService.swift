@@ -10,6 +10,8 @@ public struct RunService {
         public var bind: Endpoint
         /// Workers to start on this machine.
         public var localWorkers: Int
+        /// Threads of each of them; nil to divide the processors.
+        public var localThreads: Int?
         /// The folder of the keys; nil for the one in the run folder, if it exists.
         public var keyFolder: String?
         /// True to serve whoever reaches the port, without keys or encryption.
@@ -21,11 +23,12 @@ public struct RunService {
 
         /// Options of a run.
         public init(
-            bind: Endpoint, localWorkers: Int, keyFolder: String?, isPlaintext: Bool, engineVersion: String,
-            isInteractive: Bool
+            bind: Endpoint, localWorkers: Int, localThreads: Int?, keyFolder: String?, isPlaintext: Bool,
+            engineVersion: String, isInteractive: Bool
         ) {
             self.bind = bind
             self.localWorkers = localWorkers
+            self.localThreads = localThreads
             self.keyFolder = keyFolder
             self.isPlaintext = isPlaintext
             self.engineVersion = engineVersion
@@ -116,7 +119,7 @@ public struct RunService {
                 "workers join with: ecad-worker run --coordinator \(endpoint) \(access.workerOption)--models MODEL")
         }
         let workers = try LocalWorkers(
-            count: options.localWorkers, endpoint: "\(endpoint.fromThisMachine)",
+            count: options.localWorkers, threads: options.localThreads, endpoint: "\(endpoint.fromThisMachine)",
             model: calibration.configuration.modelPath, folder: folder, access: access)
         defer { workers.stop() }
 

@@ -29,6 +29,9 @@ struct ServingOptions: ParsableArguments {
     @Option(help: "Workers to start on this machine.")
     var workers = 0
 
+    @Option(help: "Threads of each of them (default: the processors divided among them).")
+    var workerThreads: Int?
+
     @Option(help: "The folder of the keys (default: keys in the run folder); see: ecad-coordinator keys.")
     var keys: String?
 
@@ -41,6 +44,9 @@ struct ServingOptions: ParsableArguments {
     func validate() throws {
         if keys != nil, insecurePlaintext { throw ValidationError("give --keys or --insecure-plaintext, not both") }
         if !(0...1024).contains(workers) { throw ValidationError("--workers \(workers): expected 0 to 1024") }
+        if let workerThreads, !(1...1024).contains(workerThreads) {
+            throw ValidationError("--worker-threads \(workerThreads): expected 1 to 1024")
+        }
         do {
             _ = try Endpoint(bind)
         } catch {
@@ -53,7 +59,7 @@ struct ServingOptions: ParsableArguments {
         let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
         let service = RunService(
             options: RunService.Options(
-                bind: try Endpoint(bind), localWorkers: workers, keyFolder: keys, isPlaintext: insecurePlaintext,
+                bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys, isPlaintext: insecurePlaintext,
                 engineVersion: Program.version, isInteractive: isTerminal),
             write: { FileHandle.standardError.write(Data($0.utf8)) })
         switch try start(service) {
