@@ -318,7 +318,8 @@ public struct Simulation {
         let seconds = options.secondsPerImage / Double(calibration.shape.geneCount)
         let names = Set(calibration.shape.blocks.flatMap(\.components).map(\.rawValue))
         let phase = CostTable.Phase(
-            step: 0, components: Dictionary(uniqueKeysWithValues: names.map { ($0, CostTable.Costs(compute: seconds)) }))
+            step: 0, components: Dictionary(uniqueKeysWithValues: names.map { ($0, CostTable.Costs(compute: seconds)) })
+        )
         var report = CostReport()
         report.table = CostTable(imageCount: 1, full: phase, gated: phase).json
         report.uncachedSeconds = options.secondsPerImage

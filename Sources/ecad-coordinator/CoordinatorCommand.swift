@@ -59,7 +59,8 @@ struct ServingOptions: ParsableArguments {
         let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
         let service = RunService(
             options: RunService.Options(
-                bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys, isPlaintext: insecurePlaintext,
+                bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys,
+                isPlaintext: insecurePlaintext,
                 engineVersion: Program.version, isInteractive: isTerminal),
             write: { FileHandle.standardError.write(Data($0.utf8)) })
         switch try start(service) {

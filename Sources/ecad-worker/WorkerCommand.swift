@@ -15,7 +15,7 @@ struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ecad-worker", abstract: "Evaluates caching schedules for an ecad-coordinator.",
         version: Program.version,
-        subcommands: [Run.self, Diagnose.self])
+        subcommands: [Run.self, Diagnose.self, Load.self])
 }
 
 /// How to reach the coordinator.

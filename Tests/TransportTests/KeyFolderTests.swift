@@ -69,7 +69,9 @@ import Testing
         #expect(throws: TransportError.self) { try keys.revoke("unknown") }
     }
 
-    @Test(arguments: ["", ".hidden", "-dash", "with space", "a/b", "line\nbreak", "ä", String(repeating: "x", count: 65)])
+    @Test(arguments: [
+        "", ".hidden", "-dash", "with space", "a/b", "line\nbreak", "ä", String(repeating: "x", count: 65),
+    ])
     func namesThatWouldBreakTheListAreRefused(_ name: String) throws {
         #expect(throws: TransportError.self) { try keys.authorize(name, key: KeyPair.generate().publicKey) }
         #expect(try keys.entries().isEmpty)

@@ -25,7 +25,9 @@ import Testing
             security: .curve(coordinatorKeys, register), wakeup: Wakeup())
     }
 
-    private func worker(to endpoint: Endpoint, _ security: WorkerSecurity, as id: PeerID = .random()) throws
+    private func worker(
+        to endpoint: Endpoint, _ security: WorkerSecurity, as id: PeerID = .random()
+    ) throws
         -> WorkerSocket
     {
         try WorkerSocket(
