@@ -194,6 +194,12 @@ extension Coordinator {
         case .giveUp:
             for lease in dispatcher.finish(task.id) { cancel(lease) }
             try calibration.giveUp(task.id, reason: reason)
+            // What else is open of the candidate would be for nothing.
+            let rest = calibration.tasks.values.filter { $0.candidateIDs == task.candidateIDs }.map(\.id).sorted()
+            for other in rest where calibration.tasks[other] != nil {
+                for lease in dispatcher.finish(other) { cancel(lease) }
+                try calibration.giveUp(other, reason: reason)
+            }
             enqueueNewTasks()
         }
     }

@@ -34,7 +34,8 @@ extension Coordinator {
         else { return }
         let number = Recheck.number(of: task.id)
         rechecks[number] = Recheck(task: task, original: worker)
-        dispatcher.add(number, units: task.units, excluding: [worker])
+        // At once: what is wrong is best found before anything follows from it.
+        dispatcher.add(number, units: task.units, excluding: [worker], isFirst: true)
     }
 
     /// Compares a recheck's result with the one that was taken.
@@ -78,7 +79,7 @@ extension Coordinator {
         var third = recheck
         third.dissenter = (worker, scores)
         rechecks[result.taskID] = third
-        dispatcher.add(result.taskID, units: recheck.task.units, excluding: known)
+        dispatcher.add(result.taskID, units: recheck.task.units, excluding: known, isFirst: true)
     }
 
     private func storedScores(of task: TaskRecord, scorer: String) throws -> [Recheck.ScoreKey: Double] {

@@ -114,12 +114,14 @@ struct Dispatcher {
     ///   - units: Its size: images times candidates.
     ///   - failedBy: Workers that failed at it in an earlier life of the coordinator.
     ///   - excluded: Workers that must not have it.
+    ///   - isFirst: True to put it before all that waits.
     mutating func add(
-        _ task: TaskID, units: Double, failedBy: Set<WorkerID> = [], excluding excluded: Set<WorkerID> = []
+        _ task: TaskID, units: Double, failedBy: Set<WorkerID> = [], excluding excluded: Set<WorkerID> = [],
+        isFirst: Bool = false
     ) {
         guard tasks[task] == nil else { return }
         tasks[task] = TaskEntry(units: units, failedBy: failedBy, failures: failedBy.count, excluded: excluded)
-        queue.append(task)
+        if isFirst { queue.returnToFront([task]) } else { queue.append(task) }
     }
 
     /// Notes that a task's result is in the history, or that the task was given up.

@@ -56,20 +56,19 @@ public enum GreetingProbe {
             getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length)
             guard code == 0 else { return failure(code) }
         }
-        // Signature, version 3.0, mechanism NULL, as-server 0: 64 bytes.
-        let greeting: [UInt8] =
-            [0xFF] + [UInt8](repeating: 0, count: 8) + [0x7F, 3, 0] + Array("NULL".utf8)
-            + [UInt8](repeating: 0, count: 48)
-        _ = send(descriptor, greeting, greeting.count, Int32(MSG_NOSIGNAL))
+        // Signature and major version: enough to be told the rest, and not yet a mechanism that could be turned down.
+        let opening: [UInt8] = [0xFF] + [UInt8](repeating: 0, count: 8) + [0x7F, 3]
+        _ = send(descriptor, opening, opening.count, Int32(MSG_NOSIGNAL))
+        let greetingBytes = 64
         var answer: [UInt8] = []
-        while answer.count < greeting.count, wait(descriptor, POLLIN, deadline) {
-            var part = [UInt8](repeating: 0, count: greeting.count - answer.count)
+        while answer.count < greetingBytes, wait(descriptor, POLLIN, deadline) {
+            var part = [UInt8](repeating: 0, count: greetingBytes - answer.count)
             let count = recv(descriptor, &part, part.count, 0)
             guard count > 0 else { break }
             answer += part.prefix(count)
             if answer[0] != 0xFF { return .notZeroMQ }
         }
-        guard answer.count == greeting.count, answer[9] == 0x7F, answer[10] >= 3 else { return .notZeroMQ }
+        guard answer.count == greetingBytes, answer[9] == 0x7F, answer[10] >= 3 else { return .notZeroMQ }
         return .zeroMQ(mechanism: String(decoding: answer[12..<32].prefix { $0 != 0 }, as: UTF8.self))
     }
 
