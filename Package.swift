@@ -59,7 +59,7 @@ let modules: [Target] =
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
-    + module("Messages", ["CSodium", protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
+    + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"])
     + module(
         "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],
@@ -71,7 +71,9 @@ let modules: [Target] =
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
-    program("ecad", ["Benchmarks", "Diffusion", "Evaluations", "Models", "Schedules", "Tensors", "Verification"]),
+    program(
+        "ecad",
+        ["Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Schedules", "Tensors", "Verification"]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(

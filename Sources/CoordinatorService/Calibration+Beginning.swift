@@ -9,17 +9,19 @@ extension Calibration {
     /// Begins a run in a new folder: enters it and its first generation in the history.
     ///
     /// - Parameters:
-    ///   - configuration: The run.
+    ///   - wanted: The run.
     ///   - folder: Where its history goes.
     ///   - isDurable: False for a run that is only imagined, which need not survive a power failure.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
     static func begin(
-        _ configuration: RunConfiguration, in folder: String, isDurable: Bool = true
+        _ wanted: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
+        var configuration = wanted
         let prompts = try RunConfiguration.prompts(in: configuration.promptsPath)
         let model = try configuration.modelDescription()
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
-        let modelHash = try fingerprint(configuration.modelPath)
+        let embeddings = try embeddings(&configuration, prompts: prompts, model: model)
+        let modelHash = try fingerprint(configuration)
         let search = try newSearch(configuration, shape: shape)
         let history = try RunHistory.create(in: folder, isDurable: isDurable)
         let runID = try history.createRun(
@@ -36,7 +38,7 @@ extension Calibration {
         try enterConfiguredCosts(configuration, shape: shape, in: history, run: runID)
         let calibration = try Calibration(
             history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
-            prompts: prompts, shape: shape, search: search)
+            prompts: prompts, embeddings: embeddings, shape: shape, search: search)
         try calibration.beginGeneration()
         try calibration.proceed()
         return calibration
@@ -52,10 +54,12 @@ extension Calibration {
     private static func resume(_ history: RunHistory, folder: String) throws -> Calibration {
         let snapshot = try history.loadRun()
         let run = snapshot.run
-        let configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
         let model = try configuration.modelDescription()
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
-        guard try fingerprint(configuration.modelPath) == run.modelHash else {
+        let prompts = try history.prompts(of: run.id)
+        let embeddings = try embeddings(&configuration, prompts: prompts, model: model)
+        guard try fingerprint(configuration) == run.modelHash else {
             throw CoordinatorError.runFolder(
                 path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
         }
@@ -70,7 +74,7 @@ extension Calibration {
         }
         let calibration = try Calibration(
             history: history, runID: run.id, configuration: configuration, model: model, modelHash: run.modelHash,
-            prompts: try history.prompts(of: run.id), shape: shape, search: search)
+            prompts: prompts, embeddings: embeddings, shape: shape, search: search)
         try calibration.takeUp(snapshot, candidates: candidates)
         return calibration
     }
@@ -192,11 +196,30 @@ extension Calibration {
             settings: searchSettings(configuration), shape: shape, seeds: seeds, seed: generator.next())
     }
 
-    private static func fingerprint(_ folder: String) throws -> String {
+    /// Opens the embeddings that a configuration names, and notes their hash in it.
+    private static func embeddings(
+        _ configuration: inout RunConfiguration, prompts: [String], model: ModelDescription
+    ) throws -> EmbeddingsFile? {
+        guard let path = configuration.embeddingsPath else { return nil }
+        let file = try EmbeddingsFile(path: path)
+        try file.check(
+            prompts: prompts, negativePrompt: configuration.negativePrompt, model: model,
+            folder: configuration.modelPath)
+        let hash = file.reference.sha256.hexadecimal
+        guard configuration.embeddingsSHA256 ?? hash == hash else {
+            throw CoordinatorError.embeddings("\(path): has changed since the run began")
+        }
+        configuration.embeddingsSHA256 = hash
+        return file
+    }
+
+    /// The fingerprint of the model, or where embeddings are shipped of the part of it that workers need.
+    private static func fingerprint(_ configuration: RunConfiguration) throws -> String {
         do {
-            return try ModelFingerprint.compute(folder: folder)
+            return try ModelFingerprint.compute(
+                folder: configuration.modelPath, part: configuration.embeddingsPath == nil ? .whole : .image)
         } catch {
-            throw CoordinatorError.unreadableFile(path: folder, what: "the model's files")
+            throw CoordinatorError.unreadableFile(path: configuration.modelPath, what: "the model's files")
         }
     }
 }

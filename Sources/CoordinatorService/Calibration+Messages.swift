@@ -16,6 +16,7 @@ extension Calibration {
         welcome.settings.guidanceScale = configuration.guidanceScale
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = [configuration.quality]
+        if let embeddings { welcome.embeddings = embeddings.reference }
         welcome.prompts = prompts.enumerated().map { index, text in
             var entry = PromptEntry()
             entry.index = UInt32(index)

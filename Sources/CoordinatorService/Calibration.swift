@@ -19,6 +19,8 @@ final class Calibration {
     let model: ModelDescription
     let modelHash: String
     let prompts: [String]
+    /// The prompts' embeddings that workers are given; nil if they embed the prompts themselves.
+    let embeddings: EmbeddingsFile?
     let shape: ScheduleShape
 
     /// Tasks whose results are wanted.
@@ -51,7 +53,7 @@ final class Calibration {
 
     init(
         history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
-        prompts: [String], shape: ScheduleShape, search: Search
+        prompts: [String], embeddings: EmbeddingsFile?, shape: ScheduleShape, search: Search
     ) throws {
         self.history = history
         self.runID = runID
@@ -59,6 +61,7 @@ final class Calibration {
         self.model = model
         self.modelHash = modelHash
         self.prompts = prompts
+        self.embeddings = embeddings
         self.shape = shape
         self.search = search
         evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
@@ -207,23 +210,23 @@ final class Calibration {
     func settle(_ offspring: [Offspring]) throws {
         var outcomes: [Outcome] = []
         var lost: [Int] = []
+        var new: [Int64: EvaluationTotals] = [:]
         for child in offspring {
-            if let id = candidateOfOffspring.removeValue(forKey: child.id), let totals = try evaluation(of: id) {
+            guard let id = candidateOfOffspring.removeValue(forKey: child.id) else {
+                lost.append(child.id)
+                continue
+            }
+            let candidate = try history.candidate(id)
+            if let totals = try candidate.evaluation ?? new[id] ?? totals(of: candidate) {
+                if candidate.evaluation == nil { new[id] = totals }
                 outcomes.append(Outcome(id: child.id, objectives: [totals.cost, -totals.quality]))
             } else {
                 lost.append(child.id)
             }
         }
+        try history.finishEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
         try search.tell(outcomes)
         try search.discard(lost)
-    }
-
-    private func evaluation(of id: Int64) throws -> EvaluationTotals? {
-        let candidate = try history.candidate(id)
-        if let evaluation = candidate.evaluation { return evaluation }
-        guard let totals = try totals(of: candidate) else { return nil }
-        try history.finishEvaluation(of: id, totals: totals)
-        return totals
     }
 
     /// Enters a task's result in the history, and goes on.

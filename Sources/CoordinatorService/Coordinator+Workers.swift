@@ -11,9 +11,10 @@ extension Coordinator {
         // A key is its owner's name; without keys there is only the worker's word.
         var name = registration.workerName
         if let key = peer.key, case .authorized(let owner) = settings.register?.standing(of: key) { name = owner }
-        guard registration.modelHash == calibration.modelHash else {
+        let own = calibration.embeddings == nil ? registration.modelHash : registration.imageModelHash
+        guard own == calibration.modelHash else {
             let reason =
-                "the worker's model has the fingerprint \(registration.modelHash.prefix(12)), the run's model "
+                "the worker's model has the fingerprint \(own.prefix(12)), the run's model "
                 + "\(calibration.modelHash.prefix(12)): give it a copy of \(calibration.configuration.modelPath)"
             return turnAway(peer, .model, name, reason)
         }

@@ -140,6 +140,8 @@ final class Coordinator {
             try end(dispatcher.free(worker, at: now, secondsLeft: left), outcome: .returned)
         case .taskResult(let result): try take(result, from: worker, peer)
         case .taskFailure(let failure): try note(failure, from: worker, peer)
+        case .blobRequest(let request):
+            send(.blobChunk(calibration.embeddings?.chunk(request) ?? .none(request)), to: peer)
         case .goodbye(let goodbye):
             log("\(name(of: worker)) has left: \(goodbye.reason)")
             try forget(worker, dispatcher.leave(worker), outcome: .returned)

@@ -25,6 +25,10 @@ public struct RunConfiguration: Sendable, Equatable {
     public var guidanceScale: Double
     /// The file of calibration prompts.
     public var promptsPath: String
+    /// The file of the prompts' embeddings that `ecad embed` wrote; nil if every worker embeds the prompts itself.
+    public var embeddingsPath: String?
+    /// The hash of that file, once the run has begun: it must not change.
+    public var embeddingsSHA256: String?
     /// Images per prompt, with seeds 0, 1, ...
     public var seedsPerPrompt: Int
     /// The prompt of the unconditional half.
@@ -64,7 +68,8 @@ public struct RunConfiguration: Sendable, Equatable {
     static let seedings = Seeding.allCases.map(\.rawValue)
     private static let known = [
         "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
-        "prompts.seeds_per_prompt", "prompts.negative", "objectives.cost", "objectives.cost_table",
+        "prompts.seeds_per_prompt", "prompts.negative", "prompts.embeddings", "prompts.embeddings_sha256",
+        "objectives.cost", "objectives.cost_table",
         "objectives.quality", "search.preset", "search.mode", "search.population", "search.generations", "search.seed",
         "search.seeding", "search.warm_start", "stop.evaluations", "stop.seconds", "stop.flat_generations",
         "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.recheck_share",
@@ -108,6 +113,9 @@ public struct RunConfiguration: Sendable, Equatable {
         promptsPath = resolve(try c.string("prompts.calibration"))
         seedsPerPrompt = try c.int("prompts.seeds_per_prompt", in: 1...1000, default: 1)
         negativePrompt = try c.string("prompts.negative", default: "")
+        embeddingsPath = c.has("prompts.embeddings") ? resolve(try c.string("prompts.embeddings")) : nil
+        embeddingsSHA256 =
+            c.has("prompts.embeddings_sha256") ? try c.string("prompts.embeddings_sha256") : nil
         cost =
             Cost(rawValue: try c.choice("objectives.cost", of: Cost.allCases.map(\.rawValue), default: "latency"))
             ?? .latency
@@ -154,6 +162,9 @@ public struct RunConfiguration: Sendable, Equatable {
             return quoted + "\""
         }
         let size = (height.map { "height = \($0)\n" } ?? "") + (width.map { "width = \($0)\n" } ?? "")
+        let embeddings =
+            (embeddingsPath.map { "embeddings = \(quoted($0))\n" } ?? "")
+            + (embeddingsSHA256.map { "embeddings_sha256 = \(quoted($0))\n" } ?? "")
         let costTable = costTablePath.map { "cost_table = \(quoted($0))\n" } ?? ""
         let warmStart = warmStart.map { "warm_start = \(quoted($0))\n" } ?? ""
         return """
@@ -165,7 +176,7 @@ public struct RunConfiguration: Sendable, Equatable {
             calibration = \(quoted(promptsPath))
             seeds_per_prompt = \(seedsPerPrompt)
             negative = \(quoted(negativePrompt))
-            [objectives]
+            \(embeddings)[objectives]
             cost = "\(cost.rawValue)"
             \(costTable)quality = "\(quality)"
             [search]

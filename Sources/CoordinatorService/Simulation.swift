@@ -215,6 +215,7 @@ public struct Simulation {
         registration.workerName = "host-\(index)"
         registration.engineVersion = Self.engineVersion
         registration.modelHash = calibration.modelHash
+        registration.imageModelHash = calibration.modelHash
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
     }
@@ -288,7 +289,7 @@ public struct Simulation {
             case .refusal(let refusal):
                 hosts[index].assignment = nil
                 if refusal.retry { events.add(.register(index, life: life), at: clock.now + 1) }
-            case .acknowledgement, .wait, .finish, .probeReply: break
+            case .acknowledgement, .wait, .finish, .probeReply, .blobChunk: break
             }
         }
     }

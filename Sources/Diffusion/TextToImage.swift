@@ -25,12 +25,12 @@ public final class TextToImage {
     ///   - folder: The model.
     ///   - prompts: The prompts; images name them by their index.
     ///   - negativePrompt: The prompt of the unconditional half.
+    ///   - source: Where the prompts are embedded.
     /// - Throws: `ModelsError`, `TensorsError`.
-    public init(_ folder: ModelFolder, prompts: [String], negativePrompt: String = "") throws {
-        let (negativeEmbedding, embeddings) = try {
-            let text = try TextEncoding(model: folder)
-            return (try text.embed(negativePrompt), try prompts.map { try text.embed($0) })
-        }()
+    public init(
+        _ folder: ModelFolder, prompts: [String], negativePrompt: String = "", source: EmbeddingSource = .textEncoders
+    ) throws {
+        let (negativeEmbedding, embeddings) = try source.embed(prompts, negativePrompt: negativePrompt, model: folder)
         model = try DiffusionModel(folder)
         self.prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)

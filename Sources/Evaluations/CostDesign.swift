@@ -29,12 +29,18 @@ enum CostDesign {
             schedules.append(scattered(shape, &generator) { _ in share })
         }
         guard hasGate, shape.stepCount > 3 else { return schedules }
-        for (gate, interval) in [(2, 1), (shape.stepCount / 2, 1), (shape.stepCount / 2, 2), (2, 2)] {
+        let half = shape.stepCount / 2
+        for (gate, attention, feedForward) in [
+            (half, 0, 0), (1, 0, 0), (1, 0.8, 0.1), (1, 0.1, 0.8), (half, 0.5, 0.5), (1, 0.8, 0.8),
+        ] {
             var schedule = Schedule(shape: shape, gateStep: gate)
-            for step in 1..<shape.stepCount where step != gate && step % interval != 0 {
+            // The step of the gate cannot reuse what was computed for twice the batch.
+            for step in (gate + 1)..<max(gate + 1, shape.stepCount) {
                 for block in 0..<shape.blockCount {
-                    schedule[step: step, block: block, component: .attn1] = .reuse
-                    if block % 2 == 0 { schedule[step: step, block: block, component: .ff] = .reuse }
+                    for (component, share) in [(Component.attn1, attention), (.ff, feedForward)]
+                    where generator.unit() < share {
+                        schedule[step: step, block: block, component: component] = .reuse
+                    }
                 }
             }
             schedules.append(schedule)

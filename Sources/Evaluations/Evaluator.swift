@@ -26,14 +26,18 @@ public final class Evaluator {
     private var sessions: [Int: any DenoisingSession] = [:]
     private var referenceImages: [EvaluationItem: Image] = [:]
 
-    /// Opens a model and encodes the run's prompts.
+    /// Embeds the run's prompts and opens a model.
     ///
+    /// - Parameters:
+    ///   - folder: The model.
+    ///   - settings: What the run's evaluations have in common.
+    ///   - source: Where the prompts are embedded.
     /// - Throws: `ModelsError`, `TensorsError`.
-    public init(model folder: ModelFolder, settings: EvaluationSettings) throws {
-        let (negativeEmbedding, embeddings) = try {
-            let text = try TextEncoding(model: folder)
-            return (try text.embed(settings.negativePrompt), try settings.prompts.map { try text.embed($0) })
-        }()
+    public init(
+        model folder: ModelFolder, settings: EvaluationSettings, source: EmbeddingSource = .textEncoders
+    ) throws {
+        let (negativeEmbedding, embeddings) = try source.embed(
+            settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
         model = try DiffusionModel(folder)
         self.settings = settings
         prompts = try embeddings.map(model.prompt)

@@ -93,17 +93,45 @@ package struct Mating {
         return points
     }
 
-    /// Flips genes independently, at a rate of the child's own (pymoo: `BitflipMutation`).
+    /// Flips genes independently, at a rate of the child's own (pymoo: `BitflipMutation`), or sets a region alike.
     package func mutate(_ child: inout Child, using generator: inout RandomGenerator) {
         guard generator.unit() < settings.mutationProbability else { return }
+        let isRegion = settings.regionProbability > 0 && generator.unit() < settings.regionProbability
+        let hasChanged = isRegion ? setRegion(of: &child.genome, &generator) : flip(&child.genome, &generator)
+        if hasChanged { child.operation = child.operation == .copy ? .mutation : .crossoverAndMutation }
+    }
+
+    private func flip(_ genome: inout Genome, _ generator: inout RandomGenerator) -> Bool {
         let flips = settings.fewestFlips + (settings.mostFlips - settings.fewestFlips) * generator.unit()
         let rate = min(0.5, flips / Double(shape.geneCount))
         let threshold = UInt64(rate * 0x1p64)
         var hasFlipped = false
         for gene in 0..<shape.geneCount where generator.next() < threshold {
-            child.genome[gene].toggle()
+            genome[gene].toggle()
             hasFlipped = true
         }
-        if hasFlipped { child.operation = child.operation == .copy ? .mutation : .crossoverAndMutation }
+        return hasFlipped
+    }
+
+    /// Sets one component of some neighbouring blocks, at up to a quarter of the steps in a row, to one decision.
+    private func setRegion(of genome: inout Genome, _ generator: inout RandomGenerator) -> Bool {
+        func range(within count: Int, atMost most: Int) -> Range<Int> {
+            let length = 1 + generator.integer(below: min(count, max(1, most)))
+            let start = generator.integer(below: count - length + 1)
+            return start..<(start + length)
+        }
+        let blocks = range(within: shape.blockCount, atMost: shape.blockCount)
+        let steps = range(within: shape.stepCount, atMost: shape.stepCount / 4)
+        let slot = generator.integer(below: BlockKind.componentCount)
+        let bit = generator.integer(below: 2) == 1
+        var hasChanged = false
+        for step in steps {
+            for block in blocks {
+                let gene = (step * shape.blockCount + block) * BlockKind.componentCount + slot
+                hasChanged = hasChanged || genome[gene] != bit
+                genome[gene] = bit
+            }
+        }
+        return hasChanged
     }
 }

@@ -4,7 +4,7 @@
 public struct SearchSettings: Hashable, Codable, Sendable {
     /// A named choice of all parameters.
     public enum Preset: String, CaseIterable, Codable, Sendable {
-        /// This project's own: canonical genomes, and every offspring mutated.
+        /// This project's own: canonical genomes, and whole regions mutated in three of ten offspring.
         case standard = "default"
         /// The original's, rule for rule: raw genomes, and 0.05 flipped genes for each offspring on average.
         ///
@@ -40,6 +40,11 @@ public struct SearchSettings: Hashable, Codable, Sendable {
     public var fewestFlips: Double
     /// Greatest expected number of flipped genes of a mutated offspring.
     public var mostFlips: Double
+    /// Probability that a mutated offspring has one component of some neighbouring blocks and steps set alike, instead of
+    /// scattered genes flipped.
+    ///
+    /// Such genes matter together: what one of them saves or spoils, its neighbours do too.
+    public var regionProbability = 0.0
     /// Least number of genes in which a feasible schedule differs from the uncached one.
     public var minimumDifference: Int
     /// How often breeding is repeated to replace duplicates before a generation stays short.
@@ -59,9 +64,10 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         duplicateRounds = 100
         switch preset {
         case .standard:
-            mutationProbability = 1
+            mutationProbability = 0.3
+            regionProbability = 1
             fewestFlips = 1
-            mostFlips = 5
+            mostFlips = 1
             usesCanonicalGenomes = true
         case .ecadPaper:
             mutationProbability = 0.05
@@ -86,6 +92,7 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         try check("fewest_flips", (0...1e6).contains(fewestFlips), "0 to 1000000", fewestFlips)
         try check(
             "most_flips", mostFlips >= fewestFlips && mostFlips <= 1e6, "\(fewestFlips) to 1000000", mostFlips)
+        try check("region_probability", (0...1).contains(regionProbability), "0 to 1", regionProbability)
         try check("minimum_difference", (0...1_000_000).contains(minimumDifference), "0 to 1000000", minimumDifference)
         try check("duplicate_rounds", (1...10_000).contains(duplicateRounds), "1 to 10000", duplicateRounds)
     }

@@ -52,6 +52,21 @@ extension RunHistory {
         of candidateID: Int64, on evaluationSet: String = calibration, totals: EvaluationTotals,
         at instant: Double = now()
     ) throws {
+        try finishEvaluations([(candidateID, totals)], on: evaluationSet, at: instant)
+    }
+
+    /// Notes the totals of candidates all of whose tasks are done; entering them again replaces them.
+    ///
+    /// - Parameters:
+    ///   - evaluations: Candidates and their totals; one transaction for all.
+    ///   - evaluationSet: What they were evaluated on.
+    ///   - instant: Unix seconds.
+    /// - Throws: `HistoryError.refused` for values that are not finite, among others.
+    public func finishEvaluations(
+        _ evaluations: [(candidateID: Int64, totals: EvaluationTotals)], on evaluationSet: String = calibration,
+        at instant: Double = now()
+    ) throws {
+        guard !evaluations.isEmpty else { return }
         try write { db in
             let statement = try db.cachedStatement(
                 sql: """
@@ -64,10 +79,13 @@ extension RunHistory {
                         denoise_seconds = excluded.denoise_seconds, reference_seconds = excluded.reference_seconds,
                         finished_at = excluded.finished_at
                     """)
-            try statement.execute(arguments: [
-                candidateID, evaluationSet, totals.cost, totals.quality, totals.latencyRatio, totals.modelledRatio,
-                totals.macs, totals.images, totals.denoiseSeconds, totals.referenceSeconds, instant,
-            ])
+            for (candidateID, totals) in evaluations {
+                try statement.execute(arguments: [
+                    candidateID, evaluationSet, totals.cost, totals.quality, totals.latencyRatio,
+                    totals.modelledRatio, totals.macs, totals.images, totals.denoiseSeconds, totals.referenceSeconds,
+                    instant,
+                ])
+            }
         }
     }
 

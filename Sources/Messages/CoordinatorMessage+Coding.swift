@@ -49,6 +49,7 @@ extension CoordinatorMessage: Envelope {
             try limits.check(text: reply.engineVersion, "probe_reply.engine_version")
             try limits.check(text: reply.modelHash, "probe_reply.model_hash")
         case .finish(let finish): try limits.check(text: finish.reason, "finish.reason")
+        case .blobChunk(let chunk): try limits.check(digest: chunk.sha256, "blob_chunk.sha256")
         }
     }
 }
@@ -65,6 +66,7 @@ extension Welcome {
         }
         for scorer in settings.scorers { try limits.check(text: scorer, "welcome.settings.scorers") }
         for prompt in prompts { try limits.check(text: prompt.text, "welcome.prompts.text") }
+        if hasEmbeddings { try limits.check(digest: embeddings.sha256, "welcome.embeddings.sha256") }
     }
 }
 

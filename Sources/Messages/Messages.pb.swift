@@ -16,6 +16,8 @@
 //     Registration        ──>
 //                         <──      Welcome | Refusal
 //     Canary              ──>
+//     BlobRequest         ──>      (only where the welcome names a file to fetch, part after part)
+//                         <──      BlobChunk
 //     CostReport          ──>      (where the welcome asks for one)
 //     TaskRequest         ──>      (Refusal if the canary differs from the run's)
 //                         <──      Assignment | Wait | Finish
@@ -163,6 +165,14 @@ package nonisolated struct WorkerMessage: Sendable {
     set {body = .costReport(newValue)}
   }
 
+  package var blobRequest: BlobRequest {
+    get {
+      if case .blobRequest(let v)? = body {return v}
+      return BlobRequest()
+    }
+    set {body = .blobRequest(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -175,6 +185,7 @@ package nonisolated struct WorkerMessage: Sendable {
     case canary(Canary)
     case probe(Probe)
     case costReport(CostReport)
+    case blobRequest(BlobRequest)
 
   }
 
@@ -255,6 +266,14 @@ package nonisolated struct CoordinatorMessage: Sendable {
     set {body = .probeReply(newValue)}
   }
 
+  package var blobChunk: BlobChunk {
+    get {
+      if case .blobChunk(let v)? = body {return v}
+      return BlobChunk()
+    }
+    set {body = .blobChunk(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -266,6 +285,7 @@ package nonisolated struct CoordinatorMessage: Sendable {
     case finish(Finish)
     case cancel(Cancel)
     case probeReply(ProbeReply)
+    case blobChunk(BlobChunk)
 
   }
 
@@ -309,6 +329,9 @@ package nonisolated struct Registration: Sendable {
   package var hasWalltimeLeftSeconds: Bool {self._walltimeLeftSeconds != nil}
   /// Clears the value of `walltimeLeftSeconds`. Subsequent reads from it will return its default value.
   package mutating func clearWalltimeLeftSeconds() {self._walltimeLeftSeconds = nil}
+
+  /// Content hash of the model without text encoders and tokenizers: all that counts where embeddings are shipped.
+  package var imageModelHash: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -578,6 +601,17 @@ package nonisolated struct Welcome: Sendable {
   /// Pause between heartbeats.
   package var heartbeatSeconds: Double = 0
 
+  /// The prompts' embeddings as `ecad embed` writes them; absent where workers embed the prompts themselves. With them
+  /// `RunSettings.model_hash` is a `Registration.image_model_hash`.
+  package var embeddings: BlobReference {
+    get {_embeddings ?? BlobReference()}
+    set {_embeddings = newValue}
+  }
+  /// Returns true if `embeddings` has been explicitly set.
+  package var hasEmbeddings: Bool {self._embeddings != nil}
+  /// Clears the value of `embeddings`. Subsequent reads from it will return its default value.
+  package mutating func clearEmbeddings() {self._embeddings = nil}
+
   /// What parts of the model cost is to be measured on batches of so many images, before the first task; absent where
   /// nobody asks.
   package var costImageCount: UInt32 {
@@ -594,6 +628,7 @@ package nonisolated struct Welcome: Sendable {
   package init() {}
 
   fileprivate var _settings: RunSettings? = nil
+  fileprivate var _embeddings: BlobReference? = nil
   fileprivate var _costImageCount: UInt32? = nil
 }
 
@@ -824,6 +859,54 @@ package nonisolated struct ProbeReply: Sendable {
   package init() {}
 }
 
+/// A file that the coordinator hands out.
+package nonisolated struct BlobReference: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of the whole content, 32 bytes; what the file is asked for by.
+  package var sha256: Data = Data()
+
+  package var byteCount: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A worker asks for the part of a blob that begins at an offset.
+package nonisolated struct BlobRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var sha256: Data = Data()
+
+  package var offset: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A part of a blob; empty if the coordinator has none such.
+package nonisolated struct BlobChunk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var sha256: Data = Data()
+
+  package var offset: UInt64 = 0
+
+  package var content: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "ecad.v1"
@@ -869,7 +952,7 @@ nonisolated extension Preamble: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerMessage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{2}\u{2}registration\0\u{3}task_request\0\u{1}heartbeat\0\u{3}task_result\0\u{3}task_failure\0\u{1}goodbye\0\u{1}canary\0\u{1}probe\0\u{3}cost_report\0\u{c}\u{2}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{2}\u{2}registration\0\u{3}task_request\0\u{1}heartbeat\0\u{3}task_result\0\u{3}task_failure\0\u{1}goodbye\0\u{1}canary\0\u{1}probe\0\u{3}cost_report\0\u{3}blob_request\0\u{c}\u{2}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -995,6 +1078,19 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.body = .costReport(v)
         }
       }()
+      case 12: try {
+        var v: BlobRequest?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .blobRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .blobRequest(v)
+        }
+      }()
       default: break
       }
     }
@@ -1045,6 +1141,10 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
       guard case .costReport(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     }()
+    case .blobRequest?: try {
+      guard case .blobRequest(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1060,7 +1160,7 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CoordinatorMessage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}refusal\0\u{1}welcome\0\u{1}assignment\0\u{1}acknowledgement\0\u{1}wait\0\u{1}finish\0\u{1}cancel\0\u{3}probe_reply\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}refusal\0\u{1}welcome\0\u{1}assignment\0\u{1}acknowledgement\0\u{1}wait\0\u{1}finish\0\u{1}cancel\0\u{3}probe_reply\0\u{4}\u{3}blob_chunk\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1173,6 +1273,19 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
           self.body = .probeReply(v)
         }
       }()
+      case 12: try {
+        var v: BlobChunk?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .blobChunk(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .blobChunk(v)
+        }
+      }()
       default: break
       }
     }
@@ -1219,6 +1332,10 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
       guard case .probeReply(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
     }()
+    case .blobChunk?: try {
+      guard case .blobChunk(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1234,7 +1351,7 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Registration"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1251,6 +1368,7 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.threads) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.modelHash) }()
       case 9: try { try decoder.decodeSingularDoubleField(value: &self._walltimeLeftSeconds) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.imageModelHash) }()
       default: break
       }
     }
@@ -1288,6 +1406,9 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     try { if let v = self._walltimeLeftSeconds {
       try visitor.visitSingularDoubleField(value: v, fieldNumber: 9)
     } }()
+    if !self.imageModelHash.isEmpty {
+      try visitor.visitSingularStringField(value: self.imageModelHash, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1301,6 +1422,7 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.threads != rhs.threads {return false}
     if lhs.modelHash != rhs.modelHash {return false}
     if lhs._walltimeLeftSeconds != rhs._walltimeLeftSeconds {return false}
+    if lhs.imageModelHash != rhs.imageModelHash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1734,7 +1856,7 @@ nonisolated extension Refusal: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
 
 nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{1}settings\0\u{1}prompts\0\u{3}heartbeat_seconds\0\u{4}\u{6}cost_image_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{1}settings\0\u{1}prompts\0\u{3}heartbeat_seconds\0\u{1}embeddings\0\u{4}\u{5}cost_image_count\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1746,6 +1868,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
       case 2: try { try decoder.decodeSingularMessageField(value: &self._settings) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.prompts) }()
       case 4: try { try decoder.decodeSingularDoubleField(value: &self.heartbeatSeconds) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._embeddings) }()
       case 10: try { try decoder.decodeSingularUInt32Field(value: &self._costImageCount) }()
       default: break
       }
@@ -1769,6 +1892,9 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
     if self.heartbeatSeconds.bitPattern != 0 {
       try visitor.visitSingularDoubleField(value: self.heartbeatSeconds, fieldNumber: 4)
     }
+    try { if let v = self._embeddings {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try { if let v = self._costImageCount {
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
     } }()
@@ -1780,6 +1906,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
     if lhs._settings != rhs._settings {return false}
     if lhs.prompts != rhs.prompts {return false}
     if lhs.heartbeatSeconds != rhs.heartbeatSeconds {return false}
+    if lhs._embeddings != rhs._embeddings {return false}
     if lhs._costImageCount != rhs._costImageCount {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -2200,6 +2327,116 @@ nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.engineVersion != rhs.engineVersion {return false}
     if lhs.modelHash != rhs.modelHash {return false}
     if lhs.workers != rhs.workers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension BlobReference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BlobReference"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sha256\0\u{3}byte_count\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.byteCount) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 1)
+    }
+    if self.byteCount != 0 {
+      try visitor.visitSingularUInt64Field(value: self.byteCount, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: BlobReference, rhs: BlobReference) -> Bool {
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.byteCount != rhs.byteCount {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension BlobRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BlobRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sha256\0\u{1}offset\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.offset) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 1)
+    }
+    if self.offset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offset, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: BlobRequest, rhs: BlobRequest) -> Bool {
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension BlobChunk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BlobChunk"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sha256\0\u{1}offset\0\u{1}content\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.offset) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.content) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 1)
+    }
+    if self.offset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offset, fieldNumber: 2)
+    }
+    if !self.content.isEmpty {
+      try visitor.visitSingularBytesField(value: self.content, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: BlobChunk, rhs: BlobChunk) -> Bool {
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.content != rhs.content {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -50,6 +50,7 @@ extension WorkerMessage: Envelope {
                     found: "\(canary.values.count)")
             }
         case .probe(let probe): try limits.check(text: probe.engineVersion, "probe.engine_version")
+        case .blobRequest(let request): try limits.check(digest: request.sha256, "blob_request.sha256")
         case .costReport(let report): try limits.check(text: report.table, "cost_report.table")
         }
     }
@@ -71,6 +72,7 @@ extension Registration {
         try limits.check(text: cpu, "registration.cpu")
         try limits.check(text: blas, "registration.blas")
         try limits.check(text: modelHash, "registration.model_hash")
+        try limits.check(text: imageModelHash, "registration.image_model_hash")
     }
 }
 

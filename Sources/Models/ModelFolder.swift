@@ -8,6 +8,9 @@ public enum ModelFamily: Sendable, Equatable {
     case pixartSigma
     /// FLUX.1.
     case flux
+
+    /// The scale of guidance that the original pipelines have by default.
+    public var guidanceScale: Float { self == .flux ? 3.5 : 4.5 }
 }
 
 /// A text-to-image model in the diffusers directory layout.

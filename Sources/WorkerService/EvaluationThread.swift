@@ -12,7 +12,9 @@ import Transport
 final class EvaluationThread: Sendable {
     /// What the thread is asked to do.
     enum Job: Sendable {
-        case open(ModelFolder, EvaluationSettings)
+        /// With the file of the prompts' embeddings, which is removed once it is open; nil if the model's own text encoders
+        /// embed them.
+        case open(ModelFolder, EvaluationSettings, embeddings: String?)
         case measureCosts(imageCount: Int)
         case evaluate(run: String, id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> EvaluationTask)
     }
@@ -86,10 +88,10 @@ final class EvaluationThread: Sendable {
             guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }
             let outcome: Outcome?
             switch job {
-            case .open(let folder, let settings):
+            case .open(let folder, let settings, let embeddings):
                 evaluator = nil
                 do {
-                    let opened = try Evaluator(model: folder, settings: settings)
+                    let opened = try Evaluator(model: folder, settings: settings, source: source(embeddings))
                     let clock = ContinuousClock()
                     let start = clock.now
                     let canary = try opened.canary()
@@ -140,6 +142,13 @@ final class EvaluationThread: Sendable {
         } catch {
             return .openingFailed("\(error)")
         }
+    }
+
+    private func source(_ embeddings: String?) throws -> EmbeddingSource {
+        guard let embeddings else { return .textEncoders }
+        // The file stays mapped as long as it is used, whatever becomes of its name.
+        defer { try? FileManager.default.removeItem(atPath: embeddings) }
+        return .file(try PromptEmbeddings(path: embeddings))
     }
 
     private func evaluate(

@@ -1,5 +1,6 @@
 import Foundation
 import Messages
+import Schedules
 import Transport
 
 /// Plays many workers at once against a coordinator, with made-up results: what a load test of the coordinator needs.
@@ -137,7 +138,7 @@ public struct LoadGenerator {
             player.hasJoined = false
             player.nextWord = ContinuousClock.now + .milliseconds(500)
         case .finish: player.isFinished = true
-        case .wait, .probeReply: break
+        case .wait, .probeReply, .blobChunk: break
         }
         return false
     }
@@ -152,6 +153,7 @@ public struct LoadGenerator {
             registration.host = "load"
             registration.threads = 1
             registration.modelHash = modelHash
+            registration.imageModelHash = modelHash
             _ = try player.socket.send(try WorkerMessage.encode(.registration(registration)))
             return
         }

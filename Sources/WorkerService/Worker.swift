@@ -17,7 +17,7 @@ public final class Worker {
     let engine: EvaluationThread
     private let wakeup: Wakeup
     private let folder: ModelFolder
-    private let modelHash: String
+    private let modelHash, imageModelHash: String
     private let spool: Spool
     private let crash: CrashNote.Crash?
     private let sessionID = PeerID.random()
@@ -25,6 +25,7 @@ public final class Worker {
 
     enum Stage: Equatable {
         case joining
+        case fetching
         case opening
         case idle
         case working
@@ -46,6 +47,7 @@ public final class Worker {
     private var nextRegistration = ContinuousClock.now
     private var registrationPause = Worker.shortestPause
     private var nextRequest: ContinuousClock.Instant?
+    private var download: BlobDownload?
     private var nextHeartbeat = ContinuousClock.now
     private var announced: LinkState?
     var drain: Drain?
@@ -65,6 +67,7 @@ public final class Worker {
         BLAS.setThreadCount(options.threads)
         folder = try ModelFolder(path: options.model)
         modelHash = try ModelFingerprint.compute(folder: options.model)
+        imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
         spool = try Spool(folder: options.spool)
         let note = CrashNote(folder: options.spool)
         crash = note.takeCrash()
@@ -152,6 +155,7 @@ public final class Worker {
         case .wait(let wait):
             if stage == .idle { nextRequest = ContinuousClock.now + .seconds(min(max(wait.retrySeconds, 0.05), 60)) }
         case .probeReply: break
+        case .blobChunk(let chunk): try take(chunk, &socket)
         case .finish(let finish):
             log("the run is over: \(finish.reason)")
             return .finished
@@ -160,9 +164,10 @@ public final class Worker {
     }
 
     private func join(_ welcome: Welcome, _ socket: inout WorkerSocket) throws {
-        guard welcome.settings.modelHash == modelHash else {
+        let own = welcome.hasEmbeddings ? imageModelHash : modelHash
+        guard welcome.settings.modelHash == own else {
             throw WorkerError.model(
-                "\(options.model): this is not the run's model (its fingerprint is \(modelHash.prefix(12)), the run's "
+                "\(options.model): this is not the run's model (its fingerprint is \(own.prefix(12)), the run's "
                     + "\(welcome.settings.modelHash.prefix(12)))")
         }
         registrationPause = Self.shortestPause
@@ -178,6 +183,10 @@ public final class Worker {
         self.welcome = welcome
         for bytes in unacknowledged.values { _ = try socket.send(bytes) }
         if isSameRun {
+            if download != nil {
+                stage = .fetching
+                return try requestBlob(&socket)
+            }
             guard let canary, costReport != nil || !welcome.hasCostImageCount else {
                 // The engine is not ready yet.
                 if let canary { try send(.canary(canary), &socket) }
@@ -189,8 +198,38 @@ public final class Worker {
             return
         }
         log("joined run \(welcome.runID): opening \(options.model)")
+        try open(welcome, embeddings: nil, &socket)
+    }
+
+    /// Has the engine open the model, once the prompts' embeddings are here if the run ships them.
+    private func open(_ welcome: Welcome, embeddings: String?, _ socket: inout WorkerSocket) throws {
+        download?.discard()
+        download = nil
+        if welcome.hasEmbeddings, embeddings == nil {
+            download = try BlobDownload(welcome.embeddings)
+            stage = .fetching
+            return try requestBlob(&socket)
+        }
         stage = .opening
-        engine.submit(.open(folder, try EvaluationSettings(welcome)))
+        engine.submit(.open(folder, try EvaluationSettings(welcome), embeddings: embeddings))
+    }
+
+    private func take(_ chunk: BlobChunk, _ socket: inout WorkerSocket) throws {
+        guard stage == .fetching, let welcome, let progress = try download?.take(chunk) else { return }
+        switch progress {
+        case .nothing: break
+        case .wantsMore: try requestBlob(&socket)
+        case .finished(let path):
+            download = nil
+            try open(welcome, embeddings: path, &socket)
+        }
+    }
+
+    private func requestBlob(_ socket: inout WorkerSocket) throws {
+        guard let download else { return }
+        // As for tasks: the answer may have been lost with a coordinator.
+        nextRequest = ContinuousClock.now + .seconds(5)
+        try send(.blobRequest(download.request), &socket)
     }
 
     private func reportCrash(in run: String, _ socket: inout WorkerSocket) throws {
@@ -265,7 +304,10 @@ public final class Worker {
             if now >= nextRegistration { try register(&socket) }
             return
         }
-        if let due = nextRequest, now >= due, stage == .idle { try requestTask(&socket) }
+        if let due = nextRequest, now >= due {
+            if stage == .idle { try requestTask(&socket) }
+            if stage == .fetching { try requestBlob(&socket) }
+        }
         if now >= nextHeartbeat {
             var heartbeat = Heartbeat()
             if let task {
@@ -302,6 +344,7 @@ public final class Worker {
         registration.blas = "\(BLAS.version) \(BLAS.coreName)"
         registration.threads = UInt32(options.threads)
         registration.modelHash = modelHash
+        registration.imageModelHash = imageModelHash
         if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
         try send(.registration(registration), &socket)
         // No answer: the coordinator is not there yet, or lost the message with its last life. Some chance keeps a

@@ -8,6 +8,8 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
     case model(String)
     /// The folder of unacknowledged results cannot be used.
     case spool(path: String, reason: String)
+    /// The run's prompt embeddings cannot be fetched.
+    case embeddings(String)
     /// The process that started this worker is gone.
     case parentGone
 
@@ -16,7 +18,7 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .protocolError(let reason): "the coordinator's message cannot be understood: \(reason)"
-        case .model(let reason): reason
+        case .model(let reason), .embeddings(let reason): reason
         case .spool(let path, let reason): "\(path): cannot keep results there: \(reason)"
         case .parentGone: "the process that started this worker is gone"
         }

@@ -12,7 +12,7 @@ struct EcadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.",
         version: Program.version,
-        subcommands: [Bench.self, Generate.self, ScheduleCommand.self, Verify.self])
+        subcommands: [Bench.self, Generate.self, Embed.self, ScheduleCommand.self, Verify.self])
 }
 
 extension EcadCommand {

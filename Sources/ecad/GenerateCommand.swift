@@ -20,8 +20,11 @@ extension EcadCommand {
         @Option(help: "A file with one prompt a line.")
         var prompts: String?
 
-        @Option(help: "The prompt of the unconditional half.")
-        var negativePrompt = ""
+        @Option(help: "Prompts that ecad embed has embedded: the model's text encoders are not needed.")
+        var embeddings: String?
+
+        @Option(help: "The prompt of the unconditional half (default: empty, or that of the embeddings).")
+        var negativePrompt: String?
 
         @Option(help: "A schedule file, published JSON or compact (default: recompute everything).")
         var schedule: String?
@@ -35,8 +38,8 @@ extension EcadCommand {
         @Option(help: "Denoising steps.")
         var steps = 20
 
-        @Option(help: "The scale of classifier-free guidance.")
-        var guidanceScale: Float = 4.5
+        @Option(help: "The scale of guidance (default: 4.5, for FLUX 3.5, as the original pipelines).")
+        var guidanceScale: Float?
 
         @Option(help: "Height in pixels (default: the model's own).")
         var height: Int?
@@ -54,9 +57,14 @@ extension EcadCommand {
         var json = false
 
         func validate() throws {
-            if (prompt == nil) == (prompts == nil) { throw ValidationError("give --prompt or --prompts") }
+            if prompt != nil, prompts != nil { throw ValidationError("give --prompt or --prompts, not both") }
+            if prompt == nil, prompts == nil, embeddings == nil {
+                throw ValidationError("give --prompt, --prompts or --embeddings")
+            }
             if !(1...1000).contains(steps) { throw ValidationError("--steps \(steps): expected 1 to 1000") }
-            if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
+            if let guidanceScale, !guidanceScale.isFinite {
+                throw ValidationError("--guidance-scale \(guidanceScale): expected a number")
+            }
             if let threads, !(1...1024).contains(threads) {
                 throw ValidationError("--threads \(threads): expected 1 to 1024")
             }
@@ -64,12 +72,17 @@ extension EcadCommand {
 
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
-            let texts = try prompt.map { [$0] } ?? lines(of: prompts ?? "")
+            let folder = try ModelFolder(path: model)
+            let embedded = try embeddings.map { try EmbeddingsFile.open($0, for: folder) }
+            let texts = try prompt.map { [$0] } ?? prompts.map(PromptLines.read) ?? embedded?.prompts ?? []
+            let negative = negativePrompt ?? embedded?.negativePrompt ?? ""
             let schedule = try schedule.map { try ScheduleDocument(path: $0).file(entry: entry, path: $0).schedule }
-            let generator = try TextToImage(ModelFolder(path: model), prompts: texts, negativePrompt: negativePrompt)
+            let generator = try TextToImage(
+                folder, prompts: texts, negativePrompt: negative,
+                source: embedded.map(EmbeddingSource.file) ?? .textEncoders)
             let settings = GenerationSettings(
                 height: height ?? generator.nativeSize, width: width ?? generator.nativeSize, stepCount: steps,
-                guidanceScale: guidanceScale)
+                guidanceScale: guidanceScale ?? folder.family.guidanceScale)
             let isFile = prompt != nil && output.hasSuffix(".png")
             if !isFile { try createFolder() }
             var rows: [Row] = []
@@ -77,7 +90,7 @@ extension EcadCommand {
                 let generated = try generator.generate(
                     prompt: index, seed: seed, settings: settings, schedule: schedule)
                 let file = isFile ? output : "\(output)/\(String(format: "%05d", index)).png"
-                try generated.image.write(to: file, text: chunks(text, settings))
+                try generated.image.write(to: file, text: chunks(text, negative, settings))
                 let row = Row(
                     file: file, prompt: text, seed: seed, denoiseSeconds: generated.denoiseSeconds,
                     decodeSeconds: generated.decodeSeconds)
@@ -91,18 +104,6 @@ extension EcadCommand {
             if json { print(try encoded(Report(images: rows, residentBytes: residentBytes()))) }
         }
 
-        private func lines(of path: String) throws -> [String] {
-            guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-                throw ModelsError.missingFile(path: path, expected: "a UTF-8 file with one prompt a line")
-            }
-            let lines = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
-                .filter { !$0.isEmpty }
-            guard !lines.isEmpty else {
-                throw ModelsError.invalidArgument("\(path): no prompts; expected one prompt a line")
-            }
-            return lines
-        }
-
         private func createFolder() throws {
             do {
                 try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
@@ -112,10 +113,13 @@ extension EcadCommand {
         }
 
         /// What the image was made with, for its text chunks.
-        private func chunks(_ prompt: String, _ settings: GenerationSettings) -> [(String, String)] {
+        private func chunks(
+            _ prompt: String, _ negativePrompt: String, _ settings: GenerationSettings
+        ) -> [(String, String)] {
             [
                 ("Software", "ecad \(Program.version)"), ("prompt", prompt), ("negative prompt", negativePrompt),
                 ("model", model), ("schedule", schedule ?? ""), ("seed", "\(seed)"), ("steps", "\(settings.stepCount)"),
+                ("height", "\(settings.height)"), ("width", "\(settings.width)"),
                 ("guidance scale", "\(settings.guidanceScale)"),
             ].filter { !$0.1.isEmpty }
         }

@@ -44,6 +44,19 @@ import Testing
         }
     }
 
+    @Test func pricesAfterTheGateAreToldApart() throws {
+        let shape = ScheduleShape.pixart(blocks: 8, steps: 20)
+        let truth = Self.table(shape, hasGate: true)
+        let samples = try CostDesign.schedules(for: shape, hasGate: true).map {
+            ($0, try #require(truth.seconds(of: $0)))
+        }
+        let fitted = CostFit(shape: shape, hasGate: true).table(from: samples, imageCount: 2)
+        for name in ["attn1", "ff"] {
+            let (found, expected) = (fitted.gated?.components[name], truth.gated?.components[name])
+            #expect(abs((found?.compute ?? 0) / (expected?.compute ?? 1) - 1) < 1e-2, "\(name)")
+        }
+    }
+
     @Test func tooFewDesignsForAShortSamplerAreNoTrap() {
         for steps in 1...4 {
             let shape = ScheduleShape.pixart(blocks: 1, steps: steps)

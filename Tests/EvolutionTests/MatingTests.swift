@@ -93,13 +93,50 @@ import Testing
         #expect(abs(Double(flips.reduce(0, +)) / 4000 - 0.05) < 0.03)
     }
 
-    @Test func defaultMutationFlipsThreeGenesOnAverage() {
-        let flips = flips(SearchSettings())
+    @Test func aRateOfItsOwnForEveryOffspringFlipsThreeGenesOnAverage() {
+        var settings = SearchSettings(preset: .ecadPaper)
+        (settings.mutationProbability, settings.fewestFlips, settings.mostFlips) = (1, 1, 5)
+        let flips = flips(settings)
         let mean = Double(flips.reduce(0, +)) / 4000
         #expect(abs(mean - 3) < 0.2)
         // The rate differs between offspring: the variance exceeds that of one rate for all.
         let variance = flips.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / 4000
         #expect(variance > 3.8 && variance < 4.9)
+    }
+
+    @Test func regionsAreOneComponentOfNeighbouringBlocksAndSteps() {
+        var settings = SearchSettings()
+        (settings.mutationProbability, settings.regionProbability) = (1, 1)
+        let mating = Mating(settings: settings, shape: Self.shape)
+        var generator = RandomGenerator(seed: 5)
+        var (changed, sizes): (Int, Set<Int>) = (0, [])
+        for _ in 0..<2000 {
+            var child = Mating.Child(genome: Self.ones.genome, parents: [0], operation: .copy)
+            mating.mutate(&child, using: &generator)
+            let genes = (0..<Self.shape.geneCount).filter { !child.genome[$0] }
+            #expect(child.operation == (genes.isEmpty ? .copy : .mutation))
+            guard !genes.isEmpty else { continue }
+            changed += 1
+            let cells = genes.map(Self.shape.cell)
+            let (steps, blocks) = (Set(cells.map(\.step)), Set(cells.map(\.block)))
+            #expect(Set(cells.map(\.component)).count == 1)
+            #expect(genes.count == steps.count * blocks.count && steps.count <= 5)
+            for values in [steps, blocks] {
+                #expect((values.max() ?? 0) - (values.min() ?? 0) == values.count - 1)
+            }
+            sizes.insert(blocks.count)
+        }
+        // Half set what is set already.
+        #expect(abs(changed - 1000) < 135)
+        #expect(sizes.count == 28)
+    }
+
+    @Test func thePaperPresetDrawsNothingForWhatItDoesNotDo() {
+        let settings = SearchSettings(preset: .ecadPaper)
+        #expect(settings.regionProbability == 0)
+        #expect(settings.crossoverProbability == 0.9 && settings.crossoverPoints == 4)
+        #expect(settings.mutationProbability == 0.05 && settings.fewestFlips == 1 && settings.mostFlips == 1)
+        #expect(!settings.usesCanonicalGenomes && settings.minimumDifference == 1 && settings.duplicateRounds == 100)
     }
 
     static func population(_ genomes: [Genome]) -> [Individual] {

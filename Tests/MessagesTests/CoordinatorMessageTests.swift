@@ -60,6 +60,16 @@ import Testing
         try expectField("welcome.settings.scorers", .welcome(welcome))
     }
 
+    @Test(arguments: [0, 31, 33])
+    func aDigestOfAnotherLengthIsRefused(_ count: Int) throws {
+        var welcome = Samples.welcome
+        welcome.embeddings.sha256 = Data(repeating: 1, count: count)
+        try expectField("welcome.embeddings.sha256", .welcome(welcome))
+        try expectField("blob_chunk.sha256", .blobChunk(.with { $0.sha256 = welcome.embeddings.sha256 }))
+        let request = try WorkerMessage.encode(.blobRequest(.with { $0.sha256 = welcome.embeddings.sha256 }))
+        #expect(throws: MessageError.self) { try WorkerMessage.decode(request) }
+    }
+
     private func expectField(_ name: String, _ body: CoordinatorMessage.Body) throws {
         let bytes = try CoordinatorMessage.encode(body)
         let error = #expect(throws: MessageError.self) { try CoordinatorMessage.decode(bytes) }

@@ -4,6 +4,8 @@ import SwiftProtobuf
 
 /// One message of each kind, with every field set.
 enum Samples {
+    static let digest = Data(1...32)
+
     static let registration = Registration.with {
         $0.sessionID = Data(1...16)
         $0.engineVersion = "1.2.3"
@@ -14,6 +16,7 @@ enum Samples {
         $0.threads = 8
         $0.modelHash = "ab12"
         $0.walltimeLeftSeconds = 3_600
+        $0.imageModelHash = "cd34"
     }
 
     static let taskResult = TaskResult.with {
@@ -62,6 +65,11 @@ enum Samples {
                 $0.seconds = 2
             }),
         .probe(.with { $0.engineVersion = "1.2.3" }),
+        .blobRequest(
+            .with {
+                $0.sha256 = digest
+                $0.offset = 1 << 33
+            }),
     ]
 
     static let assignment = Assignment.with {
@@ -104,6 +112,10 @@ enum Samples {
                 $0.text = "a red cube"
             }
         ]
+        $0.embeddings = .with {
+            $0.sha256 = digest
+            $0.byteCount = 1 << 40
+        }
     }
 
     static let refusal = Refusal.with {
@@ -134,6 +146,12 @@ enum Samples {
                 $0.engineVersion = "1.2.3"
                 $0.modelHash = "ab12"
                 $0.workers = 4
+            }),
+        .blobChunk(
+            .with {
+                $0.sha256 = digest
+                $0.offset = 1 << 33
+                $0.content = Data([1, 2, 3])
             }),
     ]
 

@@ -68,7 +68,9 @@ import Testing
             "search.population=9", "--set", "search.seed=8", "--set", "search.mode=steady-state",
         ])
         #expect(fork.wait() == 0, "\(fork.errors)")
-        #expect(try count("SELECT count(*) FROM candidates WHERE run_id = 1 AND generation = 2", in: target) == 9)
+        #expect(
+            (1...9).contains(
+                try count("SELECT count(*) FROM candidates WHERE run_id = 1 AND generation = 2", in: target)))
         #expect(
             try count(
                 "SELECT count(*) FROM candidates a JOIN candidates b USING (canonical_hash) JOIN tasks t JOIN task_candidates tc ON tc.task_id = t.id AND tc.candidate_id = b.id WHERE a.run_id <> 1 AND b.run_id = 1 AND b.generation > 1",
@@ -112,13 +114,15 @@ import Testing
         #expect(coordinator.wait(seconds: 60) == 0, "\(coordinator.errors)")
         for worker in workers { _ = worker.wait(seconds: 20) }
         #expect(killCount >= 3)
-        #expect(try run.count("SELECT count(*) FROM candidates") == 36)
-        #expect(try run.count("SELECT count(*) FROM evaluations") == 36)
-        #expect(try run.count("SELECT count(DISTINCT canonical_hash) FROM candidates") == 36)
-        #expect(try run.count("SELECT count(*) FROM image_scores") == 3 * 36)
+        // Of 36 births, those of a genome that was evaluated before take over its result.
+        let candidates = try run.count("SELECT count(*) FROM candidates")
+        #expect((25...36).contains(candidates))
+        #expect(try run.count("SELECT count(*) FROM evaluations") == candidates)
+        #expect(try run.count("SELECT count(DISTINCT canonical_hash) FROM candidates") == candidates)
+        #expect(try run.count("SELECT count(*) FROM image_scores") == 3 * candidates)
         #expect(try run.count("SELECT count(*) FROM tasks WHERE state <> 'done'") == 0)
-        #expect(
-            try run.count("SELECT count(*) FROM generations WHERE finished_at IS NOT NULL AND evaluations = 6") == 6)
+        #expect(try run.count("SELECT count(*) FROM generations WHERE finished_at IS NOT NULL") == 6)
+        #expect(try run.count("SELECT sum(evaluations) FROM generations") == candidates)
         let areas = try RunHistory.openReadOnly(in: run.runFolder).query(named: "hypervolume_history").rows.compactMap {
             if case .real(let area) = $0[4] { area } else { nil }
         }

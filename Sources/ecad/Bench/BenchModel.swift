@@ -34,10 +34,11 @@ struct BenchModelOptions: ParsableArguments {
         if !(1...1024).contains(threads) { throw ValidationError("--threads \(threads): expected 1 to 1024") }
     }
 
-    func evaluator() throws -> Evaluator {
+    /// Opens the model, with as many empty prompts as are asked for where no file is given.
+    func evaluator(defaultPromptCount: Int = 1) throws -> Evaluator {
         BLAS.setThreadCount(threads)
         let description = try ModelDescription(modelFolder: model, height: size, width: size)
-        var lines = [""]
+        var lines = Array(repeating: "", count: defaultPromptCount)
         if let prompts {
             guard let text = try? String(contentsOfFile: prompts, encoding: .utf8) else {
                 throw SchedulesError.file(file: prompts, problem: "cannot be read as UTF-8 text")
