@@ -15,6 +15,8 @@ public struct WorkerSocket: ~Copyable {
     /// The monitor's end, closed with the socket.
     private struct Monitor: ~Copyable {
         let handle: UnsafeMutableRawPointer
+        // Ending a context waits for all of its sockets, this one included.
+        let context: SocketContext
         deinit { zmq_close(handle) }
     }
 
@@ -37,7 +39,8 @@ public struct WorkerSocket: ~Copyable {
             handle: try socket.openMonitor(
                 ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
                     | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED
-                    | ZMQ_EVENT_DISCONNECTED))
+                    | ZMQ_EVENT_DISCONNECTED),
+            context: context)
         try socket.connect(endpoint)
         self.monitor = monitor
         self.socket = socket
