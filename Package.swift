@@ -52,14 +52,14 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
     + module("Evolution", ["Schedules"], tests: ["TestSupport"])
-    + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels"])
+    + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
     + module("Scoring", ["Tensors"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
-    + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf])
+    + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"])
     + module(
         "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],

@@ -8,8 +8,14 @@ import Schedules
 extension Calibration {
     /// Begins a run in a new folder: enters it and its first generation in the history.
     ///
+    /// - Parameters:
+    ///   - wanted: The run.
+    ///   - folder: Where its history goes.
+    ///   - isDurable: False for a run that is only imagined, which need not survive a power failure.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
-    static func begin(_ wanted: RunConfiguration, in folder: String) throws -> Calibration {
+    static func begin(
+        _ wanted: RunConfiguration, in folder: String, isDurable: Bool = true
+    ) throws -> Calibration {
         var configuration = wanted
         let prompts = try RunConfiguration.prompts(in: configuration.promptsPath)
         let model = try configuration.modelDescription()
@@ -17,7 +23,7 @@ extension Calibration {
         let embeddings = try embeddings(&configuration, prompts: prompts, model: model)
         let modelHash = try fingerprint(configuration)
         let search = try newSearch(configuration, shape: shape)
-        let history = try RunHistory.create(in: folder)
+        let history = try RunHistory.create(in: folder, isDurable: isDurable)
         let runID = try history.createRun(
             NewRun(
                 name: URL(fileURLWithPath: folder).lastPathComponent, configuration: configuration.resolved,

@@ -27,7 +27,7 @@ extension Calibration {
     }
 
     /// The message that gives a task to a worker.
-    func assignment(of task: TaskRecord, epoch: Int, leaseSeconds: Double) throws -> Assignment {
+    func assignment(of task: TaskRecord, epoch: Int) throws -> Assignment {
         var assignment = Assignment()
         assignment.taskID = task.id
         assignment.leaseEpoch = Int64(epoch)
@@ -41,7 +41,6 @@ extension Calibration {
         }
         assignment.items = task.images.map(PromptSeed.init)
         assignment.measureLatency = true
-        assignment.leaseSeconds = leaseSeconds
         return assignment
     }
 }

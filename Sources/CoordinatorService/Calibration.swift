@@ -10,8 +10,6 @@ import Schedules
 /// after a crash goes on from there: committed results are kept, open tasks are given out again, and the search draws
 /// the same random numbers.
 final class Calibration {
-    /// Tasks that failed this often, on whatever workers, are given up.
-    static let failureLimit = 3
     /// The reference point of the hypervolume: a tenth slower than uncached, at no quality at all.
     static let reference = ReferencePoint(cost: 1.1, quality: 0)
 
@@ -47,6 +45,7 @@ final class Calibration {
     var isGenerationOpen = false
     /// The candidate that a pending offspring's images are made by.
     var candidateOfOffspring: [Int: Int64] = [:]
+    private var newTasks: [TaskRecord] = []
     private var candidateOfHash: [String: Int64] = [:]
     private var candidateOfGenome: [Genome: Int64] = [:]
     private let evaluationKey: String
@@ -99,7 +98,7 @@ final class Calibration {
         }
         generation = last.number
         isGenerationOpen = !last.isFinished
-        tasks = Dictionary(uniqueKeysWithValues: snapshot.tasks.filter { $0.isOpen }.map { ($0.id, $0) })
+        want(snapshot.tasks.filter { $0.isOpen })
         for offspring in search.pending {
             candidateOfOffspring[offspring.id] = candidateOfHash[canonicalHash(offspring.genome)]
         }
@@ -144,13 +143,24 @@ final class Calibration {
             note(id, genome: offspring.genome, canonicalHash: hash)
         }
         for (offspring, hash) in zip(offspring, hashes) { candidateOfOffspring[offspring.id] = candidateOfHash[hash] }
-        for id in entered.taskIDs { tasks[id] = try history.task(id) }
+        want(try entered.taskIDs.map(history.task))
     }
 
     private func note(_ candidate: Int64, genome: Genome, canonicalHash: String) {
         candidateOfHash[canonicalHash] = candidate
         candidateOfGenome[genome] = candidate
         candidateCount += 1
+    }
+
+    /// Takes the tasks that have come to be wanted since the last call.
+    func takeNewTasks() -> [TaskRecord] {
+        defer { newTasks = [] }
+        return newTasks
+    }
+
+    private func want(_ records: [TaskRecord]) {
+        for record in records { tasks[record.id] = record }
+        newTasks += records
     }
 
     /// Cuts an evaluation into tasks: some schedules on a shard of the images.
@@ -237,9 +247,30 @@ final class Calibration {
     /// Gives a task up after too many failures; its candidates have no evaluation.
     func giveUp(_ taskID: Int64, reason: String) throws {
         try history.failTask(taskID, reason: reason)
-        try history.recordEvent("task-failed", "task \(taskID): \(reason)", run: runID)
+        let candidates = (tasks[taskID]?.candidateIDs ?? []).map { "\($0)" }.joined(separator: ", ")
+        try history.recordEvent("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
         tasks[taskID] = nil
         try proceed()
+    }
+
+    /// Replaces a task of several candidates by one for each.
+    ///
+    /// - Returns: The new tasks.
+    func split(_ taskID: Int64, reason: String) throws -> [TaskRecord] {
+        let parts = try history.splitTask(taskID, reason: reason)
+        tasks[taskID] = nil
+        for part in parts { tasks[part.id] = part }
+        return parts
+    }
+
+    /// Trusts a worker no more: what it did for candidates that are not evaluated yet is wanted again.
+    ///
+    /// - Returns: The tasks.
+    func reopenTasks(doneBy worker: Int64, reason: String) throws -> [TaskRecord] {
+        let reopened = try history.quarantine(worker, reason: reason, run: runID)
+        for task in reopened { tasks[task.id] = task }
+        try history.recordEvent("quarantine", "worker \(worker): \(reason)", run: runID)
+        return reopened
     }
 
     /// Sums a candidate's images up; nil unless all of them were made.

@@ -20,6 +20,8 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
     case embeddings(String)
     /// The local workers cannot be started or have all failed.
     case workers(String)
+    /// Others could reach the port, and nobody has said who may join.
+    case keys(String)
 
     /// One line that names the file and key and what would be right.
     public var description: String {
@@ -33,7 +35,7 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
         case .unreadableFile(let path, let what): "\(path): cannot read \(what)"
         case .noPrompts(let path): "\(path): no prompts; expected one prompt a line"
         case .runFolder(let path, let reason): "\(path): \(reason)"
-        case .search(let line), .embeddings(let line), .workers(let line): line
+        case .search(let line), .embeddings(let line), .workers(let line), .keys(let line): line
         }
     }
 }

@@ -18,25 +18,29 @@ final class LocalWorkers {
     private let executable: String
     private let arguments: [String]
     private let folder: String
+    private let access: ServingAccess
     private var workers: [Worker] = []
     private var restartCount = 0
 
     /// Starts workers.
     ///
     /// - Parameters:
-    ///   - count: How many; the machine's processors are divided among them.
+    ///   - count: How many.
+    ///   - threads: Threads of each; nil to divide the machine's processors among them.
     ///   - endpoint: Where the coordinator listens, as seen from this machine.
     ///   - model: The model directory.
-    ///   - folder: The run folder, for their logs.
+    ///   - folder: The run folder, for their logs and unacknowledged results.
+    ///   - access: How they are let in.
     /// - Throws: ``CoordinatorError/workers(_:)`` if the program is not beside this one.
-    init(count: Int, endpoint: String, model: String, folder: String) throws {
+    init(count: Int, threads: Int?, endpoint: String, model: String, folder: String, access: ServingAccess) throws {
         let directory = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         executable = directory.appendingPathComponent("ecad-worker").path
-        let threads = max(1, ProcessInfo.processInfo.activeProcessorCount / max(count, 1))
+        let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / max(count, 1))
         arguments = [
             "run", "--coordinator", endpoint, "--models", model, "--threads", "\(threads)", "--exit-with-parent",
         ]
         self.folder = folder
+        self.access = access
         guard FileManager.default.isExecutableFile(atPath: executable) else {
             throw CoordinatorError.workers(
                 "\(executable): not found; build the product ecad-worker, or use --workers 0")
@@ -58,7 +62,8 @@ final class LocalWorkers {
         _ = try? log.seekToEnd()
         let process = Process()
         process.executableURL = URL(fileURLWithPath: executable)
-        process.arguments = arguments + ["--name", name]
+        process.arguments =
+            arguments + ["--name", name, "--spool", "\(folder)/\(name).spool"] + (try access.localArguments(for: name))
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = log
         process.standardError = log

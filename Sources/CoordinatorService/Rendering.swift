@@ -16,6 +16,9 @@ struct Rendering {
 
     static let promptCount = 6
 
+    /// The size of the task: images times candidates.
+    var units: Double { Double(images.count * assignment.candidates.count) }
+
     /// Plans the sheet.
     init(front: [FrontRecord], calibration: Calibration) throws {
         members = Self.members(of: front)

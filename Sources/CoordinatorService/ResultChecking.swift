@@ -11,6 +11,14 @@ enum ResultProblem: Error, Equatable, CustomStringConvertible {
     /// A time is negative or not a finite number.
     case seconds(candidate: Int64)
 
+    /// The candidate at fault, if one is.
+    var candidate: Int64? {
+        switch self {
+        case .rows: nil
+        case .score(let candidate, _), .seconds(let candidate): candidate
+        }
+    }
+
     /// One line for the history and the log.
     var description: String {
         switch self {

@@ -61,6 +61,8 @@ public struct RunConfiguration: Sendable, Equatable {
     public var imagesPerTask: Int
     /// Schedules that a task measures.
     public var schedulesPerTask: Int
+    /// The share of tasks that a second worker computes too, to find workers that compute wrongly.
+    public var recheckShare: Double
 
     static let qualities = ["psnr"]
     static let seedings = Seeding.allCases.map(\.rawValue)
@@ -70,7 +72,7 @@ public struct RunConfiguration: Sendable, Equatable {
         "objectives.cost", "objectives.cost_table",
         "objectives.quality", "search.preset", "search.mode", "search.population", "search.generations", "search.seed",
         "search.seeding", "search.warm_start", "stop.evaluations", "stop.seconds", "stop.flat_generations",
-        "stop.flat_gain", "tasks.images", "tasks.schedules",
+        "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.recheck_share",
     ]
 
     /// Reads a configuration file; paths in it are relative to its folder.
@@ -141,6 +143,7 @@ public struct RunConfiguration: Sendable, Equatable {
         stop = try StopRules(c)
         imagesPerTask = try c.int("tasks.images", in: 1...256, default: 8)
         schedulesPerTask = try c.int("tasks.schedules", in: 1...256, default: 4)
+        recheckShare = try c.double("tasks.recheck_share", in: 0...1, default: 0.02)
     }
 
     /// The configuration with every default written out and absolute paths, as TOML; reading it gives the same value.
@@ -186,6 +189,7 @@ public struct RunConfiguration: Sendable, Equatable {
             \(warmStart)\(stop.resolved)[tasks]
             images = \(imagesPerTask)
             schedules = \(schedulesPerTask)
+            recheck_share = \(recheckShare)
 
             """
     }

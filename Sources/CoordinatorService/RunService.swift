@@ -10,13 +10,28 @@ public struct RunService {
         public var bind: Endpoint
         /// Workers to start on this machine.
         public var localWorkers: Int
+        /// Threads of each of them; nil to divide the processors.
+        public var localThreads: Int?
+        /// The folder of the keys; nil for the one in the run folder, if it exists.
+        public var keyFolder: String?
+        /// True to serve whoever reaches the port, without keys or encryption.
+        public var isPlaintext: Bool
+        /// The release of the program, which workers must have too.
+        public var engineVersion: String
         /// True if the state is shown in one line that is written again and again; else as a line every ten seconds.
         public var isInteractive: Bool
 
         /// Options of a run.
-        public init(bind: Endpoint, localWorkers: Int, isInteractive: Bool) {
+        public init(
+            bind: Endpoint, localWorkers: Int, localThreads: Int?, keyFolder: String?, isPlaintext: Bool,
+            engineVersion: String, isInteractive: Bool
+        ) {
             self.bind = bind
             self.localWorkers = localWorkers
+            self.localThreads = localThreads
+            self.keyFolder = keyFolder
+            self.isPlaintext = isPlaintext
+            self.engineVersion = engineVersion
             self.isInteractive = isInteractive
         }
     }
@@ -82,31 +97,40 @@ public struct RunService {
         let wakeup = try Wakeup()
         let signals = try SignalWatcher(waking: wakeup)
         _ = try FileDescriptorLimit.raise()
+        let access = try ServingAccess(options: options, folder: folder)
         let context = try SocketContext()
-        let socket = try CoordinatorSocket(listeningOn: options.bind, in: context, wakeup: wakeup)
+        let socket = try CoordinatorSocket(
+            listeningOn: options.bind, in: context, security: access.security, wakeup: wakeup)
+        let endpoint = socket.endpoint
+        try access.refuseStrangers(at: endpoint)
+        // The strangers were this process itself.
+        _ = socket.takeRefusals()
         let calibration = try open()
         let display = ProgressDisplay(isInteractive: options.isInteractive, write: write)
-        let coordinator = Coordinator(calibration: calibration, socket: socket, log: display.log)
-        display.log("run \(folder): listening on \(coordinator.endpoint)")
+        let start = ContinuousClock.now
+        let coordinator = try Coordinator(
+            calibration: calibration,
+            settings: Coordinator.Settings(engineVersion: options.engineVersion, register: access.register),
+            clock: { (ContinuousClock.now - start) / .seconds(1) }, log: display.log)
+        var loop = CoordinatorLoop(coordinator: coordinator, socket: socket)
+        display.log("run \(folder): listening on \(endpoint), \(access.summary)")
         if options.localWorkers == 0 {
-            display.log("workers join with: ecad-worker run --coordinator \(coordinator.endpoint) --models MODEL")
+            display.log(
+                "workers join with: ecad-worker run --coordinator \(endpoint) \(access.workerOption)--models MODEL")
         }
         let workers = try LocalWorkers(
-            count: options.localWorkers, endpoint: "\(coordinator.endpoint.fromThisMachine)",
-            model: calibration.configuration.modelPath, folder: folder)
+            count: options.localWorkers, threads: options.localThreads, endpoint: "\(endpoint.fromThisMachine)",
+            model: calibration.configuration.modelPath, folder: folder, access: access)
         defer { workers.stop() }
 
-        func turn() throws {
-            try coordinator.turn()
-            try workers.check(isAlone: coordinator.workerCount == 0)
-        }
         while !calibration.isFinished {
             if signals.arrivalCount > 0 {
                 display.end()
                 try calibration.history.close()
                 return .interrupted
             }
-            try turn()
+            try loop.turn()
+            try workers.check(isAlone: coordinator.workerCount == 0)
             try display.show(calibration, coordinator)
         }
         try display.show(calibration, coordinator, isLast: true)
@@ -114,10 +138,13 @@ public struct RunService {
         let rendering = try Rendering(front: front, calibration: calibration)
         if try !rendering.isStored(in: calibration) {
             coordinator.render(rendering)
-            while coordinator.isRendering, signals.arrivalCount == 0 { try turn() }
+            while coordinator.isRendering, signals.arrivalCount == 0 {
+                try loop.turn()
+                try workers.check(isAlone: coordinator.workerCount == 0)
+            }
         }
         display.end()
-        try coordinator.finish("the last generation is complete")
+        try loop.finish("the last generation is complete")
         workers.waitForEnd(seconds: 5)
         let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(
             to: folder)

@@ -164,4 +164,19 @@ public final class Evaluator {
                 image: task.returnsImages ? image : nil)
         }
     }
+
+    /// Numbers by which a machine that computes wrongly is found out: latents of one uncached image, evenly sampled.
+    ///
+    /// They depend on the model and the run's settings alone; between machines they differ by rounding.
+    ///
+    /// - Returns: At most 256 numbers, some of which may not be finite where something is wrong.
+    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    public func canary() throws -> [Float] {
+        let session = try session(imageCount: 1)
+        session.drawNoise(seeds: [0])
+        try session.denoise(prompts: [prompts.first ?? negative], negative: negative, layout: uncached)
+        let latents = Array(session.latents.values)
+        let count = min(256, latents.count)
+        return (0..<count).map { latents[$0 * latents.count / count] }
+    }
 }

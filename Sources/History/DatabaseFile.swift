@@ -109,8 +109,9 @@ struct DatabaseFile {
 
     /// The settings of the coordinator's connection: write-ahead log, every commit on disk when it returns.
     ///
+    /// - Parameter isDurable: False to let the system write when it likes.
     /// - Returns: A configuration that waits for locks and sets the journal up.
-    static func writer() -> Configuration {
+    static func writer(isDurable: Bool = true) -> Configuration {
         var configuration = Configuration()
         configuration.busyMode = .timeout(busySeconds)
         // GRDB's own WAL set-up chooses synchronous = NORMAL, which loses acknowledged results in a power failure.
@@ -120,7 +121,7 @@ struct DatabaseFile {
             guard mode == "wal" else {
                 throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "the write-ahead log cannot be set up here")
             }
-            try db.execute(sql: "PRAGMA synchronous = FULL")
+            try db.execute(sql: "PRAGMA synchronous = \(isDurable ? "FULL" : "OFF")")
             // Without a limit a log grown behind a long reader keeps its size for ever.
             _ = try Int.fetchOne(db, sql: "PRAGMA journal_size_limit = 67108864")
         }

@@ -11,7 +11,9 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     @discardableResult
     public func checkpoint() throws -> Bool {
-        try HistoryError.translating(file: file) {
+        // A log cannot be written back from within a transaction.
+        guard group.current == nil else { return false }
+        return try HistoryError.translating(file: file) {
             do {
                 return try database.writeWithoutTransaction { db in
                     // The coordinator's loop must not stand still for a reader: next time will do.

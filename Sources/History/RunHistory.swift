@@ -23,6 +23,7 @@ public final class RunHistory: Sendable {
     let databaseFile: DatabaseFile
     let database: DatabaseQueue
     private let lock: CoordinatorLock?
+    let group = TransactionGroup()
 
     private init(file: DatabaseFile, database: DatabaseQueue, lock: CoordinatorLock?) {
         self.databaseFile = file
@@ -32,13 +33,15 @@ public final class RunHistory: Sendable {
 
     /// Creates the history of a new run folder, and the folder itself if need be.
     ///
-    /// - Parameter folder: The run folder.
+    /// - Parameters:
+    ///   - folder: The run folder.
+    ///   - isDurable: False for a history that may be lost in a power failure: nothing waits for the disk.
     /// - Returns: A writable history without runs.
     /// - Throws: `HistoryError.alreadyExists`, `.locked`, `.networkFileSystem`, `.notWritable`, `.diskFull`.
-    public static func create(in folder: String) throws -> RunHistory {
+    public static func create(in folder: String, isDurable: Bool = true) throws -> RunHistory {
         let file = DatabaseFile(folder: folder)
         try prepareFolder(of: file)
-        return try openForWriting(file) { content in
+        return try openForWriting(file, isDurable: isDurable) { content in
             guard content == .missing || content == .empty else { throw HistoryError.alreadyExists(file: file.path) }
         }
     }
@@ -115,12 +118,43 @@ public final class RunHistory: Sendable {
         guard isWritable else {
             throw HistoryError.notWritable(file: file, reason: "it was opened for reading only")
         }
-        return try HistoryError.translating(file: file) { try database.write(body) }
+        return try HistoryError.translating(file: file) {
+            guard let db = group.current else { return try database.write(body) }
+            var result: T?
+            try db.inSavepoint {
+                result = try body(db)
+                return .commit
+            }
+            guard let result else { throw DatabaseError(resultCode: .SQLITE_INTERNAL) }
+            return result
+        }
     }
 
     /// Runs the body on one consistent state of the database.
     func read<T>(_ body: (Database) throws -> T) throws -> T {
-        try HistoryError.translating(file: file) { try database.read(body) }
+        try HistoryError.translating(file: file) {
+            try group.current.map(body) ?? database.read(body)
+        }
+    }
+
+    /// Makes one transaction of everything that the body writes: one wait for the disk instead of many.
+    ///
+    /// When the call returns all of it is on disk; when it throws, nothing of it has happened, and the caller's own
+    /// picture of the run is ahead of the history. Within the body a single call that throws is undone alone.
+    ///
+    /// - Parameter body: Calls the methods of this history, on this thread alone.
+    /// - Returns: What the body returns.
+    /// - Throws: What the body throws, or `HistoryError`.
+    public func grouped<T>(_ body: () throws -> T) throws -> T {
+        guard isWritable else { throw HistoryError.notWritable(file: file, reason: "it was opened for reading only") }
+        guard group.current == nil else { return try body() }
+        return try HistoryError.translating(file: file) {
+            try database.write { db in
+                group.enter(db)
+                defer { group.leave() }
+                return try body()
+            }
+        }
     }
 
     // MARK: - Opening
@@ -142,7 +176,7 @@ public final class RunHistory: Sendable {
     }
 
     private static func openForWriting(
-        _ file: DatabaseFile, require: (DatabaseFile.Content) throws -> Void
+        _ file: DatabaseFile, isDurable: Bool = true, require: (DatabaseFile.Content) throws -> Void
     ) throws -> RunHistory {
         try requireLocal(file)
         let lock = try CoordinatorLock(folder: file.folder)
@@ -152,7 +186,7 @@ public final class RunHistory: Sendable {
             throw HistoryError.newerSchema(file: file.path, found: version, supported: Schema.version)
         }
         return try HistoryError.translating(file: file.path) {
-            let database = try DatabaseQueue(path: file.path, configuration: DatabaseFile.writer())
+            let database = try DatabaseQueue(path: file.path, configuration: DatabaseFile.writer(isDurable: isDurable))
             try Schema.migrate(database, at: now())
             return RunHistory(file: file, database: database, lock: lock)
         }

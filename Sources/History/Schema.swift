@@ -16,6 +16,7 @@ enum Schema {
     static let migrations = [
         Migration(version: 1, name: "create the tables", sql: tables),
         Migration(version: 2, name: "cost tables, evaluations shared by runs", sql: searchTables),
+        Migration(version: 3, name: "refusals, canaries, rechecks and quarantine", sql: clusterTables),
     ]
 
     /// The schema version that this program writes.

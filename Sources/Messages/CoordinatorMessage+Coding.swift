@@ -43,7 +43,11 @@ extension CoordinatorMessage: Envelope {
         case .refusal(let refusal): try limits.check(text: refusal.reason, "refusal.reason")
         case .welcome(let welcome): try welcome.validate(limits)
         case .assignment(let assignment): try assignment.validate(limits)
-        case .acknowledgement, .wait: break
+        case .acknowledgement, .wait, .cancel: break
+        case .probeReply(let reply):
+            try limits.check(text: reply.runID, "probe_reply.run_id")
+            try limits.check(text: reply.engineVersion, "probe_reply.engine_version")
+            try limits.check(text: reply.modelHash, "probe_reply.model_hash")
         case .finish(let finish): try limits.check(text: finish.reason, "finish.reason")
         case .blobChunk(let chunk): try limits.check(digest: chunk.sha256, "blob_chunk.sha256")
         }

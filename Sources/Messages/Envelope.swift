@@ -1,7 +1,7 @@
 import SwiftProtobuf
 
 /// The protocol this release speaks; see the head of Messages.proto for when it is raised.
-package let protocolVersion: UInt32 = 1
+package let protocolVersion: UInt32 = 2
 
 /// What both envelopes have in common, so that versions and bounds are checked in one place.
 protocol Envelope: SwiftProtobuf.Message {

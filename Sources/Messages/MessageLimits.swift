@@ -12,6 +12,8 @@ package struct MessageLimits: Sendable {
     package var genomeBytes = 65_536
     /// Scorers of a run, and so scores of one image.
     package var scorers = 64
+    /// Numbers in a canary.
+    package var canaryValues = 4_096
 
     /// The bounds both programs use, to be changed.
     package init() {}

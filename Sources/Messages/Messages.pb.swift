@@ -15,14 +15,16 @@
 //   worker                         coordinator
 //     Registration        ──>
 //                         <──      Welcome | Refusal
+//     Canary              ──>
 //     BlobRequest         ──>      (only where the welcome names a file to fetch, part after part)
 //                         <──      BlobChunk
 //     CostReport          ──>      (where the welcome asks for one)
-//     TaskRequest         ──>
+//     TaskRequest         ──>      (Refusal if the canary differs from the run's)
 //                         <──      Assignment | Wait | Finish
 //     Heartbeat ...       ──>
 //     TaskResult          ──>
 //                         <──      Acknowledgement (only after the result is committed)
+//                         <──      Cancel (the task is somebody else's, or done)
 //     TaskRequest ...     ──>
 //     Goodbye             ──>
 //
@@ -139,6 +141,22 @@ package nonisolated struct WorkerMessage: Sendable {
     set {body = .goodbye(newValue)}
   }
 
+  package var canary: Canary {
+    get {
+      if case .canary(let v)? = body {return v}
+      return Canary()
+    }
+    set {body = .canary(newValue)}
+  }
+
+  package var probe: Probe {
+    get {
+      if case .probe(let v)? = body {return v}
+      return Probe()
+    }
+    set {body = .probe(newValue)}
+  }
+
   package var costReport: CostReport {
     get {
       if case .costReport(let v)? = body {return v}
@@ -164,6 +182,8 @@ package nonisolated struct WorkerMessage: Sendable {
     case taskResult(TaskResult)
     case taskFailure(TaskFailure)
     case goodbye(Goodbye)
+    case canary(Canary)
+    case probe(Probe)
     case costReport(CostReport)
     case blobRequest(BlobRequest)
 
@@ -230,6 +250,22 @@ package nonisolated struct CoordinatorMessage: Sendable {
     set {body = .finish(newValue)}
   }
 
+  package var cancel: Cancel {
+    get {
+      if case .cancel(let v)? = body {return v}
+      return Cancel()
+    }
+    set {body = .cancel(newValue)}
+  }
+
+  package var probeReply: ProbeReply {
+    get {
+      if case .probeReply(let v)? = body {return v}
+      return ProbeReply()
+    }
+    set {body = .probeReply(newValue)}
+  }
+
   package var blobChunk: BlobChunk {
     get {
       if case .blobChunk(let v)? = body {return v}
@@ -247,6 +283,8 @@ package nonisolated struct CoordinatorMessage: Sendable {
     case acknowledgement(Acknowledgement)
     case wait(Wait)
     case finish(Finish)
+    case cancel(Cancel)
+    case probeReply(ProbeReply)
     case blobChunk(BlobChunk)
 
   }
@@ -451,11 +489,43 @@ package nonisolated struct TaskFailure: Sendable {
   /// One line for people.
   package var reason: String = String()
 
+  /// True if the worker's process died of the task and has been started again since.
+  package var crashed: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _candidateID: Int64? = nil
+}
+
+/// What a worker computed from the run's settings alone, before its first task: workers whose arithmetic is wrong differ.
+package nonisolated struct Canary: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Latents of an uncached image, evenly sampled.
+  package var values: [Float] = []
+
+  package var seconds: Double = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Asks who is there, without joining.
+package nonisolated struct Probe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var engineVersion: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// What the parts of the run's model cost on this worker. Sent when measured, and again to a coordinator that came back.
@@ -755,6 +825,40 @@ package nonisolated struct Finish: Sendable {
   package init() {}
 }
 
+/// The task is not wanted from this worker any more: give it up and ask for another.
+package nonisolated struct Cancel: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var taskID: Int64 = 0
+
+  package var leaseEpoch: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Who is there.
+package nonisolated struct ProbeReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var runID: String = String()
+
+  package var engineVersion: String = String()
+
+  package var modelHash: String = String()
+
+  package var workers: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// A file that the coordinator hands out.
 package nonisolated struct BlobReference: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -848,7 +952,7 @@ nonisolated extension Preamble: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerMessage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{2}\u{2}registration\0\u{3}task_request\0\u{1}heartbeat\0\u{3}task_result\0\u{3}task_failure\0\u{1}goodbye\0\u{4}\u{3}cost_report\0\u{3}blob_request\0\u{c}\u{2}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{2}\u{2}registration\0\u{3}task_request\0\u{1}heartbeat\0\u{3}task_result\0\u{3}task_failure\0\u{1}goodbye\0\u{1}canary\0\u{1}probe\0\u{3}cost_report\0\u{3}blob_request\0\u{c}\u{2}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -935,6 +1039,32 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.body = .goodbye(v)
         }
       }()
+      case 9: try {
+        var v: Canary?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .canary(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .canary(v)
+        }
+      }()
+      case 10: try {
+        var v: Probe?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .probe(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .probe(v)
+        }
+      }()
       case 11: try {
         var v: CostReport?
         var hadOneofValue = false
@@ -999,6 +1129,14 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
       guard case .goodbye(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
+    case .canary?: try {
+      guard case .canary(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .probe?: try {
+      guard case .probe(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
     case .costReport?: try {
       guard case .costReport(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
@@ -1022,7 +1160,7 @@ nonisolated extension WorkerMessage: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CoordinatorMessage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}refusal\0\u{1}welcome\0\u{1}assignment\0\u{1}acknowledgement\0\u{1}wait\0\u{1}finish\0\u{4}\u{5}blob_chunk\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}refusal\0\u{1}welcome\0\u{1}assignment\0\u{1}acknowledgement\0\u{1}wait\0\u{1}finish\0\u{1}cancel\0\u{3}probe_reply\0\u{4}\u{3}blob_chunk\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1109,6 +1247,32 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
           self.body = .finish(v)
         }
       }()
+      case 8: try {
+        var v: Cancel?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .cancel(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .cancel(v)
+        }
+      }()
+      case 9: try {
+        var v: ProbeReply?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .probeReply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .probeReply(v)
+        }
+      }()
       case 12: try {
         var v: BlobChunk?
         var hadOneofValue = false
@@ -1159,6 +1323,14 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
     case .finish?: try {
       guard case .finish(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .cancel?: try {
+      guard case .cancel(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .probeReply?: try {
+      guard case .probeReply(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
     }()
     case .blobChunk?: try {
       guard case .blobChunk(let v)? = self.body else { preconditionFailure() }
@@ -1460,7 +1632,7 @@ nonisolated extension ImageMeasurement: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension TaskFailure: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TaskFailure"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}task_id\0\u{3}lease_epoch\0\u{3}candidate_id\0\u{1}reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}task_id\0\u{3}lease_epoch\0\u{3}candidate_id\0\u{1}reason\0\u{1}crashed\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1472,6 +1644,7 @@ nonisolated extension TaskFailure: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.leaseEpoch) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self._candidateID) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.crashed) }()
       default: break
       }
     }
@@ -1494,6 +1667,9 @@ nonisolated extension TaskFailure: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.reason.isEmpty {
       try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
     }
+    if self.crashed != false {
+      try visitor.visitSingularBoolField(value: self.crashed, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1502,6 +1678,72 @@ nonisolated extension TaskFailure: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.leaseEpoch != rhs.leaseEpoch {return false}
     if lhs._candidateID != rhs._candidateID {return false}
     if lhs.reason != rhs.reason {return false}
+    if lhs.crashed != rhs.crashed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Canary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Canary"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}values\0\u{1}seconds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedFloatField(value: &self.values) }()
+      case 2: try { try decoder.decodeSingularDoubleField(value: &self.seconds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.values.isEmpty {
+      try visitor.visitPackedFloatField(value: self.values, fieldNumber: 1)
+    }
+    if self.seconds.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.seconds, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Canary, rhs: Canary) -> Bool {
+    if lhs.values != rhs.values {return false}
+    if lhs.seconds != rhs.seconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Probe"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}engine_version\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.engineVersion.isEmpty {
+      try visitor.visitSingularStringField(value: self.engineVersion, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Probe, rhs: Probe) -> Bool {
+    if lhs.engineVersion != rhs.engineVersion {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2005,6 +2247,86 @@ nonisolated extension Finish: SwiftProtobuf.Message, SwiftProtobuf._MessageImple
 
   package static func ==(lhs: Finish, rhs: Finish) -> Bool {
     if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cancel: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Cancel"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}task_id\0\u{3}lease_epoch\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.taskID) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.leaseEpoch) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.taskID != 0 {
+      try visitor.visitSingularInt64Field(value: self.taskID, fieldNumber: 1)
+    }
+    if self.leaseEpoch != 0 {
+      try visitor.visitSingularInt64Field(value: self.leaseEpoch, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cancel, rhs: Cancel) -> Bool {
+    if lhs.taskID != rhs.taskID {return false}
+    if lhs.leaseEpoch != rhs.leaseEpoch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ProbeReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{3}engine_version\0\u{3}model_hash\0\u{1}workers\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.runID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.modelHash) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.workers) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.runID.isEmpty {
+      try visitor.visitSingularStringField(value: self.runID, fieldNumber: 1)
+    }
+    if !self.engineVersion.isEmpty {
+      try visitor.visitSingularStringField(value: self.engineVersion, fieldNumber: 2)
+    }
+    if !self.modelHash.isEmpty {
+      try visitor.visitSingularStringField(value: self.modelHash, fieldNumber: 3)
+    }
+    if self.workers != 0 {
+      try visitor.visitSingularUInt32Field(value: self.workers, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ProbeReply, rhs: ProbeReply) -> Bool {
+    if lhs.runID != rhs.runID {return false}
+    if lhs.engineVersion != rhs.engineVersion {return false}
+    if lhs.modelHash != rhs.modelHash {return false}
+    if lhs.workers != rhs.workers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -43,6 +43,13 @@ extension WorkerMessage: Envelope {
         case .taskResult(let result): try result.validate(limits)
         case .taskFailure(let failure): try limits.check(text: failure.reason, "task_failure.reason")
         case .goodbye(let goodbye): try limits.check(text: goodbye.reason, "goodbye.reason")
+        case .canary(let canary):
+            guard canary.values.count <= limits.canaryValues else {
+                throw .field(
+                    name: "canary.values", expected: "at most \(limits.canaryValues) numbers",
+                    found: "\(canary.values.count)")
+            }
+        case .probe(let probe): try limits.check(text: probe.engineVersion, "probe.engine_version")
         case .blobRequest(let request): try limits.check(digest: request.sha256, "blob_request.sha256")
         case .costReport(let report): try limits.check(text: report.table, "cost_report.table")
         }

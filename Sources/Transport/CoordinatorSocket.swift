@@ -10,6 +10,8 @@ public struct CoordinatorSocket: ~Copyable {
     public private(set) var misshapenMessageCount = 0
 
     private let socket: Socket
+    private let gatekeeper: Gatekeeper
+    private let register: KeyRegister?
 
     /// Starts to listen.
     ///
@@ -17,14 +19,18 @@ public struct CoordinatorSocket: ~Copyable {
     ///   - endpoint: An address or interface of this machine, `0.0.0.0` or `*` for all, and a port, 0 for any.
     ///   - context: Where the socket lives.
     ///   - options: Behaviour towards the network.
+    ///   - security: Who may connect, and whether anything is encrypted; a context has one encrypted coordinator.
     ///   - wakeup: Ends `receive(timeout:)` early.
-    /// - Throws: `addressInUse`, `addressNotLocal` or `permissionDenied`, which name the endpoint.
+    /// - Throws: `addressInUse`, `addressNotLocal` or `permissionDenied`, which name the endpoint; `curveMissing`.
     public init(
         listeningOn endpoint: Endpoint, in context: SocketContext, options: SocketOptions = SocketOptions(),
-        wakeup: Wakeup
+        security: CoordinatorSecurity = .plaintext, wakeup: Wakeup
     ) throws(TransportError) {
-        let socket = try Socket.open(.coordinator, in: context, options, wakeup: wakeup)
+        let socket = try Socket.open(.coordinator(security), in: context, options, wakeup: wakeup)
+        let gatekeeper = try Gatekeeper(of: socket, register: security.register, in: context)
         self.endpoint = try socket.bind(endpoint)
+        self.gatekeeper = gatekeeper
+        register = security.register
         self.socket = socket
     }
 
@@ -39,10 +45,17 @@ public struct CoordinatorSocket: ~Copyable {
         let deadline = Deadline(after: timeout)
         while true {
             switch try socket.receive(frameCount: 2) {
-            case .message(let frames):
-                return (PeerID(bytes: frames[0]), frames[1])
+            case .message(let frames, let key):
+                // Whoever was let in and has been revoked since is not heard.
+                if let register, !Self.isAuthorized(key, by: register) {
+                    gatekeeper.count(.revokedKey)
+                    if deadline.hasPassed { return nil }
+                    continue
+                }
+                return (PeerID(bytes: frames[0], key: key), frames[1])
             case .misshapen:
                 misshapenMessageCount += 1
+                gatekeeper.count(.misshapen)
                 // A flood of them must not hold the caller beyond its time.
                 if deadline.hasPassed { return nil }
             case .nothing:
@@ -61,5 +74,15 @@ public struct CoordinatorSocket: ~Copyable {
     /// - Throws: `messageTooLarge`; or `system`, when the socket is of no more use.
     public func send(_ bytes: [UInt8], to peer: PeerID) throws(TransportError) -> Bool {
         try socket.send([peer.bytes, bytes])
+    }
+
+    /// Takes the numbers of peers and messages refused since the last call.
+    ///
+    /// - Returns: A count for each kind of refusal that happened.
+    public func takeRefusals() -> [TransportRefusal: Int] { gatekeeper.takeCounts() }
+
+    private static func isAuthorized(_ key: PublicKey?, by register: KeyRegister) -> Bool {
+        guard let key, case .authorized = register.standing(of: key) else { return false }
+        return true
     }
 }

@@ -55,6 +55,13 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// True if nothing but this machine can be at the other end.
+    public var isLoopback: Bool {
+        guard host != "localhost", host != "::1" else { return true }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+    }
+
     /// Whether only IPv6 leads there.
     ///
     /// Asked of the resolver now because libzmq resolves in the background and retries a misspelt name silently.

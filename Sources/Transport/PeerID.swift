@@ -1,12 +1,18 @@
-/// What a worker is called on the wire: its ZeroMQ routing id.
+/// What a worker is called on the wire: its ZeroMQ routing id, and the key that its connection proved to have.
 ///
-/// Not a proof of who it is: any peer can claim any id.
+/// Any peer can claim any routing id; with another key it is another peer.
 public struct PeerID: Hashable, Sendable, CustomStringConvertible {
     /// 1 to 255 bytes.
     public let bytes: [UInt8]
 
+    /// The key proved in the handshake; nil without encryption.
+    public let key: PublicKey?
+
     /// The id that arrived with a message.
-    public init(bytes: [UInt8]) { self.bytes = bytes }
+    public init(bytes: [UInt8], key: PublicKey? = nil) {
+        self.bytes = bytes
+        self.key = key
+    }
 
     /// Draws the id of a new worker session: 16 random bytes.
     public static func random() -> PeerID {
@@ -18,9 +24,6 @@ public struct PeerID: Hashable, Sendable, CustomStringConvertible {
 
     /// Hexadecimal digits of the first eight bytes: enough to tell workers of a run apart.
     public var description: String {
-        bytes.prefix(8).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        Hexadecimal.text(bytes.prefix(8))
     }
 }

@@ -25,6 +25,11 @@ public final class SignalWatcher: Sendable {
         arrivals.seen.store(0, ordering: .sequentiallyConsistent)
         arrivals.count.store(0, ordering: .sequentiallyConsistent)
         for signal in signals { try Self.install(noteArrival, for: signal) }
+        // Whoever started the process may have had them blocked, and a mask is inherited.
+        var watched = sigset_t()
+        sigemptyset(&watched)
+        for signal in signals { sigaddset(&watched, signal) }
+        pthread_sigmask(SIG_UNBLOCK, &watched, nil)
     }
 
     deinit {

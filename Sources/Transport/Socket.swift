@@ -6,14 +6,14 @@ import Glibc
 /// Not `Sendable`: libzmq allows one thread at a time.
 struct Socket: ~Copyable {
     enum Role {
-        case coordinator
-        case worker(PeerID)
+        case coordinator(CoordinatorSecurity)
+        case worker(PeerID, WorkerSecurity)
     }
 
     /// What one look at the queue of arrived messages found.
     enum Received {
         case nothing
-        case message([[UInt8]])
+        case message([[UInt8]], key: PublicKey?)
         /// A message with another number of frames than the protocol's.
         case misshapen
     }
@@ -113,33 +113,38 @@ struct Socket: ~Copyable {
     /// Takes one message from the queue without waiting.
     func receive(frameCount: Int) throws(TransportError) -> Received {
         var frames: [[UInt8]] = []
+        var key: PublicKey?
         var hasMore = true
         var surplus = 0
         while hasMore {
-            guard let (frame, more) = try receiveFrame(copy: frames.count < frameCount) else { return .nothing }
-            if frames.count < frameCount { frames.append(frame) } else { surplus += 1 }
-            hasMore = more
+            let isWanted = frames.count < frameCount
+            let isLast = frames.count == frameCount - 1
+            guard let frame = MessageFrame.next(from: handle, isCopied: isWanted, withKey: isLast) else {
+                guard zmq_errno() == EAGAIN else { throw .lastZeroMQ("zmq_msg_recv") }
+                return .nothing
+            }
+            if isWanted { frames.append(frame.bytes) } else { surplus += 1 }
+            if isLast { key = frame.key }
+            hasMore = frame.hasMore
         }
-        return frames.count == frameCount && surplus == 0 ? .message(frames) : .misshapen
+        return frames.count == frameCount && surplus == 0 ? .message(frames, key: key) : .misshapen
     }
 
-    private func receiveFrame(copy: Bool) throws(TransportError) -> (frame: [UInt8], more: Bool)? {
-        // libzmq may keep the address of a message between calls, so it must not be a temporary.
-        try withUnsafeTemporaryAllocation(of: zmq_msg_t.self, capacity: 1) {
-            (buffer) throws(TransportError) -> (frame: [UInt8], more: Bool)? in
-            let message = buffer.baseAddress
-            zmq_msg_init(message)
-            defer { zmq_msg_close(message) }
-            while zmq_msg_recv(message, handle, ZMQ_DONTWAIT) < 0 {
-                switch zmq_errno() {
-                case EINTR: continue
-                case EAGAIN: return nil
-                default: throw .lastZeroMQ("zmq_msg_recv")
-                }
-            }
-            let bytes = UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message))
-            return (copy ? Array(bytes) : [], zmq_msg_more(message) != 0)
+    // MARK: Events
+
+    /// Opens a socket that tells what happens to this one's connections; whoever opened it closes it.
+    func openMonitor(_ events: Int32) throws(TransportError) -> UnsafeMutableRawPointer {
+        let address = "inproc://monitor-\(UInt(bitPattern: handle))"
+        guard zmq_socket_monitor(handle, address, events) == 0 else { throw .lastZeroMQ("zmq_socket_monitor") }
+        guard let monitor = zmq_socket(context.handle, ZMQ_PAIR) else { throw .lastZeroMQ("zmq_socket") }
+        var zero: Int32 = 0
+        zmq_setsockopt(monitor, ZMQ_LINGER, &zero, MemoryLayout<Int32>.size)
+        guard zmq_connect(monitor, address) == 0 else {
+            let error = TransportError.lastZeroMQ("zmq_connect \(address)")
+            zmq_close(monitor)
+            throw error
         }
+        return monitor
     }
 
     /// Waits until the socket can be read (`ZMQ_POLLIN`) or written (`ZMQ_POLLOUT`), or the wake-up is signalled.

@@ -49,18 +49,30 @@ extension SocketOptions {
         try socket.set(ZMQ_TCP_KEEPALIVE_INTVL, 10)
         try socket.set(ZMQ_TCP_KEEPALIVE_CNT, 3)
         switch socket.role {
-        case .coordinator:
+        case .coordinator(let security):
             // Otherwise a message to a worker that left is dropped without a word.
             try socket.set(ZMQ_ROUTER_MANDATORY, 1)
             // Otherwise a worker that comes back is turned away until its old connection times out.
             try socket.set(ZMQ_ROUTER_HANDOVER, 1)
-        case .worker(let id):
+            if case .curve(let keys, _) = security {
+                try KeyPair.requireCurve()
+                try socket.set(ZMQ_CURVE_SERVER, 1)
+                try socket.set(ZMQ_CURVE_SECRETKEY, bytes: keys.secret)
+                try socket.set(ZMQ_ZAP_DOMAIN, bytes: Array(Gatekeeper.domain.utf8))
+            }
+        case .worker(let id, let security):
             try socket.set(ZMQ_ROUTING_ID, bytes: id.bytes)
             // Otherwise messages queue up for a coordinator that is not there.
             try socket.set(ZMQ_IMMEDIATE, 1)
             try socket.set(ZMQ_CONNECT_TIMEOUT, connectTimeout.milliseconds)
             try socket.set(ZMQ_RECONNECT_IVL, reconnectInterval.milliseconds)
             try socket.set(ZMQ_RECONNECT_IVL_MAX, reconnectIntervalMaximum.milliseconds)
+            if case .curve(let keys, let coordinator) = security {
+                try KeyPair.requireCurve()
+                try socket.set(ZMQ_CURVE_SERVERKEY, bytes: coordinator.bytes)
+                try socket.set(ZMQ_CURVE_PUBLICKEY, bytes: keys.publicKey.bytes)
+                try socket.set(ZMQ_CURVE_SECRETKEY, bytes: keys.secret)
+            }
         }
     }
 }

@@ -21,6 +21,14 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
     case libraryTooOld(found: LibraryVersion, minimum: LibraryVersion)
     /// The system does not allow as many connections as asked for.
     case descriptorLimit(needed: Int, allowed: Int)
+    /// The installed libzmq cannot encrypt.
+    case curveMissing
+    /// A file or folder of keys cannot be used.
+    case keyFile(path: String, reason: String)
+    /// A worker's name cannot be used on the list of keys.
+    case keyName(name: String, reason: String)
+    /// The coordinator's socket let a stranger in.
+    case strangerAdmitted(endpoint: String)
     /// A call failed for a reason of the system.
     case system(call: String, detail: String)
 
@@ -45,6 +53,14 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
         case .descriptorLimit(let needed, let allowed):
             "\(needed) open files are needed for the connections but only \(allowed) are allowed: "
                 + "raise the hard limit (ulimit -Hn, LimitNOFILE)"
+        case .curveMissing:
+            "this libzmq was built without CURVE: install a libzmq with libsodium (Debian's libzmq5 has it)"
+        case .keyFile(let path, let reason):
+            "\(path): \(reason)"
+        case .keyName(let name, let reason):
+            "worker \"\(name)\" \(reason)"
+        case .strangerAdmitted(let endpoint):
+            "endpoint \(endpoint): a connection with an unknown key was accepted; refusing to serve"
         case .system(let call, let detail):
             "\(call) failed: \(detail)"
         }

@@ -6,8 +6,19 @@ import CZeroMQ
 public struct WorkerSocket: ~Copyable {
     /// Messages dropped because they had another shape than the coordinator's.
     public private(set) var misshapenMessageCount = 0
+    /// How the connection stands, as far as the calls so far have seen.
+    public private(set) var link = LinkState.connecting
 
     private let socket: Socket
+    private let monitor: Monitor
+
+    /// The monitor's end, closed with the socket.
+    private struct Monitor: ~Copyable {
+        let handle: UnsafeMutableRawPointer
+        // Ending a context waits for all of its sockets, this one included.
+        let context: SocketContext
+        deinit { zmq_close(handle) }
+    }
 
     /// Starts to connect, in the background.
     ///
@@ -16,15 +27,38 @@ public struct WorkerSocket: ~Copyable {
     ///   - id: What the coordinator will call this worker; must differ from every other worker's.
     ///   - context: Where the socket lives.
     ///   - options: Behaviour towards the network.
+    ///   - security: The keys to connect with, if any.
     ///   - wakeup: Ends the waiting calls early.
-    /// - Throws: `hostNotFound`, or `endpointSyntax` when the endpoint has no definite host and port.
+    /// - Throws: `hostNotFound`, or `endpointSyntax` when the endpoint has no definite host and port; `curveMissing`.
     public init(
         connectingTo endpoint: Endpoint, as id: PeerID, in context: SocketContext,
-        options: SocketOptions = SocketOptions(), wakeup: Wakeup
+        options: SocketOptions = SocketOptions(), security: WorkerSecurity = .plaintext, wakeup: Wakeup
     ) throws(TransportError) {
-        let socket = try Socket.open(.worker(id), in: context, options, wakeup: wakeup)
+        let socket = try Socket.open(.worker(id, security), in: context, options, wakeup: wakeup)
+        let monitor = Monitor(
+            handle: try socket.openMonitor(
+                ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+                    | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED
+                    | ZMQ_EVENT_DISCONNECTED),
+            context: context)
         try socket.connect(endpoint)
+        self.monitor = monitor
         self.socket = socket
+    }
+
+    /// Looks at what has happened to the connection; ``link`` says.
+    public mutating func noteEvents() {
+        while let event = SocketEvent.next(from: monitor.handle) {
+            guard let state = LinkState(event) else { continue }
+            // What closes a connection after a refusal is the refusal's consequence.
+            if state == .unreachable || state == .connecting, link.problem != nil, link != .unreachable { continue }
+            link = state
+        }
+    }
+
+    /// True when libzmq will not try again by itself: it gives a connection up that failed its handshake.
+    public var needsReplacement: Bool {
+        link == .notAuthorized || link == .securityMismatch || link == .handshakeFailed
     }
 
     /// Takes the next message of the coordinator.
@@ -38,7 +72,7 @@ public struct WorkerSocket: ~Copyable {
         let deadline = Deadline(after: timeout)
         while true {
             switch try socket.receive(frameCount: 1) {
-            case .message(let frames):
+            case .message(let frames, _):
                 return frames[0]
             case .misshapen:
                 misshapenMessageCount += 1

@@ -16,15 +16,16 @@ final class EvaluationThread: Sendable {
         /// embed them.
         case open(ModelFolder, EvaluationSettings, embeddings: String?)
         case measureCosts(imageCount: Int)
-        case evaluate(id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> EvaluationTask)
+        case evaluate(run: String, id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> EvaluationTask)
     }
 
     /// What came of a job.
     enum Outcome: Sendable {
-        case opened
+        case opened(canary: [Float], seconds: Double)
         case openingFailed(String)
         case costsMeasured(MeasuredCosts)
         case evaluated(id: Int64, epoch: Int64, [ImageResult], seconds: Double)
+        case cancelled(id: Int64, epoch: Int64)
         case evaluationFailed(id: Int64, epoch: Int64, candidate: Int64?, reason: String)
     }
 
@@ -39,10 +40,19 @@ final class EvaluationThread: Sendable {
     private let state = Mutex(State())
     private let jobCount = DispatchSemaphore(value: 0)
     private let wakeup: Wakeup
+    private let note: CrashNote
+    private let placement: ThreadPlacement
 
     /// Starts the thread; `wakeup` is signalled for every outcome.
-    init(waking wakeup: Wakeup) {
+    ///
+    /// - Parameters:
+    ///   - wakeup: Signalled for every outcome.
+    ///   - note: Where the task at hand is noted.
+    ///   - placement: Moves this thread, and those it starts, out of the talking thread's way.
+    init(waking wakeup: Wakeup, note: CrashNote, placement: ThreadPlacement) {
         self.wakeup = wakeup
+        self.note = note
+        self.placement = placement
         let thread = Thread { [self] in run() }
         thread.name = "evaluation"
         thread.stackSize = 8 << 20
@@ -72,6 +82,7 @@ final class EvaluationThread: Sendable {
     private func run() {
         var evaluator: Evaluator?
         var costs = CostKeeping()
+        placement.moveOthersAside()
         while true {
             jobCount.wait()
             guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }
@@ -80,15 +91,21 @@ final class EvaluationThread: Sendable {
             case .open(let folder, let settings, let embeddings):
                 evaluator = nil
                 do {
-                    evaluator = try Evaluator(model: folder, settings: settings, source: source(embeddings))
-                    outcome = .opened
+                    let opened = try Evaluator(model: folder, settings: settings, source: source(embeddings))
+                    let clock = ContinuousClock()
+                    let start = clock.now
+                    let canary = try opened.canary()
+                    evaluator = opened
+                    outcome = .opened(canary: canary, seconds: (clock.now - start) / .seconds(1))
                 } catch {
                     outcome = .openingFailed("\(error)")
                 }
             case .measureCosts(let imageCount):
                 costs = CostKeeping(imageCount: imageCount)
                 outcome = measureCosts(evaluator, &costs)
-            case .evaluate(let id, let epoch, let makeTask):
+            case .evaluate(let run, let id, let epoch, let makeTask):
+                note.begin(run: run, task: id, epoch: epoch)
+                defer { note.end() }
                 outcome = evaluate(id: id, epoch: epoch, makeTask, evaluator, &costs)
             }
             if let outcome { report(outcome) }
@@ -137,7 +154,7 @@ final class EvaluationThread: Sendable {
     private func evaluate(
         id: Int64, epoch: Int64, _ makeTask: (ScheduleShape) throws -> EvaluationTask, _ evaluator: Evaluator?,
         _ costs: inout CostKeeping
-    ) -> Outcome? {
+    ) -> Outcome {
         do {
             guard let evaluator else { throw WorkerError.model("a task arrived before the model was opened") }
             state.withLock {
@@ -153,10 +170,9 @@ final class EvaluationThread: Sendable {
                     return !$0.isCancelled
                 }
             }
-            if let images { costs.drift?.note(images, of: task) }
-            return images.map {
-                .evaluated(id: id, epoch: epoch, $0, seconds: (clock.now - start) / .seconds(1))
-            }
+            guard let images else { return .cancelled(id: id, epoch: epoch) }
+            costs.drift?.note(images, of: task)
+            return .evaluated(id: id, epoch: epoch, images, seconds: (clock.now - start) / .seconds(1))
         } catch {
             var candidate: Int64?
             switch error {

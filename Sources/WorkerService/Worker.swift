@@ -6,75 +6,61 @@ import Schedules
 import Tensors
 import Transport
 
-/// What a worker is started with.
-public struct WorkerOptions: Sendable {
-    /// Where the coordinator listens.
-    public var coordinator: Endpoint
-    /// The model directory.
-    public var model: String
-    /// What the worker is called in reports.
-    public var name: String
-    /// Threads of the matrix products.
-    public var threads: Int
-    /// True if the worker ends with the process that started it.
-    public var exitsWithParent: Bool
-    /// The release of the program, for the history.
-    public var engineVersion: String
-
-    /// Options of a worker.
-    public init(
-        coordinator: Endpoint, model: String, name: String, threads: Int, exitsWithParent: Bool, engineVersion: String
-    ) {
-        self.coordinator = coordinator
-        self.model = model
-        self.name = name
-        self.threads = threads
-        self.exitsWithParent = exitsWithParent
-        self.engineVersion = engineVersion
-    }
-}
-
 /// Joins a coordinator, evaluates what it is given, reports.
 ///
-/// The calling thread does nothing but talk, so heartbeats go out whatever the engine does. A result is kept until the
-/// coordinator has acknowledged it, and sent again to a coordinator that came back.
+/// The calling thread does nothing but talk, so heartbeats go out whatever the engine does. A result is kept on disk
+/// until the coordinator has acknowledged it, and sent again to a coordinator that came back.
 public final class Worker {
-    private let options: WorkerOptions
-    private let log: (String) -> Void
+    let options: WorkerOptions
+    let log: (String) -> Void
+    let signals: SignalWatcher
+    let engine: EvaluationThread
     private let wakeup: Wakeup
-    private let signals: SignalWatcher
-    private let engine: EvaluationThread
     private let folder: ModelFolder
     private let modelHash, imageModelHash: String
+    private let spool: Spool
+    private let crash: CrashNote.Crash?
     private let sessionID = PeerID.random()
     private let parent = getppid()
 
-    private enum Stage: Equatable {
+    enum Stage: Equatable {
         case joining
         case fetching
         case opening
         case idle
-        case working(task: Int64)
+        case working
+    }
+
+    /// The task that the engine is at.
+    struct TaskInProgress {
+        let id: Int64
+        let epoch: Int64
+        let startedAt: ContinuousClock.Instant
     }
 
     private var stage = Stage.joining
     private var welcome: Welcome?
-    private var taskInProgress: Int64?
-    private var unacknowledged: [Int64: [UInt8]] = [:]
+    private(set) var task: TaskInProgress?
+    private var canary: Canary?
     private var costReport: CostReport?
+    private(set) var unacknowledged: [Spool.Key: [UInt8]] = [:]
     private var nextRegistration = ContinuousClock.now
-    private var registrationPause = Duration.seconds(1)
+    private var registrationPause = Worker.shortestPause
     private var nextRequest: ContinuousClock.Instant?
     private var download: BlobDownload?
     private var nextHeartbeat = ContinuousClock.now
-    private var hasAnnouncedWaiting = false
+    private var announced: LinkState?
+    var drain: Drain?
+
+    private static let shortestPause = Duration.milliseconds(250)
+    private static let longestPause = Duration.seconds(32)
 
     /// Opens the model directory and computes its fingerprint.
     ///
     /// - Parameters:
     ///   - options: What to join with what.
     ///   - log: Receives one line for everything that a person wants to know.
-    /// - Throws: `ModelsError`, `TransportError`.
+    /// - Throws: `ModelsError`, `TransportError`, ``WorkerError``.
     public init(options: WorkerOptions, log: @escaping (String) -> Void) throws {
         self.options = options
         self.log = log
@@ -82,9 +68,15 @@ public final class Worker {
         folder = try ModelFolder(path: options.model)
         modelHash = try ModelFingerprint.compute(folder: options.model)
         imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
+        spool = try Spool(folder: options.spool)
+        let note = CrashNote(folder: options.spool)
+        crash = note.takeCrash()
+        note.watch()
         wakeup = try Wakeup()
-        signals = try SignalWatcher(waking: wakeup)
-        engine = EvaluationThread(waking: wakeup)
+        signals = try SignalWatcher([SIGTERM, SIGINT, SIGUSR1], waking: wakeup)
+        let placement = ThreadPlacement(threads: options.threads)
+        engine = EvaluationThread(waking: wakeup, note: note, placement: placement)
+        placement.settleTalker()
     }
 
     /// Works until the run is over or the process is told to end.
@@ -92,7 +84,7 @@ public final class Worker {
     /// - Throws: ``WorkerError`` if the coordinator refuses the worker, `TransportError` if the socket fails.
     public func run() throws {
         let context = try SocketContext()
-        var socket = try WorkerSocket(connectingTo: options.coordinator, as: sessionID, in: context, wakeup: wakeup)
+        var socket = try connect(in: context)
         while true {
             if let bytes = try socket.receive(timeout: .milliseconds(200)) {
                 let body: CoordinatorMessage.Body
@@ -103,18 +95,33 @@ public final class Worker {
                 }
                 if try handle(body, &socket) == .finished { return }
             }
-            if signals.arrivalCount > 0 {
-                log("asked to end: handing back what is unfinished")
-                engine.cancel()
-                var goodbye = Goodbye()
-                goodbye.reason = "the worker was asked to end"
-                try send(.goodbye(goodbye), &socket)
-                return
+            socket.noteEvents()
+            announce(socket.link)
+            if socket.needsReplacement, ContinuousClock.now >= nextRegistration {
+                // libzmq has given the connection up; somebody may have put the keys right.
+                socket = try connect(in: context)
+                stage = .joining
+                nextRegistration = ContinuousClock.now + registrationPause
+                registrationPause = min(registrationPause * 2, Self.longestPause)
             }
             if options.exitsWithParent, getppid() != parent { throw WorkerError.parentGone }
             for outcome in engine.takeOutcomes() { try report(outcome, &socket) }
+            noteSignals()
+            if let reason = reasonToLeave() {
+                log(reason)
+                engine.cancel()
+                var goodbye = Goodbye()
+                goodbye.reason = reason
+                try send(.goodbye(goodbye), &socket)
+                return
+            }
             try keepContact(&socket)
         }
+    }
+
+    private func connect(in context: SocketContext) throws(TransportError) -> WorkerSocket {
+        try WorkerSocket(
+            connectingTo: options.coordinator, as: sessionID, in: context, security: options.security, wakeup: wakeup)
     }
 
     private enum Continuation {
@@ -133,17 +140,21 @@ public final class Worker {
             nextRegistration = ContinuousClock.now + registrationPause
         case .assignment(let assignment):
             // A request that was repeated may be answered twice; the engine does one task at a time.
-            guard taskInProgress == nil else { break }
-            taskInProgress = assignment.taskID
-            stage = .working(task: assignment.taskID)
+            guard task == nil, drain == nil, let run = welcome?.runID else { break }
+            task = TaskInProgress(id: assignment.taskID, epoch: assignment.leaseEpoch, startedAt: .now)
+            stage = .working
             engine.submit(
-                .evaluate(id: assignment.taskID, epoch: assignment.leaseEpoch) {
+                .evaluate(run: run, id: assignment.taskID, epoch: assignment.leaseEpoch) {
                     try EvaluationTask(assignment, shape: $0)
                 })
+        case .cancel(let cancel):
+            if let task, task.id == cancel.taskID, task.epoch == cancel.leaseEpoch { engine.cancel() }
         case .acknowledgement(let acknowledgement):
-            unacknowledged[acknowledgement.taskID] = nil
+            let key = Spool.Key(task: acknowledgement.taskID, epoch: acknowledgement.leaseEpoch)
+            if unacknowledged.removeValue(forKey: key) != nil, let welcome { spool.forget(key, run: welcome.runID) }
         case .wait(let wait):
             if stage == .idle { nextRequest = ContinuousClock.now + .seconds(min(max(wait.retrySeconds, 0.05), 60)) }
+        case .probeReply: break
         case .blobChunk(let chunk): try take(chunk, &socket)
         case .finish(let finish):
             log("the run is over: \(finish.reason)")
@@ -159,24 +170,31 @@ public final class Worker {
                 "\(options.model): this is not the run's model (its fingerprint is \(own.prefix(12)), the run's "
                     + "\(welcome.settings.modelHash.prefix(12)))")
         }
-        registrationPause = .seconds(1)
+        registrationPause = Self.shortestPause
         nextHeartbeat = ContinuousClock.now
         let isSameRun = self.welcome == welcome
-        if !isSameRun { costReport = nil }
+        if !isSameRun {
+            (canary, costReport) = (nil, nil)
+            unacknowledged = spool.results(of: welcome.runID)
+            try reportCrash(in: welcome.runID, &socket)
+        }
         // Before the results: the coordinator models their costs by it.
         if let costReport { try send(.costReport(costReport), &socket) }
-        for bytes in unacknowledged.values { _ = try socket.send(bytes) }
         self.welcome = welcome
+        for bytes in unacknowledged.values { _ = try socket.send(bytes) }
         if isSameRun {
-            // The coordinator came back. The result of the task at hand, if there is one, is welcome still.
             if download != nil {
                 stage = .fetching
-                try requestBlob(&socket)
-            } else if let taskInProgress {
-                stage = .working(task: taskInProgress)
-            } else {
-                try requestTask(&socket)
+                return try requestBlob(&socket)
             }
+            guard let canary, costReport != nil || !welcome.hasCostImageCount else {
+                // The engine is not ready yet.
+                if let canary { try send(.canary(canary), &socket) }
+                return stage = .opening
+            }
+            // The coordinator came back. The result of the task at hand, if there is one, is welcome still.
+            try send(.canary(canary), &socket)
+            if task != nil { stage = .working } else { try requestTask(&socket) }
             return
         }
         log("joined run \(welcome.runID): opening \(options.model)")
@@ -214,12 +232,27 @@ public final class Worker {
         try send(.blobRequest(download.request), &socket)
     }
 
+    private func reportCrash(in run: String, _ socket: inout WorkerSocket) throws {
+        guard let crash, crash.run == run else { return }
+        var failure = TaskFailure()
+        failure.taskID = crash.task
+        failure.leaseEpoch = crash.epoch
+        failure.reason = "the worker's process died of signal \(crash.signal) at this task"
+        failure.crashed = true
+        try send(.taskFailure(failure), &socket)
+    }
+
     // MARK: - What the engine says
 
     private func report(_ outcome: EvaluationThread.Outcome, _ socket: inout WorkerSocket) throws {
         switch outcome {
-        case .opened:
-            guard let welcome, welcome.hasCostImageCount else { return try requestTask(&socket) }
+        case .opened(let values, let seconds):
+            var canary = Canary()
+            canary.values = values
+            canary.seconds = seconds
+            self.canary = canary
+            if stage != .joining { try send(.canary(canary), &socket) }
+            guard let welcome, welcome.hasCostImageCount else { return try requestTaskUnlessJoining(&socket) }
             log("measuring what the model's parts cost")
             engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
         case .costsMeasured(let costs):
@@ -228,12 +261,13 @@ public final class Worker {
             report.uncachedSeconds = costs.uncachedSeconds
             report.fitError = costs.fitError
             costReport = report
+            guard stage != .joining else { return }
             try send(.costReport(report), &socket)
             if stage == .opening { try requestTask(&socket) }
         case .openingFailed(let reason):
             throw WorkerError.model(reason)
         case .evaluated(let id, let epoch, let images, let seconds):
-            taskInProgress = nil
+            task = nil
             var result = TaskResult()
             result.taskID = id
             result.leaseEpoch = epoch
@@ -241,11 +275,16 @@ public final class Worker {
             result.taskSeconds = seconds
             result.seal()
             let bytes = try WorkerMessage.encode(.taskResult(result))
-            unacknowledged[id] = bytes
+            let key = Spool.Key(task: id, epoch: epoch)
+            if let welcome { try spool.keep(bytes, key, run: welcome.runID) }
+            unacknowledged[key] = bytes
             _ = try socket.send(bytes)
             try requestTaskUnlessJoining(&socket)
+        case .cancelled:
+            task = nil
+            try requestTaskUnlessJoining(&socket)
         case .evaluationFailed(let id, let epoch, let candidate, let reason):
-            taskInProgress = nil
+            task = nil
             log("task \(id) failed: \(reason)")
             var failure = TaskFailure()
             failure.taskID = id
@@ -271,8 +310,8 @@ public final class Worker {
         }
         if now >= nextHeartbeat {
             var heartbeat = Heartbeat()
-            if case .working(let task) = stage {
-                heartbeat.taskID = task
+            if let task {
+                heartbeat.taskID = task.id
                 let progress = engine.progress
                 heartbeat.imagesDone = UInt32(progress.done)
                 heartbeat.imagesTotal = UInt32(progress.total)
@@ -281,6 +320,17 @@ public final class Worker {
             if getloadavg(&load, 1) == 1 { heartbeat.load = load[0] }
             try send(.heartbeat(heartbeat), &socket)
             nextHeartbeat = now + .seconds(min(max(welcome?.heartbeatSeconds ?? 2, 0.1), 60))
+        }
+    }
+
+    /// Tells the log once how the connection stands, whenever that has changed.
+    private func announce(_ link: LinkState) {
+        guard link != announced else { return }
+        defer { announced = link }
+        if let problem = link.problem {
+            log("waiting for the coordinator at \(options.coordinator): \(problem)")
+        } else if link == .connected, announced?.problem != nil {
+            log("connected to \(options.coordinator)")
         }
     }
 
@@ -295,15 +345,12 @@ public final class Worker {
         registration.threads = UInt32(options.threads)
         registration.modelHash = modelHash
         registration.imageModelHash = imageModelHash
-        if try send(.registration(registration), &socket) {
-            hasAnnouncedWaiting = false
-        } else if !hasAnnouncedWaiting {
-            log("waiting for the coordinator at \(options.coordinator)")
-            hasAnnouncedWaiting = true
-        }
-        // No answer: the coordinator is not there yet, or lost the message with its last life.
-        nextRegistration = ContinuousClock.now + registrationPause
-        registrationPause = min(registrationPause * 2, .seconds(32))
+        if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
+        try send(.registration(registration), &socket)
+        // No answer: the coordinator is not there yet, or lost the message with its last life. Some chance keeps a
+        // thousand workers from asking all at once.
+        nextRegistration = ContinuousClock.now + registrationPause * Double.random(in: 0.75...1.25)
+        registrationPause = min(registrationPause * 2, Self.longestPause)
     }
 
     private func requestTaskUnlessJoining(_ socket: inout WorkerSocket) throws {
@@ -312,9 +359,12 @@ public final class Worker {
 
     private func requestTask(_ socket: inout WorkerSocket) throws {
         stage = .idle
+        guard drain == nil else { return nextRequest = nil }
         // An unanswered request is repeated: the answer may have been lost with a coordinator.
         nextRequest = ContinuousClock.now + .seconds(5)
-        try send(.taskRequest(TaskRequest()), &socket)
+        var request = TaskRequest()
+        if let walltime = options.walltime { request.walltimeLeftSeconds = walltime.secondsLeft }
+        try send(.taskRequest(request), &socket)
     }
 
     @discardableResult

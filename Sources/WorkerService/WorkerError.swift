@@ -6,6 +6,8 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
     case protocolError(String)
     /// The model cannot be opened or does not fit the run.
     case model(String)
+    /// The folder of unacknowledged results cannot be used.
+    case spool(path: String, reason: String)
     /// The run's prompt embeddings cannot be fetched.
     case embeddings(String)
     /// The process that started this worker is gone.
@@ -17,6 +19,7 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .protocolError(let reason): "the coordinator's message cannot be understood: \(reason)"
         case .model(let reason), .embeddings(let reason): reason
+        case .spool(let path, let reason): "\(path): cannot keep results there: \(reason)"
         case .parentGone: "the process that started this worker is gone"
         }
     }

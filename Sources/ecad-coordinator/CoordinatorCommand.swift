@@ -16,7 +16,8 @@ struct CoordinatorCommand: ParsableCommand {
         abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
         version: Program.version,
         subcommands: [
-            Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
+            Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self, Keys.self,
+            Simulate.self,
         ])
 }
 
@@ -28,11 +29,24 @@ struct ServingOptions: ParsableArguments {
     @Option(help: "Workers to start on this machine.")
     var workers = 0
 
+    @Option(help: "Threads of each of them (default: the processors divided among them).")
+    var workerThreads: Int?
+
+    @Option(help: "The folder of the keys (default: keys in the run folder); see: ecad-coordinator keys.")
+    var keys: String?
+
+    @Flag(help: "Serve without keys or encryption to whoever reaches the port; for networks that you trust.")
+    var insecurePlaintext = false
+
     @Flag(help: "Print the front as JSON instead of a table.")
     var json = false
 
     func validate() throws {
+        if keys != nil, insecurePlaintext { throw ValidationError("give --keys or --insecure-plaintext, not both") }
         if !(0...1024).contains(workers) { throw ValidationError("--workers \(workers): expected 0 to 1024") }
+        if let workerThreads, !(1...1024).contains(workerThreads) {
+            throw ValidationError("--worker-threads \(workerThreads): expected 1 to 1024")
+        }
         do {
             _ = try Endpoint(bind)
         } catch {
@@ -44,7 +58,10 @@ struct ServingOptions: ParsableArguments {
     func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
         let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
         let service = RunService(
-            options: RunService.Options(bind: try Endpoint(bind), localWorkers: workers, isInteractive: isTerminal),
+            options: RunService.Options(
+                bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys,
+                isPlaintext: insecurePlaintext,
+                engineVersion: Program.version, isInteractive: isTerminal),
             write: { FileHandle.standardError.write(Data($0.utf8)) })
         switch try start(service) {
         case .finished(let front, let files):

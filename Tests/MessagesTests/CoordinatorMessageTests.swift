@@ -18,7 +18,7 @@ import Testing
                 $0.reason = "old"
                 $0.retry = true
             })
-        #expect(try CoordinatorMessage.decode(Samples.envelope(version: 1, [(2, refusal)])) == expected)
+        #expect(try CoordinatorMessage.decode(Samples.envelope(version: 2, [(2, refusal)])) == expected)
         #expect(try CoordinatorMessage.decode(Samples.envelope(version: 9, [(2, refusal)])) == expected)
         // A later version may put anything beside it.
         let beside = Samples.envelope(version: 9, [(2, refusal), (3, [0xFF, 0xFF, 0xFF]), (14, [])])
@@ -27,10 +27,10 @@ import Testing
 
     @Test func anythingElseOfAnotherVersionIsAnError() {
         let error = #expect(throws: MessageError.self) {
-            try CoordinatorMessage.decode(Samples.envelope(version: 2, [(6, [])]))
+            try CoordinatorMessage.decode(Samples.envelope(version: 3, [(6, [])]))
         }
-        #expect(error == .protocolVersion(speaker: .coordinator, found: 2, expected: 1))
-        #expect("\(error!)".hasPrefix("coordinator speaks protocol 2, this worker 1"))
+        #expect(error == .protocolVersion(speaker: .coordinator, found: 3, expected: 2))
+        #expect("\(error!)".hasPrefix("coordinator speaks protocol 3, this worker 2"))
     }
 
     @Test func aTaskWithoutAKindIsRefused() throws {

@@ -11,7 +11,7 @@ import Testing
             ([0x42, 3, 0x0A, 1, 0xFF], "invalidUTF8"),
         ]
         for (fields, detail) in wrongs {
-            let error = #expect(throws: MessageError.self) { try WorkerMessage.decode([0x08, 0x01] + fields) }
+            let error = #expect(throws: MessageError.self) { try WorkerMessage.decode([0x08, 0x02] + fields) }
             #expect(error?.description == "message from the worker cannot be read: \(detail)")
         }
     }
@@ -22,7 +22,7 @@ import Testing
         for _ in 0..<40_000 {
             let bytes = (0..<Int.random(in: 0...64, using: &generator)).map { _ in generator.byte() }
             // Half of them get as far as the body.
-            let message = Bool.random(using: &generator) ? bytes : [0x08, 0x01] + bytes
+            let message = Bool.random(using: &generator) ? bytes : [0x08, 0x02] + bytes
             if (try? WorkerMessage.decode(message)) != nil { accepted += 1 }
             if (try? CoordinatorMessage.decode(message)) != nil { accepted += 1 }
         }

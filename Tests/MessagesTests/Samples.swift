@@ -56,8 +56,15 @@ enum Samples {
                 $0.leaseEpoch = 3
                 $0.candidateID = 41
                 $0.reason = "image is not finite"
+                $0.crashed = true
             }),
         .goodbye(.with { $0.reason = "walltime" }),
+        .canary(
+            .with {
+                $0.values = [0.5, -1, .nan]
+                $0.seconds = 2
+            }),
+        .probe(.with { $0.engineVersion = "1.2.3" }),
         .blobRequest(
             .with {
                 $0.sha256 = digest
@@ -128,6 +135,18 @@ enum Samples {
             }),
         .wait(.with { $0.retrySeconds = 5 }),
         .finish(.with { $0.reason = "all generations done" }),
+        .cancel(
+            .with {
+                $0.taskID = 7
+                $0.leaseEpoch = 3
+            }),
+        .probeReply(
+            .with {
+                $0.runID = "7f3a"
+                $0.engineVersion = "1.2.3"
+                $0.modelHash = "ab12"
+                $0.workers = 4
+            }),
         .blobChunk(
             .with {
                 $0.sha256 = digest

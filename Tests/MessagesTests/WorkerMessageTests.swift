@@ -29,8 +29,8 @@ import Testing
     @Test func anotherProtocolVersionIsNamed() {
         let bytes = Samples.envelope(version: 3, [(3, [0xFF, 0xFF])])
         let error = #expect(throws: MessageError.self) { try WorkerMessage.decode(bytes) }
-        #expect(error == .protocolVersion(speaker: .worker, found: 3, expected: 1))
-        #expect("\(error!)".hasPrefix("worker speaks protocol 3, this coordinator 1"))
+        #expect(error == .protocolVersion(speaker: .worker, found: 3, expected: 2))
+        #expect("\(error!)".hasPrefix("worker speaks protocol 3, this coordinator 2"))
     }
 
     @Test func bytesWithoutAVersionAreNoWorker() {
@@ -39,12 +39,12 @@ import Testing
 
     @Test func anUnknownKindIsToldFromAKnownOne() {
         #expect(throws: MessageError.noBody(speaker: .worker)) {
-            try WorkerMessage.decode(Samples.envelope(version: 1, [(15, [])]))
+            try WorkerMessage.decode(Samples.envelope(version: 2, [(15, [])]))
         }
     }
 
     @Test func unknownFieldsOfALaterReleaseAreIgnored() throws {
-        let bytes = Samples.envelope(version: 1, [(8, [0x0A, 1, UInt8(ascii: "x"), 0x7A, 2, 1, 2])])
+        let bytes = Samples.envelope(version: 2, [(8, [0x0A, 1, UInt8(ascii: "x"), 0x7A, 2, 1, 2])])
         #expect(try WorkerMessage.decode(bytes) == .goodbye(.with { $0.reason = "x" }))
     }
 
@@ -61,7 +61,7 @@ import Testing
     @Test func aFloodOfEmptyRowsIsRefusedBeforeItIsBuilt() {
         // A mebibyte of two-byte rows.
         let rows = repeatElement([0x1A, 0x00] as [UInt8], count: 1 << 19).joined()
-        let bytes = [0x08, 0x01, 6 << 3 | 2, 0x80, 0x80, 0x40] + rows
+        let bytes = [0x08, 0x02, 6 << 3 | 2, 0x80, 0x80, 0x40] + rows
         #expect(
             throws: MessageError.field(name: "body", expected: "at most 100000 elements", found: "\(1 << 19)")
         ) { try WorkerMessage.decode(bytes) }

@@ -41,7 +41,7 @@ struct SmallRun {
             "ecad-coordinator",
             [
                 "run", "--config", configuration, "--run-dir", runFolder, "--workers", "\(workers)", "--bind",
-                "tcp://127.0.0.1:0",
+                "tcp://127.0.0.1:0", "--worker-threads", "1",
             ]
                 + more)
     }
@@ -54,10 +54,15 @@ struct SmallRun {
     }
 
     /// A worker of its own.
-    func worker(port: Int, model: String = SmallRun.model, name: String) throws -> ProgramRun {
+    func worker(
+        port: Int, model: String = SmallRun.model, name: String, _ more: [String] = []
+    ) throws -> ProgramRun {
         try ProgramRun(
             "ecad-worker",
-            ["run", "--coordinator", "tcp://127.0.0.1:\(port)", "--models", model, "--threads", "1", "--name", name])
+            [
+                "run", "--coordinator", "tcp://127.0.0.1:\(port)", "--models", model, "--threads", "1", "--name", name,
+                "--spool", folder.file("spool-\(name)"),
+            ] + more)
     }
 
     /// Everything that the search has decided: each candidate with its descent and objectives, and the search's state

@@ -1,0 +1,61 @@
+import Foundation
+import History
+import Messages
+
+/// A finished task computed once more by another worker.
+struct Recheck {
+    /// The task.
+    let task: TaskRecord
+    /// Whose result was taken.
+    let original: Int64
+    /// A second worker whose result differed; the one at hand is the third's.
+    var dissenter: (worker: Int64, scores: [ScoreKey: Double])?
+
+    /// Names a score of the task.
+    struct ScoreKey: Hashable {
+        let candidate: Int64
+        let image: ImageKey
+    }
+
+    /// The number that the task travels under the second time: no task of the history has it.
+    static func number(of task: Int64) -> Int64 { -task - 1 }
+
+    /// Whether a task is in the sample; the same after a restart.
+    static func isSampled(_ task: Int64, share: Double) -> Bool {
+        var word = UInt64(bitPattern: task) &+ 0x9E37_79B9_7F4A_7C15
+        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
+        return Double((word ^ (word >> 31)) >> 11) / Double(1 << 53) < share
+    }
+
+    /// How far two workers' scores of the same image may lie apart.
+    ///
+    /// Their last bits differ by processor and BLAS kernel. On an image that equals its reference but for a few
+    /// rounded pixels that moves PSNR by some tenths of a decibel; wrong arithmetic moves it by many.
+    static func tolerance(_ value: Double) -> Double { 1 + 0.02 * abs(value) }
+
+    /// The scores of a result that was checked for completeness.
+    static func scores(of result: History.TaskResult, scorer: String) -> [ScoreKey: Double] {
+        let pairs = result.scores.filter { $0.scorer == scorer }.map {
+            (ScoreKey(candidate: $0.candidateID, image: $0.image), $0.value)
+        }
+        return Dictionary(pairs) { $1 }
+    }
+
+    /// Compares two results of the task.
+    ///
+    /// - Returns: Whether all scores agree, and the largest difference.
+    static func compare(_ a: [ScoreKey: Double], _ b: [ScoreKey: Double]) -> (agrees: Bool, largest: Double) {
+        var agrees = a.count == b.count
+        var largest = 0.0
+        for (key, value) in a {
+            guard let other = b[key] else {
+                agrees = false
+                continue
+            }
+            largest = max(largest, abs(value - other))
+            if abs(value - other) > tolerance(value) { agrees = false }
+        }
+        return (agrees, largest)
+    }
+}

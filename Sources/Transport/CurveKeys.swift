@@ -1,0 +1,99 @@
+import CZeroMQ
+
+/// A CURVE public key (https://rfc.zeromq.org/spec/26): who a peer is, proved by its handshake.
+public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
+    /// 32 bytes.
+    public let bytes: [UInt8]
+
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// Reads the hexadecimal form.
+    ///
+    /// - Parameter hexadecimal: 64 hexadecimal digits.
+    /// - Returns: Nil for any other text.
+    public init?(hexadecimal text: some StringProtocol) {
+        guard let bytes = Hexadecimal.bytes(text), bytes.count == KeyPair.byteCount else { return nil }
+        self.bytes = bytes
+    }
+
+    /// 64 hexadecimal digits.
+    public var description: String { Hexadecimal.text(bytes) }
+}
+
+/// A CURVE key pair of a worker or of the coordinator.
+public struct KeyPair: Sendable, CustomStringConvertible {
+    static let byteCount = 32
+
+    /// What others may know.
+    public let publicKey: PublicKey
+    let secret: [UInt8]
+
+    /// Draws a new pair.
+    ///
+    /// - Throws: `curveMissing` when libzmq was built without it.
+    public static func generate() throws(TransportError) -> KeyPair {
+        try requireCurve()
+        var publicText = [CChar](repeating: 0, count: 41)
+        var secretText = [CChar](repeating: 0, count: 41)
+        guard zmq_curve_keypair(&publicText, &secretText) == 0 else { throw .lastZeroMQ("zmq_curve_keypair") }
+        return KeyPair(publicKey: PublicKey(bytes: try decode(publicText)), secret: try decode(secretText))
+    }
+
+    /// The pair that a secret key belongs to.
+    ///
+    /// - Throws: `curveMissing`.
+    init(secret: [UInt8]) throws(TransportError) {
+        try Self.requireCurve()
+        precondition(secret.count == Self.byteCount, "a secret key has 32 bytes")
+        var text = [CChar](repeating: 0, count: 41)
+        guard zmq_z85_encode(&text, secret, secret.count) != nil else { throw .lastZeroMQ("zmq_z85_encode") }
+        var publicText = [CChar](repeating: 0, count: 41)
+        guard zmq_curve_public(&publicText, text) == 0 else { throw .lastZeroMQ("zmq_curve_public") }
+        self.init(publicKey: PublicKey(bytes: try Self.decode(publicText)), secret: secret)
+    }
+
+    private init(publicKey: PublicKey, secret: [UInt8]) {
+        self.publicKey = publicKey
+        self.secret = secret
+    }
+
+    /// The public half: a secret key never gets into a log.
+    public var description: String { publicKey.description }
+
+    private static func decode(_ text: [CChar]) throws(TransportError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: byteCount)
+        guard zmq_z85_decode(&bytes, text) != nil else { throw .lastZeroMQ("zmq_z85_decode") }
+        return bytes
+    }
+
+    /// Refuses a libzmq that cannot encrypt.
+    static func requireCurve() throws(TransportError) {
+        guard zmq_has("curve") == 1 else { throw .curveMissing }
+    }
+}
+
+enum Hexadecimal {
+    static func text(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
+    /// Nil unless the text is an even number of hexadecimal digits.
+    static func bytes(_ text: some StringProtocol) -> [UInt8]? {
+        let digits = text.utf8.map { UInt8(value: $0) }
+        guard digits.count.isMultiple(of: 2), digits.allSatisfy({ $0 < 16 }) else { return nil }
+        return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+    }
+}
+
+extension UInt8 {
+    /// The value of a hexadecimal digit in ASCII; 255 for anything else.
+    fileprivate init(value digit: UInt8) {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): self = digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): self = digit - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): self = digit - UInt8(ascii: "A") + 10
+        default: self = 255
+        }
+    }
+}

@@ -1,0 +1,212 @@
+import Foundation
+import History
+import Messages
+import TestSupport
+import Testing
+import Transport
+
+@testable import CoordinatorService
+
+/// The coordinator without sockets: what it answers, and what it leaves in the history.
+@Suite struct CoordinatorTests {
+    private let cluster: ImaginedCluster
+
+    init() throws { cluster = try ImaginedCluster() }
+
+    @Test func aResultIsAcknowledgedOnceAndALateOneIgnored() throws {
+        let (a, b) = ("a", "b")
+        try cluster.join(a)
+        let task = try #require(try cluster.request(a))
+        cluster.clock.now += 16
+        try cluster.tick()
+        #expect(cluster.coordinator.workerCount == 0, "a was silent and is given up")
+        try cluster.join(b)
+        let again = try #require(try cluster.request(b))
+        #expect(again.taskID == task.taskID && again.leaseEpoch == task.leaseEpoch + 1)
+        // The first worker comes back with its result: it is the first valid one.
+        try cluster.join(a)
+        #expect(try cluster.deliver(task, by: a) == [true])
+        #expect(try cluster.deliver(again, by: b) == [false])
+        #expect(try cluster.deliver(task, by: a) == [false], "sent again")
+        #expect(try cluster.integer("SELECT count(*) FROM image_timings WHERE task_id = \(task.taskID)") == 6)
+        #expect(try cluster.integer("SELECT count(*) FROM tasks WHERE failures > 0") == 0, "a loss is no failure")
+    }
+
+    @Test func aLeaseThatWasNeverGivenBringsNoResult() throws {
+        try cluster.join("a")
+        try cluster.join("b")
+        let task = try #require(try cluster.request("a"))
+        var forged = task
+        forged.leaseEpoch = 7
+        #expect(try cluster.deliver(forged, by: "a") == [false])
+        #expect(try cluster.deliver(task, by: "b") == [false], "it is not b's")
+        #expect(try cluster.integer("SELECT count(*) FROM image_scores") == 0)
+        cluster.clock.now += 2
+        try cluster.tick()
+        #expect(try cluster.integer("SELECT count FROM refusals WHERE reason = 'unknown-lease'") == 2)
+        #expect(try cluster.deliver(task, by: "a") == [true])
+    }
+
+    @Test func aLeaverHandsItsTaskBackAtOnce() throws {
+        try cluster.join("a")
+        try cluster.join("b")
+        let task = try #require(try cluster.request("a"))
+        try cluster.say(.goodbye(Goodbye()), by: "a")
+        #expect(try cluster.request("b")?.taskID == task.taskID)
+        #expect(try cluster.integer("SELECT count(*) FROM leases WHERE outcome = 'returned'") == 1)
+    }
+
+    @Test func aCandidateThatThreeWorkersFailAtIsSetAsideAndTheOthersGoOn() throws {
+        let names = ["a", "b", "c", "d"]
+        for name in names { try cluster.join(name) }
+        let first = try #require(try cluster.request("a"))
+        #expect(first.candidates.count > 1)
+        let bad = first.candidates[0].candidateID
+        // Who failed at which images of the bad candidate.
+        var charged: [UInt32: Set<String>] = [:]
+        func fail(_ task: Assignment, by name: String) throws {
+            let shard = task.items[0].promptIndex
+            #expect(task.candidates.count == 1 || charged[shard] == nil, "it was split off")
+            #expect(charged[shard, default: []].insert(name).inserted, "\(name) has failed at it before")
+            try cluster.fail(task, candidate: bad, by: name)
+        }
+        try fail(first, by: "a")
+        // Whoever gets the bad candidate fails at it; the rest is done.
+        for round in 0..<200 where !cluster.calibration.isFinished {
+            let name = names[round % names.count]
+            guard let task = try cluster.request(name) else { continue }
+            if task.candidates.contains(where: { $0.candidateID == bad }) {
+                try fail(task, by: name)
+            } else {
+                _ = try cluster.deliver(task, by: name)
+            }
+        }
+        #expect(cluster.calibration.isFinished)
+        #expect(charged.values.map(\.count).max() == 3)
+        #expect(
+            try cluster.integer("SELECT count(*) FROM events WHERE kind = 'set-aside' AND text LIKE '%not finite%'")
+                > 0)
+        #expect(try cluster.integer("SELECT count(*) FROM evaluations WHERE candidate_id = \(bad)") == 0)
+        #expect(
+            try cluster.integer("SELECT count(*) FROM evaluations")
+                == cluster.integer("SELECT count(*) - 1 FROM candidates"))
+    }
+
+    @Test func aCrashIsChargedOnceAndAKillFromOutsideNever() throws {
+        let task = try cluster.joinAndRequest("a")
+        cluster.clock.now += 16
+        try cluster.tick()
+        #expect(try cluster.integer("SELECT sum(failures) FROM tasks") == 0, "it may have been the machine")
+        // Its successor says what it died of.
+        try cluster.join("a")
+        var failure = TaskFailure()
+        failure.taskID = task.taskID
+        failure.leaseEpoch = task.leaseEpoch
+        failure.reason = "signal 11"
+        failure.crashed = true
+        for _ in 0..<2 { try cluster.say(.taskFailure(failure), by: "a") }
+        #expect(try cluster.integer("SELECT sum(failures) FROM tasks") == 1)
+        #expect(try cluster.integer("SELECT count(*) FROM leases WHERE outcome = 'failed'") == 1)
+        #expect(
+            try cluster.integer("SELECT count(*) FROM tasks WHERE failure LIKE 'split%'") == 1,
+            "each candidate stands for itself now")
+    }
+
+    @Test func aWrongCanaryIsRefusedAloneAndCounted() throws {
+        try cluster.join("good", canary: [1, 2, 3])
+        try cluster.join("near", canary: [1.001, 2, 3])
+        for (name, canary) in [("wrong", [1, 2, 4]), ("nan", [1, .nan, 3]), ("short", [1, 2])] as [(String, [Float])] {
+            let answers = try cluster.join(name, canary: canary)
+            guard case .refusal(let refusal) = answers.last else {
+                Issue.record("\(name) was not refused")
+                continue
+            }
+            #expect(refusal.reason.contains("canary") && !refusal.retry)
+            #expect(try cluster.request(name) == nil)
+        }
+        #expect(try cluster.request("good") != nil)
+        #expect(try cluster.request("near") != nil)
+        cluster.clock.now += 2
+        try cluster.tick()
+        #expect(try cluster.integer("SELECT count FROM refusals WHERE reason = 'canary'") == 3)
+    }
+
+    @Test func aWorkerWithoutACanaryGetsNothing() throws {
+        try cluster.register("a")
+        #expect(try cluster.request("a") == nil)
+        #expect(try cluster.integer("SELECT count(*) FROM leases") == 0)
+    }
+
+    @Test func aWorkerThatDisagreesWithTwoOthersIsQuarantinedAndItsWorkDoneAgain() throws {
+        let cluster = try ImaginedCluster(recheckShare: 1)
+        for name in ["liar", "b", "c"] { try cluster.join(name) }
+        let task = try #require(try cluster.request("liar"))
+        #expect(try cluster.deliver(task, by: "liar", score: 45) == [true])
+        let before = try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 45")
+        #expect(before == 6)
+        // The others finish all that is in the queue before the recheck, and then that.
+        for round in 0..<60 {
+            let name = round % 2 == 0 ? "b" : "c"
+            if let work = try cluster.request(name) { _ = try cluster.deliver(work, by: name) }
+            if try cluster.integer("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") > 0 { break }
+        }
+        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == 1)
+        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE name = 'liar' AND quarantined_at > 0") == 1)
+        #expect(try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 45") == 0)
+        #expect(try cluster.integer("SELECT count(*) FROM rechecks WHERE agrees = 0") > 0)
+        let answers = try cluster.join("liar")
+        guard case .refusal(let refusal) = answers.last else {
+            Issue.record("the liar was let in again")
+            return
+        }
+        #expect(refusal.reason.contains("not taken any more") && !refusal.retry)
+        for round in 0..<400 where !cluster.calibration.isFinished {
+            let name = round % 2 == 0 ? "b" : "c"
+            if let work = try cluster.request(name) { _ = try cluster.deliver(work, by: name) }
+        }
+        #expect(cluster.calibration.isFinished, "what it did was done again")
+        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == 1)
+    }
+
+    @Test func anotherReleaseOrModelIsRefusedAlone() throws {
+        try cluster.join("good")
+        for change: (inout Registration) -> Void in [{ $0.engineVersion = "0.0.1" }, { $0.modelHash = "ff" }] {
+            let answers = try cluster.register("other", change)
+            guard case .refusal(let refusal) = answers.last else {
+                Issue.record("it was not refused")
+                continue
+            }
+            #expect(!refusal.retry)
+        }
+        #expect(cluster.coordinator.workerCount == 1)
+    }
+
+    @Test func twoProcessesOfOneNameAreNotBothServed() throws {
+        try cluster.join("a")
+        let answers = try cluster.register("a", peer: PeerID(bytes: [9]))
+        guard case .refusal(let refusal) = answers.last else {
+            Issue.record("it was not refused")
+            return
+        }
+        #expect(refusal.retry, "the first may be dead")
+        try cluster.coordinator.lost(PeerID(bytes: Array("a".utf8)))
+        guard case .welcome = try cluster.register("a", peer: PeerID(bytes: [9])).last else {
+            Issue.record("the successor was not let in")
+            return
+        }
+    }
+
+    @Test func aFloodOfNonsenseLeavesOneRowOfTheHistory() throws {
+        let before = try cluster.integer("SELECT count(*) FROM events")
+        for number in 0..<5_000 {
+            try cluster.coordinator.receive([0xFF, 0, UInt8(truncatingIfNeeded: number)], from: PeerID(bytes: [1]))
+            _ = cluster.coordinator.takeOutbox()
+        }
+        cluster.clock.now += 2
+        try cluster.tick()
+        #expect(try cluster.integer("SELECT count FROM refusals WHERE reason = 'malformed-message'") == 5_000)
+        #expect(try cluster.integer("SELECT count(*) FROM refusals") == 1)
+        #expect(try cluster.integer("SELECT count(*) FROM events") == before)
+        #expect(cluster.logCount < 5)
+    }
+}

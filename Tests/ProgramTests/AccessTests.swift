@@ -1,0 +1,170 @@
+import Foundation
+import History
+import Messages
+import TestSupport
+import Testing
+import Transport
+
+/// Keys, encryption and the doctor, with real processes and sockets.
+@Suite struct AccessTests {
+    private let small: SmallRun
+    private let port = freePort()
+
+    init() throws { small = try SmallRun(generations: 4) }
+
+    private var keyFolder: String { "\(small.runFolder)/keys" }
+
+    private func command(_ arguments: [String]) throws -> String {
+        let run = try ProgramRun("ecad-coordinator", arguments)
+        #expect(run.wait() == 0, "\(run.errors)")
+        return run.output
+    }
+
+    private func key(_ name: String) throws -> String {
+        let path = small.folder.file("\(name).key")
+        _ = try command(["keys", "new", name, "--run-dir", small.runFolder, "-o", path])
+        return path
+    }
+
+    private func coordinator(_ more: [String] = []) throws -> ProgramRun {
+        let run = try ProgramRun(
+            "ecad-coordinator",
+            [
+                "run", "--config", small.configuration, "--run-dir", small.runFolder, "--bind",
+                "tcp://127.0.0.1:\(port)",
+            ] + more)
+        #expect(run.waitForError(containing: "listening"), "\(run.errors)")
+        return run
+    }
+
+    private func doctor(_ port: Int, _ more: [String] = []) throws -> (status: Int32?, line: String) {
+        let run = try ProgramRun("ecad-worker", ["doctor", "--coordinator", "tcp://127.0.0.1:\(port)"] + more)
+        let status = run.wait(seconds: 40)
+        #expect(run.output.split(separator: "\n").count == 1, "\(run.output)\(run.errors)")
+        return (status, run.output)
+    }
+
+    @Test func theDoctorTellsEverySicknessApart() throws {
+        let good = try key("good")
+        let revoked = try key("revoked")
+        _ = try command(["keys", "revoke", "revoked", "--run-dir", small.runFolder])
+        let stranger = small.folder.file("stranger.key")
+        let folder = try KeyFolder.open(keyFolder)
+        try WorkerKeyFile(
+            name: "stranger", keys: try KeyPair.generate(), coordinator: try folder.coordinatorKeys().publicKey
+        ).write(to: stranger)
+        let elsewhere = small.folder.file("elsewhere.key")
+        _ = try command(["keys", "new", "x", "--keys", small.folder.file("other-keys"), "-o", elsewhere])
+        let coordinator = try coordinator()
+
+        let healthy = try doctor(port, ["--key", good])
+        #expect(healthy.status == 0 && healthy.line.hasPrefix("ok:"), "\(healthy)")
+        for (key, word) in [
+            (revoked, "not authorized"), (stranger, "not authorized"), (elsewhere, "wrong key"), (nil, "key needed"),
+        ] {
+            let sick = try doctor(port, key.map { ["--key", $0] } ?? [])
+            #expect(sick.status == 1 && sick.line.contains(word), "\(sick)")
+        }
+        let closed = try doctor(freePort())
+        #expect(closed.status == 1 && closed.line.contains("unreachable port"), "\(closed)")
+
+        // A ZeroMQ program of another trade, and a program that does not speak ZeroMQ at all.
+        let context = try SocketContext()
+        let other = try CoordinatorSocket(listeningOn: Endpoint("tcp://127.0.0.1:0"), in: context, wakeup: Wakeup())
+        let foreign = try doctor(Int(other.endpoint.port))
+        #expect(foreign.status == 1 && foreign.line.contains("not an ECAD coordinator"), "\(foreign)")
+
+        let refusals = try eventually { try small.count("SELECT sum(count) FROM refusals") >= 4 }
+        #expect(refusals)
+        #expect(try small.count("SELECT count(*) FROM workers") == 0, "nobody was let in")
+        #expect(try small.count("SELECT count(*) FROM leases") == 0, "nothing was handed out")
+        coordinator.terminate()
+        _ = coordinator.wait()
+    }
+
+    @Test func anotherReleaseIsToldApart() throws {
+        let coordinator = try coordinator()
+        let context = try SocketContext()
+        var socket = try WorkerSocket(
+            connectingTo: Endpoint("tcp://127.0.0.1:\(port)"), as: .random(), in: context, wakeup: Wakeup())
+        #expect(try socket.waitForConnection(timeout: .seconds(20)))
+        var probe = Probe()
+        probe.engineVersion = "9.9.9"
+        #expect(try socket.send(WorkerMessage.encode(.probe(probe))))
+        let answer = try #require(try socket.receive(timeout: .seconds(20)))
+        guard case .refusal(let refusal) = try CoordinatorMessage.decode(answer) else {
+            Issue.record("expected a refusal")
+            return
+        }
+        #expect(refusal.reason.contains("wrong version") && refusal.reason.contains("9.9.9") && !refusal.retry)
+        coordinator.terminate()
+        _ = coordinator.wait()
+    }
+
+    @Test func anEncryptedRunEndsLikeAPlainOneAndNamesWorkersByTheirKeys() throws {
+        let plain = try SmallRun(generations: 4)
+        let reference = try plain.begin(workers: 1)
+        #expect(reference.wait() == 0, "\(reference.errors)")
+
+        let keys = [try key("node-1"), try key("node-2")]
+        let coordinator = try coordinator()
+        let workers = try keys.enumerated().map { index, key in
+            // The name it gives itself counts for nothing.
+            try small.worker(port: port, name: "liar-\(index)", ["--key", key])
+        }
+        #expect(coordinator.wait() == 0, "\(coordinator.errors)")
+        for worker in workers { #expect(worker.wait(seconds: 20) == 0, "\(worker.errors)") }
+        #expect(try small.decisions() == plain.decisions())
+        #expect(try small.count("SELECT count(*) FROM workers WHERE name IN ('node-1', 'node-2')") == 2)
+        #expect(try small.count("SELECT count(*) FROM workers") == 2)
+    }
+
+    @Test func localWorkersGetKeysOfTheirOwn() throws {
+        _ = try key("unused")
+        let run = try small.begin(workers: 2)
+        #expect(run.wait() == 0, "\(run.errors)")
+        #expect(run.errors.contains("encrypted"))
+        #expect(try small.count("SELECT count(*) FROM workers WHERE name LIKE 'local-%'") == 2)
+    }
+
+    @Test func aRevokedWorkerIsBrokenWithWhileItWorks() throws {
+        let (bad, good) = (try key("bad"), try key("good"))
+        let long = ["--set", "search.generations=400"]
+        let coordinator = try coordinator(long)
+        let worker = try small.worker(port: port, name: "a", ["--key", bad])
+        #expect(try eventually { try small.count("SELECT count(*) FROM tasks WHERE state = 'done'") > 0 })
+        _ = try command(["keys", "revoke", "bad", "--run-dir", small.runFolder])
+        #expect(worker.wait(seconds: 30) == 1)
+        #expect(worker.errors.contains("revoked"), "\(worker.errors)")
+        let friend = try small.worker(port: port, name: "b", ["--key", good])
+        #expect(
+            try eventually {
+                try small.count(
+                    "SELECT count(*) FROM tasks t JOIN workers w ON w.id = t.worker_id WHERE w.name = 'good'") > 0
+            }, "the run goes on")
+        #expect(try small.count("SELECT count(*) FROM leases WHERE ended_at IS NULL AND worker_id = 1") == 0)
+        coordinator.terminate()
+        _ = coordinator.wait()
+        friend.terminate()
+        #expect(friend.wait(seconds: 30) == 0)
+    }
+
+    @Test func aPortThatOthersReachNeedsKeysOrAWordFromTheUser() throws {
+        let arguments = [
+            "run", "--config", small.configuration, "--run-dir", small.runFolder, "--bind", "tcp://0.0.0.0:\(port)",
+        ]
+        let refused = try ProgramRun("ecad-coordinator", arguments)
+        #expect(refused.wait() == 1)
+        #expect(refused.errors.contains("keys new") && refused.errors.contains("--insecure-plaintext"))
+        #expect(!FileManager.default.fileExists(atPath: small.runFolder))
+    }
+
+    private func eventually(_ condition: () throws -> Bool) throws -> Bool {
+        let deadline = Date().addingTimeInterval(60)
+        while Date() < deadline {
+            if (try? condition()) == true { return true }
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+        return false
+    }
+}

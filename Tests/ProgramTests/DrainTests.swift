@@ -1,0 +1,79 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Workers that are asked to leave, and coordinators that go and come back.
+@Suite struct DrainTests {
+    private let small: SmallRun
+    private let port = freePort()
+
+    init() throws { small = try SmallRun(generations: 300) }
+
+    private func coordinator() throws -> ProgramRun {
+        try ProgramRun(
+            "ecad-coordinator",
+            ["run", "--config", small.configuration, "--run-dir", small.runFolder, "--bind", "tcp://127.0.0.1:\(port)"])
+    }
+
+    private func waitForTasks(_ count: Int64) -> Bool {
+        let deadline = Date().addingTimeInterval(60)
+        while Date() < deadline {
+            if let done = try? small.count("SELECT count(*) FROM tasks WHERE state = 'done'"), done >= count {
+                return true
+            }
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+        return false
+    }
+
+    @Test(arguments: [SIGTERM, SIGUSR1])
+    func aWorkerThatIsAskedToEndLeavesNothingBehind(_ signal: Int32) throws {
+        let coordinator = try coordinator()
+        let worker = try small.worker(port: port, name: "w")
+        #expect(waitForTasks(3))
+        kill(worker.processID, signal)
+        #expect(worker.wait(seconds: 30) == 0, "\(worker.errors)")
+        #expect(worker.errors.contains("asked to end"))
+        #expect(coordinator.waitForError(containing: "has left", seconds: 10), "\(coordinator.errors)")
+        #expect(try small.count("SELECT count(*) FROM leases WHERE ended_at IS NULL") == 0)
+        #expect(try small.count("SELECT count(*) FROM leases WHERE outcome NOT IN ('done', 'returned')") == 0)
+        let spool = try FileManager.default.contentsOfDirectory(atPath: small.folder.file("spool-w"))
+        #expect(!spool.contains { $0.hasSuffix(".result") }, "\(spool)")
+        coordinator.terminate()
+        _ = coordinator.wait()
+    }
+
+    @Test func aWorkerWaitsForACoordinatorThatComesBack() throws {
+        let first = try coordinator()
+        let worker = try small.worker(port: port, name: "w")
+        #expect(waitForTasks(3))
+        first.terminate()
+        #expect(first.wait() == 1)
+        Thread.sleep(forTimeInterval: 1)
+        #expect(worker.isRunning)
+        let done = try small.count("SELECT count(*) FROM tasks WHERE state = 'done'")
+        let second = try small.resume(port: port)
+        #expect(waitForTasks(done + 3))
+        second.terminate()
+        _ = second.wait()
+        worker.terminate()
+        #expect(worker.wait(seconds: 30) == 0, "\(worker.errors)")
+    }
+
+    @Test func aWorkerWithoutTimeForATaskIsSentHome() throws {
+        let coordinator = try coordinator()
+        let steady = try small.worker(port: port, name: "steady")
+        #expect(waitForTasks(3))
+        // A second is less than any task may take by the coordinator's margin.
+        let late = try small.worker(port: port, name: "late", ["--walltime", "1"])
+        #expect(late.wait(seconds: 30) == 0, "\(late.errors)")
+        #expect(late.errors.contains("less time is left than a task takes"), "\(late.errors)")
+        #expect(
+            try small.count(
+                "SELECT count(*) FROM leases l JOIN workers w ON w.id = l.worker_id WHERE w.name = 'late'") == 0)
+        steady.terminate()
+        _ = steady.wait()
+        coordinator.terminate()
+        _ = coordinator.wait()
+    }
+}

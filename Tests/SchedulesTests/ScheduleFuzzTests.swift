@@ -1,0 +1,21 @@
+import TestSupport
+import Testing
+
+@testable import Schedules
+
+/// Damaged schedule files are read or refused: no crash, no hang.
+@Suite struct ScheduleFuzzTests {
+    @Test func damagedFilesEndInAScheduleOrAnError() throws {
+        let shape = ScheduleShape.pixart(blocks: 2, steps: 3)
+        let good = Array(ScheduleFile(schedule: Schedule(shape: shape, name: "x")).text.utf8)
+        _ = try ScheduleFile(parsing: good, file: "x.json")
+        var mutations = Mutations(seed: 17)
+        let count = Mutations.count(otherwise: 1_000)
+        var refused = 0
+        for _ in 0..<count {
+            let bytes = mutations.damaged([good], interesting: Array("{}[]\":,0123456789-truefalsn\\u".utf8))
+            do { _ = try ScheduleFile(parsing: bytes, file: "x.json") } catch { refused += 1 }
+        }
+        #expect(refused > count / 4, "\(refused) of \(count) refused")
+    }
+}

@@ -1,0 +1,57 @@
+import Foundation
+
+/// Damaged copies of good input, the same for the same seed: what fuzz tests feed.
+///
+/// `ECAD_FUZZ_COUNT` sets how many; scripts/fuzz.sh runs millions.
+public struct Mutations: RandomNumberGenerator {
+    /// How many inputs a fuzz test tries.
+    public static func count(otherwise few: Int) -> Int {
+        ProcessInfo.processInfo.environment["ECAD_FUZZ_COUNT"].flatMap { Int($0) } ?? few
+    }
+
+    private var state: UInt64
+
+    /// Starts a sequence.
+    public init(seed: UInt64) { state = seed }
+
+    /// Steele, Lea and Flood's generator.
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var word = state
+        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
+        return word ^ (word >> 31)
+    }
+
+    /// A damaged copy of one of the samples, or, one time in eight, noise.
+    public mutating func damaged(_ samples: [[UInt8]], interesting: [UInt8] = []) -> [UInt8] {
+        if Int.random(in: 0..<8, using: &self) == 0 {
+            return (0..<Int.random(in: 0...96, using: &self)).map { _ in byte(interesting) }
+        }
+        var bytes = samples[Int.random(in: samples.indices, using: &self)]
+        for _ in 0..<Int.random(in: 1...5, using: &self) where !bytes.isEmpty {
+            let position = Int.random(in: bytes.indices, using: &self)
+            switch Int.random(in: 0..<7, using: &self) {
+            case 0: bytes[position] = byte(interesting)
+            case 1: bytes[position] ^= 1 << UInt8(next() & 7)
+            case 2: bytes.insert(byte(interesting), at: position)
+            case 3: bytes.removeSubrange(position...)
+            case 4: bytes.remove(at: position)
+            case 5:
+                let end = min(bytes.count, position + Int.random(in: 1...16, using: &self))
+                bytes.insert(contentsOf: bytes[position..<end], at: position)
+            default:
+                let other = samples[Int.random(in: samples.indices, using: &self)]
+                guard !other.isEmpty else { continue }
+                let start = Int.random(in: other.indices, using: &self)
+                bytes.replaceSubrange(position..., with: other[start...])
+            }
+        }
+        return bytes
+    }
+
+    private mutating func byte(_ interesting: [UInt8]) -> UInt8 {
+        guard !interesting.isEmpty, Bool.random(using: &self) else { return UInt8(truncatingIfNeeded: next()) }
+        return interesting[Int.random(in: interesting.indices, using: &self)]
+    }
+}

@@ -1,0 +1,48 @@
+#!/bin/bash
+# A coordinator with N connected workers (made-up results, real sockets, keys and encryption), as fast as it goes.
+# Prints durable results a second, and the coordinator's processor time and memory. Usage: scripts/load-test.sh [N]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+workers=${1:-1000} folder=$(mktemp -d)
+bin=${ECAD_BIN:-$(swift build -c release --show-bin-path)}
+model=$PWD/Tests/Fixtures/alpha-micro/model
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$folder"' EXIT
+for i in $(seq 8); do echo "prompt number $i"; done > "$folder/prompts.txt"
+cat > "$folder/run.toml" <<TOML
+[model]
+path = "$model"
+steps = 5
+height = 16
+width = 16
+[prompts]
+calibration = "prompts.txt"
+[objectives]
+cost = "macs"
+[search]
+population = ${POPULATION:-6000}
+generations = 1
+seeding = ["random"]
+[tasks]
+images = 1
+schedules = 1
+recheck_share = 0
+TOML
+"$bin/ecad-coordinator" keys new load --count "$workers" --run-dir "$folder/run" --output "$folder/keys" > /dev/null
+"$bin/ecad-coordinator" run --config "$folder/run.toml" --run-dir "$folder/run" --bind tcp://127.0.0.1:5999 \
+    > /dev/null 2> "$folder/coordinator.log" & coordinator=$!
+until grep -q listening "$folder/coordinator.log" 2>/dev/null; do sleep 0.2; done
+"$bin/ecad-worker" load --coordinator tcp://127.0.0.1:5999 --keys "$folder/keys" --models "$model" --count "$workers" \
+    --seconds "${TASK_SECONDS:-0.5}" & load=$!
+ticks=$(getconf CLK_TCK)
+cpu() { awk '{print $14 + $15}' "/proc/$coordinator/stat"; }
+ask() { sqlite3 -readonly "$folder/run/history.sqlite" "$1"; }
+count() { ask "select count(*) from tasks where state = 'done'"; }
+until [ "$(count)" -gt "${WARM:-2000}" ]; do sleep 0.5; done
+before=$(count) cpu0=$(cpu) t0=$(date +%s.%N)
+sleep "${SECONDS_MEASURED:-15}"
+after=$(count) cpu1=$(cpu) t1=$(date +%s.%N)
+awk -v n="$((after - before))" -v c="$((cpu1 - cpu0))" -v k="$ticks" -v t0="$t0" -v t1="$t1" -v w="$workers" \
+    -v m="$(awk '/VmHWM/ {print $2}' "/proc/$coordinator/status")" 'BEGIN {
+    s = t1 - t0
+    printf "workers                  %d\ndurable results a second %.0f\ncoordinator processors   %.2f\ncoordinator memory       %.0f MB\n", w, n / s, c / k / s, m / 1024 }'
+kill "$load" "$coordinator"; wait 2>/dev/null || true
