@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# Builds everything and calibrates the bundled model with two local workers.
+# Builds everything and calibrates a bundled model with two local workers.
 #
-#   scripts/quickstart.sh [RUN_FOLDER]
+#   scripts/quickstart.sh [MODEL [RUN_FOLDER]]
+#
+# MODEL is a name under cluster/models, shapes-pixart-alpha by default; cluster/MODEL.toml is its run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
+
+model=${1:-shapes-pixart-alpha}
+run=${2:-runs/$model-$(date +%Y%m%d-%H%M%S)}
+if [ ! -f "cluster/$model.toml" ]; then
+  echo "error: no model \"$model\"; expected one of: $(cd cluster && ls ./*.toml | sed 's|^./||; s|[.]toml$||' | tr '\n' ' ')" >&2
+  exit 2
+fi
 need_swift
 install_missing
-
-model=shapes-pixart-alpha
-run=${1:-runs/$(date +%Y%m%d-%H%M%S)}
 if [ -e "$run/history.sqlite" ]; then
   echo "error: $run holds a run already; name another folder, or go on with it: ecad-coordinator resume --run-dir $run --workers 2" >&2
   exit 1

@@ -58,6 +58,24 @@ public final class DiffusionModel {
         }
     }
 
+    /// The size that the model was trained at whose ratio of height to width is the nearest.
+    ///
+    /// - Parameters:
+    ///   - height: The height wanted, in pixels.
+    ///   - width: The width wanted, in pixels.
+    /// - Returns: The size.
+    /// - Throws: `ModelsError.invalidArgument` for a model without such sizes.
+    public func aspectRatioBin(height: Int, width: Int) throws -> (height: Int, width: Int) {
+        guard case .pixart(let transformer) = transformer,
+            let bin = AspectRatioBins.nearest(
+                height: height, width: width, sampleSize: transformer.settings.sampleSize)
+        else {
+            throw ModelsError.invalidArgument(
+                "\(path): has no aspect ratio bins; only PixArt of a sample_size of 32, 64, 128 or 256 has")
+        }
+        return bin
+    }
+
     /// The steps, blocks and components that a schedule for this model has.
     ///
     /// - Throws: `ModelsError.invalidArgument` for a step count that no schedule has.

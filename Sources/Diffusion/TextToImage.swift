@@ -39,6 +39,17 @@ public final class TextToImage {
     /// The side of the square image that the model was made for, in pixels.
     public var nativeSize: Int { model.nativeSize }
 
+    /// The size that the model was trained at whose ratio of height to width is the nearest.
+    ///
+    /// - Parameters:
+    ///   - height: The height wanted, in pixels.
+    ///   - width: The width wanted, in pixels.
+    /// - Returns: The size.
+    /// - Throws: `ModelsError.invalidArgument` for a model without such sizes.
+    public func aspectRatioBin(height: Int, width: Int) throws -> (height: Int, width: Int) {
+        try model.aspectRatioBin(height: height, width: width)
+    }
+
     /// Generates one image.
     ///
     /// - Parameters:
@@ -46,10 +57,12 @@ public final class TextToImage {
     ///   - seed: The seed of the initial noise.
     ///   - settings: Size, steps and guidance.
     ///   - schedule: When to recompute; nil for always.
+    ///   - outputSize: The size that the image is scaled and cut to; nil for that of the settings.
     /// - Returns: The image and its times.
     /// - Throws: ``DiffusionError`` for a schedule that does not fit, `ModelsError` for a size that does not.
     public func generate(
-        prompt: Int, seed: UInt64, settings: GenerationSettings, schedule: Schedule?
+        prompt: Int, seed: UInt64, settings: GenerationSettings, schedule: Schedule?,
+        outputSize: (height: Int, width: Int)? = nil
     ) throws -> Generated {
         let shape = try model.scheduleShape(stepCount: settings.stepCount)
         if let schedule, schedule.shape != shape {
@@ -63,7 +76,9 @@ public final class TextToImage {
             layout: try CacheLayout(schedule ?? Schedule(shape: shape)))
         let clock = ContinuousClock()
         let start = clock.now
-        let image = Image(planes: model.decode(session.latents, settings: settings))
+        let size = outputSize ?? (settings.height, settings.width)
+        let planes = model.decode(session.latents, settings: settings).covering(height: size.height, width: size.width)
+        let image = Image(planes: planes)
         return Generated(
             image: image, denoiseSeconds: denoiseSeconds, decodeSeconds: (clock.now - start) / .seconds(1))
     }

@@ -20,16 +20,12 @@ public struct ModelFolder: Sendable {
     /// What the pipeline's class says.
     public let family: ModelFamily
 
-    /// The length that T5's prompts are padded to.
-    public var maxTextLength: Int {
-        switch family {
-        case .pixartAlpha: 120
-        case .pixartSigma: 300
-        case .flux: 512
-        }
-    }
+    /// The length that T5's prompts are padded to: the pipeline's default, for FLUX no more than its T5 tokenizer states.
+    ///
+    /// FLUX attends to padding, so a model trained with fewer tokens wants that many.
+    public let maxTextLength: Int
 
-    /// Looks at a model directory; nothing but `model_index.json` is read.
+    /// Looks at a model directory; nothing but `model_index.json` and FLUX's T5 tokenizer configuration is read.
     ///
     /// - Throws: ``ModelsError`` if the folder is none or holds a model of another family.
     public init(path: String) throws {
@@ -48,6 +44,19 @@ public struct ModelFolder: Sendable {
             case "PixArtSigmaPipeline": .pixartSigma
             default: .pixartAlpha
             }
+        maxTextLength =
+            switch family {
+            case .pixartAlpha: 120
+            case .pixartSigma: 300
+            case .flux: try Self.fluxTextLength(path)
+            }
+    }
+
+    private static func fluxTextLength(_ path: String) throws -> Int {
+        let (longest, file) = (512.0, "\(path)/tokenizer_2/tokenizer_config.json")
+        guard FileManager.default.fileExists(atPath: file) else { return Int(longest) }
+        // transformers writes 1e30 for a length that it does not know.
+        return Int(min(longest, max(1, try Configuration(path: file).double("model_max_length", default: longest))))
     }
 
     /// A sub-folder such as `transformer` or `vae`.

@@ -2,6 +2,9 @@ import FoundationEssentials
 
 /// Whole files, with errors of one line.
 enum FileContents {
+    /// True when there is a file or folder.
+    static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
     /// Reads a file.
     ///
     /// - Throws: ``SchedulesError/file(file:problem:)``.

@@ -22,7 +22,7 @@ public struct ModelDescription: Hashable, Sendable {
         let textLength =
             switch pipeline {
             case "PixArtSigmaPipeline": 300
-            case "FluxPipeline": 512
+            case "FluxPipeline": try Self.fluxTextLength(folder)
             default: 120
             }
         let autoencoder = try Self.root("\(folder)/vae/config.json")
@@ -49,6 +49,16 @@ public struct ModelDescription: Hashable, Sendable {
         architecture = try ModelArchitecture(
             configuration: transformer, latentHeight: self.height / scale, latentWidth: self.width / scale,
             textLength: textLength)
+    }
+
+    /// FLUX attends to padding, so a model whose T5 tokenizer states fewer tokens than the pipeline's default wants that many.
+    private static func fluxTextLength(_ folder: String) throws(SchedulesError) -> Int {
+        let (longest, file) = (512.0, "\(folder)/tokenizer_2/tokenizer_config.json")
+        guard FileContents.exists(file), let stated = try root(file).optional("model_max_length") else {
+            return Int(longest)
+        }
+        // transformers writes 1e30 for a length that it does not know.
+        return Int(min(longest, max(1, try stated.double())))
     }
 
     /// Reads a configuration file of a model directory, which must hold an object.

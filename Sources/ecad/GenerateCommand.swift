@@ -47,6 +47,12 @@ extension EcadCommand {
         @Option(help: "Width in pixels (default: the model's own).")
         var width: Int?
 
+        @Flag(
+            help: ArgumentHelp(
+                "Generate at the nearest size that the model was trained at, then scale and cut to the size asked for.",
+                discussion: "PixArt only; its original pipelines do so by default. Any height and width will do then."))
+        var aspectBins = false
+
         @Option(help: "Threads of the matrix products (default: all processors).")
         var threads: Int?
 
@@ -65,6 +71,11 @@ extension EcadCommand {
             if let guidanceScale, !guidanceScale.isFinite {
                 throw ValidationError("--guidance-scale \(guidanceScale): expected a number")
             }
+            for (name, length) in [("height", height), ("width", width)] {
+                if let length, !(1...16384).contains(length) {
+                    throw ValidationError("--\(name) \(length): expected 1 to 16384 pixels")
+                }
+            }
             if let threads, !(1...1024).contains(threads) {
                 throw ValidationError("--threads \(threads): expected 1 to 1024")
             }
@@ -80,15 +91,17 @@ extension EcadCommand {
             let generator = try TextToImage(
                 folder, prompts: texts, negativePrompt: negative,
                 source: embedded.map(EmbeddingSource.file) ?? .textEncoders)
+            let size = (height: height ?? generator.nativeSize, width: width ?? generator.nativeSize)
+            let bin = aspectBins ? try generator.aspectRatioBin(height: size.height, width: size.width) : size
             let settings = GenerationSettings(
-                height: height ?? generator.nativeSize, width: width ?? generator.nativeSize, stepCount: steps,
+                height: bin.height, width: bin.width, stepCount: steps,
                 guidanceScale: guidanceScale ?? folder.family.guidanceScale)
             let isFile = prompt != nil && output.hasSuffix(".png")
             if !isFile { try createFolder() }
             var rows: [Row] = []
             for (index, text) in texts.enumerated() {
                 let generated = try generator.generate(
-                    prompt: index, seed: seed, settings: settings, schedule: schedule)
+                    prompt: index, seed: seed, settings: settings, schedule: schedule, outputSize: size)
                 let file = isFile ? output : "\(output)/\(String(format: "%05d", index)).png"
                 try generated.image.write(to: file, text: chunks(text, negative, settings))
                 let row = Row(

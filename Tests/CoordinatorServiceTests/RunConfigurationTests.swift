@@ -1,6 +1,7 @@
 import CoordinatorService
 import Evolution
 import Foundation
+import Schedules
 import TestSupport
 import Testing
 
@@ -21,6 +22,16 @@ import Testing
         #expect(c.modelPath == "/base/m" && c.promptsPath == "/p.txt")
         #expect(c.stepCount == 20 && c.guidanceScale == 4.5 && c.cost == .latency && c.quality == "psnr")
         #expect(c.population == 24 && c.generations == 20 && c.preset == "default")
+    }
+
+    @Test(arguments: Fixtures.bundledModels)
+    func everyBundledModelHasARunConfiguration(_ model: String) throws {
+        let name = (model as NSString).lastPathComponent
+        let c = try RunConfiguration(path: "\(Fixtures.checkout)/cluster/\(name).toml", overrides: [])
+        #expect(c.modelPath == model)
+        #expect(FileManager.default.fileExists(atPath: c.promptsPath))
+        let description = try ModelDescription(modelFolder: model, height: c.height, width: c.width)
+        #expect(description.height == c.height ?? 64 && description.width == c.width ?? 64)
     }
 
     @Test func overridesWinAndStringsNeedNoQuotes() throws {

@@ -1,4 +1,5 @@
 import Models
+import Tensors
 import TestSupport
 import Testing
 
@@ -6,6 +7,16 @@ import Testing
     @Test(arguments: [("alpha-small", 120), ("sigma-small", 300), ("flux-small", 512)])
     func theFamilySetsTheTextLength(_ fixture: String, _ expected: Int) throws {
         #expect(try ModelFolder(path: "\(Fixtures.folder)/\(fixture)/model").maxTextLength == expected)
+    }
+
+    /// FLUX has no mask for its text: a model trained with fewer tokens says so in its T5 tokenizer.
+    @Test(arguments: [("24", 24), ("1e30", 512), ("null", 512)])
+    func aFluxModelMayHaveFewerTextTokens(_ stated: String, _ expected: Int) throws {
+        let model = try ModelCopy(of: "flux-small")
+        try model.set("model_max_length", to: stated, in: "tokenizer_2/tokenizer_config.json")
+        #expect(try ModelFolder(path: model.path).maxTextLength == expected)
+        let tokens = try TextEncoding(model: ModelFolder(path: model.path)).embed("a circle").text.rows
+        #expect(tokens == expected)
     }
 
     @Test func aMissingFolderIsNamed() {

@@ -33,17 +33,19 @@ import Testing
     private func pixels(_ name: String) -> Data? { FileManager.default.contents(atPath: folder.file(name)) }
 
     /// A schedule of the bundled model that recomputes everything at every n-th step alone.
-    private func schedule(every interval: Int) throws -> String {
+    private func schedule(every interval: Int, blockCount: Int = 8) throws -> String {
         let steps = (0..<20).map { step in
             let value = step % interval == 0 ? "true" : "false"
-            let blocks = (0..<8).map { "\"\($0)\": {\"attn1\": \(value), \"attn2\": \(value), \"ff\": \(value)}" }
+            let blocks = (0..<blockCount).map {
+                "\"\($0)\": {\"attn1\": \(value), \"attn2\": \(value), \"ff\": \(value)}"
+            }
             return "\"\(String(format: "%03d", step))\": {\(blocks.joined(separator: ", "))}"
         }
         return try folder.write(
             """
-            {"cache_schedule": {"num_blocks": 8, "num_inference_steps": 20, "name": "every", "attributes": {},
+            {"cache_schedule": {"num_blocks": \(blockCount), "num_inference_steps": 20, "name": "every", "attributes": {},
             "schedule": {\(steps.joined(separator: ", "))}}, "metrics": {}}
-            """, to: "every-\(interval).json")
+            """, to: "every-\(interval)-\(blockCount).json")
     }
 
     @Test func aScheduleIsReallyApplied() throws {
@@ -89,6 +91,93 @@ import Testing
         #expect(run.wait() == 1)
         #expect(run.errors.contains(part), "\(run.errors)")
         #expect(run.errors.split(separator: "\n").count == 1, "\(run.errors)")
+    }
+
+    /// A PNG file's height and width, and its text chunks by keyword.
+    private func header(_ name: String) throws -> (height: Int, width: Int, text: [String: String]) {
+        let bytes = Array(try #require(pixels(name)))
+        func word(_ at: Int) -> Int { bytes[at..<(at + 4)].reduce(0) { $0 << 8 | Int($1) } }
+        var text: [String: String] = [:]
+        var position = 8
+        while position + 12 <= bytes.count {
+            let length = word(position)
+            let content = bytes[(position + 8)..<(position + 8 + length)]
+            switch String(decoding: bytes[(position + 4)..<(position + 8)], as: UTF8.self) {
+            case "tEXt":
+                let parts = content.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+                text[String(decoding: parts[0], as: UTF8.self)] = String(decoding: parts[1], as: UTF8.self)
+            case "iTXt":
+                // Keyword, two flags, two empty names, text.
+                let parts = content.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+                text[String(decoding: parts[0], as: UTF8.self)] = String(decoding: parts[1].dropFirst(4), as: UTF8.self)
+            default: break
+            }
+            position += length + 12
+        }
+        return (word(20), word(16), text)
+    }
+
+    @Test func theSettingsAreInTheFile() throws {
+        _ = try generate(
+            ["--steps", "2", "--seed", "9", "--negative-prompt", "bl\u{FC}r", "--height", "32", "--width", "48"],
+            to: "x.png")
+        let (height, width, text) = try header("x.png")
+        #expect(height == 32 && width == 48)
+        #expect(text["prompt"] == "a large red circle on the left" && text["negative prompt"] == "bl\u{FC}r")
+        #expect(text["model"] == Fixtures.bundledModel && text["schedule"] == nil)
+        #expect(text["seed"] == "9" && text["steps"] == "2" && text["guidance scale"] == "4.5")
+        #expect(text["height"] == "32" && text["width"] == "48")
+    }
+
+    @Test func guidanceIsTheFamilysOwnByDefault() throws {
+        _ = try generate(
+            ["--model", "\(Fixtures.folder)/flux-small/model", "--steps", "1", "--height", "8", "--width", "8"],
+            to: "flux.png")
+        #expect(try header("flux.png").text["guidance scale"] == "3.5")
+    }
+
+    /// The fixture is told the size and has bins, as 1024-MS; an autoencoder of scale 2 makes a quarter of their pixels.
+    @Test func binsGiveEverySizeAndAreRefusedWhereThereAreNone() throws {
+        let bundled = try ProgramRun(
+            "ecad",
+            [
+                "generate", "--model", Fixtures.bundledModel, "--prompt", "x", "-o", folder.file("x.png"),
+                "--aspect-bins",
+            ])
+        #expect(bundled.wait() == 1)
+        #expect(bundled.errors.contains("aspect ratio bins"), "\(bundled.errors)")
+        let model = try ModelCopy(of: "alpha-small")
+        // Only the position embedding depends on the native size.
+        try model.set("sample_size", to: "32", in: "transformer/config.json")
+        _ = try generate(
+            ["--model", model.path, "--steps", "1", "--height", "37", "--width", "101", "--aspect-bins"], to: "wide.png"
+        )
+        let (height, width, text) = try header("wide.png")
+        #expect(height == 37 && width == 101)
+        #expect(text["height"] == "144" && text["width"] == "416")
+    }
+
+    @Test func modelsAndSchedulesThatDoNotBelongTogetherAreNamed() throws {
+        func run(_ model: String, _ more: [String] = []) throws -> ProgramRun {
+            try ProgramRun(
+                "ecad",
+                ["generate", "--model", model, "--prompt", "x", "-o", folder.file("x.png"), "--threads", "1"] + more)
+        }
+        let deeper = try run(Fixtures.bundledModel, ["--schedule", try schedule(every: 2, blockCount: 9)])
+        let crossed = try ModelCopy(of: "alpha-small")
+        try crossed.replace("transformer", byThatOf: "flux-small")
+        let wrongFamily = try run(crossed.path)
+        let other = try run(
+            "\(Fixtures.folder)/flux-small/model", ["--steps", "20", "--schedule", try schedule(every: 2)])
+        for (run, parts) in [
+            (deeper, ["9 PixArt blocks", "8 PixArt blocks"]),
+            (wrongFamily, ["_class_name", "FluxTransformer2DModel", "PixArt"]),
+            (other, ["schedule", "PixArt"]),
+        ] {
+            #expect(run.wait() == 1)
+            #expect(run.errors.split(separator: "\n").count == 1, "\(run.errors)")
+            for part in parts { #expect(run.errors.contains(part), "no \"\(part)\" in: \(run.errors)") }
+        }
     }
 
     @Test func promptAndPromptsTogetherAreAUsageError() throws {

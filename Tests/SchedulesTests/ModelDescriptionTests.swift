@@ -67,6 +67,20 @@ import Testing
         #expect(architecture.textLength == 300)
     }
 
+    @Test(arguments: [("24", 24), ("1e30", 512), ("null", 512)])
+    func fluxHasNoMoreTextThanItsTokenizerStates(_ stated: String, _ expected: Int) throws {
+        let flux = try folder.copy(of: "\(Fixtures.folder)/flux-small/model", as: "flux")
+        let file = "\(flux)/tokenizer_2/tokenizer_config.json"
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        try text.replacingOccurrences(of: "\"model_max_length\": 512", with: "\"model_max_length\": \(stated)")
+            .write(toFile: file, atomically: true, encoding: .utf8)
+        guard case .flux(let architecture) = try ModelArchitecture(modelFolder: flux) else {
+            Issue.record("not FLUX")
+            return
+        }
+        #expect(architecture.textLength == expected)
+    }
+
     @Test func theSettingsHashFollowsWhatMeasurementsDependOn() throws {
         let settings = try MeasurementSettings(modelFolder: model, stepCount: 20)
         #expect(settings.hash.count == 64)

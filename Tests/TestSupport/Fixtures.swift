@@ -10,7 +10,15 @@ public enum Fixtures {
     public static let checkout = URL(fileURLWithPath: folder).deletingLastPathComponent().deletingLastPathComponent()
         .path
 
-    /// The folder of the trained model that the checkout ships.
+    /// The folders of the trained models that the checkout ships, sorted.
+    public static let bundledModels: [String] = {
+        let models = "\(checkout)/cluster/models"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: models)) ?? []
+        return names.map { "\(models)/\($0)" }
+            .filter { FileManager.default.fileExists(atPath: "\($0)/model_index.json") }.sorted()
+    }()
+
+    /// The folder of one of them, a PixArt-alpha.
     public static let bundledModel = "\(checkout)/cluster/models/shapes-pixart-alpha"
 
     /// The names of a folder's entries with an ending, sorted.

@@ -1,8 +1,8 @@
 """Measures a bundled model on held-out captions and draws its sheet of samples.
 
-    python scripts/zoo/evaluate.py --model cluster/models/shapes-pixart-alpha [--count 256] [--steps 20] [--sheet FILE.png]
+    python scripts/zoo/evaluate.py --model cluster/models/NAME [--count 256] [--steps 20] [--size 64] [--sheet FILE.png]
 
-Images come from diffusers' own pipeline, uncached, and are read back with `scenes.read`. Prints JSON: the share of images that show
+Any of the families; captions are of the part of the world that the model knows. Images come from diffusers' own pipeline, uncached, and are read back with `scenes.read`. Prints JSON: the share of images that show
 every described shape with its colour, and the share that shows exactly the described scene (size and place too, nothing else).
 """
 
@@ -14,7 +14,7 @@ import pathlib
 
 import numpy as np
 import torch
-from diffusers import PixArtAlphaPipeline
+from diffusers import DiffusionPipeline, FluxPipeline
 from PIL import Image, ImageDraw
 
 import scenes
@@ -23,6 +23,10 @@ import scenes
 @torch.no_grad()
 def generate(pipeline, captions: list[str], steps: int, guidance: float, size: int) -> np.ndarray:
     """[count, size, size, 3] uint8; image i has seed i."""
+    if isinstance(pipeline, FluxPipeline):
+        own = {"max_sequence_length": min(512, pipeline.tokenizer_2.model_max_length)}
+    else:
+        own = {"use_resolution_binning": False, "clean_caption": False}
     images = []
     for start in range(0, len(captions), 32):
         batch = captions[start : start + 32]
@@ -34,9 +38,8 @@ def generate(pipeline, captions: list[str], steps: int, guidance: float, size: i
             height=size,
             width=size,
             generator=seeds,
-            use_resolution_binning=False,
-            clean_caption=False,
             output_type="np",
+            **own,
         )
         images.append(np.rint(output.images * 255).astype(np.uint8))
     return np.concatenate(images)
@@ -74,9 +77,11 @@ def main() -> None:
     parser.add_argument("--sheet", type=pathlib.Path)
     arguments = parser.parse_args()
 
-    pipeline = PixArtAlphaPipeline.from_pretrained(arguments.model, torch_dtype=torch.float32)
+    torch.set_flush_denormal(True)
+    pipeline = DiffusionPipeline.from_pretrained(arguments.model, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    held_out = scenes.scenes(2, arguments.count, held_out=True)
+    counts = scenes.FLUX_SHAPE_COUNTS if isinstance(pipeline, FluxPipeline) else scenes.SHAPE_COUNTS
+    held_out = scenes.scenes(2, arguments.count, held_out=True, counts=counts)
     captions = [scene.caption() for scene in held_out]
     images = generate(pipeline, captions, arguments.steps, arguments.guidance_scale, arguments.size)
     shapes = [scenes.shapes_found(scene, image) for scene, image in zip(held_out, images)]
@@ -87,10 +92,11 @@ def main() -> None:
         "captions": len(captions),
         "steps": arguments.steps,
         "guidance_scale": arguments.guidance_scale,
+        "size": arguments.size,
         "shapes_with_colours_found": round(float(np.mean(shapes)), 4),
         "whole_scene_found": round(float(np.mean(whole)), 4),
     }
-    for count in (1, 2, 3):
+    for count in sorted(set(counts)):
         of_count = [hit for scene, hit in zip(held_out, shapes) if len(scene.shapes) == count]
         report[f"found_of_{count}_shape_scenes"] = round(float(np.mean(of_count)), 4)
     print(json.dumps(report))

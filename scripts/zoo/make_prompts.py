@@ -16,8 +16,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
+    parser.add_argument("--family", choices=("pixart", "flux"), default="pixart", help="whose part of the world")
     arguments = parser.parse_args()
-    captions = [scene.caption() for scene in scenes.scenes(arguments.seed, arguments.count, held_out=True)]
+    counts = scenes.FLUX_SHAPE_COUNTS if arguments.family == "flux" else scenes.SHAPE_COUNTS
+    captions = [scene.caption() for scene in scenes.scenes(arguments.seed, arguments.count, True, counts)]
     arguments.output.write_text("\n".join(captions) + "\n")
 
 

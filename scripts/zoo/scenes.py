@@ -41,6 +41,8 @@ PLACES = {
     "at the bottom": (32, 52),
     "at the bottom right": (52, 52),
 }
+SHAPE_COUNTS = (1, 2, 2, 3)  # of the whole world
+FLUX_SHAPE_COUNTS = (1, 2, 2)  # of the part that the bundled FLUX model knows
 HELD_OUT_SHARE = 32  # one caption in 32 is never trained on
 
 
@@ -70,21 +72,35 @@ def is_held_out(caption: str) -> bool:
     return hashlib.sha256(caption.encode()).digest()[0] % HELD_OUT_SHARE == 0
 
 
-def random_scene(rng: random.Random) -> Scene:
-    places = rng.sample(list(PLACES), rng.choice((1, 2, 2, 3)))
+def random_scene(rng: random.Random, counts: tuple[int, ...] = SHAPE_COUNTS) -> Scene:
+    """A scene of as many shapes as one of `counts`, each of which is as likely as it is often there."""
+    places = rng.sample(list(PLACES), rng.choice(counts))
     shapes = tuple(
         Shape(rng.choice(list(COLOURS)), rng.choice(SHAPES), rng.choice(list(RADII)), place) for place in places
     )
     return Scene(shapes, rng.choice(list(BACKGROUNDS)))
 
 
-def scenes(seed: int, count: int, held_out: bool) -> list[Scene]:
+def altered(scene: Scene, rng: random.Random) -> Scene:
+    """The scene with one thing in it changed: a colour, kind, size or place, or the background."""
+    place = rng.randrange(len(scene.shapes))
+    shape = scene.shapes[place]
+    what = rng.choice(("colour", "kind", "size", "place", "background"))
+    if what == "background":
+        return dataclasses.replace(scene, background=rng.choice([b for b in BACKGROUNDS if b != scene.background]))
+    choices = {"colour": COLOURS, "kind": SHAPES, "size": RADII, "place": PLACES}[what]
+    taken = {other.place for other in scene.shapes} if what == "place" else {getattr(shape, what)}
+    changed = dataclasses.replace(shape, **{what: rng.choice([value for value in choices if value not in taken])})
+    return dataclasses.replace(scene, shapes=(*scene.shapes[:place], changed, *scene.shapes[place + 1 :]))
+
+
+def scenes(seed: int, count: int, held_out: bool, counts: tuple[int, ...] = SHAPE_COUNTS) -> list[Scene]:
     """`count` scenes of one side of the split; held-out ones are distinct by caption."""
     rng = random.Random(seed)
     found: list[Scene] = []
     captions = set()
     while len(found) < count:
-        scene = random_scene(rng)
+        scene = random_scene(rng, counts)
         caption = scene.caption()
         if is_held_out(caption) != held_out or (held_out and caption in captions):
             continue

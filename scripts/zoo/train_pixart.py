@@ -15,12 +15,12 @@ import random
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, PixArtTransformer2DModel
+from diffusers import DDPMScheduler, PixArtTransformer2DModel
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import scenes
 import train_vae
-from train_text_encoder import T5_CONFIG, TRAINING_TOKENS, make_encoder, make_tokenizer, tokenize
+from train_text_encoder import T5_CONFIG, TRAINING_TOKENS, averaged_encoder, tokenize
 from training import Run, save_atomically
 
 CONFIG = dict(
@@ -39,28 +39,14 @@ CONFIG = dict(
 BETAS = dict(num_train_timesteps=1000, beta_start=0.0001, beta_end=0.02, beta_schedule="linear")
 
 
-def averaged_vae(work: pathlib.Path) -> AutoencoderKL:
-    vae = AutoencoderKL(**train_vae.CONFIG)
-    vae.load_state_dict(torch.load(work / "vae" / "checkpoint.pt", weights_only=True)["average"])
-    return vae.eval()
-
-
-def averaged_encoder(work: pathlib.Path):
-    tokenizer = make_tokenizer(work / "tokenizer")
-    encoder = make_encoder(tokenizer)
-    state = torch.load(work / "text_encoder" / "checkpoint.pt", weights_only=True)["average"]
-    encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
-    return tokenizer, encoder.eval()
-
-
 @torch.no_grad()
 def prepare(work: pathlib.Path, count: int) -> dict[str, torch.Tensor]:
     """Latents, caption embeddings and masks of `count` training scenes; made once and kept in FOLDER/data.pt."""
     path = work / "data.pt"
     if path.exists():
         return torch.load(path, weights_only=True)
-    vae = averaged_vae(work)
-    tokenizer, encoder = averaged_encoder(work)
+    vae = train_vae.averaged(work, "pixart-alpha")
+    tokenizer, encoder = averaged_encoder(work, "pixart-alpha")
     rng = random.Random("pixart")
     kept: list[scenes.Scene] = scenes.scenes(1, count, held_out=False)
     latents, embeddings, masks = [], [], []
@@ -68,8 +54,7 @@ def prepare(work: pathlib.Path, count: int) -> dict[str, torch.Tensor]:
         batch = kept[start : start + 64]
         images = np.stack([scenes.draw(scene, rng) for scene in batch])
         images = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with torch.autocast("cpu", torch.bfloat16):
-            latents.append(vae.encode(images).latent_dist.mean.float())
+        latents.append(vae.encode(images).latent_dist.mean)
         ids, mask = tokenize(tokenizer, [scene.caption() for scene in batch])
         embeddings.append(encoder(input_ids=ids, attention_mask=mask).last_hidden_state.half())
         masks.append(mask.bool())

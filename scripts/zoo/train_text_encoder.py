@@ -1,6 +1,9 @@
 """Makes the SentencePiece model and trains the T5 encoder of the bundled models.
 
-    python scripts/zoo/train_text_encoder.py --work FOLDER [--steps 1400]
+    python scripts/zoo/train_text_encoder.py --work FOLDER [--family pixart-alpha | flux] [--steps N]
+
+The FLUX pipeline hides no padding from T5, so that model's encoder is shapes-pixart-alpha's trained on with captions padded to its
+length and all tokens attended to.
 
 The encoder learns from what captions mean: a small read-out (thrown away afterwards) attends from 8x8 places to the encoder's
 output and predicts the colour of the scene there. The diffusion transformer then finds words already tied to things and places.
@@ -19,12 +22,15 @@ import transformers
 from sentencepiece import sentencepiece_model_pb2
 from torch import nn
 
+import bundled
 import scenes
 from training import Run
 
 MAX_TOKENS = 120
 TRAINING_TOKENS = 32  # the longest caption has 31 pieces; padding beyond it is masked away and changes nothing
+FLUX_TOKENS = 24  # the longest caption of one or two shapes has 22; padding is part of what FLUX reads
 GRID = 8
+STEPS = {"pixart-alpha": 1400, "flux": 700}
 T5_CONFIG = dict(
     d_model=128,
     d_kv=32,
@@ -91,6 +97,18 @@ def make_encoder(tokenizer) -> transformers.T5EncoderModel:
     return transformers.T5EncoderModel(transformers.T5Config(vocab_size=vocabulary, **T5_CONFIG))
 
 
+def averaged_encoder(work: pathlib.Path, family: str):
+    """The tokenizer and the trained encoder."""
+    if family == "flux":
+        tokenizer, encoder = bundled.t5()
+    else:
+        tokenizer = make_tokenizer(work / "tokenizer")
+        encoder = make_encoder(tokenizer)
+    state = torch.load(work / "text_encoder" / "checkpoint.pt", weights_only=True)["average"]
+    encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
+    return tokenizer, encoder.eval()
+
+
 class Reader(nn.Module):
     """Predicts the coarse picture from the encoder's output by cross attention from every place of a grid."""
 
@@ -125,24 +143,35 @@ class Reader(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=1400)
+    parser.add_argument("--family", choices=STEPS, default="pixart-alpha")
+    parser.add_argument("--steps", type=int, help="instead of the family's own")
     parser.add_argument("--batch", type=int, default=48)
     arguments = parser.parse_args()
 
+    torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    tokenizer = make_tokenizer(arguments.work / "tokenizer")
-    model = nn.ModuleDict(dict(encoder=make_encoder(tokenizer), reader=Reader()))
+    if arguments.family == "flux":
+        tokenizer, encoder = bundled.t5()
+        tokens, counts = FLUX_TOKENS, scenes.FLUX_SHAPE_COUNTS
+    else:
+        tokenizer = make_tokenizer(arguments.work / "tokenizer")
+        encoder, tokens, counts = make_encoder(tokenizer), TRAINING_TOKENS, scenes.SHAPE_COUNTS
+    model = nn.ModuleDict(dict(encoder=encoder.train(), reader=Reader()))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    run = Run(arguments.work / "text_encoder", model, optimizer, arguments.steps, peak=1e-3)
+    run = Run(
+        arguments.work / "text_encoder", model, optimizer, arguments.steps or STEPS[arguments.family], 1e-3, average=0.995
+    )
     block = scenes.IMAGE_SIZE // GRID
     while run.step < run.total:
         run.begin_step()
         rng = random.Random(f"text {run.step}")
-        batch = [scenes.random_scene(rng) for _ in range(arguments.batch)]
+        batch = [scenes.random_scene(rng, counts) for _ in range(arguments.batch)]
         batch = [scene for scene in batch if not scenes.is_held_out(scene.caption())]
         images = np.stack([scenes.draw(scene) for scene in batch]).astype(np.float32) / 127.5 - 1
         coarse = images.reshape(len(batch), GRID, block, GRID, block, 3).mean((2, 4)).reshape(len(batch), -1, 3)
-        ids, mask = tokenize(tokenizer, [scene.caption() for scene in batch])
+        ids, mask = tokenize(tokenizer, [scene.caption() for scene in batch], tokens)
+        if arguments.family == "flux":
+            mask = torch.ones_like(mask)
         hidden = model["encoder"](input_ids=ids, attention_mask=mask).last_hidden_state
         loss = (model["reader"](hidden, mask) - torch.from_numpy(coarse)).square().mean()
         optimizer.zero_grad()

@@ -45,11 +45,23 @@ class Average:
 class Run:
     """A resumable training run: `run.step` counts on from the last checkpoint."""
 
-    def __init__(self, folder: pathlib.Path, module, optimizer, total: int, peak: float, average: float = 0.999):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        module,
+        optimizer,
+        total: int,
+        peak: float,
+        average: float = 0.999,
+        decays: bool = True,
+        leads: bool = True,
+    ):
+        """Resumes if there is a checkpoint. With `decays` false the rate stays at its peak; only a run that leads writes."""
         self.path = folder / "checkpoint.pt"
         self.log_path = folder / "log.jsonl"
         self.module, self.optimizer, self.total, self.peak = module, optimizer, total, peak
         self.average = Average(module, average)
+        self.decays, self.leads = decays, leads
         self.step = 0
         self.seconds = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,19 +75,22 @@ class Run:
         self._since = time.time()
         self._losses: list[float] = []
         self._stop = False
-        signal.signal(signal.SIGTERM, self._ask_to_stop)
+        if leads:
+            signal.signal(signal.SIGTERM, self._ask_to_stop)
 
     def _ask_to_stop(self, *_) -> None:
         self._stop = True
 
     def begin_step(self) -> None:
-        rate = learning_rate(self.step, self.total, self.peak)
+        rate = learning_rate(self.step, self.total if self.decays else math.inf, self.peak)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
 
-    def end_step(self, loss: float, every: int = 100, save_every: int = 500) -> None:
-        self.average.update(self.module, self.step)
+    def end_step(self, loss: float, every: int = 100, save_every: int = 200) -> None:
         self.step += 1
+        if not self.leads:
+            return
+        self.average.update(self.module, self.step - 1)
         self._losses.append(loss)
         if self.step % every == 0:
             elapsed = time.time() - self._since

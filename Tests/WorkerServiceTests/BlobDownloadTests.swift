@@ -1,0 +1,68 @@
+import Foundation
+import Messages
+import Schedules
+import Testing
+
+@testable import WorkerService
+
+/// A file that comes from the coordinator part by part.
+@Suite struct BlobDownloadTests {
+    private let content = Data((0..<1000).map { UInt8(truncatingIfNeeded: $0 * 7) })
+
+    private var reference: BlobReference {
+        var hash = StreamingSHA256()
+        hash.update(content)
+        var reference = BlobReference()
+        reference.sha256 = Data(hash.finish())
+        reference.byteCount = UInt64(content.count)
+        return reference
+    }
+
+    private func chunk(_ range: Range<Int>, of content: Data? = nil) -> BlobChunk {
+        var chunk = BlobChunk()
+        chunk.sha256 = reference.sha256
+        chunk.offset = UInt64(range.lowerBound)
+        chunk.content = Data((content ?? self.content)[range])
+        return chunk
+    }
+
+    private func expectFailure(_ download: BlobDownload, _ chunk: BlobChunk, _ part: String) {
+        var download = download
+        do {
+            _ = try download.take(chunk)
+            Issue.record("expected an error about \"\(part)\"")
+        } catch {
+            #expect("\(error)".contains(part) && !"\(error)".contains("\n"), "\(error)")
+        }
+    }
+
+    @Test func partsMakeTheFileWhateverComesTwice() throws {
+        var download = try BlobDownload(reference)
+        #expect(download.request.offset == 0 && download.request.sha256 == reference.sha256)
+        #expect(try download.take(chunk(0..<400)) == .wantsMore)
+        #expect(download.request.offset == 400)
+        #expect(try download.take(chunk(0..<400)) == .nothing)
+        #expect(try download.take(chunk(500..<600)) == .nothing)
+        var foreign = chunk(400..<500)
+        foreign.sha256 = Data(repeating: 1, count: 32)
+        #expect(try download.take(foreign) == .nothing)
+        #expect(try download.take(chunk(400..<999)) == .wantsMore)
+        guard case .finished(let path) = try download.take(chunk(999..<1000)) else {
+            Issue.record("the file is whole, but the download goes on")
+            return
+        }
+        #expect(FileManager.default.contents(atPath: path) == content)
+        try FileManager.default.removeItem(atPath: path)
+    }
+
+    @Test func contentOfAnotherHashIsRefused() throws {
+        var damaged = content
+        damaged[17] ^= 1
+        expectFailure(try BlobDownload(reference), chunk(0..<1000, of: damaged), "damaged")
+    }
+
+    @Test func tooMuchAndNothingAreRefused() throws {
+        expectFailure(try BlobDownload(reference), chunk(0..<1001, of: content + [0]), "announced")
+        expectFailure(try BlobDownload(reference), chunk(0..<0), "announced")
+    }
+}
