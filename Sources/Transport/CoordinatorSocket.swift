@@ -34,6 +34,8 @@ public struct CoordinatorSocket: ~Copyable {
         self.socket = socket
     }
 
+    deinit { socket.stopMonitor() }
+
     /// Takes the next message of any worker.
     ///
     /// Look at whatever the wake-up announces after every return, not only after nil: a message may come first.

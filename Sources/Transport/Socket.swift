@@ -132,6 +132,9 @@ struct Socket: ~Copyable {
 
     // MARK: Events
 
+    /// Ends what `openMonitor(_:)` began, before its reader closes: libzmq would wait for one for ever.
+    func stopMonitor() { zmq_socket_monitor(handle, nil, 0) }
+
     /// Opens a socket that tells what happens to this one's connections; whoever opened it closes it.
     func openMonitor(_ events: Int32) throws(TransportError) -> UnsafeMutableRawPointer {
         let address = "inproc://monitor-\(UInt(bitPattern: handle))"

@@ -46,6 +46,8 @@ public struct WorkerSocket: ~Copyable {
         self.socket = socket
     }
 
+    deinit { socket.stopMonitor() }
+
     /// Looks at what has happened to the connection; ``link`` says.
     public mutating func noteEvents() {
         while let event = SocketEvent.next(from: monitor.handle) {
