@@ -61,6 +61,7 @@ final class Coordinator {
     ///   - settings: What to go by.
     ///   - clock: Seconds of a steady clock.
     ///   - log: Receives one line for everything that a person wants to know.
+    /// - Throws: `HistoryError`.
     init(
         calibration: Calibration, settings: Settings, clock: @escaping () -> Double, log: @escaping (String) -> Void
     ) throws {

@@ -7,10 +7,7 @@ public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
 
     init(bytes: [UInt8]) { self.bytes = bytes }
 
-    /// Reads the hexadecimal form.
-    ///
-    /// - Parameter hexadecimal: 64 hexadecimal digits.
-    /// - Returns: Nil for any other text.
+    /// Reads the hexadecimal form, 64 digits; nil for any other text.
     public init?(hexadecimal text: some StringProtocol) {
         guard let bytes = Hexadecimal.bytes(text), bytes.count == KeyPair.byteCount else { return nil }
         self.bytes = bytes
@@ -30,6 +27,7 @@ public struct KeyPair: Sendable, CustomStringConvertible {
 
     /// Draws a new pair.
     ///
+    /// - Returns: The pair.
     /// - Throws: `curveMissing` when libzmq was built without it.
     public static func generate() throws(TransportError) -> KeyPair {
         try requireCurve()

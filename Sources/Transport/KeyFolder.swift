@@ -30,6 +30,7 @@ public struct KeyFolder: Sendable {
     /// Opens the folder, creating it and the coordinator's key if need be.
     ///
     /// - Parameter path: The folder; its parent exists.
+    /// - Returns: The folder.
     /// - Throws: `keyFile`.
     public static func create(_ path: String) throws(TransportError) -> KeyFolder {
         try PrivateFile.makeFolder(path)
@@ -55,6 +56,7 @@ public struct KeyFolder: Sendable {
     /// Opens an existing folder.
     ///
     /// - Parameter path: The folder.
+    /// - Returns: The folder.
     /// - Throws: `keyFile`.
     public static func open(_ path: String) throws(TransportError) -> KeyFolder {
         try PrivateFile.checkFolder(path)

@@ -7,10 +7,9 @@ public struct WalltimeLimit: Sendable {
     /// Ends some seconds from now.
     public init(seconds: Double) { end = Date(timeIntervalSinceNow: seconds) }
 
-    /// Reads what Slurm tells its jobs.
+    /// Reads what Slurm tells its jobs; nil outside of Slurm.
     ///
     /// - Parameter environment: `SLURM_JOB_END_TIME` in Unix seconds, of Slurm 22.05 and later.
-    /// - Returns: Nil outside of Slurm.
     public init?(environment: [String: String]) {
         guard let seconds = environment["SLURM_JOB_END_TIME"].flatMap({ Double($0) }), seconds > 0 else { return nil }
         end = Date(timeIntervalSince1970: seconds)
