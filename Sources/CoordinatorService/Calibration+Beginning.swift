@@ -12,7 +12,7 @@ extension Calibration {
     ///   - wanted: The run.
     ///   - folder: Where its history goes.
     ///   - isDurable: False for a run that is only imagined, which need not survive a power failure.
-    /// - Returns: The run, with its first generation's tasks open.
+    /// - Returns: The run, with its first generation entered.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
     static func begin(
         _ wanted: RunConfiguration, in folder: String, isDurable: Bool = true

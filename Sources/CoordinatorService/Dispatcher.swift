@@ -236,7 +236,7 @@ struct Dispatcher {
     /// - Parameters:
     ///   - now: Seconds.
     ///   - retiring: Receives idle workers whose time is too short for anything that waits.
-    /// - Returns: The lease, or nil.
+    /// - Returns: The lease.
     mutating func lease(at now: Double, retiring: inout [WorkerID]) -> Lease? {
         var passedOver: [WorkerID] = []
         defer { idle.insert(contentsOf: passedOver, at: 0) }

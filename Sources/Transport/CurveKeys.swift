@@ -27,6 +27,7 @@ public struct KeyPair: Sendable, CustomStringConvertible {
 
     /// Draws a new pair.
     ///
+    /// - Returns: The pair.
     /// - Throws: `curveMissing` when libzmq was built without it.
     public static func generate() throws(TransportError) -> KeyPair {
         try requireCurve()

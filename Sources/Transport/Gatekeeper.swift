@@ -42,7 +42,7 @@ final class Gatekeeper: Sendable {
     ///   - socket: The coordinator's socket, not bound yet.
     ///   - register: Who may join; nil if nobody is asked for a key.
     ///   - context: Where the socket lives; it may have one gatekeeper with a register.
-    /// - Throws: `system`, when the process has no resources left.
+    /// - Throws: `system`.
     init(
         of socket: borrowing Socket, register: KeyRegister?, in context: SocketContext
     ) throws(TransportError) {

@@ -30,7 +30,7 @@ public struct KeyFolder: Sendable {
     /// Opens the folder, creating it and the coordinator's key if need be.
     ///
     /// - Parameter path: The folder; its parent exists.
-    /// - Returns: The folder with a coordinator's key.
+    /// - Returns: The folder.
     /// - Throws: `keyFile`.
     public static func create(_ path: String) throws(TransportError) -> KeyFolder {
         try PrivateFile.makeFolder(path)

@@ -20,7 +20,7 @@ struct CrashNote {
     /// Notes in a folder.
     init(folder: String) { path = folder + "/task-at-hand" }
 
-    /// Begins to watch for fatal signals; once per process.
+    /// Begins to watch for fatal signals, once per process.
     func watch() {
         for signal in [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE] {
             var action = sigaction()
