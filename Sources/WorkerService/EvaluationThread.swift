@@ -41,18 +41,15 @@ final class EvaluationThread: Sendable {
     private let jobCount = DispatchSemaphore(value: 0)
     private let wakeup: Wakeup
     private let note: CrashNote
-    private let placement: ThreadPlacement
 
     /// Starts the thread; `wakeup` is signalled for every outcome.
     ///
     /// - Parameters:
     ///   - wakeup: Signalled for every outcome.
     ///   - note: Where the task at hand is noted.
-    ///   - placement: Moves this thread, and those it starts, out of the talking thread's way.
-    init(waking wakeup: Wakeup, note: CrashNote, placement: ThreadPlacement) {
+    init(waking wakeup: Wakeup, note: CrashNote) {
         self.wakeup = wakeup
         self.note = note
-        self.placement = placement
         let thread = Thread { [self] in run() }
         thread.name = "evaluation"
         thread.stackSize = 8 << 20
@@ -82,7 +79,7 @@ final class EvaluationThread: Sendable {
     private func run() {
         var evaluator: Evaluator?
         var costs = CostKeeping()
-        placement.moveOthersAside()
+        ThreadPriority.lowerOthers()
         while true {
             jobCount.wait()
             guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }

@@ -74,9 +74,7 @@ public final class Worker {
         note.watch()
         wakeup = try Wakeup()
         signals = try SignalWatcher([SIGTERM, SIGINT, SIGUSR1], waking: wakeup)
-        let placement = ThreadPlacement(threads: options.threads)
-        engine = EvaluationThread(waking: wakeup, note: note, placement: placement)
-        placement.settleTalker()
+        engine = EvaluationThread(waking: wakeup, note: note)
     }
 
     /// Works until the run is over or the process is told to end.
