@@ -18,6 +18,8 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
     case search(String)
     /// A file of prompt embeddings is none, or not the run's.
     case embeddings(String)
+    /// The model of a scorer is not the run's.
+    case scorer(String)
     /// The local workers cannot be started or have all failed.
     case workers(String)
     /// Others could reach the port, and nobody has said who may join.
@@ -35,7 +37,7 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
         case .unreadableFile(let path, let what): "\(path): cannot read \(what)"
         case .noPrompts(let path): "\(path): no prompts; expected one prompt a line"
         case .runFolder(let path, let reason): "\(path): \(reason)"
-        case .search(let line), .embeddings(let line), .workers(let line), .keys(let line): line
+        case .search(let line), .embeddings(let line), .scorer(let line), .workers(let line), .keys(let line): line
         }
     }
 }

@@ -120,7 +120,8 @@ public struct RunService {
         }
         let workers = try LocalWorkers(
             count: options.localWorkers, threads: options.localThreads, endpoint: "\(endpoint.fromThisMachine)",
-            model: calibration.configuration.modelPath, folder: folder, access: access)
+            model: calibration.configuration.modelPath,
+            scorers: calibration.configuration.scorerPaths.values.sorted(), folder: folder, access: access)
         defer { workers.stop() }
 
         while !calibration.isFinished {

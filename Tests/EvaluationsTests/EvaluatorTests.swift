@@ -46,8 +46,8 @@ import Testing
         #expect(images[0] != images[1] && images[0] != images[4])
         #expect(images.allSatisfy { $0.width == 24 && $0.height == 16 })
         for index in 4..<6 {
-            let psnr = try PairedFidelity.psnr(images[index], reference: images[index - 4])
-            #expect(results[index].scores == ["psnr": psnr])
+            let psnr = try PSNRScorer.psnr(images[index], reference: images[index - 4])
+            #expect(results[index].scores["psnr"] == psnr)
         }
     }
 
