@@ -23,7 +23,7 @@ public struct PromptSet: Hashable, Sendable {
 
     /// What the file was recognised as.
     public let format: Format
-    /// The prompts in the file's order; never empty. The same text may occur more than once, as it does in COCO.
+    /// The prompts in the file's order, at least one; a text may occur more than once, as in COCO.
     public let prompts: [Prompt]
 
     /// The prompts' texts.

@@ -65,8 +65,9 @@ enum TextPrompts {
             return prompts
         }
 
-        /// The columns of a row. Only where commas separate them do quotes enclose one: PartiPrompts has texts that
-        /// begin with a quoted word.
+        /// The columns of a row.
+        ///
+        /// Only where commas separate them do quotes enclose one: PartiPrompts has texts that begin with a quoted word.
         private func cells(of row: String) -> [String]? {
             guard separator == "," else {
                 return row.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
