@@ -50,6 +50,7 @@ let libraries: [Target] = [
 
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
+    + module("Prompts", ["Schedules"], tests: ["TestSupport"])
     + module("Evolution", ["Schedules"], tests: ["TestSupport"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
@@ -61,7 +62,7 @@ let modules: [Target] =
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport"],
+        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport"],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
@@ -72,7 +73,10 @@ let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
     program(
         "ecad",
-        ["Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Schedules", "Tensors", "Verification"]),
+        [
+            "Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Prompts", "Schedules", "Tensors",
+            "Verification",
+        ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
