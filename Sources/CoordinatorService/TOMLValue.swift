@@ -1,4 +1,6 @@
-/// A value of a TOML document. Tables are not among them: a document is read as a flat list of dotted keys.
+/// A value of a TOML document.
+///
+/// Tables are not among them: a document is read as a flat list of dotted keys.
 enum TOMLValue: Equatable {
     case string(String)
     case integer(Int)
