@@ -2,6 +2,7 @@ import Evolution
 import Foundation
 import History
 import Messages
+import Prompts
 import Schedules
 
 // How a calibration comes into being: from a configuration, or from the history of a run folder.
@@ -18,7 +19,7 @@ extension Calibration {
         _ wanted: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
         var configuration = wanted
-        let prompts = try RunConfiguration.prompts(in: configuration.promptsPath)
+        let prompts = try PromptSet(file: configuration.promptsPath).texts
         let model = try configuration.modelDescription()
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try embeddings(&configuration, prompts: prompts, model: model)

@@ -10,8 +10,6 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
     case invalidValue(file: String, key: String, expected: String, found: String)
     /// A file that the configuration or a command line names cannot be read.
     case unreadableFile(path: String, what: String)
-    /// A prompt file without a prompt.
-    case noPrompts(path: String)
     /// A run folder cannot be used for what was asked.
     case runFolder(path: String, reason: String)
     /// The search cannot go on.
@@ -35,7 +33,6 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
         case .invalidValue(let file, let key, let expected, let found):
             "\(file): \"\(key)\" is \(found); expected \(expected)"
         case .unreadableFile(let path, let what): "\(path): cannot read \(what)"
-        case .noPrompts(let path): "\(path): no prompts; expected one prompt a line"
         case .runFolder(let path, let reason): "\(path): \(reason)"
         case .search(let line), .embeddings(let line), .scorer(let line), .workers(let line), .keys(let line): line
         }

@@ -222,17 +222,4 @@ public struct RunConfiguration: Sendable, Equatable {
 
             """
     }
-
-    /// Reads a prompt file: one prompt a line, empty lines left out.
-    ///
-    /// - Throws: ``CoordinatorError/unreadableFile(path:what:)``, ``CoordinatorError/noPrompts(path:)``.
-    public static func prompts(in path: String) throws -> [String] {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw CoordinatorError.unreadableFile(path: path, what: "the prompts (expected UTF-8 text)")
-        }
-        let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
-            .filter { !$0.isEmpty }
-        guard !prompts.isEmpty else { throw CoordinatorError.noPrompts(path: path) }
-        return prompts
-    }
 }

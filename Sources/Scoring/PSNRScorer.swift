@@ -4,8 +4,9 @@ import Tensors
 
 /// Peak signal-to-noise ratio against the uncached image of the same prompt, seed, size and steps.
 public final class PSNRScorer: Scorer {
-    /// The value that identical images get, and the largest one, in dB.
-    public static let highest = 60.0
+    /// The value that identical images get, and the largest one, in dB: more than images of up to 150,000 values with
+    /// any difference can reach, so that no schedule ties with the uncached one unless its images are the same.
+    public static let highest = 100.0
 
     /// "psnr".
     public let name = ScorerKind.psnr.rawValue

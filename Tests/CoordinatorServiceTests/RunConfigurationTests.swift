@@ -98,12 +98,4 @@ import Testing
             try read("[model]\npath = \"m\"")
         }
     }
-
-    @Test func promptsAreLinesWithoutTheEmptyOnes() throws {
-        let folder = try TemporaryFolder()
-        let path = try folder.write(" one \r\n\n two words\n", to: "p.txt")
-        #expect(try RunConfiguration.prompts(in: path) == ["one", "two words"])
-        let empty = try folder.write("\n \n", to: "e.txt")
-        #expect(throws: CoordinatorError.noPrompts(path: empty)) { try RunConfiguration.prompts(in: empty) }
-    }
 }
