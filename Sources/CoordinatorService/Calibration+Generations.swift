@@ -56,7 +56,7 @@ extension Calibration {
             let next = search.nextGeneration
             guard endReason(next: next.number) == nil else { return false }
             let left = configuration.stop.evaluations.map { $0 - candidateCount } ?? .max
-            let offspring = search.breed(min(configuration.schedulesPerTask, next.room, left))
+            let offspring = search.breed(min(schedulesPerTask(of: configuration.population), next.room, left))
             guard !offspring.isEmpty else {
                 // Results that are still out may bring something new.
                 if search.pending.isEmpty, !search.population.isEmpty {

@@ -23,6 +23,8 @@ final class Calibration {
     let embeddings: EmbeddingsFile?
     let shape: ScheduleShape
 
+    /// How much work a task is.
+    var taskSize: TaskSize
     /// Tasks whose results are wanted.
     var tasks: [Int64: TaskRecord] = [:]
     /// The generation bred last.
@@ -64,6 +66,7 @@ final class Calibration {
         self.embeddings = embeddings
         self.shape = shape
         self.search = search
+        taskSize = TaskSize(fixed: configuration.schedulesPerTask, seconds: configuration.secondsPerTask)
         evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
         let table = try history.costTables(of: runID).first { $0.isObjective }
@@ -171,13 +174,20 @@ final class Calibration {
         let images = prompts.indices.flatMap { prompt in
             (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }
         }
-        return stride(from: 0, to: candidates.count, by: configuration.schedulesPerTask).flatMap { first in
-            let group = Array(candidates[first..<min(first + configuration.schedulesPerTask, candidates.count)])
+        let count = schedulesPerTask(of: candidates.count)
+        return stride(from: 0, to: candidates.count, by: count).flatMap { first in
+            let group = Array(candidates[first..<min(first + count, candidates.count)])
             return stride(from: 0, to: images.count, by: configuration.imagesPerTask).map { start in
                 let shard = Array(images[start..<min(start + configuration.imagesPerTask, images.count)])
                 return NewTask(kind: .evaluate, candidates: group, images: shard)
             }
         }
+    }
+
+    /// Schedules of a task, where so many are to be evaluated.
+    func schedulesPerTask(of count: Int) -> Int {
+        taskSize.schedules(
+            of: count, images: prompts.count * configuration.seedsPerPrompt, imagesPerTask: configuration.imagesPerTask)
     }
 
     private func parent(_ offspring: Offspring, _ index: Int) -> Int64? {
@@ -265,11 +275,17 @@ final class Calibration {
 
     /// Trusts a worker no more: what it did for candidates that are not evaluated yet is wanted again.
     ///
-    /// - Returns: The tasks.
-    func reopenTasks(doneBy worker: Int64, reason: String) throws -> [TaskRecord] {
+    /// Between barriers these are all candidates of the generation. In steady state the search has bred from those that
+    /// are evaluated, and a score that changed under it would make its history a lie: they stay, and are counted.
+    ///
+    /// - Returns: The tasks, and how many candidates stay that the worker had a part in.
+    func reopenTasks(doneBy worker: Int64, reason: String) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
         let reopened = try history.quarantine(worker, reason: reason, run: runID)
-        for task in reopened { tasks[task.id] = task }
-        try history.recordEvent("quarantine", "worker \(worker): \(reason)", run: runID)
+        for task in reopened.tasks { tasks[task.id] = task }
+        try history.recordEvent(
+            "quarantine",
+            "worker \(worker): \(reason); \(reopened.tasks.count) tasks are done again, "
+                + "\(reopened.keptCandidates) candidates stay as evaluated", run: runID)
         return reopened
     }
 

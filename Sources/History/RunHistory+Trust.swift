@@ -124,11 +124,11 @@ extension RunHistory {
     ///   - reason: One line for people.
     ///   - runID: The run.
     ///   - instant: Unix seconds.
-    /// - Returns: Its tasks, which wait again.
+    /// - Returns: Its tasks, which wait again, and how many candidates stay as evaluated that it had a part in.
     /// - Throws: `HistoryError`.
     public func quarantine(
         _ workerID: Int64, reason: String, run runID: Int64, at instant: Double = now()
-    ) throws -> [TaskRecord] {
+    ) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
         try write { db in
             try db.execute(
                 sql: "UPDATE workers SET quarantined_at = ?, quarantine_reason = ? WHERE id = ?",
@@ -154,7 +154,13 @@ extension RunHistory {
                         WHERE id = ?
                         """, arguments: [id])
             }
-            return try ids.flatMap { try Self.tasks(in: db, where: "id = ?", arguments: [$0]) }
+            let kept = try Int.fetchOne(
+                db,
+                sql: """
+                    SELECT count(DISTINCT c.candidate_id) FROM tasks t JOIN task_candidates c ON c.task_id = t.id
+                    WHERE t.run_id = ? AND t.generation IS NOT NULL AND t.worker_id = ? AND t.state = 'done'
+                    """, arguments: [runID, workerID])
+            return (try ids.flatMap { try Self.tasks(in: db, where: "id = ?", arguments: [$0]) }, kept ?? 0)
         }
     }
 
