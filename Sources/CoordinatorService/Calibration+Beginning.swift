@@ -199,7 +199,7 @@ extension Calibration {
     }
 
     /// Opens the embeddings that a configuration names, and notes their hash in it.
-    private static func embeddings(
+    static func embeddings(
         _ configuration: inout RunConfiguration, prompts: [String], model: ModelDescription
     ) throws -> EmbeddingsFile? {
         guard let path = configuration.embeddingsPath else { return nil }
@@ -216,7 +216,7 @@ extension Calibration {
     }
 
     /// The fingerprint of the model, or where embeddings are shipped of the part of it that workers need.
-    private static func fingerprint(_ configuration: RunConfiguration) throws -> String {
+    static func fingerprint(_ configuration: RunConfiguration) throws -> String {
         do {
             return try ModelFingerprint.compute(
                 folder: configuration.modelPath, part: configuration.embeddingsPath == nil ? .whole : .image)

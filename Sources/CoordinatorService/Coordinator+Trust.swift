@@ -16,20 +16,20 @@ extension Coordinator {
             let reason =
                 "its canary differs from the run's by \(String(format: "%.3g", difference)), at most "
                 + "\(CanaryCheck.tolerance) is allowed: its processor or BLAS computes wrongly, or its model is damaged"
-            try calibration.history.recordEvent("canary", "\(name(of: worker)): \(reason)", run: calibration.runID)
+            try served.history.recordEvent("canary", "\(name(of: worker)): \(reason)", run: served.runID)
             turnAway(peer, .canary, name(of: worker), reason)
             return try forget(worker, dispatcher.leave(worker), outcome: .returned)
         }
         if canary == nil {
             canary = message.values
-            try calibration.history.setCanary(message.values, of: calibration.runID)
+            if served.keepsCanary { try served.history.setCanary(message.values, of: served.runID) }
         }
         connections[worker]?.isTrusted = true
     }
 
     /// Decides whether a task that was just done is computed once more.
     func planRecheck(of task: TaskRecord, doneBy worker: Int64) {
-        guard Recheck.isSampled(task.id, share: calibration.configuration.recheckShare),
+        guard Recheck.isSampled(task.id, share: served.configuration.recheckShare),
             rechecks.count < Self.recheckLimit
         else { return }
         let number = Recheck.number(of: task.id)
@@ -42,7 +42,7 @@ extension Coordinator {
     func compare(_ result: Messages.TaskResult, from worker: Int64) throws {
         dispatcher.finish(result.taskID)
         guard let recheck = rechecks.removeValue(forKey: result.taskID) else { return }
-        let scorer = calibration.configuration.quality
+        let scorer = served.configuration.quality
         let checked: History.TaskResult
         do {
             checked = try History.TaskResult(
@@ -57,7 +57,7 @@ extension Coordinator {
         // The task may have been taken out of the history again meanwhile.
         guard taken.count == scores.count else { return }
         let (agrees, largest) = Recheck.compare(taken, scores)
-        try calibration.history.recordRecheck(
+        try served.history.recordRecheck(
             RecheckRecord(
                 taskID: recheck.task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
                 largestDifference: largest))
@@ -86,7 +86,7 @@ extension Coordinator {
         let images = Set(task.images)
         var scores: [Recheck.ScoreKey: Double] = [:]
         for candidate in task.candidateIDs {
-            for score in try calibration.history.measurements(of: candidate).scores
+            for score in try served.history.measurements(of: candidate, on: served.evaluationSet).scores
             where score.scorer == scorer && images.contains(score.image) {
                 scores[Recheck.ScoreKey(candidate: candidate, image: score.image)] = score.value
             }
@@ -96,7 +96,7 @@ extension Coordinator {
 
     private func quarantine(_ worker: Int64, task: Int64, _ largest: Double) throws {
         let reason = "others computed task \(task) and differ by \(String(format: "%.3g", largest))"
-        let reopened = try calibration.reopenTasks(doneBy: worker, reason: reason)
+        let reopened = try served.reopenTasks(doneBy: worker, reason: reason)
         log("\(name(of: worker)) is quarantined: \(reason); \(reopened.count) tasks are done again")
         for (number, recheck) in rechecks where recheck.original == worker || recheck.dissenter?.worker == worker {
             dispatcher.finish(number)

@@ -135,7 +135,7 @@ public struct Simulation {
         self.clock = clock
         calibration = try Calibration.begin(configuration, in: folder, isDurable: false)
         coordinator = try Coordinator(
-            calibration: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
+            served: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
             clock: { clock.now }, log: { _ in })
         uncachedMACs = Double(try calibration.model.architecture.macs(Schedule(shape: calibration.shape)).total)
         generator = RandomGenerator(seed: options.seed)

@@ -31,8 +31,10 @@ from scenes import Scene
 from team import Team
 from training import Run
 
-PEAK = 1e-3
+PEAK = 1.5e-3
 PATCH = 8
+# Words bind to shapes far sooner where there is but one; short captions cost less, too. Steps, and how many shapes till then.
+COURSE = ((300, (1,)), (700, (1, 2, 2)))
 
 
 def vocabulary_words() -> list[str]:
@@ -244,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
     arguments = parser.parse_args()
@@ -267,7 +269,11 @@ def main() -> None:
         run.begin_step()
         rng = random.Random(f"image reward {run.step}")
         torch.manual_seed(run.step)
-        batch = [examples.example(rng, graded=True) for _ in range(arguments.batch)]
+        counts = next((counts for steps, counts in COURSE if run.step < steps), None)
+        batch = [
+            examples.drawn_example(rng, counts) if counts else examples.example(rng, graded=True)
+            for _ in range(arguments.batch)
+        ]
         parts = losses(training, vocabulary, batch, rng)
         loss = parts["near"] + parts["far"] + parts["worse"] + parts["word"] + parts["patch"]
         run.optimizer.zero_grad()
