@@ -36,7 +36,6 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
-let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 // MARK: - Targets
 
@@ -63,7 +62,7 @@ let modules: [Target] =
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", toml],
+        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport"],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
@@ -100,7 +99,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: libraries + modules + programs + testSupport,
     cxxLanguageStandard: .cxx17

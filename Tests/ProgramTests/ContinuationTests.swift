@@ -7,7 +7,7 @@ import Testing
 /// Runs that go on: for longer, differently, without barriers, from another run's end.
 @Suite struct ContinuationTests {
     private func coordinator(_ arguments: [String]) throws -> ProgramRun {
-        try ProgramRun("ecad-coordinator", arguments + ["--bind", "tcp://127.0.0.1:0", "--worker-threads", "1"])
+        try ProgramRun("ecad-coordinator", arguments + ["--bind", "tcp://127.0.0.1:0"])
     }
 
     private func genomes(_ folder: String) throws -> [[QueryValue]] {

@@ -14,9 +14,9 @@ import Testing
 
         for workers in [2, 3] {
             let run = try SmallRun(generations: 6)
-            let process = try run.begin(workers: workers)
+            let process = try run.begin(workers: workers, ["--worker-threads", "\(workers)"])
             #expect(process.wait() == 0, "\(process.errors)")
-            #expect(try run.decisions() == expected, "\(workers) workers")
+            #expect(try run.decisions() == expected, "\(workers) workers of \(workers) threads")
         }
 
         let stormy = try SmallRun(generations: 6)

@@ -10,8 +10,8 @@ import Testing
 
     @Test func equalImagesGetTheHighestValue() throws {
         let some = image([0, 128, 255, 3, 4, 5])
-        #expect(try PairedFidelity.psnr(some, reference: some) == 60)
-        #expect(PairedFidelity.highestPSNR == 60)
+        #expect(try PairedFidelity.psnr(some, reference: some) == 100)
+        #expect(PairedFidelity.highestPSNR == 100)
     }
 
     /// Squared errors of all six values: 10 log10(255² / (sum / 6)).
@@ -32,12 +32,14 @@ import Testing
         #expect(abs(one - 48.130803608679) < 1e-9)
     }
 
-    /// One step of one value in 40 x 40 pixels: 48.13 + 36.81 dB without the cap.
-    @Test func nearlyEqualImagesAreCapped() throws {
-        var pixels = [UInt8](repeating: 9, count: 40 * 40 * 3)
-        let reference = image(pixels, width: 40)
-        pixels[77] = 10
-        #expect(try PairedFidelity.psnr(image(pixels, width: 40), reference: reference) == 60)
+    /// One step of one value: 48.13 + 10 log10(values) dB, until the cap.
+    @Test func theLeastDifferenceTellsSmallImagesFromEqualOnes() throws {
+        for (side, expected) in [(40, 48.1308036086791 + 10 * log10(4800.0)), (300, 100)] {
+            var pixels = [UInt8](repeating: 9, count: side * side * 3)
+            let reference = image(pixels, width: side)
+            pixels[77] = 10
+            #expect(abs(try PairedFidelity.psnr(image(pixels, width: side), reference: reference) - expected) < 1e-9)
+        }
     }
 
     @Test func imagesOfOtherSizesAreRefused() {
