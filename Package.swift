@@ -55,7 +55,7 @@ let modules: [Target] =
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
-    + module("Scoring", ["Tensors"])
+    + module("Scoring", ["Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
@@ -67,7 +67,10 @@ let modules: [Target] =
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
         tests: ["Diffusion", "TestSupport"])
-    + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
+    + module(
+        "WorkerService",
+        ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
+        tests: ["TestSupport"])
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),

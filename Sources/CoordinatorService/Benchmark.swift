@@ -149,7 +149,9 @@ final class Benchmark: ServedRun {
     /// - Throws: `HistoryError`.
     func records() throws -> [BenchmarkRecord] {
         let byCandidate = Dictionary(
-            uniqueKeysWithValues: try history.benchmarkRecords(on: evaluationSet, of: runID).map { ($0.candidateID, $0) })
+            uniqueKeysWithValues: try history.benchmarkRecords(on: evaluationSet, of: runID).map {
+                ($0.candidateID, $0)
+            })
         return candidateIDs.compactMap { byCandidate[$0] }
     }
 

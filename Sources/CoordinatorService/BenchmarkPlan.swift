@@ -79,12 +79,15 @@ struct BenchmarkPlan {
         let targets = try entries.map { try cost($0.schedule) }.filter { $0 > 0 && $0 < 1 / Self.smallestSpeedup }
         let wanted = targets.isEmpty ? [0.5] : targets
         for family in Self.families(for: shape) {
-            let candidates = try family.compactMap { heuristic -> (heuristic: Heuristic, schedule: Schedule, cost: Double)? in
+            let candidates = try family.compactMap {
+                heuristic -> (heuristic: Heuristic, schedule: Schedule, cost: Double)? in
                 guard let schedule = try? heuristic.schedule(for: shape) else { return nil }
                 return (heuristic, schedule, try cost(schedule))
             }
             let chosen = wanted.compactMap { target in
-                candidates.indices.min { abs(log(candidates[$0].cost / target)) < abs(log(candidates[$1].cost / target)) }
+                candidates.indices.min {
+                    abs(log(candidates[$0].cost / target)) < abs(log(candidates[$1].cost / target))
+                }
             }
             for index in Set(chosen).sorted() {
                 let (heuristic, schedule, _) = candidates[index]

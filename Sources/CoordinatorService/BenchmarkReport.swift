@@ -1,5 +1,6 @@
 import Foundation
 import History
+import Schedules
 
 /// What a benchmark found, for people and for scripts.
 public struct BenchmarkReport: Sendable {

@@ -81,8 +81,9 @@ extension Calibration {
     /// Enters in the history that a generation's results have been told to the search.
     private func complete(_ number: Int) throws {
         let seconds = (ContinuousClock.now - generationStart) / .seconds(1)
+        let reference = Self.reference(configuration.quality)
         let hypervolume = Pareto.hypervolume(
-            of: search.front.map(\.objectives), reference: [Self.reference.cost, -Self.reference.quality])
+            of: search.front.map(\.objectives), reference: [reference.cost, -reference.quality])
         try history.completeGeneration(
             number, of: runID, searchState: encodedSearch, hypervolume: hypervolume, wallSeconds: seconds)
         hypervolumes.append(hypervolume)

@@ -11,7 +11,7 @@ import Schedules
 /// the same random numbers.
 final class Calibration: ServedRun {
     /// The reference point of the hypervolume: a tenth slower than uncached, at no quality at all.
-    static let reference = ReferencePoint(cost: 1.1, quality: 0)
+    static func reference(_ quality: ScorerKind) -> ReferencePoint { ReferencePoint(cost: 1.1, quality: quality.worst) }
 
     let history: RunHistory
     let runID: Int64
@@ -228,7 +228,7 @@ final class Calibration: ServedRun {
     private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {
         let measured = try history.measurements(of: candidate.id)
         let expected = prompts.count * configuration.seedsPerPrompt
-        let scores = measured.scores.filter { $0.scorer == configuration.quality }
+        let scores = measured.scores.filter { $0.scorer == configuration.quality.rawValue }
         guard scores.count == expected, measured.timings.count == expected else { return nil }
         let seconds = measured.timings.reduce(0) { $0 + $1.denoiseSeconds }
         let referenceSeconds = measured.timings.reduce(0) { $0 + ($1.referenceSeconds ?? 0) }

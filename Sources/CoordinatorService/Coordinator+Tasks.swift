@@ -63,7 +63,7 @@ extension Coordinator {
         send(.assignment(assignment), to: peer)
     }
 
-    /// Queues what the calibration has come to want.
+    /// Queues what the run has come to want.
     func enqueueNewTasks() {
         for task in served.takeNewTasks() { dispatcher.add(task.id, units: task.units) }
     }

@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import Schedules
 import Transport
 
 // Whose results count: canaries, rechecks, quarantine.
@@ -46,8 +47,8 @@ extension Coordinator {
         let checked: History.TaskResult
         do {
             checked = try History.TaskResult(
-                result, candidates: recheck.task.candidateIDs, images: recheck.task.images, from: worker, scorer: scorer
-            )
+                result, candidates: recheck.task.candidateIDs, images: recheck.task.images, from: worker,
+                scorer: scorer.rawValue)
         } catch {
             return log("\(name(of: worker)), a recheck: \(error)")
         }
@@ -56,14 +57,14 @@ extension Coordinator {
         let taken = try storedScores(of: recheck.task, scorer: scorer)
         // The task may have been taken out of the history again meanwhile.
         guard taken.count == scores.count else { return }
-        let (agrees, largest) = Recheck.compare(taken, scores)
+        let (agrees, largest) = Recheck.compare(taken, scores, scorer: scorer)
         try served.history.recordRecheck(
             RecheckRecord(
                 taskID: recheck.task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
                 largestDifference: largest))
         if let dissenter = recheck.dissenter {
             // Two against one.
-            let isWithDissenter = Recheck.compare(dissenter.scores, scores).agrees
+            let isWithDissenter = Recheck.compare(dissenter.scores, scores, scorer: scorer).agrees
             return try quarantine(
                 agrees && !isWithDissenter ? dissenter.worker : recheck.original, task: recheck.task.id, largest)
         }
@@ -82,12 +83,12 @@ extension Coordinator {
         dispatcher.add(result.taskID, units: recheck.task.units, excluding: known, isFirst: true)
     }
 
-    private func storedScores(of task: TaskRecord, scorer: String) throws -> [Recheck.ScoreKey: Double] {
+    private func storedScores(of task: TaskRecord, scorer: ScorerKind) throws -> [Recheck.ScoreKey: Double] {
         let images = Set(task.images)
         var scores: [Recheck.ScoreKey: Double] = [:]
         for candidate in task.candidateIDs {
             for score in try served.history.measurements(of: candidate, on: served.evaluationSet).scores
-            where score.scorer == scorer && images.contains(score.image) {
+            where score.scorer == scorer.rawValue && images.contains(score.image) {
                 scores[Recheck.ScoreKey(candidate: candidate, image: score.image)] = score.value
             }
         }

@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import Schedules
 import Transport
 
 // Who takes part: joining, leaving, being turned away.
@@ -16,6 +17,14 @@ extension Coordinator {
             let reason =
                 "the worker's model has the fingerprint \(own.prefix(12)), the run's model "
                 + "\(served.modelHash.prefix(12)): give it a copy of \(served.configuration.modelPath)"
+            return turnAway(peer, .model, name, reason)
+        }
+        for (scorer, hash) in served.configuration.scorerFingerprints
+        where !registration.scorerHashes.contains(hash) {
+            let reason =
+                "the worker lacks the run's model of the scorer \(scorer.rawValue), fingerprint \(hash.prefix(12)): "
+                + "give it a copy of \(served.configuration.scorerPaths[scorer] ?? "it") by --scorer, or beside the "
+                + "model"
             return turnAway(peer, .model, name, reason)
         }
         guard registration.engineVersion == settings.engineVersion else {

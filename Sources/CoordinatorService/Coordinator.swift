@@ -54,7 +54,7 @@ final class Coordinator {
     /// Images received since the start, for the progress line.
     var imageCount = 0
 
-    /// A coordinator with the calibration's open tasks in its queue.
+    /// A coordinator with the run's open tasks in its queue.
     ///
     /// - Parameters:
     ///   - served: The run.

@@ -40,7 +40,8 @@ final class ProgressDisplay {
             ProgressLine.State(
                 generation: calibration.generation, generations: calibration.configuration.generations,
                 evaluationsDone: calibration.doneCount, evaluationsTotal: calibration.expectedCount,
-                imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front), at: now)
+                imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front,
+                quality: calibration.configuration.quality), at: now)
         present(text)
     }
 
@@ -50,7 +51,8 @@ final class ProgressDisplay {
         guard isDue(at: now, isLast: isLast) else { return }
         present(
             line.text(
-                imagesBefore: benchmark.imagesBefore, imagesDone: coordinator.imageCount, imagesTotal: benchmark.imageTotal,
+                imagesBefore: benchmark.imagesBefore, imagesDone: coordinator.imageCount,
+                imagesTotal: benchmark.imageTotal,
                 of: benchmark.evaluationSet, workers: coordinator.workerCount, at: now))
     }
 

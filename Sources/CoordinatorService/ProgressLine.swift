@@ -1,4 +1,5 @@
 import Foundation
+import Schedules
 
 /// The state of a run in one line: where it is, how fast, how good, how long still.
 struct ProgressLine {
@@ -12,6 +13,8 @@ struct ProgressLine {
         var workers = 0
         /// The best front point of each kind: the fastest at some quality, and the best quality.
         var front: [(speedup: Double, quality: Double)] = []
+        /// What the quality is.
+        var quality = ScorerKind.psnr
     }
 
     private var samples: [(seconds: Double, images: Int, evaluations: Int)] = []
@@ -34,10 +37,10 @@ struct ProgressLine {
         let best = state.front.max { $0.quality < $1.quality }
         let fastest = state.front.max { $0.speedup < $1.speedup }
         if let best, let fastest {
-            parts.append(
-                String(
-                    format: "%.1f dB at %.2fx to %.1f dB at %.2fx", best.quality, best.speedup, fastest.quality,
-                    fastest.speedup))
+            func point(_ point: (speedup: Double, quality: Double)) -> String {
+                state.quality.text(point.quality) + String(format: " at %.2fx", point.speedup)
+            }
+            parts.append("\(point(best)) to \(point(fastest))")
         }
         return parts.joined(separator: " | ")
     }

@@ -17,7 +17,14 @@ extension ServedRun {
         welcome.settings.width = UInt32(model.width)
         welcome.settings.guidanceScale = configuration.guidanceScale
         welcome.settings.negativePrompt = configuration.negativePrompt
-        welcome.settings.scorers = [configuration.quality]
+        welcome.settings.scorers = configuration.scorers.map(\.rawValue)
+        welcome.settings.scorerModels = configuration.scorers.compactMap { scorer in
+            guard let hash = configuration.scorerFingerprints[scorer] else { return nil }
+            var model = ScorerModel()
+            model.scorer = scorer.rawValue
+            model.hash = hash
+            return model
+        }
         if let embeddings { welcome.embeddings = embeddings.reference }
         welcome.prompts = prompts.enumerated().map { index, text in
             var entry = PromptEntry()

@@ -53,6 +53,7 @@ extension ServedRun {
     /// - Parameters:
     ///   - candidates: The schedules' places among those entered together.
     ///   - images: What each of them is to make.
+    /// - Returns: The tasks.
     func taskGrid(_ candidates: [Int], images: [ImageKey]) -> [NewTask] {
         stride(from: 0, to: candidates.count, by: configuration.schedulesPerTask).flatMap { first in
             let group = Array(candidates[first..<min(first + configuration.schedulesPerTask, candidates.count)])

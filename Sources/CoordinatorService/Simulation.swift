@@ -216,6 +216,7 @@ public struct Simulation {
         registration.engineVersion = Self.engineVersion
         registration.modelHash = calibration.modelHash
         registration.imageModelHash = calibration.modelHash
+        registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
     }
@@ -341,7 +342,8 @@ public struct Simulation {
                 image.candidateID = candidate.candidateID
                 image.promptIndex = item.promptIndex
                 image.seed = item.seed
-                image.scores = [calibration.configuration.quality: 10 + 40 * ratio + Double(hash % 1_000) / 200]
+                let scorer = calibration.configuration.quality.rawValue
+                image.scores = [scorer: 10 + 40 * ratio + Double(hash % 1_000) / 200]
                 image.denoiseSeconds = options.secondsPerImage * ratio * hosts[index].slowness
                 image.referenceSeconds = options.secondsPerImage * hosts[index].slowness
                 result.images.append(image)

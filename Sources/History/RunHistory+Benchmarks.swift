@@ -157,7 +157,8 @@ extension RunHistory {
         _ entry: NewBenchmarkEntry, run: Int64, genomeBytes: (genes: Int, bytes: Int), in db: Database
     ) throws -> Int64 {
         let known = try Row.fetchOne(
-            db, sql: "SELECT id, genome, gate_step FROM candidates WHERE run_id = ? AND label = ? AND generation IS NULL",
+            db,
+            sql: "SELECT id, genome, gate_step FROM candidates WHERE run_id = ? AND label = ? AND generation IS NULL",
             arguments: [run, entry.label])
         guard let known else {
             return try enter(

@@ -162,7 +162,8 @@ extension RunHistory {
                 """)
         try statement.execute(arguments: [
             run, generation, label, Data(candidate.genome), candidate.genomeSHA256, candidate.canonicalHash,
-            candidate.parentA, candidate.parentB, candidate.operator, candidate.origin, candidate.macs, candidate.gateStep,
+            candidate.parentA, candidate.parentB, candidate.operator, candidate.origin, candidate.macs,
+            candidate.gateStep,
         ])
         let id = db.lastInsertedRowID
         if let source = candidate.measuredAs { try takeOver(from: source, to: id, run: run, in: db) }

@@ -16,7 +16,10 @@ extension CoordinatorCommand {
         @Option(help: "The folder of the run.")
         var runDir: String
 
-        @Option(help: "A file of prompts: one a line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K).")
+        @Option(
+            help:
+                "A file of prompts: one a line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
+        )
         var prompts: String
 
         @Option(

@@ -13,11 +13,11 @@ import Testing
                 let images: Int
             }
             let schedule, origin: String
-            let latency_ratio: Double?
+            let latencyRatio: Double?
             let macs: Int64?
             let scores: [String: Score]
         }
-        let prompt_set: String
+        let promptSet: String
         let images: Int
         let schedules: [Row]
     }
@@ -30,7 +30,9 @@ import Testing
     }
 
     private func report(_ program: ProgramRun) throws -> Report {
-        try JSONDecoder().decode(Report.self, from: Data(program.output.utf8))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(Report.self, from: Data(program.output.utf8))
     }
 
     private func images(of run: SmallRun) throws -> [[QueryValue]] {
@@ -49,47 +51,50 @@ import Testing
         let searched = try run.decisions()
         let prompts = try run.folder.write(
             "Prompts,Category\n\"a cat, a dog\",Counting\nsome words,Text\na red cube,Colors\n", to: "other.csv")
-        let shape = try ModelDescription(modelFolder: SmallRun.model, height: 16, width: 16).architecture.shape(stepCount: 5)
+        let shape = try ModelDescription(modelFolder: SmallRun.model, height: 16, width: 16).architecture.shape(
+            stepCount: 5)
         let file = run.folder.file("gated.json")
-        try ScheduleFile(schedule: Heuristic.tgate(.init(gateStep: 2, interval: 1)).schedule(for: shape)).write(to: file)
+        try ScheduleFile(schedule: Heuristic.tgate(.init(gateStep: 2, interval: 1)).schedule(for: shape)).write(
+            to: file)
 
         let first = try benchmark(run, ["--prompts", prompts, "--schedule", file, "--seeds", "2"])
         #expect(first.wait() == 0, "\(first.errors)")
         let some = try report(first)
-        #expect(some.prompt_set == "other" && some.images == 6)
+        #expect(some.promptSet == "other" && some.images == 6)
         #expect(Set(some.schedules.map(\.schedule)) == ["uncached", "gated.json"])
         let uncached = try #require(some.schedules.first { $0.schedule == "uncached" })
         #expect(uncached.scores["psnr"]?.mean == 100 && uncached.scores["psnr"]?.images == 6)
         // Half the work of the guided steps is gone, which no genome says.
         let gated = try #require(some.schedules.first { $0.schedule == "gated.json" })
-        #expect(try #require(gated.macs) < try #require(uncached.macs) * 3 / 4)
+        let (fewer, all) = (try #require(gated.macs), try #require(uncached.macs))
+        #expect(fewer < all * 3 / 4)
         #expect(try #require(gated.scores["psnr"]).mean < 100)
-        #expect(gated.latency_ratio != nil)
+        #expect(gated.latencyRatio != nil)
 
         // What is there is not made again; the front and the heuristics come beside it, on the same images.
         let tasksBefore = try run.count("SELECT count(*) FROM tasks WHERE evaluation_set = 'other'")
         let second = try benchmark(
             run, ["--prompts", prompts, "--schedule", file, "--seeds", "2", "--front", "--heuristics"], workers: 2)
         #expect(second.wait() == 0, "\(second.errors)")
-        let all = try report(second)
-        #expect(all.schedules.contains { $0.origin == "front" })
-        #expect(all.schedules.contains { $0.schedule.hasPrefix("fora-") })
-        #expect(all.schedules.contains { $0.schedule.hasPrefix("tgate-") })
+        let more = try report(second)
+        #expect(more.schedules.contains { $0.origin == "front" })
+        #expect(more.schedules.contains { $0.schedule.hasPrefix("fora-") })
+        #expect(more.schedules.contains { $0.schedule.hasPrefix("tgate-") })
         let made = try images(of: run)
-        #expect(made.count == all.schedules.count && Set(made.map { $0[1] }) == [.text("0/0 0/1 1/0 1/1 2/0 2/1")])
+        #expect(made.count == more.schedules.count && Set(made.map { $0[1] }) == [.text("0/0 0/1 1/0 1/1 2/0 2/1")])
         #expect(
             try run.count(
                 "SELECT count(*) FROM tasks WHERE evaluation_set = 'other' AND id IN (SELECT task_id FROM task_candidates "
                     + "JOIN candidates c ON c.id = candidate_id WHERE c.label IN ('uncached', 'gated.json'))")
                 == tasksBefore)
         #expect(
-            try run.count("SELECT count(*) FROM benchmark_scores WHERE scorer = 'psnr'") == Int64(all.schedules.count))
+            try run.count("SELECT count(*) FROM benchmark_scores WHERE scorer = 'psnr'") == Int64(more.schedules.count))
         // The search is as it was, and can go on.
         let undisturbed = try RunHistory.openReadOnly(in: run.runFolder).query(
             "SELECT count(*) FROM candidates WHERE generation IS NOT NULL")
         #expect(undisturbed.rows == [[.integer(try run.count("SELECT sum(evaluations) FROM generations"))]])
         #expect(try run.count("SELECT count(*) FROM pareto_front") > 0)
-        #expect(searched.count == (try run.decisions()).count - all.schedules.count)
+        #expect(searched.count == (try run.decisions()).count - more.schedules.count)
     }
 
     @Test func aKilledBenchmarkGoesOnWhereItWas() throws {
@@ -114,8 +119,11 @@ import Testing
         let counts = try RunHistory.openReadOnly(in: run.runFolder).query(
             "SELECT DISTINCT images FROM benchmark_scores WHERE prompt_set = 'other'")
         #expect(counts.rows == [[.integer(30)]])
-        #expect(try run.count("SELECT count(*) FROM image_timings t JOIN prompts p ON p.id = t.prompt_id WHERE p.evaluation_set = 'other'")
-            == run.count("SELECT sum(images) FROM benchmark_scores WHERE scorer = 'psnr'"))
+        #expect(
+            try run.count(
+                "SELECT count(*) FROM image_timings t JOIN prompts p ON p.id = t.prompt_id WHERE p.evaluation_set = 'other'"
+            )
+                == run.count("SELECT sum(images) FROM benchmark_scores WHERE scorer = 'psnr'"))
     }
 
     @Test func whatCannotBeMeasuredIsSaidInALine() throws {
@@ -124,7 +132,8 @@ import Testing
         let prompts = try run.folder.write("one\n", to: "other.txt")
         let empty = try run.folder.write("\n", to: "empty.txt")
         let foreign = run.folder.file("foreign.json")
-        let shape = try ModelDescription(modelFolder: SmallRun.model, height: 16, width: 16).architecture.shape(stepCount: 7)
+        let shape = try ModelDescription(modelFolder: SmallRun.model, height: 16, width: 16).architecture.shape(
+            stepCount: 7)
         try ScheduleFile(schedule: Heuristic.fora(interval: 2).schedule(for: shape)).write(to: foreign)
         for (arguments, status, part) in [
             (["--prompts", prompts], 2, "nothing to measure"),

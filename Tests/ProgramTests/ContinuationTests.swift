@@ -119,7 +119,7 @@ import Testing
         #expect((25...36).contains(candidates))
         #expect(try run.count("SELECT count(*) FROM evaluations") == candidates)
         #expect(try run.count("SELECT count(DISTINCT canonical_hash) FROM candidates") == candidates)
-        #expect(try run.count("SELECT count(*) FROM image_scores") == 3 * candidates)
+        #expect(try run.count("SELECT count(*) FROM image_scores WHERE scorer = 'psnr'") == 3 * candidates)
         #expect(try run.count("SELECT count(*) FROM tasks WHERE state <> 'done'") == 0)
         #expect(try run.count("SELECT count(*) FROM generations WHERE finished_at IS NOT NULL") == 6)
         #expect(try run.count("SELECT sum(evaluations) FROM generations") == candidates)

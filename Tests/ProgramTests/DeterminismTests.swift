@@ -26,7 +26,7 @@ import Testing
         #expect(try stormy.count("SELECT count(*) FROM tasks WHERE state <> 'done'") == 0)
         // Every image of every candidate once: nothing lost, nothing counted twice.
         #expect(
-            try stormy.count("SELECT count(*) FROM image_scores")
+            try stormy.count("SELECT count(*) FROM image_scores WHERE scorer = 'psnr'")
                 == stormy.count("SELECT 3 * count(*) FROM candidates"))
         #expect(
             try stormy.count("SELECT count(*) FROM image_timings")
