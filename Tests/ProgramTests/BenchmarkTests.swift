@@ -38,9 +38,11 @@ import Testing
     private func images(of run: SmallRun) throws -> [[QueryValue]] {
         try RunHistory.openReadOnly(in: run.runFolder).query(
             """
-            SELECT c.label, group_concat(p.prompt_index || '/' || s.seed, ' ' ORDER BY p.prompt_index, s.seed)
-            FROM image_scores s JOIN prompts p ON p.id = s.prompt_id JOIN candidates c ON c.id = s.candidate_id
-            WHERE p.evaluation_set = 'other' AND s.scorer = 'psnr' GROUP BY c.id ORDER BY c.id
+            SELECT label, group_concat(image, ' ') FROM (
+                SELECT c.id, c.label, p.prompt_index || '/' || s.seed AS image
+                FROM image_scores s JOIN prompts p ON p.id = s.prompt_id JOIN candidates c ON c.id = s.candidate_id
+                WHERE p.evaluation_set = 'other' AND s.scorer = 'psnr' ORDER BY c.id, p.prompt_index, s.seed)
+            GROUP BY id ORDER BY id
             """
         ).rows
     }
