@@ -36,7 +36,6 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
-let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 // MARK: - Targets
 
@@ -51,29 +50,36 @@ let libraries: [Target] = [
 
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
+    + module("Prompts", ["Schedules"], tests: ["TestSupport"])
     + module("Evolution", ["Schedules"], tests: ["TestSupport"])
     + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
-    + module("Scoring", ["Tensors"])
+    + module("Scoring", ["Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Schedules", "Transport", toml],
+        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport"],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
         tests: ["Diffusion", "TestSupport"])
-    + module("WorkerService", ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Tensors", "Transport"])
+    + module(
+        "WorkerService",
+        ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
+        tests: ["TestSupport"])
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
     program(
         "ecad",
-        ["Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Schedules", "Tensors", "Verification"]),
+        [
+            "Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Prompts", "Schedules", "Tensors",
+            "Verification",
+        ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
@@ -96,7 +102,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: libraries + modules + programs + testSupport,
     cxxLanguageStandard: .cxx17

@@ -2,6 +2,7 @@ import Evolution
 import Foundation
 import History
 import Messages
+import Prompts
 import Schedules
 
 // How a calibration comes into being: from a configuration, or from the history of a run folder.
@@ -18,23 +19,25 @@ extension Calibration {
         _ wanted: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
         var configuration = wanted
-        let prompts = try RunConfiguration.prompts(in: configuration.promptsPath)
+        let prompts = try PromptSet(file: configuration.promptsPath).texts
         let model = try configuration.modelDescription()
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try embeddings(&configuration, prompts: prompts, model: model)
         let modelHash = try fingerprint(configuration)
+        try noteScorers(&configuration)
         let search = try newSearch(configuration, shape: shape)
         let history = try RunHistory.create(in: folder, isDurable: isDurable)
         let runID = try history.createRun(
             NewRun(
                 name: URL(fileURLWithPath: folder).lastPathComponent, configuration: configuration.resolved,
-                costObjective: configuration.cost.rawValue, qualityObjective: configuration.quality,
+                costObjective: configuration.cost.rawValue, qualityObjective: configuration.quality.rawValue,
                 shape: String(decoding: try JSONEncoder().encode(shape), as: UTF8.self),
                 genes: (0..<shape.geneCount).map { gene in
                     let cell = shape.cell(at: gene)
                     return GeneCell(step: cell.step, block: cell.block, component: cell.component.rawValue)
                 },
-                modelHash: modelHash, seed: Int64(configuration.seed), reference: reference, prompts: prompts,
+                modelHash: modelHash, seed: Int64(configuration.seed), reference: reference(configuration.quality),
+                prompts: prompts,
                 evaluationKey: evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)))
         try enterConfiguredCosts(configuration, shape: shape, in: history, run: runID)
         let calibration = try Calibration(
@@ -64,6 +67,7 @@ extension Calibration {
             throw CoordinatorError.runFolder(
                 path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
         }
+        try noteScorers(&configuration)
         let candidates = try history.candidates(of: run.id)
         let search =
             try snapshot.generation.map {
@@ -119,12 +123,13 @@ extension Calibration {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
         guard key(old) == key(new), old.modelPath == new.modelPath, old.promptsPath == new.promptsPath,
-            old.cost == new.cost, old.costTablePath == new.costTablePath
+            old.cost == new.cost, old.scorerPaths == new.scorerPaths,
+            old.costTablePath == new.costTablePath
         else {
             throw CoordinatorError.runFolder(
                 path: folder,
                 reason:
-                    "a fork keeps its evaluations, so model, prompts, objectives and tasks.images stay as they are; "
+                    "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images stay as they are; "
                     + "begin a run with search.warm_start = \"\(folder)\" to change them")
         }
         guard number + 1 < new.generations else {
@@ -157,8 +162,8 @@ extension Calibration {
             [
                 modelHash, "\(configuration.stepCount)", "\(model.height)", "\(model.width)",
                 "\(configuration.guidanceScale)", configuration.negativePrompt, "\(configuration.seedsPerPrompt)",
-                "\(configuration.imagesPerTask)", configuration.quality,
-            ] + prompts
+                "\(configuration.imagesPerTask)", configuration.quality.rawValue,
+            ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // Lengths keep the parts apart.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
         return SHA256.hexadecimal(SHA256.digest(text.utf8))
@@ -198,7 +203,7 @@ extension Calibration {
     }
 
     /// Opens the embeddings that a configuration names, and notes their hash in it.
-    private static func embeddings(
+    static func embeddings(
         _ configuration: inout RunConfiguration, prompts: [String], model: ModelDescription
     ) throws -> EmbeddingsFile? {
         guard let path = configuration.embeddingsPath else { return nil }
@@ -214,8 +219,23 @@ extension Calibration {
         return file
     }
 
+    /// Notes the fingerprints of the scorers' models in a configuration.
+    static func noteScorers(_ configuration: inout RunConfiguration) throws {
+        for (scorer, path) in configuration.scorerPaths {
+            guard FileManager.default.fileExists(atPath: "\(path)/config.json"),
+                let fingerprint = try? ModelFingerprint.compute(folder: path)
+            else {
+                throw CoordinatorError.unreadableFile(path: path, what: "the model of the scorer \(scorer.rawValue)")
+            }
+            guard configuration.scorerFingerprints[scorer] ?? fingerprint == fingerprint else {
+                throw CoordinatorError.scorer("\(path): has changed since the run began")
+            }
+            configuration.scorerFingerprints[scorer] = fingerprint
+        }
+    }
+
     /// The fingerprint of the model, or where embeddings are shipped of the part of it that workers need.
-    private static func fingerprint(_ configuration: RunConfiguration) throws -> String {
+    static func fingerprint(_ configuration: RunConfiguration) throws -> String {
         do {
             return try ModelFingerprint.compute(
                 folder: configuration.modelPath, part: configuration.embeddingsPath == nil ? .whole : .image)

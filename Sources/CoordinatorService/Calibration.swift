@@ -9,9 +9,9 @@ import Schedules
 /// Everything that matters is in the history before anything else happens with it. A calibration that is opened again
 /// after a crash goes on from there: committed results are kept, open tasks are given out again, and the search draws
 /// the same random numbers.
-final class Calibration {
+final class Calibration: ServedRun {
     /// The reference point of the hypervolume: a tenth slower than uncached, at no quality at all.
-    static let reference = ReferencePoint(cost: 1.1, quality: 0)
+    static func reference(_ quality: ScorerKind) -> ReferencePoint { ReferencePoint(cost: 1.1, quality: quality.worst) }
 
     let history: RunHistory
     let runID: Int64
@@ -35,6 +35,9 @@ final class Calibration {
     var isFinished = false
 
     var search: Search
+    let evaluationSet = RunHistory.calibration
+    let keepsCanary = true
+    var seedsPerPrompt: Int { configuration.seedsPerPrompt }
     /// What the parts of the model cost, once that is known; the same for the whole run.
     var costTable: CostTable?
     /// The hypervolume after each complete generation.
@@ -101,7 +104,8 @@ final class Calibration {
         }
         generation = last.number
         isGenerationOpen = !last.isFinished
-        want(snapshot.tasks.filter { $0.isOpen })
+        // Benchmarks wait for one who asks for them again.
+        want(snapshot.tasks.filter { $0.isOpen && $0.evaluationSet == evaluationSet })
         for offspring in search.pending {
             candidateOfOffspring[offspring.id] = candidateOfHash[canonicalHash(offspring.genome)]
         }
@@ -171,23 +175,7 @@ final class Calibration {
     /// The shards depend on the configuration alone, since the last bits of an image depend on the images that are
     /// denoised with it.
     private func taskGrid(_ candidates: [Int]) -> [NewTask] {
-        let images = prompts.indices.flatMap { prompt in
-            (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }
-        }
-        let count = schedulesPerTask(of: candidates.count)
-        return stride(from: 0, to: candidates.count, by: count).flatMap { first in
-            let group = Array(candidates[first..<min(first + count, candidates.count)])
-            return stride(from: 0, to: images.count, by: configuration.imagesPerTask).map { start in
-                let shard = Array(images[start..<min(start + configuration.imagesPerTask, images.count)])
-                return NewTask(kind: .evaluate, candidates: group, images: shard)
-            }
-        }
-    }
-
-    /// Schedules of a task, where so many are to be evaluated.
-    func schedulesPerTask(of count: Int) -> Int {
-        taskSize.schedules(
-            of: count, images: prompts.count * configuration.seedsPerPrompt, imagesPerTask: configuration.imagesPerTask)
+        taskGrid(candidates, images: images)
     }
 
     private func parent(_ offspring: Offspring, _ index: Int) -> Int64? {
@@ -239,61 +227,11 @@ final class Calibration {
         try search.discard(lost)
     }
 
-    /// Enters a task's result in the history, and goes on.
-    ///
-    /// - Returns: Whether the result was new.
-    /// - Throws: ``ResultProblem`` for a result that is not what the task asked for; `HistoryError`.
-    func commit(_ result: Messages.TaskResult, from workerID: Int64) throws -> CommitOutcome {
-        guard let task = tasks[result.taskID] else { return .alreadyDone }
-        let outcome = try history.commitResult(
-            try History.TaskResult(
-                result, candidates: task.candidateIDs, images: task.images, from: workerID,
-                scorer: configuration.quality))
-        tasks[task.id] = nil
-        try proceed()
-        return outcome
-    }
-
-    /// Gives a task up after too many failures; its candidates have no evaluation.
-    func giveUp(_ taskID: Int64, reason: String) throws {
-        try history.failTask(taskID, reason: reason)
-        let candidates = (tasks[taskID]?.candidateIDs ?? []).map { "\($0)" }.joined(separator: ", ")
-        try history.recordEvent("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
-        tasks[taskID] = nil
-        try proceed()
-    }
-
-    /// Replaces a task of several candidates by one for each.
-    ///
-    /// - Returns: The new tasks.
-    func split(_ taskID: Int64, reason: String) throws -> [TaskRecord] {
-        let parts = try history.splitTask(taskID, reason: reason)
-        tasks[taskID] = nil
-        for part in parts { tasks[part.id] = part }
-        return parts
-    }
-
-    /// Trusts a worker no more: what it did for candidates that are not evaluated yet is wanted again.
-    ///
-    /// Between barriers these are all candidates of the generation. In steady state the search has bred from those that
-    /// are evaluated, and a score that changed under it would make its history a lie: they stay, and are counted.
-    ///
-    /// - Returns: The tasks, and how many candidates stay that the worker had a part in.
-    func reopenTasks(doneBy worker: Int64, reason: String) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
-        let reopened = try history.quarantine(worker, reason: reason, run: runID)
-        for task in reopened.tasks { tasks[task.id] = task }
-        try history.recordEvent(
-            "quarantine",
-            "worker \(worker): \(reason); \(reopened.tasks.count) tasks are done again, "
-                + "\(reopened.keptCandidates) candidates stay as evaluated", run: runID)
-        return reopened
-    }
-
     /// Sums a candidate's images up; nil unless all of them were made.
     private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {
         let measured = try history.measurements(of: candidate.id)
         let expected = prompts.count * configuration.seedsPerPrompt
-        let scores = measured.scores.filter { $0.scorer == configuration.quality }
+        let scores = measured.scores.filter { $0.scorer == configuration.quality.rawValue }
         guard scores.count == expected, measured.timings.count == expected else { return nil }
         let seconds = measured.timings.reduce(0) { $0 + $1.denoiseSeconds }
         let referenceSeconds = measured.timings.reduce(0) { $0 + ($1.referenceSeconds ?? 0) }

@@ -1,18 +1,19 @@
-import Foundation
-import TOMLKit
-
 /// A TOML file of sections and keys, read strictly: what nobody reads is an error.
 struct ConfigurationFile {
     /// The name that errors give.
     let file: String
-    private var values: [String: Any]
+    private var values: [String: TOMLValue]
 
     /// Parses a text.
     ///
     /// - Throws: ``CoordinatorError/invalidTOML(source:reason:)``.
     init(text: String, file: String) throws {
         self.file = file
-        values = try Self.flatten(Self.parse(text, source: file), prefix: "", source: file)
+        do {
+            values = try TOMLParser.parse(text)
+        } catch {
+            throw CoordinatorError.invalidTOML(source: file, reason: "\(error)")
+        }
     }
 
     /// Overrides a key by a text such as `search.generations=50`, whose value is TOML or, failing that, a string.
@@ -22,8 +23,7 @@ struct ConfigurationFile {
             throw CoordinatorError.invalidTOML(source: "--set \(assignment)", reason: "expected section.key=value")
         }
         let (key, value) = (String(parts[0]), String(parts[1]))
-        let parsed = (try? Self.parse("value = \(value)", source: ""))?["value"]
-        values[key] = parsed ?? value
+        values[key] = (try? TOMLParser.parseValue(value)) ?? .string(value)
     }
 
     /// Refuses every key that is not in the list, with the nearest known one as a suggestion.
@@ -37,30 +37,30 @@ struct ConfigurationFile {
 
     /// The string under a key.
     func string(_ key: String, default fallback: String? = nil) throws -> String {
-        try value(key, fallback, expected: "a string") { $0 as? String }
+        try value(key, fallback, expected: "a string", \.string)
     }
 
     /// The integer under a key, within a range.
     func int(_ key: String, in range: ClosedRange<Int>, default fallback: Int? = nil) throws -> Int {
         try value(key, fallback, expected: "an integer from \(range.lowerBound) to \(range.upperBound)") {
-            guard let number = Self.number($0), let integer = Int(exactly: number), range.contains(integer) else {
-                return nil
-            }
-            return integer
+            $0.integer.flatMap { range.contains($0) ? $0 : nil }
         }
     }
 
     /// The number under a key, within a range.
     func double(_ key: String, in range: ClosedRange<Double>, default fallback: Double? = nil) throws -> Double {
         try value(key, fallback, expected: "a number from \(range.lowerBound) to \(range.upperBound)") {
-            guard let number = Self.number($0), range.contains(number) else { return nil }
-            return number
+            $0.number.flatMap { range.contains($0) ? $0 : nil }
         }
     }
 
     /// The list of strings under a key.
     func strings(_ key: String, default fallback: [String]? = nil) throws -> [String] {
-        try value(key, fallback, expected: "a list of strings") { $0 as? [String] }
+        try value(key, fallback, expected: "a list of strings") {
+            guard case .list(let elements) = $0 else { return nil }
+            let strings = elements.compactMap(\.string)
+            return strings.count == elements.count ? strings : nil
+        }
     }
 
     /// True when the key is present.
@@ -70,70 +70,21 @@ struct ConfigurationFile {
     func choice(_ key: String, of choices: [String], default fallback: String? = nil) throws -> String {
         let names = choices.map { "\"\($0)\"" }.joined(separator: ", ")
         return try value(key, fallback, expected: "one of \(names)") {
-            ($0 as? String).flatMap { choices.contains($0) ? $0 : nil }
+            $0.string.flatMap { choices.contains($0) ? $0 : nil }
         }
     }
 
     private func value<Value>(
-        _ key: String, _ fallback: Value?, expected: String, _ convert: (Any) -> Value?
+        _ key: String, _ fallback: Value?, expected: String, _ convert: (TOMLValue) -> Value?
     ) throws -> Value {
         guard let stored = values[key] else {
             guard let fallback else { throw CoordinatorError.missingKey(file: file, key: key) }
             return fallback
         }
         guard let converted = convert(stored) else {
-            throw CoordinatorError.invalidValue(file: file, key: key, expected: expected, found: Self.summary(stored))
+            throw CoordinatorError.invalidValue(file: file, key: key, expected: expected, found: "\(stored)")
         }
         return converted
-    }
-
-    // MARK: - Parsing
-
-    /// TOML by way of JSON, whose values Foundation gives as strings, numbers, arrays and dictionaries.
-    private static func parse(_ text: String, source: String) throws -> [String: Any] {
-        let json: String
-        do {
-            json = try TOMLTable(string: text).convert(to: .json)
-        } catch let error as TOMLParseError {
-            let place = "line \(error.source.begin.line), column \(error.source.begin.column)"
-            throw CoordinatorError.invalidTOML(source: source, reason: "\(place): \(firstLine(error.description))")
-        } catch {
-            throw CoordinatorError.invalidTOML(source: source, reason: firstLine("\(error)"))
-        }
-        guard let object = try? JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any] else {
-            throw CoordinatorError.invalidTOML(source: source, reason: "it holds values that JSON has no word for")
-        }
-        return object
-    }
-
-    private static func flatten(_ table: [String: Any], prefix: String, source: String) throws -> [String: Any] {
-        var flat: [String: Any] = [:]
-        for (key, value) in table {
-            if let section = value as? [String: Any] {
-                flat.merge(try flatten(section, prefix: prefix + key + ".", source: source)) { $1 }
-            } else {
-                flat[prefix + key] = value
-            }
-        }
-        return flat
-    }
-
-    private static func firstLine(_ text: String) -> String {
-        text.split(separator: "\n").first.map(String.init) ?? text
-    }
-
-    private static func number(_ value: Any) -> Double? {
-        // JSON booleans are NSNumbers too; a flag is not a number here.
-        guard let number = value as? NSNumber, !(value is Bool) || number.objCType.pointee != 0x63 else { return nil }
-        return number.doubleValue
-    }
-
-    private static func summary(_ value: Any) -> String {
-        switch value {
-        case let text as String: "\"\(text)\""
-        case is [Any]: "a list"
-        default: "\(value)"
-        }
     }
 
     private static func editDistance(_ a: String, _ b: String) -> Int {

@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import Schedules
 import Transport
 
 // Whose results count: canaries, rechecks, quarantine.
@@ -16,13 +17,13 @@ extension Coordinator {
             let reason =
                 "its canary differs from the run's by \(String(format: "%.3g", difference)), at most "
                 + "\(CanaryCheck.tolerance) is allowed: its processor or BLAS computes wrongly, or its model is damaged"
-            try calibration.history.recordEvent("canary", "\(name(of: worker)): \(reason)", run: calibration.runID)
+            try served.history.recordEvent("canary", "\(name(of: worker)): \(reason)", run: served.runID)
             turnAway(peer, .canary, name(of: worker), reason)
             return try forget(worker, dispatcher.leave(worker), outcome: .returned)
         }
         if canary == nil {
             canary = message.values
-            try calibration.history.setCanary(message.values, of: calibration.runID)
+            if served.keepsCanary { try served.history.setCanary(message.values, of: served.runID) }
         }
         connections[worker]?.isTrusted = true
         settleDisputes()
@@ -30,7 +31,7 @@ extension Coordinator {
 
     /// Decides whether a task that was just done is computed once more.
     func planRecheck(of task: TaskRecord, doneBy worker: Int64) {
-        guard Recheck.isSampled(task.id, share: calibration.configuration.recheckShare),
+        guard Recheck.isSampled(task.id, share: served.configuration.recheckShare),
             rechecks.count < Self.recheckLimit
         else { return }
         let number = Recheck.number(of: task.id)
@@ -43,12 +44,12 @@ extension Coordinator {
     func compare(_ result: Messages.TaskResult, from worker: Int64) throws {
         dispatcher.finish(result.taskID)
         guard let recheck = rechecks.removeValue(forKey: result.taskID) else { return }
-        let scorer = calibration.configuration.quality
+        let scorer = served.configuration.quality
         let checked: History.TaskResult
         do {
             checked = try History.TaskResult(
-                result, candidates: recheck.task.candidateIDs, images: recheck.task.images, from: worker, scorer: scorer
-            )
+                result, candidates: recheck.task.candidateIDs, images: recheck.task.images, from: worker,
+                scorer: scorer.rawValue)
         } catch {
             return log("\(name(of: worker)), a recheck: \(error)")
         }
@@ -57,12 +58,12 @@ extension Coordinator {
         let taken = try storedScores(of: recheck.task, scorer: scorer)
         // The task may have been taken out of the history again meanwhile.
         guard taken.count == scores.count else { return }
-        let (agrees, largest) = Recheck.compare(taken, scores)
-        try calibration.history.recordRecheck(
+        let (agrees, largest) = Recheck.compare(taken, scores, scorer: scorer)
+        try served.history.recordRecheck(
             RecheckRecord(
                 taskID: recheck.task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
                 largestDifference: largest))
-        switch recheck.verdict(on: scores, by: worker, taken: taken) {
+        switch recheck.verdict(on: scores, by: worker, taken: taken, scorer: scorer) {
         case .guilty(let culprit): return try quarantine(culprit, task: recheck.task.id, largest)
         case .close: return
         case .steadfast:
@@ -108,12 +109,12 @@ extension Coordinator {
         for recheck in waiting { settle(recheck) }
     }
 
-    private func storedScores(of task: TaskRecord, scorer: String) throws -> [Recheck.ScoreKey: Double] {
+    private func storedScores(of task: TaskRecord, scorer: ScorerKind) throws -> [Recheck.ScoreKey: Double] {
         let images = Set(task.images)
         var scores: [Recheck.ScoreKey: Double] = [:]
         for candidate in task.candidateIDs {
-            for score in try calibration.history.measurements(of: candidate).scores
-            where score.scorer == scorer && images.contains(score.image) {
+            for score in try served.history.measurements(of: candidate, on: served.evaluationSet).scores
+            where score.scorer == scorer.rawValue && images.contains(score.image) {
                 scores[Recheck.ScoreKey(candidate: candidate, image: score.image)] = score.value
             }
         }
@@ -122,7 +123,7 @@ extension Coordinator {
 
     private func quarantine(_ worker: Int64, task: Int64, _ largest: Double) throws {
         let reason = "others computed task \(task) and differ by \(String(format: "%.3g", largest))"
-        let (reopened, keptCandidates) = try calibration.reopenTasks(doneBy: worker, reason: reason)
+        let (reopened, keptCandidates) = try served.reopenTasks(doneBy: worker, reason: reason)
         let kept =
             keptCandidates > 0 ? "; \(keptCandidates) candidates stay as evaluated, since the search has used them" : ""
         log("\(name(of: worker)) is quarantined: \(reason); \(reopened.count) tasks are done again\(kept)")

@@ -10,16 +10,18 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
     case invalidValue(file: String, key: String, expected: String, found: String)
     /// A file that the configuration or a command line names cannot be read.
     case unreadableFile(path: String, what: String)
-    /// A prompt file without a prompt.
-    case noPrompts(path: String)
     /// A run folder cannot be used for what was asked.
     case runFolder(path: String, reason: String)
     /// The search cannot go on.
     case search(String)
     /// A file of prompt embeddings is none, or not the run's.
     case embeddings(String)
+    /// The model of a scorer is not the run's.
+    case scorer(String)
     /// The local workers cannot be started or have all failed.
     case workers(String)
+    /// A benchmark cannot be made.
+    case benchmark(String)
     /// Others could reach the port, and nobody has said who may join.
     case keys(String)
 
@@ -33,9 +35,10 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
         case .invalidValue(let file, let key, let expected, let found):
             "\(file): \"\(key)\" is \(found); expected \(expected)"
         case .unreadableFile(let path, let what): "\(path): cannot read \(what)"
-        case .noPrompts(let path): "\(path): no prompts; expected one prompt a line"
         case .runFolder(let path, let reason): "\(path): \(reason)"
-        case .search(let line), .embeddings(let line), .workers(let line), .keys(let line): line
+        case .search(let line), .embeddings(let line), .scorer(let line), .workers(let line), .benchmark(let line),
+            .keys(let line):
+            line
         }
     }
 }

@@ -67,7 +67,8 @@ struct ImaginedModel {
                 image.candidateID = candidate.candidateID
                 image.promptIndex = item.promptIndex
                 image.seed = item.seed
-                image.scores = [calibration.configuration.quality: 10 + 40 * ratio + Double(hash % 1_000) / 200]
+                let scorer = calibration.configuration.quality.rawValue
+                image.scores = [scorer: 10 + 40 * ratio + Double(hash % 1_000) / 200]
                 image.denoiseSeconds = secondsPerImage * ratio * slowness
                 image.referenceSeconds = secondsPerImage * slowness
                 result.images.append(image)

@@ -29,16 +29,20 @@ final class LocalWorkers {
     ///   - threads: Threads of each; nil to divide the machine's processors among them.
     ///   - endpoint: Where the coordinator listens, as seen from this machine.
     ///   - model: The model directory.
+    ///   - scorers: The folders of scorers' models.
     ///   - folder: The run folder, for their logs and unacknowledged results.
     ///   - access: How they are let in.
     /// - Throws: ``CoordinatorError/workers(_:)`` if the program is not beside this one.
-    init(count: Int, threads: Int?, endpoint: String, model: String, folder: String, access: ServingAccess) throws {
+    init(
+        count: Int, threads: Int?, endpoint: String, model: String, scorers: [String], folder: String,
+        access: ServingAccess
+    ) throws {
         let directory = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         executable = directory.appendingPathComponent("ecad-worker").path
         let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / max(count, 1))
-        arguments = [
-            "run", "--coordinator", endpoint, "--models", model, "--threads", "\(threads)", "--exit-with-parent",
-        ]
+        arguments =
+            ["run", "--coordinator", endpoint, "--models", model, "--threads", "\(threads)", "--exit-with-parent"]
+            + scorers.flatMap { ["--scorer", $0] }
         self.folder = folder
         self.access = access
         guard FileManager.default.isExecutableFile(atPath: executable) else {

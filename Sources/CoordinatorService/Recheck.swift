@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import Schedules
 
 /// A finished task computed once more by another worker.
 struct Recheck {
@@ -30,15 +31,9 @@ struct Recheck {
         return Double((word ^ (word >> 31)) >> 11) / Double(1 << 53) < share
     }
 
-    /// How far two workers' scores of the same image may lie apart.
-    ///
-    /// Their last bits differ by processor and BLAS kernel. On an image that equals its reference but for a few
-    /// rounded pixels that moves PSNR by some tenths of a decibel; wrong arithmetic moves it by many.
-    static func tolerance(_ value: Double) -> Double { 1 + 0.02 * abs(value) }
-
     /// The scores of a result that was checked for completeness.
-    static func scores(of result: History.TaskResult, scorer: String) -> [ScoreKey: Double] {
-        let pairs = result.scores.filter { $0.scorer == scorer }.map {
+    static func scores(of result: History.TaskResult, scorer: ScorerKind) -> [ScoreKey: Double] {
+        let pairs = result.scores.filter { $0.scorer == scorer.rawValue }.map {
             (ScoreKey(candidate: $0.candidateID, image: $0.image), $0.value)
         }
         return Dictionary(pairs) { $1 }
@@ -63,11 +58,14 @@ struct Recheck {
     ///   - scores: The result.
     ///   - worker: Whose it is.
     ///   - taken: The original's scores, in the history.
+    ///   - scorer: The scorer of all.
     /// - Returns: Nil while nobody disagrees.
-    func verdict(on scores: [ScoreKey: Double], by worker: Int64, taken: [ScoreKey: Double]) -> Verdict? {
+    func verdict(
+        on scores: [ScoreKey: Double], by worker: Int64, taken: [ScoreKey: Double], scorer: ScorerKind
+    ) -> Verdict? {
         guard let dissenter else { return nil }
-        let isLikeOriginal = Self.compare(taken, scores).agrees
-        let isLikeDissenter = Self.compare(dissenter.scores, scores).agrees
+        let isLikeOriginal = Self.compare(taken, scores, scorer: scorer).agrees
+        let isLikeDissenter = Self.compare(dissenter.scores, scores, scorer: scorer).agrees
         switch worker {
         case original: return isLikeOriginal ? .steadfast : .guilty(original)
         case dissenter.worker: return isLikeDissenter ? .steadfast : .guilty(dissenter.worker)
@@ -80,8 +78,14 @@ struct Recheck {
 
     /// Compares two results of the task.
     ///
+    /// - Parameters:
+    ///   - a: One result.
+    ///   - b: Another.
+    ///   - scorer: The scorer of both.
     /// - Returns: Whether all scores agree, and the largest difference.
-    static func compare(_ a: [ScoreKey: Double], _ b: [ScoreKey: Double]) -> (agrees: Bool, largest: Double) {
+    static func compare(
+        _ a: [ScoreKey: Double], _ b: [ScoreKey: Double], scorer: ScorerKind
+    ) -> (agrees: Bool, largest: Double) {
         var agrees = a.count == b.count
         var largest = 0.0
         for (key, value) in a {
@@ -90,7 +94,7 @@ struct Recheck {
                 continue
             }
             largest = max(largest, abs(value - other))
-            if abs(value - other) > tolerance(value) { agrees = false }
+            if abs(value - other) > scorer.tolerance(value) { agrees = false }
         }
         return (agrees, largest)
     }

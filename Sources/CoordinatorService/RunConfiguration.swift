@@ -1,5 +1,6 @@
 import Evolution
 import Foundation
+import Schedules
 
 /// What a run is asked to do: the TOML file of `ecad-coordinator run --config`.
 public struct RunConfiguration: Sendable, Equatable {
@@ -37,8 +38,12 @@ public struct RunConfiguration: Sendable, Equatable {
     public var cost: Cost
     /// The cost table of cost `latency`; nil for the one that the run's first worker measures.
     public var costTablePath: String?
-    /// The second objective, by its scorer's name.
-    public var quality: String
+    /// The second objective.
+    public var quality: ScorerKind
+    /// The folders of the scorers that have a model; images are scored by these and by all that need none.
+    public var scorerPaths: [ScorerKind: String]
+    /// The fingerprints of those models, once the run has begun: they must not change.
+    public var scorerFingerprints: [ScorerKind: String]
     /// The rules of the search: "default" or "ecad-paper".
     public var preset: String
     /// Whether the search waits for whole generations.
@@ -66,17 +71,24 @@ public struct RunConfiguration: Sendable, Equatable {
     /// The share of tasks that a second worker computes too, to find workers that compute wrongly.
     public var recheckShare: Double
 
-    static let qualities = ["psnr"]
     static let seedings = Seeding.allCases.map(\.rawValue)
-    private static let known = [
-        "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
-        "prompts.seeds_per_prompt", "prompts.negative", "prompts.embeddings", "prompts.embeddings_sha256",
-        "objectives.cost", "objectives.cost_table",
-        "objectives.quality", "search.preset", "search.mode", "search.population", "search.generations", "search.seed",
-        "search.seeding", "search.warm_start", "stop.evaluations", "stop.seconds", "stop.flat_generations",
-        "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.seconds",
-        "tasks.recheck_share",
-    ]
+    private static let known =
+        [
+            "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
+            "prompts.seeds_per_prompt", "prompts.negative", "prompts.embeddings", "prompts.embeddings_sha256",
+            "objectives.cost", "objectives.cost_table",
+            "objectives.quality", "search.preset", "search.mode", "search.population", "search.generations",
+            "search.seed",
+            "search.seeding", "search.warm_start", "stop.evaluations", "stop.seconds", "stop.flat_generations",
+            "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.seconds",
+            "tasks.recheck_share",
+        ] + ScorerKind.modelled.flatMap { [key(of: $0), fingerprintKey(of: $0)] }
+
+    private static func key(of scorer: ScorerKind) -> String { "scorers.\(scorer.rawValue)" }
+    private static func fingerprintKey(of scorer: ScorerKind) -> String { "scorers.\(scorer.rawValue)_fingerprint" }
+
+    /// What every image is scored by.
+    var scorers: [ScorerKind] { ScorerKind.paired + ScorerKind.modelled.filter { scorerPaths[$0] != nil } }
 
     /// Reads a configuration file; paths in it are relative to its folder.
     ///
@@ -128,7 +140,17 @@ public struct RunConfiguration: Sendable, Equatable {
                 file: file, key: "objectives.cost_table", expected: "no such key unless objectives.cost is \"latency\"",
                 found: "one beside \"\(cost.rawValue)\"")
         }
-        quality = try c.choice("objectives.quality", of: Self.qualities, default: "psnr")
+        let qualities = ScorerKind.allCases.map(\.rawValue)
+        quality = ScorerKind(rawValue: try c.choice("objectives.quality", of: qualities, default: "psnr")) ?? .psnr
+        (scorerPaths, scorerFingerprints) = ([:], [:])
+        for scorer in ScorerKind.modelled where c.has(Self.key(of: scorer)) {
+            scorerPaths[scorer] = resolve(try c.string(Self.key(of: scorer)))
+            guard c.has(Self.fingerprintKey(of: scorer)) else { continue }
+            scorerFingerprints[scorer] = try c.string(Self.fingerprintKey(of: scorer))
+        }
+        guard ScorerKind.paired.contains(quality) || scorerPaths[quality] != nil else {
+            throw CoordinatorError.missingKey(file: file, key: Self.key(of: quality))
+        }
         preset = try c.choice("search.preset", of: ["default", "ecad-paper"], default: "default")
         let modes = SearchSettings.Mode.allCases.map(\.rawValue)
         mode =
@@ -171,6 +193,12 @@ public struct RunConfiguration: Sendable, Equatable {
             + (embeddingsSHA256.map { "embeddings_sha256 = \(quoted($0))\n" } ?? "")
         let costTable = costTablePath.map { "cost_table = \(quoted($0))\n" } ?? ""
         let schedules = schedulesPerTask.map { "schedules = \($0)\n" } ?? ""
+        let scorers = ScorerKind.modelled.flatMap { scorer in
+            [
+                scorerPaths[scorer].map { "\(scorer.rawValue) = \(quoted($0))\n" } ?? "",
+                scorerFingerprints[scorer].map { "\(scorer.rawValue)_fingerprint = \(quoted($0))\n" } ?? "",
+            ]
+        }.joined()
         let warmStart = warmStart.map { "warm_start = \(quoted($0))\n" } ?? ""
         return """
             [model]
@@ -183,8 +211,9 @@ public struct RunConfiguration: Sendable, Equatable {
             negative = \(quoted(negativePrompt))
             \(embeddings)[objectives]
             cost = "\(cost.rawValue)"
-            \(costTable)quality = "\(quality)"
-            [search]
+            \(costTable)quality = "\(quality.rawValue)"
+            [scorers]
+            \(scorers)[search]
             preset = "\(preset)"
             mode = "\(mode.rawValue)"
             population = \(population)
@@ -197,18 +226,5 @@ public struct RunConfiguration: Sendable, Equatable {
             recheck_share = \(recheckShare)
 
             """
-    }
-
-    /// Reads a prompt file: one prompt a line, empty lines left out.
-    ///
-    /// - Throws: ``CoordinatorError/unreadableFile(path:what:)``, ``CoordinatorError/noPrompts(path:)``.
-    public static func prompts(in path: String) throws -> [String] {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw CoordinatorError.unreadableFile(path: path, what: "the prompts (expected UTF-8 text)")
-        }
-        let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
-            .filter { !$0.isEmpty }
-        guard !prompts.isEmpty else { throw CoordinatorError.noPrompts(path: path) }
-        return prompts
     }
 }

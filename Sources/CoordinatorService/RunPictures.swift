@@ -1,5 +1,6 @@
 import Foundation
 import History
+import Schedules
 
 /// The pictures in a run folder: the plot of the front and the sheet of images.
 struct RunPictures {
@@ -39,8 +40,7 @@ struct RunPictures {
         let images = calibration.prompts.count * calibration.configuration.seedsPerPrompt
         return FrontPlot(
             title: "\(modelName): \(points.count) schedules on \(images) images each",
-            qualityName: calibration.configuration.quality == "psnr"
-                ? "PSNR against the uncached image, dB" : calibration.configuration.quality,
+            qualityName: calibration.configuration.quality.title,
             points: points)
     }
 
@@ -51,7 +51,7 @@ struct RunPictures {
         var rows = [ImageSheet.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
         for member in members {
             let speedup = String(format: "%.2fx", member.speedup ?? 1 / member.cost)
-            let quality = String(format: "%.1f dB", member.quality)
+            let quality = calibration.configuration.quality.text(member.quality)
             rows.append(
                 ImageSheet.Row(
                     title: speedup, subtitle: "candidate \(member.candidateID), \(quality)",

@@ -64,7 +64,7 @@ public struct Simulation {
         self.clock = clock
         calibration = try Calibration.begin(configuration, in: folder, isDurable: false)
         coordinator = try Coordinator(
-            calibration: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
+            served: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
             clock: { clock.now }, log: { _ in })
         model = try ImaginedModel(calibration, secondsPerImage: options.secondsPerImage)
         generator = RandomGenerator(seed: options.seed)
@@ -162,6 +162,7 @@ public struct Simulation {
         registration.engineVersion = Self.engineVersion
         registration.modelHash = calibration.modelHash
         registration.imageModelHash = calibration.modelHash
+        registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
     }

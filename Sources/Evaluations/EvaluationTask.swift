@@ -1,5 +1,6 @@
 import Diffusion
 import Schedules
+import Scoring
 import Tensors
 
 /// What all evaluations of a run have in common.
@@ -10,12 +11,18 @@ public struct EvaluationSettings: Sendable {
     public var prompts: [String]
     /// The prompt of the unconditional half.
     public var negativePrompt: String
+    /// What every image is scored by.
+    public var scorers: [ScorerSource]
 
     /// Settings of a run.
-    public init(generation: GenerationSettings, prompts: [String], negativePrompt: String) {
+    public init(
+        generation: GenerationSettings, prompts: [String], negativePrompt: String,
+        scorers: [ScorerSource] = ScorerSource.paired
+    ) {
         self.generation = generation
         self.prompts = prompts
         self.negativePrompt = negativePrompt
+        self.scorers = scorers
     }
 }
 

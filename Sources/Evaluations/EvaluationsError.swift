@@ -8,6 +8,8 @@ public enum EvaluationsError: Error, Equatable, CustomStringConvertible {
     case notFinite(candidate: Int64)
     /// The latents of the uncached reference are not numbers: no candidate is to blame.
     case referenceNotFinite
+    /// A scorer has no finite number for an image of a candidate.
+    case scoreNotFinite(candidate: Int64, scorer: String)
 
     /// One line that names the candidate or prompt.
     public var description: String {
@@ -16,6 +18,8 @@ public enum EvaluationsError: Error, Equatable, CustomStringConvertible {
         case .scheduleShape(let candidate):
             "candidate \(candidate): its schedule has other steps or blocks than the model"
         case .notFinite(let candidate): "candidate \(candidate): its latents are not finite numbers"
+        case .scoreNotFinite(let candidate, let scorer):
+            "candidate \(candidate): its \(scorer) score is not a finite number"
         case .referenceNotFinite:
             "the latents of the uncached reference are not finite numbers; the model's weights may be damaged"
         }

@@ -6,7 +6,7 @@ import Tensors
 
 /// Measures candidates on one machine: images, scores, and latency against the uncached reference.
 ///
-/// Prompt embeddings and uncached images are kept between tasks; nothing else is.
+/// Prompt embeddings and uncached images with their latents are kept between tasks; nothing else is.
 public final class Evaluator {
     /// Candidates that are timed between two runs of the uncached reference.
     static let candidatesBetweenReferences = 4
@@ -24,7 +24,9 @@ public final class Evaluator {
     let negative: DiffusionModel.Prompt
     let uncached: CacheLayout
     private var sessions: [Int: any DenoisingSession] = [:]
-    private var referenceImages: [EvaluationItem: Image] = [:]
+    private let scorers: [any Scorer]
+    /// By the images that were denoised together: the last bits of one depend on its neighbours.
+    private var references: [[EvaluationItem]: Reference] = [:]
 
     /// Embeds the run's prompts and opens a model.
     ///
@@ -32,7 +34,7 @@ public final class Evaluator {
     ///   - folder: The model.
     ///   - settings: What the run's evaluations have in common.
     ///   - source: Where the prompts are embedded.
-    /// - Throws: `ModelsError`, `TensorsError`.
+    /// - Throws: `ModelsError`, `ScoringError`, `TensorsError`.
     public init(
         model folder: ModelFolder, settings: EvaluationSettings, source: EmbeddingSource = .textEncoders
     ) throws {
@@ -40,6 +42,7 @@ public final class Evaluator {
             settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
         model = try DiffusionModel(folder)
         self.settings = settings
+        scorers = try settings.scorers.map { try $0.open() }
         prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)
         shape = try model.scheduleShape(stepCount: settings.generation.stepCount)
@@ -52,7 +55,7 @@ public final class Evaluator {
     ///   - task: Schedules and images.
     ///   - progress: Called with the number of images done and the number of all; return false to give the task up.
     /// - Returns: A result for every candidate and image, or nil if the task was given up.
-    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    /// - Throws: ``EvaluationsError``, `ModelsError`, `ScoringError`.
     public func evaluate(_ task: EvaluationTask, progress: (Int, Int) -> Bool) throws -> [ImageResult]? {
         for item in task.items where !prompts.indices.contains(item.prompt) {
             throw EvaluationsError.unknownPrompt(index: item.prompt, count: prompts.count)
@@ -65,7 +68,7 @@ public final class Evaluator {
         var results: [ImageResult] = []
         var pending: [(id: Int64, run: Run)] = []
         var referenceBefore: Double?
-        if task.measuresLatency || task.items.contains(where: { referenceImages[$0] == nil }) {
+        if task.measuresLatency || references[task.items] == nil {
             referenceBefore = try runReference(task, session)
         }
         for (index, candidate) in task.candidates.enumerated() {
@@ -91,6 +94,16 @@ public final class Evaluator {
     private struct Run {
         let secondsPerImage, decodeSecondsPerImage: Double
         let images: [Image]
+        /// One row for each image, `[images, C·h·w]`.
+        let latents: Matrix
+    }
+
+    private struct Reference {
+        let images: [Image]
+        let latents: Matrix
+        var byteCount: Int {
+            images.reduce(latents.count * MemoryLayout<Float>.stride) { $0 + $1.pixels.count }
+        }
     }
 
     func session(imageCount: Int) throws -> any DenoisingSession {
@@ -118,7 +131,11 @@ public final class Evaluator {
             }
         }
         let count = Double(task.items.count)
-        return Run(secondsPerImage: seconds / count, decodeSecondsPerImage: decodeSeconds / count, images: images)
+        let latents = Matrix(rows: session.latents.rows, columns: session.latents.columns)
+        latents.copy(from: session.latents)
+        return Run(
+            secondsPerImage: seconds / count, decodeSecondsPerImage: decodeSeconds / count, images: images,
+            latents: latents)
     }
 
     /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its
@@ -138,30 +155,43 @@ public final class Evaluator {
         return seconds.sorted()[repetitions / 2]
     }
 
-    /// Runs the uncached reference and returns its seconds per image; keeps its images.
+    /// Runs the uncached reference and returns its seconds per image; keeps its images and latents.
     private func runReference(_ task: EvaluationTask, _ session: any DenoisingSession) throws -> Double {
-        if task.items.allSatisfy({ referenceImages[$0] != nil }) {
+        if references[task.items] != nil {
             return try denoise(task, session, uncached) / Double(task.items.count)
         }
         let reference = try run(nil, task, session, failure: .referenceNotFinite)
-        let bytes = referenceImages.values.reduce(0) { $0 + $1.pixels.count }
-        if bytes > Self.keptImageBytes { referenceImages = [:] }
-        for (item, image) in zip(task.items, reference.images) { referenceImages[item] = image }
+        let bytes = references.values.reduce(0) { $0 + $1.byteCount }
+        if bytes > Self.keptImageBytes { references = [:] }
+        references[task.items] = Reference(images: reference.images, latents: reference.latents)
         return reference.secondsPerImage
     }
 
+    /// Applies every scorer to the images of a run.
     private func score(
         _ run: Run, of candidate: Int64, _ task: EvaluationTask, reference: Double?
     ) throws -> [ImageResult] {
-        try zip(task.items, run.images).map { item, image in
-            var scores: [String: Double] = [:]
-            if let referenceImage = referenceImages[item] {
-                scores["psnr"] = try PairedFidelity.psnr(image, reference: referenceImage)
+        let known = references[task.items]
+        let batch = task.items.indices.map { row in
+            ScoredImage(
+                image: run.images[row], prompt: settings.prompts[task.items[row].prompt],
+                reference: known?.images[row], latents: run.latents.rows(row..<(row + 1)),
+                referenceLatents: known?.latents.rows(row..<(row + 1)))
+        }
+        var scores = [[String: Double]](repeating: [:], count: batch.count)
+        for scorer in scorers {
+            for (index, value) in try scorer.scores(of: batch).enumerated() {
+                guard value.isFinite else {
+                    throw EvaluationsError.scoreNotFinite(candidate: candidate, scorer: scorer.name)
+                }
+                scores[index][scorer.name] = value
             }
-            return ImageResult(
-                candidateID: candidate, item: item, scores: scores, denoiseSeconds: run.secondsPerImage,
-                referenceSeconds: reference, decodeSeconds: run.decodeSecondsPerImage,
-                image: task.returnsImages ? image : nil)
+        }
+        return task.items.indices.map { index in
+            ImageResult(
+                candidateID: candidate, item: task.items[index], scores: scores[index],
+                denoiseSeconds: run.secondsPerImage, referenceSeconds: reference,
+                decodeSeconds: run.decodeSecondsPerImage, image: task.returnsImages ? run.images[index] : nil)
         }
     }
 

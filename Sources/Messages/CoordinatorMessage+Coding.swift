@@ -65,6 +65,15 @@ extension Welcome {
                 found: "\(settings.scorers.count)")
         }
         for scorer in settings.scorers { try limits.check(text: scorer, "welcome.settings.scorers") }
+        guard settings.scorerModels.count <= limits.scorers else {
+            throw .field(
+                name: "welcome.settings.scorer_models", expected: "at most \(limits.scorers) models",
+                found: "\(settings.scorerModels.count)")
+        }
+        for model in settings.scorerModels {
+            try limits.check(text: model.scorer, "welcome.settings.scorer_models.scorer")
+            try limits.check(text: model.hash, "welcome.settings.scorer_models.hash")
+        }
         for prompt in prompts { try limits.check(text: prompt.text, "welcome.prompts.text") }
         if hasEmbeddings { try limits.check(digest: embeddings.sha256, "welcome.embeddings.sha256") }
     }

@@ -333,6 +333,9 @@ package nonisolated struct Registration: Sendable {
   /// Content hash of the model without text encoders and tokenizers: all that counts where embeddings are shipped.
   package var imageModelHash: String = String()
 
+  /// Content hashes of the scorers' models that the worker has; the coordinator refuses a worker that lacks one of the run's.
+  package var scorerHashes: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -654,6 +657,26 @@ package nonisolated struct RunSettings: Sendable {
   /// Names of the scorers to apply to every image.
   package var scorers: [String] = []
 
+  /// The models of those scorers that have one.
+  package var scorerModels: [ScorerModel] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The model of a scorer.
+package nonisolated struct ScorerModel: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The scorer's name.
+  package var scorer: String = String()
+
+  /// Content hash, as for the run's model.
+  package var hash: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -760,9 +783,21 @@ package nonisolated struct AssignedCandidate: Sendable {
 
   package var geneCount: UInt32 = 0
 
+  /// First step without guidance of a TGATE schedule, from 1; absent for all others.
+  package var gateStep: UInt32 {
+    get {_gateStep ?? 0}
+    set {_gateStep = newValue}
+  }
+  /// Returns true if `gateStep` has been explicitly set.
+  package var hasGateStep: Bool {self._gateStep != nil}
+  /// Clears the value of `gateStep`. Subsequent reads from it will return its default value.
+  package mutating func clearGateStep() {self._gateStep = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _gateStep: UInt32? = nil
 }
 
 /// What identifies an image of a candidate: the prompt and the seed of the initial noise.
@@ -1351,7 +1386,7 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Registration"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0\u{3}scorer_hashes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1369,6 +1404,7 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 8: try { try decoder.decodeSingularStringField(value: &self.modelHash) }()
       case 9: try { try decoder.decodeSingularDoubleField(value: &self._walltimeLeftSeconds) }()
       case 10: try { try decoder.decodeSingularStringField(value: &self.imageModelHash) }()
+      case 11: try { try decoder.decodeRepeatedStringField(value: &self.scorerHashes) }()
       default: break
       }
     }
@@ -1409,6 +1445,9 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.imageModelHash.isEmpty {
       try visitor.visitSingularStringField(value: self.imageModelHash, fieldNumber: 10)
     }
+    if !self.scorerHashes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.scorerHashes, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1423,6 +1462,7 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.modelHash != rhs.modelHash {return false}
     if lhs._walltimeLeftSeconds != rhs._walltimeLeftSeconds {return false}
     if lhs.imageModelHash != rhs.imageModelHash {return false}
+    if lhs.scorerHashes != rhs.scorerHashes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1915,7 +1955,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
 
 nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RunSettings"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0\u{3}scorer_models\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1930,6 +1970,7 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 5: try { try decoder.decodeSingularDoubleField(value: &self.guidanceScale) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.negativePrompt) }()
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.scorers) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.scorerModels) }()
       default: break
       }
     }
@@ -1957,6 +1998,9 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.scorers.isEmpty {
       try visitor.visitRepeatedStringField(value: self.scorers, fieldNumber: 7)
     }
+    if !self.scorerModels.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.scorerModels, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1968,6 +2012,42 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.guidanceScale != rhs.guidanceScale {return false}
     if lhs.negativePrompt != rhs.negativePrompt {return false}
     if lhs.scorers != rhs.scorers {return false}
+    if lhs.scorerModels != rhs.scorerModels {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ScorerModel: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ScorerModel"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scorer\0\u{1}hash\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.scorer) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.hash) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.scorer.isEmpty {
+      try visitor.visitSingularStringField(value: self.scorer, fieldNumber: 1)
+    }
+    if !self.hash.isEmpty {
+      try visitor.visitSingularStringField(value: self.hash, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ScorerModel, rhs: ScorerModel) -> Bool {
+    if lhs.scorer != rhs.scorer {return false}
+    if lhs.hash != rhs.hash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2079,7 +2159,7 @@ nonisolated extension Assignment.Kind: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AssignedCandidate"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}candidate_id\0\u{1}genome\0\u{3}gene_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}candidate_id\0\u{1}genome\0\u{3}gene_count\0\u{3}gate_step\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2090,12 +2170,17 @@ nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._M
       case 1: try { try decoder.decodeSingularInt64Field(value: &self.candidateID) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.genome) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.geneCount) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._gateStep) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.candidateID != 0 {
       try visitor.visitSingularInt64Field(value: self.candidateID, fieldNumber: 1)
     }
@@ -2105,6 +2190,9 @@ nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.geneCount != 0 {
       try visitor.visitSingularUInt32Field(value: self.geneCount, fieldNumber: 3)
     }
+    try { if let v = self._gateStep {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2112,6 +2200,7 @@ nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.candidateID != rhs.candidateID {return false}
     if lhs.genome != rhs.genome {return false}
     if lhs.geneCount != rhs.geneCount {return false}
+    if lhs._gateStep != rhs._gateStep {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -73,6 +73,12 @@ extension Registration {
         try limits.check(text: blas, "registration.blas")
         try limits.check(text: modelHash, "registration.model_hash")
         try limits.check(text: imageModelHash, "registration.image_model_hash")
+        guard scorerHashes.count <= limits.scorers else {
+            throw .field(
+                name: "registration.scorer_hashes", expected: "at most \(limits.scorers) hashes",
+                found: "\(scorerHashes.count)")
+        }
+        for hash in scorerHashes { try limits.check(text: hash, "registration.scorer_hashes") }
     }
 }
 

@@ -1,10 +1,9 @@
 import Dispatch
 
-/// Calls `body` with ranges that together make up `0..<count`, on as many threads as BLAS has when the work is worth
-/// it.
+/// Calls `body` with ranges that together make up `0..<count`, on as many threads as the process may use when the work
+/// is worth it.
 ///
 /// Each item must be computed the same way in whatever range it comes, so results do not depend on the thread count.
-/// BLAS must not run inside `body`: its own threads would compete with these.
 ///
 /// - Parameters:
 ///   - count: The number of items.

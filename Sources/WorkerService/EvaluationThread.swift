@@ -174,6 +174,7 @@ final class EvaluationThread: Sendable {
             var candidate: Int64?
             switch error {
             case EvaluationsError.notFinite(let id), EvaluationsError.scheduleShape(let id): candidate = id
+            case EvaluationsError.scoreNotFinite(let id, _): candidate = id
             default: break
             }
             return .evaluationFailed(id: id, epoch: epoch, candidate: candidate, reason: "\(error)")

@@ -3,24 +3,33 @@ import Evaluations
 import Foundation
 import Messages
 import Schedules
+import Scoring
 import Tensors
 
 extension EvaluationSettings {
     /// What a coordinator's welcome says about the run.
-    init(_ welcome: Welcome) throws {
+    init(_ welcome: Welcome, scorers folders: ScorerFolders) throws {
         let settings = welcome.settings
         let prompts = welcome.prompts.sorted { $0.index < $1.index }
         guard prompts.map(\.index).elementsEqual(0..<UInt32(prompts.count)) else {
             throw WorkerError.protocolError("the prompts are not numbered 0 to \(prompts.count - 1)")
         }
-        for scorer in settings.scorers where scorer != "psnr" {
-            throw WorkerError.protocolError("this worker has no scorer \"\(scorer)\"")
+        let scorers = try settings.scorers.map { name in
+            guard let kind = ScorerKind(rawValue: name) else {
+                throw WorkerError.protocolError("this worker has no scorer \"\(name)\"")
+            }
+            guard ScorerKind.modelled.contains(kind) else { return ScorerSource(kind) }
+            guard let hash = settings.scorerModels.first(where: { $0.scorer == name })?.hash else {
+                throw WorkerError.protocolError("the model of the scorer \"\(name)\" is not named")
+            }
+            return ScorerSource(kind, folder: try folders.folder(fingerprint: hash, of: kind))
         }
         self.init(
             generation: GenerationSettings(
                 height: Int(settings.height), width: Int(settings.width), stepCount: Int(settings.stepCount),
                 guidanceScale: Float(settings.guidanceScale)),
-            prompts: prompts.map(\.text), negativePrompt: settings.negativePrompt)
+            prompts: prompts.map(\.text), negativePrompt: settings.negativePrompt,
+            scorers: scorers)
     }
 }
 
@@ -30,7 +39,9 @@ extension EvaluationTask {
         self.init(
             candidates: try assignment.candidates.map { candidate in
                 let genome = try Genome(bytes: candidate.genome, geneCount: Int(candidate.geneCount))
-                return (id: candidate.candidateID, schedule: try Schedule(shape: shape, genome: genome))
+                var schedule = try Schedule(shape: shape, genome: genome)
+                if candidate.hasGateStep, candidate.gateStep > 0 { schedule.gateStep = Int(candidate.gateStep) }
+                return (id: candidate.candidateID, schedule: schedule)
             },
             items: assignment.items.map {
                 EvaluationItem(prompt: Int($0.promptIndex), seed: UInt64(bitPattern: $0.seed))

@@ -18,6 +18,7 @@ public final class Worker {
     private let wakeup: Wakeup
     private let folder: ModelFolder
     private let modelHash, imageModelHash: String
+    private let scorers: ScorerFolders
     private let spool: Spool
     private let crash: CrashNote.Crash?
     private let sessionID = PeerID.random()
@@ -68,6 +69,7 @@ public final class Worker {
         folder = try ModelFolder(path: options.model)
         modelHash = try ModelFingerprint.compute(folder: options.model)
         imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
+        scorers = try ScorerFolders(named: options.scorers, beside: options.model)
         spool = try Spool(folder: options.spool)
         let note = CrashNote(folder: options.spool)
         crash = note.takeCrash()
@@ -210,7 +212,7 @@ public final class Worker {
             return try requestBlob(&socket)
         }
         stage = .opening
-        engine.submit(.open(folder, try EvaluationSettings(welcome), embeddings: embeddings))
+        engine.submit(.open(folder, try EvaluationSettings(welcome, scorers: scorers), embeddings: embeddings))
     }
 
     private func take(_ chunk: BlobChunk, _ socket: inout WorkerSocket) throws {
@@ -345,6 +347,7 @@ public final class Worker {
         registration.threads = UInt32(options.threads)
         registration.modelHash = modelHash
         registration.imageModelHash = imageModelHash
+        registration.scorerHashes = scorers.fingerprints
         if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
         try send(.registration(registration), &socket)
         // No answer: the coordinator is not there yet, or lost the message with its last life. Some chance keeps a

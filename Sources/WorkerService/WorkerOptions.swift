@@ -8,6 +8,8 @@ public struct WorkerOptions: Sendable {
     public var security: WorkerSecurity
     /// The model directory.
     public var model: String
+    /// Folders of scorers' models, beside those that lie beside the model.
+    public var scorers: [String]
     /// What the worker is called in reports, unless its key says so.
     public var name: String
     /// Threads of the matrix products.
@@ -27,13 +29,15 @@ public struct WorkerOptions: Sendable {
 
     /// Options of a worker.
     public init(
-        coordinator: Endpoint, security: WorkerSecurity, model: String, name: String, threads: Int, spool: String,
+        coordinator: Endpoint, security: WorkerSecurity, model: String, scorers: [String], name: String, threads: Int,
+        spool: String,
         graceSeconds: Double, walltime: WalltimeLimit?, exitsWithParent: Bool, isVerbose: Bool = false,
         engineVersion: String
     ) {
         self.coordinator = coordinator
         self.security = security
         self.model = model
+        self.scorers = scorers
         self.name = name
         self.threads = threads
         self.spool = spool

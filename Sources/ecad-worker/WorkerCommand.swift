@@ -84,6 +84,11 @@ extension WorkerCommand {
         var models: String
 
         @Option(
+            name: .customLong("scorer"),
+            help: "The folder of a scorer's model; may be given several times. Those beside the model are found.")
+        var scorers: [String] = []
+
+        @Option(
             help: "Threads of the matrix products (default: all processors, less one for heartbeats where there are 4)."
         )
         var threads: Int?
@@ -126,7 +131,7 @@ extension WorkerCommand {
             let name = name ?? keyName ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())"
             let environment = ProcessInfo.processInfo.environment
             let options = WorkerOptions(
-                coordinator: endpoint, security: security, model: models, name: name,
+                coordinator: endpoint, security: security, model: models, scorers: scorers, name: name,
                 threads: threads ?? (processors < 4 ? processors : processors - 1),
                 spool: spool ?? defaultSpool(name, environment), graceSeconds: grace,
                 walltime: walltime.map(WalltimeLimit.init(seconds:)) ?? WalltimeLimit(environment: environment),

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Models
 import ProgramSupport
+import Prompts
 import Schedules
 import Tensors
 
@@ -17,7 +18,10 @@ extension EcadCommand {
         @Option(help: "A model directory in the diffusers layout.")
         var model: String
 
-        @Option(help: "A file with one prompt a line.")
+        @Option(
+            help:
+                "A file of prompts: one a line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
+        )
         var prompts: String
 
         @Option(help: "The prompt of the unconditional half.")
@@ -41,7 +45,7 @@ extension EcadCommand {
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
             let folder = try ModelFolder(path: model)
-            let texts = try PromptLines.read(prompts)
+            let texts = try PromptSet(file: prompts).texts
             try PromptEmbeddings.write(
                 prompts: texts, negativePrompt: negativePrompt, model: folder,
                 fingerprint: try ModelFingerprint.compute(folder: model, part: .text), to: output)

@@ -3,6 +3,7 @@ import Diffusion
 import Foundation
 import Models
 import ProgramSupport
+import Prompts
 import Schedules
 import Tensors
 
@@ -17,7 +18,10 @@ extension EcadCommand {
         @Option(help: "A prompt.")
         var prompt: String?
 
-        @Option(help: "A file with one prompt a line.")
+        @Option(
+            help:
+                "A file of prompts: one a line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
+        )
         var prompts: String?
 
         @Option(help: "Prompts that ecad embed has embedded: the model's text encoders are not needed.")
@@ -85,7 +89,8 @@ extension EcadCommand {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
             let folder = try ModelFolder(path: model)
             let embedded = try embeddings.map { try EmbeddingsFile.open($0, for: folder) }
-            let texts = try prompt.map { [$0] } ?? prompts.map(PromptLines.read) ?? embedded?.prompts ?? []
+            let texts =
+                try prompt.map { [$0] } ?? prompts.map { try PromptSet(file: $0).texts } ?? embedded?.prompts ?? []
             let negative = negativePrompt ?? embedded?.negativePrompt ?? ""
             let schedule = try schedule.map { try ScheduleDocument(path: $0).file(entry: entry, path: $0).schedule }
             let generator = try TextToImage(

@@ -20,7 +20,7 @@ import Testing
     @Test func absentKeysHaveDefaultsAndPathsAreRelativeToTheFile() throws {
         let c = try read(minimal)
         #expect(c.modelPath == "/base/m" && c.promptsPath == "/p.txt")
-        #expect(c.stepCount == 20 && c.guidanceScale == 4.5 && c.cost == .latency && c.quality == "psnr")
+        #expect(c.stepCount == 20 && c.guidanceScale == 4.5 && c.cost == .latency && c.quality == .psnr)
         #expect(c.population == 24 && c.generations == 20 && c.preset == "default")
     }
 
@@ -44,6 +44,16 @@ import Testing
             minimal, ["prompts.negative=a \"quoted\" \\ text", "model.height=64", "model.guidance_scale=2.5"])
         #expect(c.negativePrompt == "a \"quoted\" \\ text")
         #expect(try RunConfiguration(text: c.resolved, file: "stored", folder: "/elsewhere") == c)
+    }
+
+    @Test func scorersWithAModelNameItsFolder() throws {
+        let c = try read(minimal, ["objectives.quality=image-reward", "scorers.image-reward=r", "scorers.clip=/c"])
+        #expect(c.quality == .imageReward && c.scorerPaths == [.imageReward: "/base/r", .clip: "/c"])
+        #expect(try RunConfiguration(text: c.resolved, file: "stored", folder: "/elsewhere") == c)
+        #expect(try read(minimal).scorerPaths.isEmpty)
+        #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "scorers.clip")) {
+            try read(minimal, ["objectives.quality=clip", "scorers.image-reward=r"])
+        }
     }
 
     @Test func rulesThatEndARunReadBackEqual() throws {
@@ -87,13 +97,5 @@ import Testing
         #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "prompts.calibration")) {
             try read("[model]\npath = \"m\"")
         }
-    }
-
-    @Test func promptsAreLinesWithoutTheEmptyOnes() throws {
-        let folder = try TemporaryFolder()
-        let path = try folder.write(" one \r\n\n two words\n", to: "p.txt")
-        #expect(try RunConfiguration.prompts(in: path) == ["one", "two words"])
-        let empty = try folder.write("\n \n", to: "e.txt")
-        #expect(throws: CoordinatorError.noPrompts(path: empty)) { try RunConfiguration.prompts(in: empty) }
     }
 }

@@ -14,9 +14,9 @@ import Testing
 
         for workers in [2, 3] {
             let run = try SmallRun(generations: 6)
-            let process = try run.begin(workers: workers)
+            let process = try run.begin(workers: workers, ["--worker-threads", "\(workers)"])
             #expect(process.wait() == 0, "\(process.errors)")
-            #expect(try run.decisions() == expected, "\(workers) workers")
+            #expect(try run.decisions() == expected, "\(workers) workers of \(workers) threads")
         }
 
         let stormy = try SmallRun(generations: 6)
@@ -26,7 +26,7 @@ import Testing
         #expect(try stormy.count("SELECT count(*) FROM tasks WHERE state <> 'done'") == 0)
         // Every image of every candidate once: nothing lost, nothing counted twice.
         #expect(
-            try stormy.count("SELECT count(*) FROM image_scores")
+            try stormy.count("SELECT count(*) FROM image_scores WHERE scorer = 'psnr'")
                 == stormy.count("SELECT 3 * count(*) FROM candidates"))
         #expect(
             try stormy.count("SELECT count(*) FROM image_timings")

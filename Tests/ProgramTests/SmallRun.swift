@@ -41,7 +41,7 @@ struct SmallRun {
             "ecad-coordinator",
             [
                 "run", "--config", configuration, "--run-dir", runFolder, "--workers", "\(workers)", "--bind",
-                "tcp://127.0.0.1:0", "--worker-threads", "1",
+                "tcp://127.0.0.1:0",
             ]
                 + more)
     }

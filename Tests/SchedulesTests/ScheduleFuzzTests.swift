@@ -20,7 +20,8 @@ import Testing
     }
 
     @Test func damagedFrontsEndInAFrontOrAnError() throws {
-        let good = try [ScheduleShape.pixart(blocks: 2, steps: 3), .flux(fullBlocks: 1, singleBlocks: 2, steps: 2)].map {
+        let good = try [ScheduleShape.pixart(blocks: 2, steps: 3), .flux(fullBlocks: 1, singleBlocks: 2, steps: 2)].map
+        {
             try CompactScheduleFileTests.front($0).bytes
         }
         var mutations = Mutations(seed: 19)

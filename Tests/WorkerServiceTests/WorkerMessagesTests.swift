@@ -3,6 +3,7 @@ import Foundation
 import Messages
 import Schedules
 import Tensors
+import TestSupport
 import Testing
 
 @testable import WorkerService
@@ -51,6 +52,8 @@ import Testing
     }
 
     @Test func aWelcomeMustNumberItsPromptsAndNameKnownScorers() throws {
+        let folder = try TemporaryFolder()
+        let folders = try ScorerFolders(named: [], beside: folder.file("model"))
         var welcome = Welcome()
         welcome.settings.stepCount = 4
         welcome.settings.scorers = ["psnr"]
@@ -60,12 +63,12 @@ import Testing
             entry.text = "prompt \(index)"
             return entry
         }
-        #expect(try EvaluationSettings(welcome).prompts == ["prompt 0", "prompt 1"])
+        #expect(try EvaluationSettings(welcome, scorers: folders).prompts == ["prompt 0", "prompt 1"])
         welcome.prompts[0].index = 3
-        #expect(throws: WorkerError.self) { try EvaluationSettings(welcome) }
+        #expect(throws: WorkerError.self) { try EvaluationSettings(welcome, scorers: folders) }
         welcome.prompts[0].index = 1
         welcome.settings.scorers = ["beauty"]
-        #expect(throws: WorkerError.self) { try EvaluationSettings(welcome) }
+        #expect(throws: WorkerError.self) { try EvaluationSettings(welcome, scorers: folders) }
     }
 
     @Test func aResultTravelsWithItsImage() throws {
