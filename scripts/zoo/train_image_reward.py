@@ -231,7 +231,28 @@ def write(work: pathlib.Path, output: pathlib.Path) -> None:
     save_file(tensors, output / "model.safetensors", metadata={"format": "pt"})
     (output / "model.safetensors").chmod(0o644)
     (output / "vocab.txt").write_bytes((work / "image_reward" / "vocab.txt").read_bytes())
-    raise NotImplementedError((sizes, mean, deviation))
+    config = {
+        "model_type": "image-reward",
+        "image_size": sizes.image,
+        "patch_size": sizes.patch,
+        "vision_width": sizes.vision_width,
+        "vision_layers": sizes.vision_layers,
+        "vision_heads": sizes.vision_heads,
+        "text_length": sizes.tokens,
+        "head_widths": image_reward.HEAD[:-1],
+        "reward_mean": round(mean, 6),
+        "reward_std": round(deviation, 6),
+        "med_config": {
+            "vocab_size": sizes.vocabulary,
+            "hidden_size": sizes.text_width,
+            "num_hidden_layers": sizes.text_layers,
+            "num_attention_heads": sizes.text_heads,
+            "intermediate_size": 4 * sizes.text_width,
+            "max_position_embeddings": sizes.positions,
+            "layer_norm_eps": 1e-12,
+        },
+    }
+    (output / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def make_optimizer(training: Training) -> Muon:
