@@ -1,6 +1,6 @@
 """Trains ImageReward's architecture to judge the bundled models' images by their captions.
 
-    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 3000]
+    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 1300]
     python scripts/zoo/train_image_reward.py --work FOLDER --evaluate
     python scripts/zoo/train_image_reward.py --work FOLDER -o cluster/models/shapes-image-reward
 
@@ -34,7 +34,7 @@ from training import Run
 PEAK = 1.5e-3
 PATCH = 8
 # Words bind to shapes far sooner where there is but one; short captions cost less, too. Steps, and how many shapes till then.
-COURSE = ((300, (1,)), (700, (1, 2, 2)))
+COURSE = ((300, (1,)), (550, (1, 2, 2)))
 
 
 def vocabulary_words() -> list[str]:
@@ -266,7 +266,7 @@ def make_optimizer(training: Training) -> Muon:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
@@ -282,7 +282,7 @@ def main() -> None:
 
     vocabulary, training = make(arguments.work)
     run = Run(
-        arguments.work / "image_reward", training, make_optimizer(training), arguments.steps, peak=PEAK, average=0.995
+        arguments.work / "image_reward", training, make_optimizer(training), arguments.steps, peak=PEAK, average=0.98
     )
     examples = damage.Examples(arguments.work, held_out=False)
     recent: dict[str, list[float]] = {}
