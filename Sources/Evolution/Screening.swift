@@ -9,8 +9,8 @@ struct Screening {
     /// The children that would rank best among the population, by front and crowding distance as in survival.
     ///
     /// - Parameters:
-    ///   - children: New genomes.
     ///   - count: The number of children wanted.
+    ///   - children: New genomes.
     /// - Returns: At most `count` of them, in the order given.
     func best(_ count: Int, of children: [Mating.Child]) -> [Mating.Child] {
         guard children.count > count, !population.isEmpty else { return children }
