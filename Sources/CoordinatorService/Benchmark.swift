@@ -49,6 +49,15 @@ final class Benchmark: ServedRun {
         let run = try history.loadRun().run
         runID = run.id
         var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        if !options.scorers.isEmpty {
+            let other = try RunConfiguration(
+                text: run.configuration, file: history.file, overrides: options.scorers,
+                folder: FileManager.default.currentDirectoryPath)
+            for (scorer, path) in other.scorerPaths where configuration.scorerPaths[scorer] != path {
+                configuration.scorerPaths[scorer] = path
+                configuration.scorerFingerprints[scorer] = nil
+            }
+        }
         model = try configuration.modelDescription()
         shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         guard try Calibration.fingerprint(configuration) == run.modelHash else {
