@@ -203,7 +203,7 @@ extension Calibration {
     }
 
     /// Opens the embeddings that a configuration names, and notes their hash in it.
-    private static func embeddings(
+    static func embeddings(
         _ configuration: inout RunConfiguration, prompts: [String], model: ModelDescription
     ) throws -> EmbeddingsFile? {
         guard let path = configuration.embeddingsPath else { return nil }
@@ -220,7 +220,7 @@ extension Calibration {
     }
 
     /// Notes the fingerprints of the scorers' models in a configuration.
-    private static func noteScorers(_ configuration: inout RunConfiguration) throws {
+    static func noteScorers(_ configuration: inout RunConfiguration) throws {
         for (scorer, path) in configuration.scorerPaths {
             guard FileManager.default.fileExists(atPath: "\(path)/config.json"),
                 let fingerprint = try? ModelFingerprint.compute(folder: path)
@@ -235,7 +235,7 @@ extension Calibration {
     }
 
     /// The fingerprint of the model, or where embeddings are shipped of the part of it that workers need.
-    private static func fingerprint(_ configuration: RunConfiguration) throws -> String {
+    static func fingerprint(_ configuration: RunConfiguration) throws -> String {
         do {
             return try ModelFingerprint.compute(
                 folder: configuration.modelPath, part: configuration.embeddingsPath == nil ? .whole : .image)

@@ -9,7 +9,7 @@ import Schedules
 /// Everything that matters is in the history before anything else happens with it. A calibration that is opened again
 /// after a crash goes on from there: committed results are kept, open tasks are given out again, and the search draws
 /// the same random numbers.
-final class Calibration {
+final class Calibration: ServedRun {
     /// The reference point of the hypervolume: a tenth slower than uncached, at no quality at all.
     static func reference(_ quality: ScorerKind) -> ReferencePoint { ReferencePoint(cost: 1.1, quality: quality.worst) }
 
@@ -23,6 +23,8 @@ final class Calibration {
     let embeddings: EmbeddingsFile?
     let shape: ScheduleShape
 
+    /// How much work a task is.
+    var taskSize: TaskSize
     /// Tasks whose results are wanted.
     var tasks: [Int64: TaskRecord] = [:]
     /// The generation bred last.
@@ -33,6 +35,9 @@ final class Calibration {
     var isFinished = false
 
     var search: Search
+    let evaluationSet = RunHistory.calibration
+    let keepsCanary = true
+    var seedsPerPrompt: Int { configuration.seedsPerPrompt }
     /// What the parts of the model cost, once that is known; the same for the whole run.
     var costTable: CostTable?
     /// The hypervolume after each complete generation.
@@ -64,6 +69,7 @@ final class Calibration {
         self.embeddings = embeddings
         self.shape = shape
         self.search = search
+        taskSize = TaskSize(fixed: configuration.schedulesPerTask, seconds: configuration.secondsPerTask)
         evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
         let table = try history.costTables(of: runID).first { $0.isObjective }
@@ -98,7 +104,8 @@ final class Calibration {
         }
         generation = last.number
         isGenerationOpen = !last.isFinished
-        want(snapshot.tasks.filter { $0.isOpen })
+        // Benchmarks wait for one who asks for them again.
+        want(snapshot.tasks.filter { $0.isOpen && $0.evaluationSet == evaluationSet })
         for offspring in search.pending {
             candidateOfOffspring[offspring.id] = candidateOfHash[canonicalHash(offspring.genome)]
         }
@@ -168,16 +175,7 @@ final class Calibration {
     /// The shards depend on the configuration alone, since the last bits of an image depend on the images that are
     /// denoised with it.
     private func taskGrid(_ candidates: [Int]) -> [NewTask] {
-        let images = prompts.indices.flatMap { prompt in
-            (0..<configuration.seedsPerPrompt).map { ImageKey(prompt: prompt, seed: Int64($0)) }
-        }
-        return stride(from: 0, to: candidates.count, by: configuration.schedulesPerTask).flatMap { first in
-            let group = Array(candidates[first..<min(first + configuration.schedulesPerTask, candidates.count)])
-            return stride(from: 0, to: images.count, by: configuration.imagesPerTask).map { start in
-                let shard = Array(images[start..<min(start + configuration.imagesPerTask, images.count)])
-                return NewTask(kind: .evaluate, candidates: group, images: shard)
-            }
-        }
+        taskGrid(candidates, images: images)
     }
 
     private func parent(_ offspring: Offspring, _ index: Int) -> Int64? {
@@ -227,50 +225,6 @@ final class Calibration {
         try history.finishEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
         try search.tell(outcomes)
         try search.discard(lost)
-    }
-
-    /// Enters a task's result in the history, and goes on.
-    ///
-    /// - Returns: Whether the result was new.
-    /// - Throws: ``ResultProblem`` for a result that is not what the task asked for; `HistoryError`.
-    func commit(_ result: Messages.TaskResult, from workerID: Int64) throws -> CommitOutcome {
-        guard let task = tasks[result.taskID] else { return .alreadyDone }
-        let outcome = try history.commitResult(
-            try History.TaskResult(
-                result, candidates: task.candidateIDs, images: task.images, from: workerID,
-                scorer: configuration.quality.rawValue))
-        tasks[task.id] = nil
-        try proceed()
-        return outcome
-    }
-
-    /// Gives a task up after too many failures; its candidates have no evaluation.
-    func giveUp(_ taskID: Int64, reason: String) throws {
-        try history.failTask(taskID, reason: reason)
-        let candidates = (tasks[taskID]?.candidateIDs ?? []).map { "\($0)" }.joined(separator: ", ")
-        try history.recordEvent("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
-        tasks[taskID] = nil
-        try proceed()
-    }
-
-    /// Replaces a task of several candidates by one for each.
-    ///
-    /// - Returns: The new tasks.
-    func split(_ taskID: Int64, reason: String) throws -> [TaskRecord] {
-        let parts = try history.splitTask(taskID, reason: reason)
-        tasks[taskID] = nil
-        for part in parts { tasks[part.id] = part }
-        return parts
-    }
-
-    /// Trusts a worker no more: what it did for candidates that are not evaluated yet is wanted again.
-    ///
-    /// - Returns: The tasks.
-    func reopenTasks(doneBy worker: Int64, reason: String) throws -> [TaskRecord] {
-        let reopened = try history.quarantine(worker, reason: reason, run: runID)
-        for task in reopened { tasks[task.id] = task }
-        try history.recordEvent("quarantine", "worker \(worker): \(reason)", run: runID)
-        return reopened
     }
 
     /// Sums a candidate's images up; nil unless all of them were made.

@@ -23,7 +23,7 @@ extension Coordinator {
 
     /// Has new schedules bred for workers that would have nothing to do.
     private func breedTasks() throws -> Bool {
-        guard dispatcher.isHungry, try calibration.breedMore() else { return false }
+        guard dispatcher.isHungry, try served.breedMore() else { return false }
         enqueueNewTasks()
         return true
     }
@@ -31,7 +31,7 @@ extension Coordinator {
     /// Takes what a worker has measured of the model's parts.
     func take(_ report: CostReport, from worker: Int64, _ peer: PeerID) throws {
         do {
-            try calibration.take(report, from: worker)
+            try served.take(report, from: worker)
         } catch let error as SchedulesError {
             turnAway(peer, .costTable, name(of: worker), "\(error)")
             return try forget(worker, dispatcher.leave(worker), outcome: .lost)
@@ -48,13 +48,13 @@ extension Coordinator {
         if let rendering, rendering.taskID == lease.task {
             assignment = rendering.assignment
         } else if let recheck = rechecks[lease.task] {
-            assignment = try calibration.assignment(of: recheck.task, epoch: 1)
+            assignment = try served.assignment(of: recheck.task, epoch: 1)
             assignment.taskID = lease.task
-        } else if let record = calibration.tasks[lease.task] {
-            let key = try calibration.history.recordLease(
+        } else if let record = served.tasks[lease.task] {
+            let key = try served.history.recordLease(
                 of: lease.task, to: lease.worker, expiresAt: RunHistory.now() + lease.seconds)
             dispatcher.setEpoch(key.epoch, of: lease.task, to: lease.worker)
-            assignment = try calibration.assignment(of: record, epoch: key.epoch)
+            assignment = try served.assignment(of: record, epoch: key.epoch)
         } else {
             dispatcher.finish(lease.task)
             return
@@ -63,15 +63,15 @@ extension Coordinator {
         send(.assignment(assignment), to: peer)
     }
 
-    /// Queues what the calibration has come to want.
+    /// Queues what the run has come to want.
     func enqueueNewTasks() {
-        for task in calibration.takeNewTasks() { dispatcher.add(task.id, units: task.units) }
+        for task in served.takeNewTasks() { dispatcher.add(task.id, units: task.units) }
     }
 
     /// Notes the end of leases that brought no result.
     func end(_ leases: [Dispatcher.Lease], outcome: LeaseOutcome) throws {
         for lease in leases where lease.task > 0 && lease.epoch > 0 {
-            _ = try calibration.history.endLease(LeaseKey(taskID: lease.task, epoch: lease.epoch), outcome: outcome)
+            _ = try served.history.endLease(LeaseKey(taskID: lease.task, epoch: lease.epoch), outcome: outcome)
         }
     }
 
@@ -98,7 +98,7 @@ extension Coordinator {
         guard result.taskID > 0 else {
             let isMine = dispatcher.lease(of: result.taskID, to: worker) != nil
             if isMine, let rendering, rendering.taskID == result.taskID {
-                try rendering.store(result, in: calibration)
+                try rendering.store(result, in: served)
                 dispatcher.finish(result.taskID)
                 self.rendering = nil
             } else if isMine {
@@ -106,15 +106,17 @@ extension Coordinator {
             }
             return acknowledge(result.taskID, result.leaseEpoch, accepted: isMine, peer)
         }
-        guard let task = calibration.tasks[result.taskID] else {
+        guard let task = served.tasks[result.taskID] else {
             return acknowledge(result.taskID, result.leaseEpoch, accepted: false, peer)
         }
         guard try isLease(result.taskID, result.leaseEpoch, of: worker) else {
             note(.unknownLease, "a result of \(name(of: worker)) for task \(result.taskID), which it was not given")
             return acknowledge(result.taskID, result.leaseEpoch, accepted: false, peer)
         }
+        served.taskSize.secondsPerUnit = dispatcher.costs.average
+        served.taskSize.workerCount = dispatcher.workerCount
         do {
-            let outcome = try calibration.commit(result, from: worker)
+            let outcome = try served.commit(result, from: worker)
             if outcome == .committed {
                 imageCount += result.images.count
                 dispatcher.noteCost(seconds: result.taskSeconds, units: task.units, by: worker)
@@ -134,7 +136,7 @@ extension Coordinator {
     private func isLease(_ task: Int64, _ epoch: Int64, of worker: Int64) throws -> Bool {
         if let lease = dispatcher.lease(of: task, to: worker), Int64(lease.epoch) == epoch { return true }
         guard let number = Int(exactly: epoch) else { return false }
-        return try calibration.history.isLease(LeaseKey(taskID: task, epoch: number), of: worker)
+        return try served.history.isLease(LeaseKey(taskID: task, epoch: number), of: worker)
     }
 
     // MARK: - Failures
@@ -143,7 +145,7 @@ extension Coordinator {
         log("\(name(of: worker)), task \(failure.taskID): \(failure.reason)")
         if failure.taskID <= 0 {
             if dispatcher.lease(of: failure.taskID, to: worker) != nil { giveUpExtra(failure.taskID) }
-        } else if let task = calibration.tasks[failure.taskID],
+        } else if let task = served.tasks[failure.taskID],
             try isLease(failure.taskID, failure.leaseEpoch, of: worker)
         {
             let candidate = failure.hasCandidateID ? failure.candidateID : nil
@@ -166,14 +168,14 @@ extension Coordinator {
     private func failed(_ task: TaskRecord, by worker: Int64, candidate: Int64?, reason: String) throws {
         guard let lease = dispatcher.lease(of: task.id, to: worker) else { return }
         let verdict = dispatcher.fail(task.id, by: worker)
-        _ = try calibration.history.endLease(LeaseKey(taskID: task.id, epoch: lease.epoch), outcome: .failed)
+        _ = try served.history.endLease(LeaseKey(taskID: task.id, epoch: lease.epoch), outcome: .failed)
         try act(on: verdict, task, worker, candidate, reason)
     }
 
     /// Charges a task with the death of the process that worked on it.
     private func charge(_ task: TaskRecord, epoch: Int64, to worker: Int64, reason: String) throws {
         guard let number = Int(exactly: epoch),
-            try calibration.history.chargeLease(LeaseKey(taskID: task.id, epoch: number))
+            try served.history.chargeLease(LeaseKey(taskID: task.id, epoch: number))
         else { return }
         try act(on: dispatcher.charge(task.id, to: worker), task, worker, nil, reason)
     }
@@ -187,18 +189,18 @@ extension Coordinator {
             guard task.candidateIDs.count > 1 else { break }
             // From here on every candidate stands for itself.
             for lease in dispatcher.finish(task.id) { cancel(lease) }
-            for part in try calibration.split(task.id, reason: reason) {
+            for part in try served.split(task.id, reason: reason) {
                 let isSuspect = candidate == nil || part.candidateIDs == [candidate ?? 0]
                 dispatcher.add(part.id, units: part.units, failedBy: isSuspect ? [worker] : [])
             }
         case .giveUp:
             for lease in dispatcher.finish(task.id) { cancel(lease) }
-            try calibration.giveUp(task.id, reason: reason)
+            try served.giveUp(task.id, reason: reason)
             // What else is open of the candidate would be for nothing.
-            let rest = calibration.tasks.values.filter { $0.candidateIDs == task.candidateIDs }.map(\.id).sorted()
-            for other in rest where calibration.tasks[other] != nil {
+            let rest = served.tasks.values.filter { $0.candidateIDs == task.candidateIDs }.map(\.id).sorted()
+            for other in rest where served.tasks[other] != nil {
                 for lease in dispatcher.finish(other) { cancel(lease) }
-                try calibration.giveUp(other, reason: reason)
+                try served.giveUp(other, reason: reason)
             }
             enqueueNewTasks()
         }

@@ -12,18 +12,18 @@ extension Coordinator {
         // A key is its owner's name; without keys there is only the worker's word.
         var name = registration.workerName
         if let key = peer.key, case .authorized(let owner) = settings.register?.standing(of: key) { name = owner }
-        let own = calibration.embeddings == nil ? registration.modelHash : registration.imageModelHash
-        guard own == calibration.modelHash else {
+        let own = served.embeddings == nil ? registration.modelHash : registration.imageModelHash
+        guard own == served.modelHash else {
             let reason =
                 "the worker's model has the fingerprint \(own.prefix(12)), the run's model "
-                + "\(calibration.modelHash.prefix(12)): give it a copy of \(calibration.configuration.modelPath)"
+                + "\(served.modelHash.prefix(12)): give it a copy of \(served.configuration.modelPath)"
             return turnAway(peer, .model, name, reason)
         }
-        for (scorer, hash) in calibration.configuration.scorerFingerprints
+        for (scorer, hash) in served.configuration.scorerFingerprints
         where !registration.scorerHashes.contains(hash) {
             let reason =
                 "the worker lacks the run's model of the scorer \(scorer.rawValue), fingerprint \(hash.prefix(12)): "
-                + "give it a copy of \(calibration.configuration.scorerPaths[scorer] ?? "it") by --scorer, or beside the "
+                + "give it a copy of \(served.configuration.scorerPaths[scorer] ?? "it") by --scorer, or beside the "
                 + "model"
             return turnAway(peer, .model, name, reason)
         }
@@ -33,11 +33,11 @@ extension Coordinator {
                 + "\(settings.engineVersion): run the same release on both"
             return turnAway(peer, .engineVersion, name, reason)
         }
-        let worker = try calibration.history.upsertWorker(
+        let worker = try served.history.upsertWorker(
             WorkerDescription(
                 name: name, host: registration.host, cpu: registration.cpu, blas: registration.blas,
                 threads: max(1, Int(registration.threads)), engineVersion: registration.engineVersion))
-        if let reason = try calibration.history.quarantineReason(of: worker) {
+        if let reason = try served.history.quarantineReason(of: worker) {
             return turnAway(peer, .quarantined, name, "its results are not taken any more: \(reason)")
         }
         if let old = connections[worker], old.peer != peer {
@@ -55,9 +55,9 @@ extension Coordinator {
         connections[worker] = Connection(peer: peer, name: name, countedUntil: now)
         workerOfPeer[peer] = worker
         dispatcher.hear(from: worker, at: now)
-        try calibration.history.recordEvent("joined", name, run: calibration.runID)
-        var welcome = calibration.welcome
-        if let count = calibration.costImageCount { welcome.costImageCount = UInt32(count) }
+        try served.history.recordEvent("joined", name, run: served.runID)
+        var welcome = served.welcome
+        if let count = served.costImageCount { welcome.costImageCount = UInt32(count) }
         welcome.heartbeatSeconds = settings.heartbeatSeconds
         send(.welcome(welcome), to: peer)
     }
@@ -70,9 +70,9 @@ extension Coordinator {
                     + "\(settings.engineVersion): run the same release on both", retry: false)
         }
         var reply = ProbeReply()
-        reply.runID = calibration.welcome.runID
+        reply.runID = served.welcome.runID
         reply.engineVersion = settings.engineVersion
-        reply.modelHash = calibration.modelHash
+        reply.modelHash = served.modelHash
         reply.workers = UInt32(clamping: workerCount)
         send(.probeReply(reply), to: peer)
     }
@@ -115,13 +115,13 @@ extension Coordinator {
         try end(leases, outcome: outcome)
         guard let connection = connections.removeValue(forKey: worker) else { return }
         workerOfPeer[connection.peer] = nil
-        try calibration.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
-        try calibration.history.recordEvent("left", connection.name, run: calibration.runID)
+        try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
+        try served.history.recordEvent("left", connection.name, run: served.runID)
     }
 
     func countConnectedTime() throws {
         for (worker, connection) in connections where now - connection.countedUntil > 10 {
-            try calibration.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
+            try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
             connections[worker]?.countedUntil = now
         }
     }

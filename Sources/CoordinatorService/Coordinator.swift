@@ -35,7 +35,7 @@ final class Coordinator {
         let body: CoordinatorMessage.Body
     }
 
-    let calibration: Calibration
+    let served: any ServedRun
     let settings: Settings
     let log: (String) -> Void
     private let clock: () -> Double
@@ -45,6 +45,8 @@ final class Coordinator {
     var workerOfPeer: [PeerID: Int64] = [:]
     var rendering: Rendering?
     var rechecks: [Int64: Recheck] = [:]
+    /// Rechecks that only a third worker can decide.
+    var disputes: [Recheck] = []
     var canary: [Float]?
     var refusals = RefusalLog()
     private var outbox: [Outgoing] = []
@@ -54,25 +56,25 @@ final class Coordinator {
     /// Images received since the start, for the progress line.
     var imageCount = 0
 
-    /// A coordinator with the calibration's open tasks in its queue.
+    /// A coordinator with the run's open tasks in its queue.
     ///
     /// - Parameters:
-    ///   - calibration: The run.
+    ///   - served: The run.
     ///   - settings: What to go by.
     ///   - clock: Seconds of a steady clock.
     ///   - log: Receives one line for everything that a person wants to know.
     /// - Throws: `HistoryError`.
     init(
-        calibration: Calibration, settings: Settings, clock: @escaping () -> Double, log: @escaping (String) -> Void
+        served: any ServedRun, settings: Settings, clock: @escaping () -> Double, log: @escaping (String) -> Void
     ) throws {
-        self.calibration = calibration
+        self.served = served
         self.settings = settings
         self.clock = clock
         self.log = log
         dispatcher = Dispatcher(silenceLimit: settings.silenceLimit)
-        canary = try calibration.history.canary(of: calibration.runID)
-        let failed = try calibration.history.failedWorkers(of: calibration.runID)
-        for task in calibration.takeNewTasks() {
+        canary = served.keepsCanary ? try served.history.canary(of: served.runID) : nil
+        let failed = try served.history.failedWorkers(of: served.runID)
+        for task in served.takeNewTasks() {
             dispatcher.add(task.id, units: task.units, failedBy: failed[task.id] ?? [])
         }
     }
@@ -142,7 +144,7 @@ final class Coordinator {
         case .taskResult(let result): try take(result, from: worker, peer)
         case .taskFailure(let failure): try note(failure, from: worker, peer)
         case .blobRequest(let request):
-            send(.blobChunk(calibration.embeddings?.chunk(request) ?? .none(request)), to: peer)
+            send(.blobChunk(served.embeddings?.chunk(request) ?? .none(request)), to: peer)
         case .goodbye(let goodbye):
             log("\(name(of: worker)) has left: \(goodbye.reason)")
             try forget(worker, dispatcher.leave(worker), outcome: .returned)
@@ -163,7 +165,7 @@ final class Coordinator {
             sweptAt = now
             try breakWithTheRevoked()
             try countConnectedTime()
-            try calibration.history.countRefusals(refusals.take(), of: calibration.runID)
+            try served.history.countRefusals(refusals.take(), of: served.runID)
         }
         try giveOutTasks()
     }
@@ -207,13 +209,13 @@ final class Coordinator {
 
     /// Tells every worker that the run is over.
     func finish(_ reason: String) throws {
-        try calibration.history.countRefusals(refusals.take(), of: calibration.runID)
+        try served.history.countRefusals(refusals.take(), of: served.runID)
         for worker in connections.keys.sorted() {
             guard let connection = connections[worker] else { continue }
             var finish = Finish()
             finish.reason = reason
             send(.finish(finish), to: connection.peer)
-            try calibration.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
+            try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
         }
         connections = [:]
         workerOfPeer = [:]

@@ -20,6 +20,8 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
     case scorer(String)
     /// The local workers cannot be started or have all failed.
     case workers(String)
+    /// A benchmark cannot be made.
+    case benchmark(String)
     /// Others could reach the port, and nobody has said who may join.
     case keys(String)
 
@@ -34,7 +36,9 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
             "\(file): \"\(key)\" is \(found); expected \(expected)"
         case .unreadableFile(let path, let what): "\(path): cannot read \(what)"
         case .runFolder(let path, let reason): "\(path): \(reason)"
-        case .search(let line), .embeddings(let line), .scorer(let line), .workers(let line), .keys(let line): line
+        case .search(let line), .embeddings(let line), .scorer(let line), .workers(let line), .benchmark(let line),
+            .keys(let line):
+            line
         }
     }
 }

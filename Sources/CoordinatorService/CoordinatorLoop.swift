@@ -30,18 +30,18 @@ struct CoordinatorLoop: ~Copyable {
             wait = .zero
         }
         coordinator.note(socket.takeRefusals())
-        let generation = coordinator.calibration.generation
+        let generation = coordinator.served.generation
         let gone = unreachable
         unreachable = []
         let coordinator = coordinator
-        try coordinator.calibration.history.grouped {
+        try coordinator.served.history.grouped {
             for peer in gone { try coordinator.lost(peer) }
             for (peer, bytes) in arrived { try coordinator.receive(bytes, from: peer) }
             try coordinator.tick()
         }
         try sendAll()
         // Between generations little is due: time to empty the log into the database.
-        if generation != coordinator.calibration.generation { try coordinator.calibration.history.checkpoint() }
+        if generation != coordinator.served.generation { try coordinator.served.history.checkpoint() }
     }
 
     /// Tells every worker that the run is over.

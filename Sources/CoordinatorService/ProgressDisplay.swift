@@ -31,8 +31,7 @@ final class ProgressDisplay {
     /// Shows the state if it is time to, or if it is the last.
     func show(_ calibration: Calibration, _ coordinator: Coordinator, isLast: Bool = false) throws {
         let now = coordinator.now
-        guard isLast || now - shownAt >= (isInteractive ? 0.5 : Self.quietSeconds) else { return }
-        shownAt = now
+        guard isDue(at: now, isLast: isLast) else { return }
         if isLast || frontGeneration != calibration.generation {
             frontGeneration = calibration.generation
             front = try calibration.history.front(of: calibration.runID).map { ($0.speedup ?? 1 / $0.cost, $0.quality) }
@@ -41,7 +40,29 @@ final class ProgressDisplay {
             ProgressLine.State(
                 generation: calibration.generation, generations: calibration.configuration.generations,
                 evaluationsDone: calibration.doneCount, evaluationsTotal: calibration.expectedCount,
-                imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front), at: now)
+                imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front,
+                quality: calibration.configuration.quality), at: now)
+        present(text)
+    }
+
+    /// Shows the state of a benchmark if it is time to, or if it is the last.
+    func show(_ benchmark: Benchmark, _ coordinator: Coordinator, isLast: Bool = false) {
+        let now = coordinator.now
+        guard isDue(at: now, isLast: isLast) else { return }
+        present(
+            line.text(
+                imagesBefore: benchmark.imagesBefore, imagesDone: coordinator.imageCount,
+                imagesTotal: benchmark.imageTotal,
+                of: benchmark.evaluationSet, workers: coordinator.workerCount, at: now))
+    }
+
+    private func isDue(at now: Double, isLast: Bool) -> Bool {
+        guard isLast || now - shownAt >= (isInteractive ? 0.5 : Self.quietSeconds) else { return false }
+        shownAt = now
+        return true
+    }
+
+    private func present(_ text: String) {
         // A line that wraps could not be written over.
         shown = isInteractive ? String(text.prefix(Self.terminalColumns - 1)) : text
         write(isInteractive ? "\r\u{1B}[K\(shown)" : "\(shown)\n")

@@ -1,4 +1,5 @@
 import Foundation
+import Schedules
 
 /// The state of a run in one line: where it is, how fast, how good, how long still.
 struct ProgressLine {
@@ -12,6 +13,8 @@ struct ProgressLine {
         var workers = 0
         /// The best front point of each kind: the fastest at some quality, and the best quality.
         var front: [(speedup: Double, quality: Double)] = []
+        /// What the quality is.
+        var quality = ScorerKind.psnr
     }
 
     private var samples: [(seconds: Double, images: Int, evaluations: Int)] = []
@@ -20,12 +23,7 @@ struct ProgressLine {
     ///
     /// Speed and time left follow from the last two minutes, so that a change of workers shows soon.
     mutating func text(_ state: State, at now: Double) -> String {
-        samples.append((now, state.imagesDone, state.evaluationsDone))
-        samples.removeAll { now - $0.seconds > 120 }
-        let first = samples[0]
-        let seconds = now - first.seconds
-        let imagesPerSecond = seconds > 1 ? Double(state.imagesDone - first.images) / seconds : 0
-        let evaluationsPerSecond = seconds > 1 ? Double(state.evaluationsDone - first.evaluations) / seconds : 0
+        let (imagesPerSecond, evaluationsPerSecond) = rates(state.imagesDone, state.evaluationsDone, at: now)
         let left = Double(state.evaluationsTotal - state.evaluationsDone)
         let remaining = evaluationsPerSecond > 0 ? Self.duration(left / evaluationsPerSecond) : "--"
         // What matters most comes first: a narrow terminal cuts the end off.
@@ -39,12 +37,37 @@ struct ProgressLine {
         let best = state.front.max { $0.quality < $1.quality }
         let fastest = state.front.max { $0.speedup < $1.speedup }
         if let best, let fastest {
-            parts.append(
-                String(
-                    format: "%.1f dB at %.2fx to %.1f dB at %.2fx", best.quality, best.speedup, fastest.quality,
-                    fastest.speedup))
+            func point(_ point: (speedup: Double, quality: Double)) -> String {
+                state.quality.text(point.quality) + String(format: " at %.2fx", point.speedup)
+            }
+            parts.append("\(point(best)) to \(point(fastest))")
         }
         return parts.joined(separator: " | ")
+    }
+
+    /// The line of a benchmark, of which some images may have been there before.
+    mutating func text(
+        imagesBefore: Int, imagesDone: Int, imagesTotal: Int, of promptSet: String, workers: Int, at now: Double
+    ) -> String {
+        let rate = rates(imagesDone, 0, at: now).images
+        let left = Double(imagesTotal - imagesBefore - imagesDone)
+        return [
+            "\(promptSet): \(imagesBefore + imagesDone)/\(imagesTotal) images",
+            "\(rate > 0 ? Self.duration(left / rate) : "--") left", String(format: "%.1f images/s", rate),
+            workers == 1 ? "1 worker" : "\(workers) workers",
+        ].joined(separator: " | ")
+    }
+
+    /// Images and evaluations for each second of the last two minutes.
+    private mutating func rates(
+        _ images: Int, _ evaluations: Int, at now: Double
+    ) -> (images: Double, evaluations: Double) {
+        samples.append((now, images, evaluations))
+        samples.removeAll { now - $0.seconds > 120 }
+        let first = samples[0]
+        let seconds = now - first.seconds
+        guard seconds > 1 else { return (0, 0) }
+        return (Double(images - first.images) / seconds, Double(evaluations - first.evaluations) / seconds)
     }
 
     /// Seconds in words: 42s, 3m10s, 2h05m.

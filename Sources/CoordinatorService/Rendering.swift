@@ -68,14 +68,14 @@ struct Rendering {
     }
 
     /// Keeps the images that came back as thumbnails.
-    func store(_ result: Messages.TaskResult, in calibration: Calibration) throws {
+    func store(_ result: Messages.TaskResult, in served: any ServedRun) throws {
         for image in result.images where image.hasPng {
             let key = ImageKey(prompt: Int(image.promptIndex), seed: image.seed)
             guard images.contains(key), assignment.candidates.contains(where: { $0.candidateID == image.candidateID })
             else { continue }
-            try calibration.history.storeThumbnail(
+            try served.history.storeThumbnail(
                 Array(image.png), of: image.candidateID == 0 ? nil : image.candidateID, image: key,
-                run: calibration.runID)
+                run: served.runID)
         }
     }
 }

@@ -58,7 +58,6 @@ public struct RunService {
     /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one
     ///   line.
     public func run(_ configuration: RunConfiguration, in folder: String) throws -> Ending {
-        // The port first: a run that cannot be served should not leave a folder behind.
         try serve(in: folder) { try Calibration.begin(configuration, in: folder) }
     }
 
@@ -94,63 +93,31 @@ public struct RunService {
     }
 
     private func serve(in folder: String, _ open: () throws -> Calibration) throws -> Ending {
-        let wakeup = try Wakeup()
-        let signals = try SignalWatcher(waking: wakeup)
-        _ = try FileDescriptorLimit.raise()
-        let access = try ServingAccess(options: options, folder: folder)
-        let context = try SocketContext()
-        let socket = try CoordinatorSocket(
-            listeningOn: options.bind, in: context, security: access.security, wakeup: wakeup)
-        let endpoint = socket.endpoint
-        try access.refuseStrangers(at: endpoint)
-        // The strangers were this process itself.
-        _ = socket.takeRefusals()
-        let calibration = try open()
         let display = ProgressDisplay(isInteractive: options.isInteractive, write: write)
-        let start = ContinuousClock.now
-        let coordinator = try Coordinator(
-            calibration: calibration,
-            settings: Coordinator.Settings(engineVersion: options.engineVersion, register: access.register),
-            clock: { (ContinuousClock.now - start) / .seconds(1) }, log: display.log)
-        var loop = CoordinatorLoop(coordinator: coordinator, socket: socket)
-        display.log("run \(folder): listening on \(endpoint), \(access.summary)")
-        if options.localWorkers == 0 {
-            display.log(
-                "workers join with: ecad-worker run --coordinator \(endpoint) \(access.workerOption)--models MODEL")
-        }
-        let workers = try LocalWorkers(
-            count: options.localWorkers, threads: options.localThreads, endpoint: "\(endpoint.fromThisMachine)",
-            model: calibration.configuration.modelPath,
-            scorers: calibration.configuration.scorerPaths.values.sorted(), folder: folder, access: access)
-        defer { workers.stop() }
-
-        while !calibration.isFinished {
-            if signals.arrivalCount > 0 {
-                display.end()
-                try calibration.history.close()
-                return .interrupted
+        return try Serving(options: options, display: display).serve(in: folder, open) { session in
+            let calibration = session.served
+            while !calibration.isFinished {
+                guard try session.turn() else {
+                    display.end()
+                    try calibration.history.close()
+                    return .interrupted
+                }
+                try display.show(calibration, session.coordinator)
             }
-            try loop.turn()
-            try workers.check(isAlone: coordinator.workerCount == 0)
-            try display.show(calibration, coordinator)
-        }
-        try display.show(calibration, coordinator, isLast: true)
-        let front = try calibration.history.front(of: calibration.runID)
-        let rendering = try Rendering(front: front, calibration: calibration)
-        if try !rendering.isStored(in: calibration) {
-            coordinator.render(rendering)
-            while coordinator.isRendering, signals.arrivalCount == 0 {
-                try loop.turn()
-                try workers.check(isAlone: coordinator.workerCount == 0)
+            try display.show(calibration, session.coordinator, isLast: true)
+            let front = try calibration.history.front(of: calibration.runID)
+            let rendering = try Rendering(front: front, calibration: calibration)
+            if try !rendering.isStored(in: calibration) {
+                session.coordinator.render(rendering)
+                while session.coordinator.isRendering, try session.turn() {}
             }
+            display.end()
+            try session.finish("the last generation is complete")
+            let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(
+                to: folder)
+            try calibration.history.setStatus(.finished, of: calibration.runID)
+            try calibration.history.close()
+            return .finished(front: front, files: files)
         }
-        display.end()
-        try loop.finish("the last generation is complete")
-        workers.waitForEnd(seconds: 5)
-        let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(
-            to: folder)
-        try calibration.history.setStatus(.finished, of: calibration.runID)
-        try calibration.history.close()
-        return .finished(front: front, files: files)
     }
 }

@@ -3,7 +3,7 @@ import Schedules
 
 // A search's state as bytes: a few kilobytes where the genomes are kept elsewhere.
 extension Search {
-    private static let version = 1
+    private static let version = 2
 
     /// The whole state; equal searches have equal bytes.
     ///
@@ -44,6 +44,9 @@ extension Search {
         }
         writer.integer(pending.count)
         for offspring in pending { Self.write(offspring, number, &writer) }
+        writer.integer(effects.means.count)
+        for mean in effects.means { writer.single(mean) }
+        for effect in effects.effects.joined() { writer.single(effect) }
         return writer.bytes
     }
 
@@ -106,13 +109,21 @@ extension Search {
         let arrived = try reader.list("the arrived", individual)
         var pending: [Offspring] = []
         for _ in 0..<(try reader.integer("the pending", in: 0...bytes.count)) { pending.append(try offspring(&reader)) }
+        let means = try reader.list("the objectives' means") { (reader) throws(EvolutionError) in
+            try reader.single("a mean")
+        }
+        let effects = try means.map { _ in try (0..<shape.geneCount).map { _ in try reader.single("an effect") } }
+        guard (means + effects.joined()).allSatisfy(\.isFinite) else {
+            throw EvolutionError.state(problem: "an effect that is not finite")
+        }
         guard reader.isAtEnd else { throw EvolutionError.state(problem: "bytes after its end") }
         let ids = pending.map(\.id) + (population + arrived).map(\.id)
         guard Set(ids).count == ids.count else { throw EvolutionError.state(problem: "an offspring occurs twice") }
         self.init(
             settings: settings, shape: shape, population: population, front: front, generation: counters[0],
             barrierGenerations: counters[1], pending: pending, arrived: arrived, generator: generator,
-            nextID: counters[2], epoch: Epoch(generation: counters[3], births: counters[4]))
+            nextID: counters[2], epoch: Epoch(generation: counters[3], births: counters[4]),
+            effects: GeneEffects(effects: effects, means: means))
     }
 
     private static func write(_ offspring: Offspring, _ number: (Offspring) -> Int64?, _ writer: inout StateWriter) {

@@ -41,6 +41,8 @@ public struct Search: Sendable {
     /// Generations settled so far, where a barrier ends them.
     private(set) var barrierGenerations = 0
     private(set) var epoch: Epoch
+    /// What the results told so far say of single genes; unused without screening.
+    private(set) var effects: GeneEffects
 
     /// Where steady state began: generations are counted from there.
     struct Epoch: Hashable, Sendable {
@@ -67,7 +69,7 @@ public struct Search: Sendable {
     init(
         settings: SearchSettings, shape: ScheduleShape, population: [Individual], front: [Individual],
         generation: Int, barrierGenerations: Int, pending: [Offspring], arrived: [Individual],
-        generator: RandomGenerator, nextID: Int, epoch: Epoch
+        generator: RandomGenerator, nextID: Int, epoch: Epoch, effects: GeneEffects
     ) {
         self.settings = settings
         self.shape = shape
@@ -80,6 +82,7 @@ public struct Search: Sendable {
         self.generator = generator
         self.nextID = nextID
         self.epoch = epoch
+        self.effects = effects
     }
 
     /// Starts a search.
@@ -116,6 +119,7 @@ public struct Search: Sendable {
         pending = offspring
         nextID = offspring.count
         epoch = Epoch(generation: 0, births: offspring.count)
+        effects = GeneEffects()
         generator = RandomGenerator(seed: seed)
     }
 
@@ -156,8 +160,9 @@ public struct Search: Sendable {
     ///   first result.
     public mutating func breed(_ count: Int) -> [Offspring] {
         guard !population.isEmpty, count > 0 else { return [] }
-        let children = Mating(settings: settings, shape: shape).breed(
-            from: population, avoiding: pending.map(\.genome), count: count, using: &generator)
+        let bred = Mating(settings: settings, shape: shape).breed(
+            from: population, avoiding: pending.map(\.genome), count: count * settings.screening, using: &generator)
+        let children = Screening(effects: effects, population: population).best(count, of: bred)
         guard !children.isEmpty else { return [] }
         let isSteady = settings.mode == .steadyState
         if !isSteady { generation += 1 }
@@ -230,6 +235,7 @@ public struct Search: Sendable {
         front = Pareto.front(of: candidates.map(\.objectives)).map { candidates[$0] }
         if settings.mode == .steadyState {
             for individual in arrived {
+                learn(population + [individual])
                 let everyone = population + [individual]
                 population = Survival.select(
                     everyone, count: min(everyone.count, settings.populationSize), using: &generator)
@@ -241,8 +247,13 @@ public struct Search: Sendable {
         // The first survival only ranks.
         let size = barrierGenerations == 0 ? arrived.count : settings.populationSize
         let everyone = population + arrived.sorted { $0.id < $1.id }
+        learn(everyone)
         population = Survival.select(everyone, count: size, using: &generator)
         arrived = []
         barrierGenerations += 1
+    }
+
+    private mutating func learn(_ individuals: [Individual]) {
+        if settings.screening > 1 { effects.learn(individuals) }
     }
 }

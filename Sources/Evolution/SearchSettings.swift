@@ -45,6 +45,9 @@ public struct SearchSettings: Hashable, Codable, Sendable {
     ///
     /// Such genes matter together: what one of them saves or spoils, its neighbours do too.
     public var regionProbability = 0.0
+    /// Number of offspring bred for each that is evaluated: the one that promises most by the effects of its genes, as
+    /// far as they are known.
+    public var screening = 1
     /// Least number of genes in which a feasible schedule differs from the uncached one.
     public var minimumDifference: Int
     /// How often breeding is repeated to replace duplicates before a generation stays short.
@@ -64,6 +67,7 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         duplicateRounds = 100
         switch preset {
         case .standard:
+            screening = 4
             mutationProbability = 0.3
             regionProbability = 1
             fewestFlips = 1
@@ -93,6 +97,7 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         try check(
             "most_flips", mostFlips >= fewestFlips && mostFlips <= 1e6, "\(fewestFlips) to 1000000", mostFlips)
         try check("region_probability", (0...1).contains(regionProbability), "0 to 1", regionProbability)
+        try check("screening", (1...1000).contains(screening), "1 to 1000", screening)
         try check("minimum_difference", (0...1_000_000).contains(minimumDifference), "0 to 1000000", minimumDifference)
         try check("duplicate_rounds", (1...10_000).contains(duplicateRounds), "1 to 10000", duplicateRounds)
     }

@@ -18,6 +18,10 @@ struct StateWriter {
         }
     }
 
+    mutating func single(_ value: Float) {
+        for shift in [0, 8, 16, 24] as [UInt32] { bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> shift)) }
+    }
+
     mutating func number(_ value: Double) { word(value.bitPattern) }
 
     mutating func blob(_ value: [UInt8]) {
@@ -52,6 +56,12 @@ struct StateReader {
         guard bytes.count >= 8 else { throw .state(problem: "it ends before \(name)") }
         defer { bytes = bytes.dropFirst(8) }
         return bytes.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    mutating func single(_ name: String) throws(EvolutionError) -> Float {
+        guard bytes.count >= 4 else { throw .state(problem: "it ends before \(name)") }
+        defer { bytes = bytes.dropFirst(4) }
+        return Float(bitPattern: bytes.prefix(4).reversed().reduce(0) { $0 << 8 | UInt32($1) })
     }
 
     mutating func number(_ name: String) throws(EvolutionError) -> Double { Double(bitPattern: try word(name)) }

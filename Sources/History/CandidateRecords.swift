@@ -16,6 +16,8 @@ public struct NewCandidate: Sendable {
     public var origin: String
     /// Multiply-accumulate operations of one image's denoising.
     public var macs: Int64?
+    /// First step without guidance of a TGATE schedule, from 1; only benchmarks have such.
+    public var gateStep: Int?
     /// A candidate of another run of the file with the same images, whose scores and timings this one takes over.
     public var measuredAs: Int64?
 
@@ -30,10 +32,11 @@ public struct NewCandidate: Sendable {
     ///   - operator: The operator that bred it.
     ///   - origin: Where it comes from.
     ///   - macs: Multiply-accumulate operations of one image's denoising.
+    ///   - gateStep: First step without guidance of a TGATE schedule.
     ///   - measuredAs: A candidate of another run of the file, whose scores and timings this one takes over.
     public init(
         genome: [UInt8], genomeSHA256: String, canonicalHash: String, parentA: Int64? = nil, parentB: Int64? = nil,
-        operator: String? = nil, origin: String, macs: Int64? = nil, measuredAs: Int64? = nil
+        operator: String? = nil, origin: String, macs: Int64? = nil, gateStep: Int? = nil, measuredAs: Int64? = nil
     ) {
         self.genome = genome
         self.genomeSHA256 = genomeSHA256
@@ -43,6 +46,7 @@ public struct NewCandidate: Sendable {
         self.operator = `operator`
         self.origin = origin
         self.macs = macs
+        self.gateStep = gateStep
         self.measuredAs = measuredAs
     }
 }
@@ -118,6 +122,8 @@ public struct CandidateRecord: Hashable, Sendable {
     public let origin: String
     /// Multiply-accumulate operations of one image's denoising.
     public let macs: Int64?
+    /// First step without guidance of a TGATE schedule that was benchmarked.
+    public let gateStep: Int?
     /// The totals over the calibration set once they are known.
     public let evaluation: EvaluationTotals?
 }

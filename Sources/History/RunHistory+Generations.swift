@@ -157,12 +157,13 @@ extension RunHistory {
         let statement = try db.cachedStatement(
             sql: """
                 INSERT INTO candidates (run_id, generation, label, genome, genome_sha256, canonical_hash, parent_a,
-                    parent_b, operator, origin, macs)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    parent_b, operator, origin, macs, gate_step)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """)
         try statement.execute(arguments: [
             run, generation, label, Data(candidate.genome), candidate.genomeSHA256, candidate.canonicalHash,
             candidate.parentA, candidate.parentB, candidate.operator, candidate.origin, candidate.macs,
+            candidate.gateStep,
         ])
         let id = db.lastInsertedRowID
         if let source = candidate.measuredAs { try takeOver(from: source, to: id, run: run, in: db) }

@@ -155,6 +155,6 @@ extension CandidateRecord {
             id: row["id"], runID: row["run_id"], generation: row["generation"], label: row["label"],
             genome: Array(genome), genomeSHA256: row["genome_sha256"], canonicalHash: row["canonical_hash"],
             parentA: row["parent_a"], parentB: row["parent_b"], operator: row["operator"], origin: row["origin"],
-            macs: row["macs"], evaluation: evaluation)
+            macs: row["macs"], gateStep: row["gate_step"], evaluation: evaluation)
     }
 }

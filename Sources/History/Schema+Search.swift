@@ -26,4 +26,10 @@ extension Schema {
         CREATE UNIQUE INDEX cost_tables_objective ON cost_tables (run_id) WHERE is_objective = 1;
 
         """
+
+    /// What benchmarks need beyond the search: TGATE schedules, which no genome says all of.
+    static let benchmarkTables = """
+        ALTER TABLE candidates ADD COLUMN gate_step INTEGER CHECK (gate_step > 0); -- first step without guidance
+
+        """
 }

@@ -17,6 +17,7 @@ enum Schema {
         Migration(version: 1, name: "create the tables", sql: tables),
         Migration(version: 2, name: "cost tables, evaluations shared by runs", sql: searchTables),
         Migration(version: 3, name: "refusals, canaries, rechecks and quarantine", sql: clusterTables),
+        Migration(version: 4, name: "gates of benchmarked TGATE schedules", sql: benchmarkTables),
     ]
 
     /// The schema version that this program writes.

@@ -783,9 +783,21 @@ package nonisolated struct AssignedCandidate: Sendable {
 
   package var geneCount: UInt32 = 0
 
+  /// First step without guidance of a TGATE schedule, from 1; absent for all others.
+  package var gateStep: UInt32 {
+    get {_gateStep ?? 0}
+    set {_gateStep = newValue}
+  }
+  /// Returns true if `gateStep` has been explicitly set.
+  package var hasGateStep: Bool {self._gateStep != nil}
+  /// Clears the value of `gateStep`. Subsequent reads from it will return its default value.
+  package mutating func clearGateStep() {self._gateStep = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _gateStep: UInt32? = nil
 }
 
 /// What identifies an image of a candidate: the prompt and the seed of the initial noise.
@@ -2147,7 +2159,7 @@ nonisolated extension Assignment.Kind: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AssignedCandidate"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}candidate_id\0\u{1}genome\0\u{3}gene_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}candidate_id\0\u{1}genome\0\u{3}gene_count\0\u{3}gate_step\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2158,12 +2170,17 @@ nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._M
       case 1: try { try decoder.decodeSingularInt64Field(value: &self.candidateID) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.genome) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.geneCount) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._gateStep) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.candidateID != 0 {
       try visitor.visitSingularInt64Field(value: self.candidateID, fieldNumber: 1)
     }
@@ -2173,6 +2190,9 @@ nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.geneCount != 0 {
       try visitor.visitSingularUInt32Field(value: self.geneCount, fieldNumber: 3)
     }
+    try { if let v = self._gateStep {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2180,6 +2200,7 @@ nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.candidateID != rhs.candidateID {return false}
     if lhs.genome != rhs.genome {return false}
     if lhs.geneCount != rhs.geneCount {return false}
+    if lhs._gateStep != rhs._gateStep {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -39,7 +39,9 @@ extension EvaluationTask {
         self.init(
             candidates: try assignment.candidates.map { candidate in
                 let genome = try Genome(bytes: candidate.genome, geneCount: Int(candidate.geneCount))
-                return (id: candidate.candidateID, schedule: try Schedule(shape: shape, genome: genome))
+                var schedule = try Schedule(shape: shape, genome: genome)
+                if candidate.hasGateStep, candidate.gateStep > 0 { schedule.gateStep = Int(candidate.gateStep) }
+                return (id: candidate.candidateID, schedule: schedule)
             },
             items: assignment.items.map {
                 EvaluationItem(prompt: Int($0.promptIndex), seed: UInt64(bitPattern: $0.seed))

@@ -16,12 +16,12 @@ struct CoordinatorCommand: ParsableCommand {
         abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
         version: Program.version,
         subcommands: [
-            Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self, Keys.self,
-            Simulate.self,
+            Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
+            Benchmark.self, Keys.self, Simulate.self,
         ])
 }
 
-/// What `run` and `resume` have in common.
+/// What the commands that serve workers have in common.
 struct ServingOptions: ParsableArguments {
     @Option(help: "Where to listen; port 0 for any free one.")
     var bind = "tcp://127.0.0.1:5555"
@@ -38,7 +38,7 @@ struct ServingOptions: ParsableArguments {
     @Flag(help: "Serve without keys or encryption to whoever reaches the port; for networks that you trust.")
     var insecurePlaintext = false
 
-    @Flag(help: "Print the front as JSON instead of a table.")
+    @Flag(help: "Print the result as JSON instead of a table.")
     var json = false
 
     func validate() throws {
@@ -54,15 +54,18 @@ struct ServingOptions: ParsableArguments {
         }
     }
 
+    /// The options as the services take them.
+    func options() throws -> RunService.Options {
+        RunService.Options(
+            bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys,
+            isPlaintext: insecurePlaintext, engineVersion: Program.version,
+            isInteractive: isatty(FileHandle.standardError.fileDescriptor) == 1)
+    }
+
     /// Serves a run to its end and prints the front.
     func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
-        let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
         let service = RunService(
-            options: RunService.Options(
-                bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys,
-                isPlaintext: insecurePlaintext,
-                engineVersion: Program.version, isInteractive: isTerminal),
-            write: { FileHandle.standardError.write(Data($0.utf8)) })
+            options: try options(), write: { FileHandle.standardError.write(Data($0.utf8)) })
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))

@@ -47,7 +47,7 @@ final class ImaginedCluster {
         let (clock, lines) = (clock, LineCount())
         self.lines = lines
         coordinator = try Coordinator(
-            calibration: calibration, settings: Coordinator.Settings(engineVersion: "test"), clock: { clock.now },
+            served: calibration, settings: Coordinator.Settings(engineVersion: "test"), clock: { clock.now },
             log: { _ in lines.value += 1 })
         logCount = 0
     }

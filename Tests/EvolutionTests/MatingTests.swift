@@ -133,7 +133,7 @@ import Testing
 
     @Test func thePaperPresetDrawsNothingForWhatItDoesNotDo() {
         let settings = SearchSettings(preset: .ecadPaper)
-        #expect(settings.regionProbability == 0)
+        #expect(settings.regionProbability == 0 && settings.screening == 1)
         #expect(settings.crossoverProbability == 0.9 && settings.crossoverPoints == 4)
         #expect(settings.mutationProbability == 0.05 && settings.fewestFlips == 1 && settings.mostFlips == 1)
         #expect(!settings.usesCanonicalGenomes && settings.minimumDifference == 1 && settings.duplicateRounds == 100)

@@ -5,8 +5,8 @@ import Testing
 @Suite struct SearchCodingTests {
     static let shape = SearchTests.shape
 
-    static func search() throws -> Search {
-        var search = try SearchTests.search(.ecadPaper)
+    static func search(_ preset: SearchSettings.Preset = .ecadPaper) throws -> Search {
+        var search = try SearchTests.search(preset)
         try SearchTests.run(&search, generations: 4)
         let offspring = search.ask()
         try search.tell(offspring[..<5].map(SearchTests.evaluate))
@@ -35,8 +35,18 @@ import Testing
         }
     }
 
-    @Test func changedBytesNeverTrap() throws {
-        let bytes = try Self.search().encoded()
+    @Test(arguments: SearchSettings.Preset.allCases)
+    func aRestoredSearchGoesOnAsTheOriginal(preset: SearchSettings.Preset) throws {
+        var search = try Self.search(preset)
+        var restored = try Search(decoding: search.encoded(), shape: Self.shape)
+        try SearchTests.run(&search, generations: 3)
+        try SearchTests.run(&restored, generations: 3)
+        #expect(restored.encoded() == search.encoded())
+    }
+
+    @Test(arguments: SearchSettings.Preset.allCases)
+    func changedBytesNeverTrap(preset: SearchSettings.Preset) throws {
+        let bytes = try Self.search(preset).encoded()
         var generator = RandomGenerator(seed: 8)
         for _ in 0..<2000 {
             var damaged = bytes
@@ -46,7 +56,7 @@ import Testing
             // It is either refused or a search that can go on.
             guard var search = try? Search(decoding: damaged, shape: Self.shape) else { continue }
             _ = search.pending.map(\.genome)
-            if search.settings.populationSize < 100 { _ = search.ask() }
+            if search.settings.populationSize < 100 && search.settings.screening < 100 { _ = search.ask() }
         }
     }
 

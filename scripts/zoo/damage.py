@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-import bundled
 import scenes
 from scenes import Scene
 
@@ -90,10 +89,23 @@ class Examples:
                     distance = (row.astype(np.float32) - row[:1]).__pow__(2).mean((1, 2, 3))
                     self.cached.append((known[str(caption)], row, distance))
 
-    def scene(self, rng: random.Random) -> Scene:
-        while scenes.is_held_out((scene := scenes.random_scene(rng)).caption()) != self.held_out:
+    def scene(self, rng: random.Random, counts: tuple[int, ...] = scenes.SHAPE_COUNTS) -> Scene:
+        while scenes.is_held_out((scene := scenes.random_scene(rng, counts)).caption()) != self.held_out:
             pass
         return scene
+
+    def drawn_example(self, rng: random.Random, counts: tuple[int, ...]) -> Example:
+        """Of a newly drawn scene with as many shapes as one of `counts`: the easiest examples there are."""
+        kind = rng.choice(KINDS)
+        scene, state = self.scene(rng, counts), rng.getrandbits(32)
+        whole = drawn(scene, state)
+        if kind == "missing":
+            return Example(scene, whole, drawn(without_a_shape(scene, rng), state), kind)
+        if kind == "recoloured":
+            return Example(scene, whole, drawn(recoloured(scene, rng), state), kind)
+        strength = rng.random()
+        worse = blurred(whole, strength) if kind == "blur" else noisy(whole, strength, rng.getrandbits(32))
+        return Example(scene, whole, worse, kind)
 
     def example(self, rng: random.Random, kind: str | None = None, graded: bool = False) -> Example:
         """`kind`: one of KINDS, "disturbed" or "cached", else by chance. With `graded` the better image may be damaged too, but less."""
@@ -160,6 +172,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
+    import bundled  # slow, and nobody else here needs it
+
     vae = bundled.autoencoder()
     arrays = {}
     for prefix, count, held_out in (("", arguments.scenes, False), ("held_out_", arguments.held_out, True)):

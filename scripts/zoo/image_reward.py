@@ -26,10 +26,10 @@ class Sizes:
     vocabulary: int
     image: int = 64
     patch: int = 8
-    vision_width: int = 128
-    vision_layers: int = 4
+    vision_width: int = 64
+    vision_layers: int = 3
     vision_heads: int = 4
-    text_width: int = 128
+    text_width: int = 64
     text_layers: int = 4
     text_heads: int = 4
     positions: int = 64
@@ -206,7 +206,7 @@ class ImageReward(nn.Module):
                 # The head is one linear map in many factors: each keeps the size of what it is given.
                 nn.init.normal_(parameter, std=1 / math.sqrt(parameter.shape[1]))
             elif parameter.ndim >= 2:
-                nn.init.normal_(parameter, std=0.04)
+                nn.init.normal_(parameter, std=0.06)
 
     def tokens(self, pixels: torch.Tensor, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         return self.blip["text_encoder"](ids, present, self.blip["visual_encoder"](pixels))

@@ -71,9 +71,10 @@ struct BenchPresets: ParsableCommand {
             case "crossover_probability": rules.crossoverProbability = value
             case "mutation_probability": rules.mutationProbability = value
             case "region_probability": rules.regionProbability = value
+            case "screening": rules.screening = Int(exactly: value.rounded()) ?? 0
             default:
                 throw ValidationError(
-                    "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability or region_probability"
+                    "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability, region_probability or screening"
                 )
             }
         }

@@ -4,11 +4,13 @@ import Messages
 import Schedules
 
 // What the workers are told.
-extension Calibration {
+extension ServedRun {
     /// What the workers must know of the run.
     var welcome: Welcome {
         var welcome = Welcome()
-        welcome.runID = "\(runID)-\(modelHash.prefix(16))"
+        // Results that a worker kept belong to one prompt set.
+        let suffix = evaluationSet == RunHistory.calibration ? "" : "-\(evaluationSet)"
+        welcome.runID = "\(runID)-\(modelHash.prefix(16))\(suffix)"
         welcome.settings.modelHash = modelHash
         welcome.settings.stepCount = UInt32(configuration.stepCount)
         welcome.settings.height = UInt32(model.height)
@@ -42,7 +44,9 @@ extension Calibration {
         assignment.candidates = try task.candidateIDs.map { id in
             var candidate = AssignedCandidate()
             candidate.candidateID = id
-            candidate.genome = Data(try history.candidate(id).genome)
+            let record = try history.candidate(id)
+            candidate.genome = Data(record.genome)
+            if let gateStep = record.gateStep { candidate.gateStep = UInt32(gateStep) }
             candidate.geneCount = UInt32(shape.geneCount)
             return candidate
         }

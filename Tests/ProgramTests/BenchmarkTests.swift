@@ -1,0 +1,156 @@
+import Foundation
+import History
+import Schedules
+import TestSupport
+import Testing
+
+/// Schedules measured on a prompt set of their own, with real workers.
+@Suite struct BenchmarkTests {
+    private struct Report: Decodable {
+        struct Row: Decodable {
+            struct Score: Decodable {
+                let mean, p5, worst: Double
+                let images: Int
+            }
+            let schedule, origin: String
+            let latencyRatio: Double?
+            let macs: Int64?
+            let scores: [String: Score]
+        }
+        let promptSet: String
+        let images: Int
+        let schedules: [Row]
+    }
+
+    private func benchmark(_ run: SmallRun, _ arguments: [String], workers: Int = 1) throws -> ProgramRun {
+        try ProgramRun(
+            "ecad-coordinator",
+            ["benchmark", "--run-dir", run.runFolder, "--bind", "tcp://127.0.0.1:0", "--workers", "\(workers)"]
+                + ["--worker-threads", "1", "--json"] + arguments)
+    }
+
+    private func report(_ program: ProgramRun) throws -> Report {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(Report.self, from: Data(program.output.utf8))
+    }
+
+    private func images(of run: SmallRun) throws -> [[QueryValue]] {
+        try RunHistory.openReadOnly(in: run.runFolder).query(
+            """
+            SELECT label, group_concat(image, ' ') FROM (
+                SELECT c.id, c.label, p.prompt_index || '/' || s.seed AS image
+                FROM image_scores s JOIN prompts p ON p.id = s.prompt_id JOIN candidates c ON c.id = s.candidate_id
+                WHERE p.evaluation_set = 'other' AND s.scorer = 'psnr' ORDER BY c.id, p.prompt_index, s.seed)
+            GROUP BY id ORDER BY id
+            """
+        ).rows
+    }
+
+    @Test func everyScheduleMakesTheSameImagesOnce() throws {
+        let run = try SmallRun(generations: 2)
+        #expect(try run.begin(workers: 1).wait() == 0)
+        let searched = try run.decisions()
+        let prompts = try run.folder.write(
+            "Prompts,Category\n\"a cat, a dog\",Counting\nsome words,Text\na red cube,Colors\n", to: "other.csv")
+        let shape = try ModelDescription(modelFolder: SmallRun.model, height: 16, width: 16).architecture.shape(
+            stepCount: 5)
+        let file = run.folder.file("gated.json")
+        try ScheduleFile(schedule: Heuristic.tgate(.init(gateStep: 2, interval: 1)).schedule(for: shape)).write(
+            to: file)
+
+        let first = try benchmark(run, ["--prompts", prompts, "--schedule", file, "--seeds", "2"])
+        #expect(first.wait() == 0, "\(first.errors)")
+        let some = try report(first)
+        #expect(some.promptSet == "other" && some.images == 6)
+        #expect(Set(some.schedules.map(\.schedule)) == ["uncached", "gated.json"])
+        let uncached = try #require(some.schedules.first { $0.schedule == "uncached" })
+        #expect(uncached.scores["psnr"]?.mean == 100 && uncached.scores["psnr"]?.images == 6)
+        // Half the work of the guided steps is gone, which no genome says.
+        let gated = try #require(some.schedules.first { $0.schedule == "gated.json" })
+        let (fewer, all) = (try #require(gated.macs), try #require(uncached.macs))
+        #expect(fewer < all * 3 / 4)
+        #expect(try #require(gated.scores["psnr"]).mean < 100)
+        #expect(gated.latencyRatio != nil)
+
+        // What is there is not made again; the front and the heuristics come beside it, on the same images.
+        let tasksBefore = try run.count("SELECT count(*) FROM tasks WHERE evaluation_set = 'other'")
+        let second = try benchmark(
+            run, ["--prompts", prompts, "--schedule", file, "--seeds", "2", "--front", "--heuristics"], workers: 2)
+        #expect(second.wait() == 0, "\(second.errors)")
+        let more = try report(second)
+        #expect(more.schedules.contains { $0.origin == "front" })
+        #expect(more.schedules.contains { $0.schedule.hasPrefix("fora-") })
+        #expect(more.schedules.contains { $0.schedule.hasPrefix("tgate-") })
+        let made = try images(of: run)
+        #expect(made.count == more.schedules.count && Set(made.map { $0[1] }) == [.text("0/0 0/1 1/0 1/1 2/0 2/1")])
+        #expect(
+            try run.count(
+                "SELECT count(*) FROM tasks WHERE evaluation_set = 'other' AND id IN (SELECT task_id FROM task_candidates "
+                    + "JOIN candidates c ON c.id = candidate_id WHERE c.label IN ('uncached', 'gated.json'))")
+                == tasksBefore)
+        #expect(
+            try run.count("SELECT count(*) FROM benchmark_scores WHERE scorer = 'psnr'") == Int64(more.schedules.count))
+        // The search is as it was, and can go on.
+        let undisturbed = try RunHistory.openReadOnly(in: run.runFolder).query(
+            "SELECT count(*) FROM candidates WHERE generation IS NOT NULL")
+        #expect(undisturbed.rows == [[.integer(try run.count("SELECT sum(evaluations) FROM generations"))]])
+        #expect(try run.count("SELECT count(*) FROM pareto_front") > 0)
+        #expect(searched.count == (try run.decisions()).count - more.schedules.count)
+    }
+
+    @Test func aKilledBenchmarkGoesOnWhereItWas() throws {
+        let run = try SmallRun(generations: 1)
+        #expect(try run.begin(workers: 1).wait() == 0)
+        let prompts = try run.folder.write(
+            (0..<30).map { "prompt number \($0)" }.joined(separator: "\n"), to: "other.txt")
+        let arguments = ["--prompts", prompts, "--front", "--heuristics"]
+        let killed = try benchmark(run, arguments)
+        let deadline = Date().addingTimeInterval(60)
+        func done() throws -> Int64 {
+            try run.count("SELECT count(*) FROM tasks WHERE evaluation_set = 'other' AND state = 'done'")
+        }
+        while try done() < 2, Date() < deadline { Thread.sleep(forTimeInterval: 0.05) }
+        killed.kill()
+        let kept = try done()
+        #expect(kept >= 2)
+        let second = try benchmark(run, arguments, workers: 2)
+        #expect(second.wait() == 0, "\(second.errors)")
+        let tasks = try run.count("SELECT count(*) FROM tasks WHERE evaluation_set = 'other'")
+        #expect(try done() == tasks)
+        let counts = try RunHistory.openReadOnly(in: run.runFolder).query(
+            "SELECT DISTINCT images FROM benchmark_scores WHERE prompt_set = 'other'")
+        #expect(counts.rows == [[.integer(30)]])
+        #expect(
+            try run.count(
+                "SELECT count(*) FROM image_timings t JOIN prompts p ON p.id = t.prompt_id WHERE p.evaluation_set = 'other'"
+            )
+                == run.count("SELECT sum(images) FROM benchmark_scores WHERE scorer = 'psnr'"))
+    }
+
+    @Test func whatCannotBeMeasuredIsSaidInALine() throws {
+        let run = try SmallRun(generations: 1)
+        #expect(try run.begin(workers: 1).wait() == 0)
+        let prompts = try run.folder.write("one\n", to: "other.txt")
+        let empty = try run.folder.write("\n", to: "empty.txt")
+        let foreign = run.folder.file("foreign.json")
+        let shape = try ModelDescription(modelFolder: SmallRun.model, height: 16, width: 16).architecture.shape(
+            stepCount: 7)
+        try ScheduleFile(schedule: Heuristic.fora(interval: 2).schedule(for: shape)).write(to: foreign)
+        for (arguments, status, part) in [
+            (["--prompts", prompts], 2, "nothing to measure"),
+            (["--prompts", prompts, "--front", "--seeds", "0"], 2, "--seeds 0"),
+            (["--prompts", prompts, "--front", "--set", "model.steps=3"], 2, "only scorers.NAME=DIR"),
+            (["--prompts", prompts, "--front", "--set", "scorers.clip=/nowhere"], 1, "/nowhere"),
+            (["--prompts", empty, "--front"], 1, "empty.txt: no prompts"),
+            (["--prompts", "/nowhere.txt", "--front"], 1, "/nowhere.txt: cannot be read"),
+            (["--prompts", prompts, "--schedule", foreign], 1, "foreign.json: the schedule is for"),
+            (["--prompts", prompts, "--schedule", foreign, foreign], 1, "foreign.json"),
+            (["--prompts", prompts, "--name", "calibration", "--front"], 1, "belongs to the search"),
+        ] {
+            let program = try benchmark(run, arguments)
+            #expect(program.wait() == Int32(status), "\(arguments): \(program.errors)")
+            #expect(program.errors.contains(part), "\(program.errors)")
+        }
+    }
+}
