@@ -23,6 +23,7 @@ final class Benchmark: ServedRun {
     /// The candidates of the plan's entries, in their order.
     private(set) var candidateIDs: [Int64] = []
 
+    var taskSize: TaskSize
     var tasks: [Int64: TaskRecord] = [:]
     /// Images of all schedules, and those that were there from the start.
     private(set) var imageTotal = 0
@@ -48,6 +49,15 @@ final class Benchmark: ServedRun {
         let run = try history.loadRun().run
         runID = run.id
         var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        if !options.scorers.isEmpty {
+            let other = try RunConfiguration(
+                text: run.configuration, file: history.file, overrides: options.scorers,
+                folder: FileManager.default.currentDirectoryPath)
+            for (scorer, path) in other.scorerPaths where configuration.scorerPaths[scorer] != path {
+                configuration.scorerPaths[scorer] = path
+                configuration.scorerFingerprints[scorer] = nil
+            }
+        }
         model = try configuration.modelDescription()
         shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         guard try Calibration.fingerprint(configuration) == run.modelHash else {
@@ -65,6 +75,7 @@ final class Benchmark: ServedRun {
         embeddings = try Calibration.embeddings(&configuration, prompts: prompts, model: model)
         modelHash = try Calibration.fingerprint(configuration)
         self.configuration = configuration
+        taskSize = TaskSize(fixed: configuration.schedulesPerTask, seconds: configuration.secondsPerTask)
         let architecture = model.architecture
         let uncachedMACs = try architecture.macs(Schedule(shape: shape)).total
         self.uncachedMACs = uncachedMACs

@@ -14,11 +14,14 @@ public struct BenchmarkOptions: Sendable {
     public var seedsPerPrompt: Int
     /// The file of the prompts' embeddings; nil if every worker embeds the prompts itself.
     public var embeddingsPath: String?
+    /// Scorers beside those of the run, or instead: texts such as `scorers.clip=models/shapes-clip`.
+    public var scorers: [String]
 
     /// Options of a benchmark.
     public init(
         promptsPath: String, name: String? = nil, schedulePaths: [String] = [], includesFront: Bool = false,
-        includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil
+        includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil,
+        scorers: [String] = []
     ) {
         self.promptsPath = promptsPath
         self.name = name
@@ -27,5 +30,6 @@ public struct BenchmarkOptions: Sendable {
         self.includesHeuristics = includesHeuristics
         self.seedsPerPrompt = seedsPerPrompt
         self.embeddingsPath = embeddingsPath
+        self.scorers = scorers
     }
 }

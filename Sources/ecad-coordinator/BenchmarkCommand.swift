@@ -42,11 +42,20 @@ extension CoordinatorCommand {
         @Option(help: "The prompts' embeddings, from ecad embed, for workers without text encoders.")
         var embeddings: String?
 
+        @Option(
+            name: .customLong("set"),
+            help: "A scorer beside those of the run, or another model for one, such as scorers.clip=DIR.")
+        var scorers: [String] = []
+
         @OptionGroup var serving: ServingOptions
 
         func validate() throws {
             if schedules.isEmpty, !front, !heuristics {
                 throw ValidationError("nothing to measure: give --schedule FILE..., --front or --heuristics")
+            }
+            if let other = scorers.first(where: { !$0.hasPrefix("scorers.") }) {
+                throw ValidationError(
+                    "--set \(other): a benchmark keeps the run's settings; only scorers.NAME=DIR can be set")
             }
             if !(1...1000).contains(seeds) { throw ValidationError("--seeds \(seeds): expected 1 to 1000") }
         }
@@ -54,7 +63,8 @@ extension CoordinatorCommand {
         func run() throws {
             let options = BenchmarkOptions(
                 promptsPath: prompts, name: name, schedulePaths: schedules, includesFront: front,
-                includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings)
+                includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
+                scorers: scorers)
             let service = BenchmarkService(
                 options: try serving.options(), write: { FileHandle.standardError.write(Data($0.utf8)) })
             switch try service.run(options, in: runDir) {

@@ -140,6 +140,8 @@ import Testing
         for (arguments, status, part) in [
             (["--prompts", prompts], 2, "nothing to measure"),
             (["--prompts", prompts, "--front", "--seeds", "0"], 2, "--seeds 0"),
+            (["--prompts", prompts, "--front", "--set", "model.steps=3"], 2, "only scorers.NAME=DIR"),
+            (["--prompts", prompts, "--front", "--set", "scorers.clip=/nowhere"], 1, "/nowhere"),
             (["--prompts", empty, "--front"], 1, "empty.txt: no prompts"),
             (["--prompts", "/nowhere.txt", "--front"], 1, "/nowhere.txt: cannot be read"),
             (["--prompts", prompts, "--schedule", foreign], 1, "foreign.json: the schedule is for"),

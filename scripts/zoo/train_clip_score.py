@@ -1,6 +1,6 @@
 """Trains the CLIP that scores images: `train_clip.py`'s model goes on, and has to see damage too.
 
-    python scripts/zoo/train_clip_score.py --work FOLDER --start FOLDER_OF_TRAIN_CLIP [--steps 2000]
+    python scripts/zoo/train_clip_score.py --work FOLDER --start FOLDER_OF_TRAIN_CLIP [--steps 300]
     python scripts/zoo/train_clip_score.py --work FOLDER --evaluate
     python scripts/zoo/train_clip_score.py --work FOLDER -o cluster/models/shapes-clip
 
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--start", type=pathlib.Path, help="the work folder of train_clip.py")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=40)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
@@ -104,7 +104,7 @@ def main() -> None:
     model = make_clip(tokenizer)
     model.load_state_dict(torch.load(arguments.work / "clip" / "start.pt", weights_only=True))
     optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.98), weight_decay=0.01)
-    run = Run(arguments.work / "clip", model, optimizer, arguments.steps, peak=6e-4, average=0.995)
+    run = Run(arguments.work / "clip", model, optimizer, arguments.steps, peak=6e-4, average=0.98, warm_up=50)
     examples = damage.Examples(arguments.work, held_out=False)
     cross_entropy = torch.nn.functional.cross_entropy
     while run.step < run.total:

@@ -1,6 +1,6 @@
 """Trains ImageReward's architecture to judge the bundled models' images by their captions.
 
-    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 3000]
+    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 1300]
     python scripts/zoo/train_image_reward.py --work FOLDER --evaluate
     python scripts/zoo/train_image_reward.py --work FOLDER -o cluster/models/shapes-image-reward
 
@@ -34,7 +34,7 @@ from training import Run
 PEAK = 1.5e-3
 PATCH = 8
 # Words bind to shapes far sooner where there is but one; short captions cost less, too. Steps, and how many shapes till then.
-COURSE = ((300, (1,)), (700, (1, 2, 2)))
+COURSE = ((300, (1,)), (550, (1, 2, 2)))
 
 
 def vocabulary_words() -> list[str]:
@@ -231,7 +231,28 @@ def write(work: pathlib.Path, output: pathlib.Path) -> None:
     save_file(tensors, output / "model.safetensors", metadata={"format": "pt"})
     (output / "model.safetensors").chmod(0o644)
     (output / "vocab.txt").write_bytes((work / "image_reward" / "vocab.txt").read_bytes())
-    raise NotImplementedError((sizes, mean, deviation))
+    config = {
+        "model_type": "image-reward",
+        "image_size": sizes.image,
+        "patch_size": sizes.patch,
+        "vision_width": sizes.vision_width,
+        "vision_layers": sizes.vision_layers,
+        "vision_heads": sizes.vision_heads,
+        "text_length": sizes.tokens,
+        "head_widths": image_reward.HEAD[:-1],
+        "reward_mean": round(mean, 6),
+        "reward_std": round(deviation, 6),
+        "med_config": {
+            "vocab_size": sizes.vocabulary,
+            "hidden_size": sizes.text_width,
+            "num_hidden_layers": sizes.text_layers,
+            "num_attention_heads": sizes.text_heads,
+            "intermediate_size": 4 * sizes.text_width,
+            "max_position_embeddings": sizes.positions,
+            "layer_norm_eps": 1e-12,
+        },
+    }
+    (output / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def make_optimizer(training: Training) -> Muon:
@@ -245,7 +266,7 @@ def make_optimizer(training: Training) -> Muon:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
@@ -261,7 +282,7 @@ def main() -> None:
 
     vocabulary, training = make(arguments.work)
     run = Run(
-        arguments.work / "image_reward", training, make_optimizer(training), arguments.steps, peak=PEAK, average=0.995
+        arguments.work / "image_reward", training, make_optimizer(training), arguments.steps, peak=PEAK, average=0.98
     )
     examples = damage.Examples(arguments.work, held_out=False)
     recent: dict[str, list[float]] = {}

@@ -55,13 +55,14 @@ class Run:
         average: float = 0.999,
         decays: bool = True,
         leads: bool = True,
+        warm_up: int = 200,
     ):
         """Resumes if there is a checkpoint. With `decays` false the rate stays at its peak; only a run that leads writes."""
         self.path = folder / "checkpoint.pt"
         self.log_path = folder / "log.jsonl"
         self.module, self.optimizer, self.total, self.peak = module, optimizer, total, peak
         self.average = Average(module, average)
-        self.decays, self.leads = decays, leads
+        self.decays, self.leads, self.warm_up = decays, leads, warm_up
         self.step = 0
         self.seconds = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ class Run:
         self._stop = True
 
     def begin_step(self) -> None:
-        rate = learning_rate(self.step, self.total if self.decays else math.inf, self.peak)
+        rate = learning_rate(self.step, self.total if self.decays else math.inf, self.peak, self.warm_up)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
 
