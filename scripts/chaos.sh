@@ -1,98 +1,131 @@
 #!/bin/bash
-# The kill storm: a run whose coordinator and workers are killed (kill -9) at random moments, over and over, until it is
-# complete; then compared with the same run left alone. Usage: scripts/chaos.sh [KILLS] [WORKERS] [FOLDER]
-# Prints what was lost, counted twice, or came out differently; exit status 0 if nothing was.
+# The kill storm: a run whose coordinator and workers are killed (kill -9) at random moments, over and over; then it is
+# left to end, and compared with the same run undisturbed. Usage: scripts/chaos.sh [KILLS [WORKERS [FOLDER]]]
+#
+# Results lost: those that a worker saw acknowledged (ecad-worker run --verbose says so) and whose images are not in the
+# history. Counted twice: images with two results, tasks acknowledged as new twice. The checks themselves are checked: on
+# copies of the history that were damaged on purpose they must find the damage. Exit status 0 if all is well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/small-run.sh
 kills=${1:-1000} workers=${2:-2} folder=${3:-$(mktemp -d)}
-bin=${ECAD_BIN:-$(swift build --show-bin-path)}
-model=$PWD/Tests/Fixtures/alpha-micro/model
-export OPENBLAS_NUM_THREADS=1
-mkdir -p "$folder"
-printf 'a red cube\nA green ball on a table\nsome words\n' > "$folder/prompts.txt"
-# Long enough for the storm: it is cut to length when the kills are done (resume takes what the configuration says).
-cat > "$folder/run.toml" <<TOML
-[model]
-path = "$model"
-steps = 5
-height = 16
-width = 16
-[prompts]
-calibration = "prompts.txt"
-[objectives]
-cost = "macs"
-[search]
-population = 8
-generations = ${GENERATIONS:-$((kills / 2))}
-seed = 7
-seeding = ["fora", "random"]
-[tasks]
-images = 2
-schedules = 2
-TOML
 run=$folder/storm calm=$folder/calm
-port=$((20000 + RANDOM % 20000))
+port=$((20000 + RANDOM % 12000))
+write_run "$folder" "${GENERATIONS:-$((kills + 5))}"
+
 declare -A pid
 start_coordinator() {
-    if [ -e "$run/history.sqlite" ] && sqlite3 "$run/history.sqlite" 'select 1 from generations limit 1' 2>/dev/null | grep -q 1; then
-        "$bin/ecad-coordinator" resume --run-dir "$run" --bind "tcp://127.0.0.1:$port" >> "$folder/coordinator.log" 2>&1 &
+    # Killed before its first generation was entered, a run has nothing to resume.
+    if [ "$(ask "$run" 'select count(*) from generations' 2> /dev/null || echo 0)" -gt 0 ]; then
+        set -- resume --run-dir "$run"
     else
         rm -rf "$run"
-        "$bin/ecad-coordinator" run --config "$folder/run.toml" --run-dir "$run" --bind "tcp://127.0.0.1:$port" \
-            >> "$folder/coordinator.log" 2>&1 &
+        set -- run --config "$folder/run.toml" --run-dir "$run"
     fi
+    "$bin/ecad-coordinator" "$@" --bind "tcp://127.0.0.1:$port" >> "$folder/coordinator.log" 2>&1 &
     pid[coordinator]=$!
 }
 start_worker() {
-    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" \
+    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" --verbose \
         --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
     pid[$1]=$!
 }
-stop_all() { for p in "${pid[@]}"; do kill -9 "$p" 2>/dev/null || true; done; }
-trap stop_all EXIT
+start() { if [ "$1" = coordinator ]; then start_coordinator; else start_worker "$1"; fi; }
+trap 'stop "${pid[@]}"' EXIT
+
 start_coordinator
 for w in $(seq "$workers"); do start_worker "$w"; done
-killed=0 last=$SECONDS
-while kill -0 "${pid[coordinator]}" 2>/dev/null; do
-    if [ "$killed" -ge "$kills" ]; then
-        sleep 0.5
-        for w in $(seq "$workers"); do kill -0 "${pid[$w]}" 2>/dev/null || start_worker "$w"; done
-        continue
+declare -A killed
+total=0 last=$SECONDS
+while kill -0 "${pid[coordinator]}" 2> /dev/null; do
+    if [ "$total" -lt "$kills" ]; then
+        sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
+        names=(coordinator $(seq "$workers"))
+        victim=${names[RANDOM % (workers + 1)]}
+        if kill -9 "${pid[$victim]}" 2> /dev/null; then
+            status=0; wait "${pid[$victim]}" 2> /dev/null || status=$?
+            # 137 is the kill; anything else had ended before it.
+            if [ "$status" = 137 ]; then
+                total=$((total + 1)) killed[$victim]=$((${killed[$victim]:-0} + 1))
+                start "$victim"
+            elif [ "$victim" = coordinator ]; then
+                break
+            fi
+        fi
+    else
+        sleep 0.3
     fi
-    sleep "0.$((RANDOM % 7))$((RANDOM % 10))"
-    victim=$((RANDOM % (workers + 1)))
-    [ "$victim" = 0 ] && name=coordinator || name=$victim
-    kill -0 "${pid[$name]}" 2>/dev/null || { wait "${pid[$name]}" && ended=0 || ended=$?
-        [ "$name" = coordinator ] && break; start_worker "$name"; continue; }
-    kill -9 "${pid[$name]}"; wait "${pid[$name]}" 2>/dev/null || true
-    killed=$((killed + 1))
-    if [ "$name" = coordinator ]; then start_coordinator; else start_worker "$name"; fi
-    if [ $((SECONDS - last)) -ge 30 ]; then
+    for w in $(seq "$workers"); do
+        kill -0 "${pid[$w]}" 2> /dev/null || { wait "${pid[$w]}" 2> /dev/null || true; start_worker "$w"; }
+    done
+    if [ $((SECONDS - last)) -ge 60 ]; then
         last=$SECONDS
-        done=$(sqlite3 "$run/history.sqlite" "select count(*) from tasks where state = 'done'" 2>/dev/null || echo 0)
-        echo "$killed kills, $done tasks done" >&2
+        echo "$total kills, $(ask "$run" "select count(*) from tasks where state = 'done'" 2> /dev/null || echo no) tasks done" >&2
     fi
 done
-wait "${pid[coordinator]}" || { tail -3 "$folder/coordinator.log"; echo "the coordinator failed"; exit 1; }
-echo "storm over after $killed kills; now the same run undisturbed" >&2
-"$bin/ecad-coordinator" run --config "$folder/run.toml" --run-dir "$calm" --bind tcp://127.0.0.1:0 --workers 1 \
-    > /dev/null 2> "$folder/calm.log"
-ask() { sqlite3 "$1/history.sqlite" "$2"; }
-# Every acknowledgement a worker saw was for a result in the history if its task is done: count tasks without one.
-lost=$(ask "$run" "select count(*) from tasks where state <> 'done'")
-images=$(ask "$run" "select 3 * count(*) from candidates")
-twice=$(( $(ask "$run" "select count(*) from image_timings") - images ))
-missing=$(( images - $(ask "$run" "select count(*) from image_scores") ))
-decisions="select c.id, c.generation, hex(c.genome), c.origin, c.operator, c.parent_a, c.parent_b, e.cost, e.quality
-    from candidates c left join evaluations e on e.candidate_id = c.id order by c.id;
-    select number, hex(search_state), hypervolume from generations order by number"
-different=$(diff <(ask "$run" "$decisions") <(ask "$calm" "$decisions") | grep -c '^[<>]' || true)
+wait "${pid[coordinator]}" || { tail -n 3 "$folder/coordinator.log" >&2; echo "error: the coordinator failed" >&2; exit 1; }
+# A worker that was started when the coordinator had just ended waits for another one.
+for w in $(seq "$workers"); do kill "${pid[$w]}" 2> /dev/null || true; wait "${pid[$w]}" 2> /dev/null || true; done
+echo "the storm is over; now the same run undisturbed" >&2
+run_undisturbed "$folder"
+
+# Lines "TASK LEASE" of results that a worker saw acknowledged as new.
+sed -nE 's/^.*task ([0-9]+), lease ([0-9]+): acknowledged$/\1 \2/p' "$folder"/worker-*.log > "$folder/acknowledged.txt"
+
+# Acknowledged tasks that a history does not hold whole.
+lost_in() {
+    ask "$1" "
+        create temp table acknowledged (task integer, lease integer);
+        $(awk '{ printf "insert into acknowledged values (%d, %d);", $1, $2 }' "$folder/acknowledged.txt")
+        select count(*) from (select distinct task from acknowledged) a
+        left join tasks t on t.id = a.task
+        where t.id is null or t.state <> 'done'
+            or t.images <> (select count(*) from image_timings m where m.task_id = t.id)
+            or t.images <> (select count(*) from image_timings m
+                join image_scores s using (candidate_id, prompt_id, seed) where m.task_id = t.id)"
+}
+twice_in() {
+    ask "$1" "select count(*) from (select 1 from image_timings group by candidate_id, prompt_id, seed having count(*) > 1)"
+}
+unevaluated_in() {
+    ask "$1" "select count(*) from candidates c left join evaluations e on e.candidate_id = c.id
+        where e.images is null or e.images <> 3"
+}
+acknowledged_twice=$(cut -d ' ' -f 1 "$folder/acknowledged.txt" | sort | uniq -d | wc -l)
+lost=$(lost_in "$run") twice=$(($(twice_in "$run") + acknowledged_twice)) unevaluated=$(unevaluated_in "$run")
+different=$(count_differences "$run" "$calm")
+
+# The checks, checked: damage that they must see.
+blind=0
+damage() {
+    rm -rf "$folder/damaged"; mkdir "$folder/damaged"
+    sqlite3 "$run/history.sqlite" ".backup '$folder/damaged/history.sqlite'"
+    sqlite3 "$folder/damaged/history.sqlite" "pragma foreign_keys = off; pragma ignore_check_constraints = on; $1"
+}
+task=$(head -n 1 "$folder/acknowledged.txt" | cut -d ' ' -f 1)
+image="(candidate_id, prompt_id, seed) = (select candidate_id, prompt_id, seed from image_timings where task_id = $task limit 1)"
+damage "delete from image_scores where $image"
+[ "$(lost_in "$folder/damaged")" = 1 ] || { blind=1; echo "error: a lost score was not seen" >&2; }
+damage "update tasks set state = 'pending' where id = $task"
+[ "$(lost_in "$folder/damaged")" = 1 ] || { blind=1; echo "error: a lost task was not seen" >&2; }
+damage "insert into image_timings select candidate_id, prompt_id, seed, (select max(id) from tasks), worker_id,
+    denoise_seconds, reference_seconds, decode_seconds from image_timings where task_id = $task limit 1"
+[ "$(twice_in "$folder/damaged")" = 1 ] || { blind=1; echo "error: an image counted twice was not seen" >&2; }
+damage "update image_scores set value = value + 1e-9 where $image"
+[ "$(count_differences "$folder/damaged" "$calm")" = 2 ] || { blind=1; echo "error: another score was not seen" >&2; }
+rm -rf "$folder/damaged"
+
 cat <<RESULT
-kills                                 $killed
+kills                                 $total ($(for name in "${!killed[@]}"; do echo -n "$name ${killed[$name]} "; done | sed 's/ $//'))
 tasks done                            $(ask "$run" "select count(*) from tasks where state = 'done'")
 leases given                          $(ask "$run" "select count(*) from leases")
-results lost                          $((lost + missing))
+results seen acknowledged             $(wc -l < "$folder/acknowledged.txt")
+acknowledged results lost             $lost
 results counted twice                 $twice
+candidates without their evaluation   $unevaluated
 lines unlike the undisturbed run's    $different
 RESULT
-[ "$((lost + missing + twice + different))" = 0 ]
+[ "$total" -ge "$kills" ] || { echo "error: the run was over after $total of $kills kills; set GENERATIONS higher" >&2; exit 1; }
+[ "$blind $lost $twice $unevaluated $different" = "0 0 0 0 0" ] || { echo "error: see $folder" >&2; exit 1; }
+[ -s "$folder/acknowledged.txt" ]
+[ -n "${3:-}" ] || rm -rf "$folder"

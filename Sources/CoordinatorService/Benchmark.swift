@@ -23,6 +23,7 @@ final class Benchmark: ServedRun {
     /// The candidates of the plan's entries, in their order.
     private(set) var candidateIDs: [Int64] = []
 
+    var taskSize: TaskSize
     var tasks: [Int64: TaskRecord] = [:]
     /// Images of all schedules, and those that were there from the start.
     private(set) var imageTotal = 0
@@ -74,6 +75,7 @@ final class Benchmark: ServedRun {
         embeddings = try Calibration.embeddings(&configuration, prompts: prompts, model: model)
         modelHash = try Calibration.fingerprint(configuration)
         self.configuration = configuration
+        taskSize = TaskSize(fixed: configuration.schedulesPerTask, seconds: configuration.secondsPerTask)
         let architecture = model.architecture
         let uncachedMACs = try architecture.macs(Schedule(shape: shape)).total
         self.uncachedMACs = uncachedMACs

@@ -51,12 +51,14 @@ extension Calibration {
     func breedMore() throws -> Bool {
         guard configuration.mode == .steadyState, canEvaluate else { return false }
         let before = Set(tasks.keys)
+        let taskSchedules = taskSize.schedules(
+            of: configuration.population, images: images.count, imagesPerTask: configuration.imagesPerTask)
         // Children that have been evaluated before make no tasks.
         for _ in 0..<50 where !isFinished {
             let next = search.nextGeneration
             guard endReason(next: next.number) == nil else { return false }
             let left = configuration.stop.evaluations.map { $0 - candidateCount } ?? .max
-            let offspring = search.breed(min(configuration.schedulesPerTask, next.room, left))
+            let offspring = search.breed(min(taskSchedules, next.room, left))
             guard !offspring.isEmpty else {
                 // Results that are still out may bring something new.
                 if search.pending.isEmpty, !search.population.isEmpty {

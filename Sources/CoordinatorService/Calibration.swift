@@ -23,6 +23,8 @@ final class Calibration: ServedRun {
     let embeddings: EmbeddingsFile?
     let shape: ScheduleShape
 
+    /// How much work a task is.
+    var taskSize: TaskSize
     /// Tasks whose results are wanted.
     var tasks: [Int64: TaskRecord] = [:]
     /// The generation bred last.
@@ -67,6 +69,7 @@ final class Calibration: ServedRun {
         self.embeddings = embeddings
         self.shape = shape
         self.search = search
+        taskSize = TaskSize(fixed: configuration.schedulesPerTask, seconds: configuration.secondsPerTask)
         evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
         let table = try history.costTables(of: runID).first { $0.isObjective }

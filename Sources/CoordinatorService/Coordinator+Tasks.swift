@@ -113,6 +113,8 @@ extension Coordinator {
             note(.unknownLease, "a result of \(name(of: worker)) for task \(result.taskID), which it was not given")
             return acknowledge(result.taskID, result.leaseEpoch, accepted: false, peer)
         }
+        served.taskSize.secondsPerUnit = dispatcher.costs.average
+        served.taskSize.workerCount = dispatcher.workerCount
         do {
             let outcome = try served.commit(result, from: worker)
             if outcome == .committed {

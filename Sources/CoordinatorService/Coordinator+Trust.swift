@@ -26,6 +26,7 @@ extension Coordinator {
             if served.keepsCanary { try served.history.setCanary(message.values, of: served.runID) }
         }
         connections[worker]?.isTrusted = true
+        settleDisputes()
     }
 
     /// Decides whether a task that was just done is computed once more.
@@ -62,25 +63,50 @@ extension Coordinator {
             RecheckRecord(
                 taskID: recheck.task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
                 largestDifference: largest))
-        if let dissenter = recheck.dissenter {
-            // Two against one.
-            let isWithDissenter = Recheck.compare(dissenter.scores, scores, scorer: scorer).agrees
-            return try quarantine(
-                agrees && !isWithDissenter ? dissenter.worker : recheck.original, task: recheck.task.id, largest)
+        switch recheck.verdict(on: scores, by: worker, taken: taken, scorer: scorer) {
+        case .guilty(let culprit): return try quarantine(culprit, task: recheck.task.id, largest)
+        case .close: return
+        case .steadfast:
+            var next = recheck
+            next.steadfast.insert(worker)
+            return settle(next)
+        case nil:
+            guard !agrees else { return }
+            log(
+                "task \(recheck.task.id): \(name(of: worker)) and \(name(of: recheck.original)) differ by "
+                    + String(format: "%.3g", largest))
+            var next = recheck
+            next.dissenter = (worker, scores)
+            settle(next)
         }
-        guard !agrees else { return }
-        log(
-            "task \(recheck.task.id): \(name(of: worker)) and \(name(of: recheck.original)) differ by "
-                + String(format: "%.3g", largest))
-        let known: Set = [worker, recheck.original]
-        guard connections.contains(where: { !known.contains($0.key) && $0.value.isTrusted }) else {
-            // Nobody is there to ask; what two disagree on had better be done again.
-            return try quarantine(recheck.original, task: recheck.task.id, largest)
+    }
+
+    /// Has a task computed once more that two workers disagree on.
+    ///
+    /// By a third, or, while there is none, by each of the two, since who does not agree with itself is wrong. If both
+    /// do, the question waits for a third.
+    private func settle(_ recheck: Recheck) {
+        guard let dissenter = recheck.dissenter?.worker else { return }
+        let parties: Set = [recheck.original, dissenter]
+        let hasThird = connections.contains { !parties.contains($0.key) && $0.value.isTrusted }
+        guard hasThird || recheck.steadfast != parties else {
+            log(
+                "task \(recheck.task.id): both say the same again; a third worker will settle it, until then the first "
+                    + "result stands")
+            return disputes.append(recheck)
         }
-        var third = recheck
-        third.dissenter = (worker, scores)
-        rechecks[result.taskID] = third
-        dispatcher.add(result.taskID, units: recheck.task.units, excluding: known, isFirst: true)
+        let excluded =
+            hasThird ? parties : recheck.steadfast.isEmpty ? [dissenter] : recheck.steadfast
+        let number = Recheck.number(of: recheck.task.id)
+        rechecks[number] = recheck
+        dispatcher.add(number, units: recheck.task.units, excluding: excluded, isFirst: true)
+    }
+
+    /// Puts the questions that wait for a third worker to one that has joined.
+    private func settleDisputes() {
+        let waiting = disputes
+        disputes = []
+        for recheck in waiting { settle(recheck) }
     }
 
     private func storedScores(of task: TaskRecord, scorer: ScorerKind) throws -> [Recheck.ScoreKey: Double] {
@@ -97,12 +123,15 @@ extension Coordinator {
 
     private func quarantine(_ worker: Int64, task: Int64, _ largest: Double) throws {
         let reason = "others computed task \(task) and differ by \(String(format: "%.3g", largest))"
-        let reopened = try served.reopenTasks(doneBy: worker, reason: reason)
-        log("\(name(of: worker)) is quarantined: \(reason); \(reopened.count) tasks are done again")
-        for (number, recheck) in rechecks where recheck.original == worker || recheck.dissenter?.worker == worker {
+        let (reopened, keptCandidates) = try served.reopenTasks(doneBy: worker, reason: reason)
+        let kept =
+            keptCandidates > 0 ? "; \(keptCandidates) candidates stay as evaluated, since the search has used them" : ""
+        log("\(name(of: worker)) is quarantined: \(reason); \(reopened.count) tasks are done again\(kept)")
+        for (number, recheck) in rechecks where recheck.involves(worker) {
             dispatcher.finish(number)
             rechecks[number] = nil
         }
+        disputes.removeAll { $0.involves(worker) }
         for task in reopened { dispatcher.add(task.id, units: task.units) }
         guard let peer = connections[worker]?.peer else { return }
         turnAway(peer, .quarantined, name(of: worker), reason)

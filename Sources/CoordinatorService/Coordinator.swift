@@ -45,6 +45,8 @@ final class Coordinator {
     var workerOfPeer: [PeerID: Int64] = [:]
     var rendering: Rendering?
     var rechecks: [Int64: Recheck] = [:]
+    /// Rechecks that only a third worker can decide.
+    var disputes: [Recheck] = []
     var canary: [Float]?
     var refusals = RefusalLog()
     private var outbox: [Outgoing] = []

@@ -64,8 +64,10 @@ public struct RunConfiguration: Sendable, Equatable {
     ///
     /// Part of the result: images of another batch differ in the last bits.
     public var imagesPerTask: Int
-    /// Schedules that a task measures.
-    public var schedulesPerTask: Int
+    /// Schedules that a task measures; nil for as many as take ``secondsPerTask``.
+    public var schedulesPerTask: Int?
+    /// Seconds that a task should take, by what tasks have cost so far.
+    public var secondsPerTask: Double
     /// The share of tasks that a second worker computes too, to find workers that compute wrongly.
     public var recheckShare: Double
 
@@ -78,7 +80,8 @@ public struct RunConfiguration: Sendable, Equatable {
             "objectives.quality", "search.preset", "search.mode", "search.population", "search.generations",
             "search.seed",
             "search.seeding", "search.warm_start", "stop.evaluations", "stop.seconds", "stop.flat_generations",
-            "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.recheck_share",
+            "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.seconds",
+            "tasks.recheck_share",
         ] + ScorerKind.modelled.flatMap { [key(of: $0), fingerprintKey(of: $0)] }
 
     private static func key(of scorer: ScorerKind) -> String { "scorers.\(scorer.rawValue)" }
@@ -164,7 +167,8 @@ public struct RunConfiguration: Sendable, Equatable {
         warmStart = c.has("search.warm_start") ? resolve(try c.string("search.warm_start")) : nil
         stop = try StopRules(c)
         imagesPerTask = try c.int("tasks.images", in: 1...256, default: 8)
-        schedulesPerTask = try c.int("tasks.schedules", in: 1...256, default: 4)
+        schedulesPerTask = c.has("tasks.schedules") ? try c.int("tasks.schedules", in: 1...TaskSize.limit) : nil
+        secondsPerTask = try c.double("tasks.seconds", in: 0.01...86_400, default: 15)
         recheckShare = try c.double("tasks.recheck_share", in: 0...1, default: 0.02)
     }
 
@@ -188,6 +192,7 @@ public struct RunConfiguration: Sendable, Equatable {
             (embeddingsPath.map { "embeddings = \(quoted($0))\n" } ?? "")
             + (embeddingsSHA256.map { "embeddings_sha256 = \(quoted($0))\n" } ?? "")
         let costTable = costTablePath.map { "cost_table = \(quoted($0))\n" } ?? ""
+        let schedules = schedulesPerTask.map { "schedules = \($0)\n" } ?? ""
         let scorers = ScorerKind.modelled.flatMap { scorer in
             [
                 scorerPaths[scorer].map { "\(scorer.rawValue) = \(quoted($0))\n" } ?? "",
@@ -217,7 +222,7 @@ public struct RunConfiguration: Sendable, Equatable {
             seeding = [\(seeding.map(quoted).joined(separator: ", "))]
             \(warmStart)\(stop.resolved)[tasks]
             images = \(imagesPerTask)
-            schedules = \(schedulesPerTask)
+            \(schedules)seconds = \(secondsPerTask)
             recheck_share = \(recheckShare)
 
             """

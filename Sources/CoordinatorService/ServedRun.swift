@@ -24,6 +24,8 @@ protocol ServedRun: AnyObject {
     var costImageCount: Int? { get }
     /// Rises when there is time to tidy up.
     var generation: Int { get }
+    /// How much work a task is.
+    var taskSize: TaskSize { get set }
     /// Tasks whose results are wanted.
     var tasks: [Int64: TaskRecord] { get set }
 
@@ -55,8 +57,10 @@ extension ServedRun {
     ///   - images: What each of them is to make.
     /// - Returns: The tasks.
     func taskGrid(_ candidates: [Int], images: [ImageKey]) -> [NewTask] {
-        stride(from: 0, to: candidates.count, by: configuration.schedulesPerTask).flatMap { first in
-            let group = Array(candidates[first..<min(first + configuration.schedulesPerTask, candidates.count)])
+        let count = taskSize.schedules(
+            of: candidates.count, images: images.count, imagesPerTask: configuration.imagesPerTask)
+        return stride(from: 0, to: candidates.count, by: count).flatMap { first in
+            let group = Array(candidates[first..<min(first + count, candidates.count)])
             return stride(from: 0, to: images.count, by: configuration.imagesPerTask).map { start in
                 let shard = Array(images[start..<min(start + configuration.imagesPerTask, images.count)])
                 return NewTask(kind: .evaluate, candidates: group, images: shard)
@@ -100,11 +104,17 @@ extension ServedRun {
 
     /// Trusts a worker no more: what it did for candidates that are not evaluated yet is wanted again.
     ///
-    /// - Returns: The tasks.
-    func reopenTasks(doneBy worker: Int64, reason: String) throws -> [TaskRecord] {
+    /// Between barriers these are all candidates of the generation. In steady state the search has bred from those that
+    /// are evaluated, and a score that changed under it would make its history a lie: they stay, and are counted.
+    ///
+    /// - Returns: The tasks, and how many candidates stay that the worker had a part in.
+    func reopenTasks(doneBy worker: Int64, reason: String) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
         let reopened = try history.quarantine(worker, reason: reason, run: runID, on: evaluationSet)
-        for task in reopened { tasks[task.id] = task }
-        try history.recordEvent("quarantine", "worker \(worker): \(reason)", run: runID)
+        for task in reopened.tasks { tasks[task.id] = task }
+        try history.recordEvent(
+            "quarantine",
+            "worker \(worker): \(reason); \(reopened.tasks.count) tasks are done again, "
+                + "\(reopened.keptCandidates) candidates stay as evaluated", run: runID)
         return reopened
     }
 }

@@ -9,84 +9,6 @@ import Transport
 ///
 /// For planning (how long, on how many hosts, at what cost) and for tests.
 public struct Simulation {
-    /// The cluster that is imagined.
-    public struct Options: Sendable {
-        /// Hosts, each with one worker.
-        public var hosts = 100
-        /// Times by which the slowest host is slower than the fastest; hosts are spread evenly between.
-        public var speedSpread = 2.0
-        /// Seconds for an uncached image on the fastest host.
-        public var secondsPerImage = 1.0
-        /// Chance per hour that a host is taken away.
-        public var preemptionsPerHour = 0.0
-        /// Seconds until a host that was taken away is replaced.
-        public var replacementSeconds = 120.0
-        /// Share of the losses without a goodbye: the coordinator must find out by itself.
-        public var silentShare = 0.5
-        /// Chance that a task fails by an error.
-        public var failureRate = 0.0
-        /// Chance that a task takes `stragglerFactor` times as long.
-        public var stragglerRate = 0.0
-        /// How much longer stragglers take.
-        public var stragglerFactor = 5.0
-        /// Seconds after which the simulation ends; infinite for the whole run.
-        public var maximumSeconds = Double.infinity
-        /// Price of a host for an hour, in any currency.
-        public var pricePerHostHour: Double?
-        /// Seed of all chances.
-        public var seed: UInt64 = 0
-
-        /// The defaults.
-        public init() {}
-    }
-
-    /// What came of it.
-    public struct Report: Sendable, Encodable {
-        /// Virtual seconds from the start to the end.
-        public var seconds = 0.0
-        /// True if the run came to its end.
-        public var isComplete = false
-        /// Generations completed.
-        public var generations = 0
-        /// Candidates evaluated.
-        public var evaluations = 0
-        /// Tasks whose results counted.
-        public var tasks = 0
-        /// Tasks computed for nothing: hedges, results that came second, rechecks.
-        public var surplusTasks = 0
-        /// Hosts taken away.
-        public var preemptions = 0
-        /// Failures reported.
-        public var failures = 0
-        /// Work whose result counted, as a share of what the hosts that were there could have done.
-        public var throughput = 0.0
-        /// Hours of hosts.
-        public var hostHours = 0.0
-        /// Their price, if one was given.
-        public var price: Double?
-
-        private enum CodingKeys: String, CodingKey {
-            case seconds, generations, evaluations, tasks, preemptions, failures, throughput, price
-            case isComplete = "complete"
-            case surplusTasks = "surplus_tasks"
-            case hostHours = "host_hours"
-        }
-
-        /// A few lines for people.
-        public var text: String {
-            let duration = ProgressLine.duration(seconds)
-            let lines = [
-                "time          \(duration)" + (isComplete ? "" : " (cut off: the run is not complete)"),
-                "generations   \(generations)", "evaluations   \(evaluations)",
-                "tasks         \(tasks), \(surplusTasks) more for nothing", "preemptions   \(preemptions)",
-                "failures      \(failures)",
-                String(format: "throughput    %.1f %% of what the hosts could have done", 100 * throughput),
-                String(format: "host hours    %.1f", hostHours),
-            ]
-            return (lines + (price.map { [String(format: "price         %.2f", $0)] } ?? [])).joined(separator: "\n")
-        }
-    }
-
     private enum Event {
         case join(Int, life: Int)
         case lose(Int, life: Int)
@@ -104,23 +26,30 @@ public struct Simulation {
         var isUp = false
         var joinedAt = 0.0
         var assignment: Assignment?
+        var startedAt = 0.0
+        var endsAt = 0.0
         var isFree: Bool { assignment == nil }
+
+        /// The share of its task that is done.
+        func progress(at now: Double) -> Double { min(1, (now - startedAt) / max(endsAt - startedAt, 1e-9)) }
     }
 
     private static let engineVersion = "simulated"
+    /// A real coordinator's pause without messages.
+    private static let tickSeconds = 0.2
 
     private let options: Options
     private let coordinator: Coordinator
     private let calibration: Calibration
     private let clock: VirtualClock
-    private let uncachedMACs: Double
+    private var model: ImaginedModel
     private var generator: RandomGenerator
     private var hosts: [Host] = []
     private var events = EventQueue<Event>()
     private var report = Report()
     private var possibleWork = 0.0
     private var usefulWork = 0.0
-    private var ratios: [Int64: Double] = [:]
+    private var tickedAt = -Double.infinity
 
     /// Prepares a simulation; its history is written to a folder that the caller removes.
     ///
@@ -137,7 +66,7 @@ public struct Simulation {
         coordinator = try Coordinator(
             served: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
             clock: { clock.now }, log: { _ in })
-        uncachedMACs = Double(try calibration.model.architecture.macs(Schedule(shape: calibration.shape)).total)
+        model = try ImaginedModel(calibration, secondsPerImage: options.secondsPerImage)
         generator = RandomGenerator(seed: options.seed)
     }
 
@@ -156,13 +85,25 @@ public struct Simulation {
         }
         while !calibration.isFinished, let (time, event) = events.pop(), time <= options.maximumSeconds {
             clock.now = time
+            // Heartbeats are most of what happens, and nothing follows from one: no need to look at the time for each.
+            if case .heartbeat = event, time - tickedAt < Self.tickSeconds {
+                try handle(event)
+                continue
+            }
+            tickedAt = time
             try calibration.history.grouped {
                 try handle(event)
                 try coordinator.tick()
             }
             try deliver()
         }
-        for index in hosts.indices where hosts[index].isUp { account(index) }
+        for index in hosts.indices where hosts[index].isUp {
+            account(index)
+            // Cut off here, not lost.
+            if let assignment = hosts[index].assignment, calibration.tasks[assignment.taskID] != nil {
+                usefulWork += try hosts[index].progress(at: clock.now) * model.seconds(for: assignment)
+            }
+        }
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
         report.generations = try calibration.history.generations(of: calibration.runID).count { $0.isFinished }
@@ -192,7 +133,12 @@ public struct Simulation {
         case .heartbeat(let index, let life):
             guard isAlive(index, life) else { return }
             var heartbeat = Heartbeat()
-            if let assignment = hosts[index].assignment { heartbeat.taskID = assignment.taskID }
+            let host = hosts[index]
+            if let assignment = host.assignment {
+                heartbeat.taskID = assignment.taskID
+                let images = Double(assignment.items.count * assignment.candidates.count)
+                heartbeat.imagesDone = UInt32(host.progress(at: clock.now) * images)
+            }
             try coordinator.handle(.heartbeat(heartbeat), from: hosts[index].peer)
             events.add(.heartbeat(index, life: life), at: clock.now + coordinator.settings.heartbeatSeconds)
         case .request(let index, let life):
@@ -252,11 +198,12 @@ public struct Simulation {
         let isWanted = calibration.tasks[assignment.taskID] != nil
         if isWanted {
             report.tasks += 1
-            usefulWork += try work(of: assignment)
+            usefulWork += try model.seconds(for: assignment)
         } else {
             report.surplusTasks += 1
         }
-        try coordinator.handle(.taskResult(try result(of: assignment, on: index)), from: hosts[index].peer)
+        let result = try model.result(of: assignment, slowness: hosts[index].slowness)
+        try coordinator.handle(.taskResult(result), from: hosts[index].peer)
     }
 
     // MARK: - What the coordinator says
@@ -269,7 +216,7 @@ public struct Simulation {
             switch message.body {
             case .welcome(let welcome):
                 if welcome.hasCostImageCount {
-                    try coordinator.handle(.costReport(costReport), from: hosts[index].peer)
+                    try coordinator.handle(.costReport(model.costReport), from: hosts[index].peer)
                 }
                 var canary = Canary()
                 canary.values = [1, 2, 3]
@@ -278,14 +225,16 @@ public struct Simulation {
             case .assignment(let assignment):
                 guard hosts[index].isFree else { continue }
                 hosts[index].assignment = assignment
-                var seconds = try work(of: assignment) * hosts[index].slowness * (0.95 + 0.1 * unit())
+                var seconds = try model.seconds(for: assignment) * hosts[index].slowness * (0.95 + 0.1 * unit())
                 if unit() < options.stragglerRate { seconds *= options.stragglerFactor }
+                (hosts[index].startedAt, hosts[index].endsAt) = (clock.now, clock.now + seconds)
                 events.add(
                     .done(index, life: life, task: assignment.taskID, epoch: assignment.leaseEpoch),
-                    at: clock.now + seconds)
+                    at: hosts[index].endsAt)
             case .cancel(let cancel):
                 guard hosts[index].assignment?.taskID == cancel.taskID else { continue }
                 hosts[index].assignment = nil
+                report.surplusTasks += 1
                 events.add(.request(index, life: life), at: clock.now)
             case .refusal(let refusal):
                 hosts[index].assignment = nil
@@ -295,67 +244,5 @@ public struct Simulation {
         }
     }
 
-    // MARK: - The imagined model
-
-    /// Seconds that a task takes the fastest host: an uncached run of its images for every four candidates, and the
-    /// candidates by their multiply-adds.
-    private mutating func work(of assignment: Assignment) throws -> Double {
-        let images = Double(assignment.items.count)
-        let candidates = try assignment.candidates.reduce(0) { $0 + (try ratio(of: $1)) }
-        let references = calibration.configuration.cost != .macs ? 1 + Double(assignment.candidates.count) / 4 : 0
-        return options.secondsPerImage * images * (candidates + references.rounded(.up))
-    }
-
-    private mutating func ratio(of candidate: AssignedCandidate) throws -> Double {
-        if let ratio = ratios[candidate.candidateID] { return ratio }
-        let genome = try Genome(bytes: candidate.genome, geneCount: Int(candidate.geneCount))
-        let macs = try calibration.model.architecture.macs(Schedule(shape: calibration.shape, genome: genome)).total
-        let ratio = Double(macs) / uncachedMACs
-        ratios[candidate.candidateID] = ratio
-        return ratio
-    }
-
-    /// Every instance of a component costs the same.
-    private var costReport: CostReport {
-        let seconds = options.secondsPerImage / Double(calibration.shape.geneCount)
-        let names = Set(calibration.shape.blocks.flatMap(\.components).map(\.rawValue))
-        let phase = CostTable.Phase(
-            step: 0, components: Dictionary(uniqueKeysWithValues: names.map { ($0, CostTable.Costs(compute: seconds)) })
-        )
-        var report = CostReport()
-        report.table = CostTable(imageCount: 1, full: phase, gated: phase).json
-        report.uncachedSeconds = options.secondsPerImage
-        return report
-    }
-
-    /// Quality falls with what is saved, by an amount that depends on where it is saved.
-    private mutating func result(of assignment: Assignment, on index: Int) throws -> Messages.TaskResult {
-        var result = Messages.TaskResult()
-        result.taskID = assignment.taskID
-        result.leaseEpoch = assignment.leaseEpoch
-        result.taskSeconds = try work(of: assignment) * hosts[index].slowness
-        for candidate in assignment.candidates {
-            let ratio = try ratio(of: candidate)
-            let hash = candidate.genome.reduce(UInt64(1)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-            for item in assignment.items {
-                var image = ImageMeasurement()
-                image.candidateID = candidate.candidateID
-                image.promptIndex = item.promptIndex
-                image.seed = item.seed
-                let scorer = calibration.configuration.quality.rawValue
-                image.scores = [scorer: 10 + 40 * ratio + Double(hash % 1_000) / 200]
-                image.denoiseSeconds = options.secondsPerImage * ratio * hosts[index].slowness
-                image.referenceSeconds = options.secondsPerImage * hosts[index].slowness
-                result.images.append(image)
-            }
-        }
-        return result
-    }
-
     private mutating func unit() -> Double { Double(generator.next() >> 11) / Double(1 << 53) }
-}
-
-/// A clock that stands still until it is set.
-final class VirtualClock {
-    var now = 0.0
 }

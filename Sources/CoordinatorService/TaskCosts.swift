@@ -3,7 +3,8 @@ struct TaskCosts {
     /// The weight of a new measurement.
     private static let weight = 0.2
 
-    private var average: Double?
+    /// Seconds for an image of a candidate, averaged over the workers' latest tasks; nil before anything was measured.
+    private(set) var average: Double?
     private var byWorker: [Int64: Double] = [:]
 
     /// Notes how long a worker took for a task.

@@ -125,12 +125,12 @@ extension RunHistory {
     ///   - runID: The run.
     ///   - evaluationSet: The prompt set that is being measured: tasks on others stay as they are.
     ///   - instant: Unix seconds.
-    /// - Returns: Its tasks, which wait again.
+    /// - Returns: Its tasks, which wait again, and how many candidates stay as evaluated that it had a part in.
     /// - Throws: `HistoryError`.
     public func quarantine(
         _ workerID: Int64, reason: String, run runID: Int64, on evaluationSet: String = calibration,
         at instant: Double = now()
-    ) throws -> [TaskRecord] {
+    ) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
         try write { db in
             try db.execute(
                 sql: "UPDATE workers SET quarantined_at = ?, quarantine_reason = ? WHERE id = ?",
@@ -156,7 +156,13 @@ extension RunHistory {
                         WHERE id = ?
                         """, arguments: [id])
             }
-            return try ids.flatMap { try Self.tasks(in: db, where: "id = ?", arguments: [$0]) }
+            let kept = try Int.fetchOne(
+                db,
+                sql: """
+                    SELECT count(DISTINCT c.candidate_id) FROM tasks t JOIN task_candidates c ON c.task_id = t.id
+                    WHERE t.run_id = ? AND t.evaluation_set = ? AND t.worker_id = ? AND t.state = 'done'
+                    """, arguments: [runID, evaluationSet, workerID])
+            return (try ids.flatMap { try Self.tasks(in: db, where: "id = ?", arguments: [$0]) }, kept ?? 0)
         }
     }
 

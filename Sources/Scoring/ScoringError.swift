@@ -8,12 +8,22 @@ public enum ScoringError: Error, Equatable, CustomStringConvertible {
     case missing(scorer: String, what: String)
     /// A folder holds no model of a scorer.
     case notAScorer(folder: String)
+    /// A folder holds no network for a Frechet distance.
+    case noFeatures(folder: String)
+    /// A Frechet distance cannot be computed.
+    case distance(String)
+    /// Images and prompts, or images and references, cannot be paired.
+    case pairing(String)
 
     /// One line that says what was expected.
     public var description: String {
         switch self {
         case .imageSize(let expected, let found): "an image of \(found) cannot be compared with one of \(expected)"
         case .missing(let scorer, let what): "the scorer \(scorer) needs \(what) for every image"
+        case .noFeatures(let folder):
+            "\(folder): no network for a Frechet distance; expected a config.json with the model_type fid-inception-v3 "
+                + "or clip"
+        case .distance(let line), .pairing(let line): line
         case .notAScorer(let folder):
             "\(folder): no scorer's model; expected a config.json with the model_type clip or image-reward"
         }

@@ -151,6 +151,7 @@ public final class Worker {
             if let task, task.id == cancel.taskID, task.epoch == cancel.leaseEpoch { engine.cancel() }
         case .acknowledgement(let acknowledgement):
             let key = Spool.Key(task: acknowledgement.taskID, epoch: acknowledgement.leaseEpoch)
+            noteResult(key, acknowledgement.accepted ? "acknowledged" : "was not wanted any more")
             if unacknowledged.removeValue(forKey: key) != nil, let welcome { spool.forget(key, run: welcome.runID) }
         case .wait(let wait):
             if stage == .idle { nextRequest = ContinuousClock.now + .seconds(min(max(wait.retrySeconds, 0.05), 60)) }
@@ -278,6 +279,7 @@ public final class Worker {
             let key = Spool.Key(task: id, epoch: epoch)
             if let welcome { try spool.keep(bytes, key, run: welcome.runID) }
             unacknowledged[key] = bytes
+            noteResult(key, "done")
             _ = try socket.send(bytes)
             try requestTaskUnlessJoining(&socket)
         case .cancelled:
@@ -366,6 +368,10 @@ public final class Worker {
         var request = TaskRequest()
         if let walltime = options.walltime { request.walltimeLeftSeconds = walltime.secondsLeft }
         try send(.taskRequest(request), &socket)
+    }
+
+    private func noteResult(_ key: Spool.Key, _ fate: String) {
+        if options.isVerbose { log("task \(key.task), lease \(key.epoch): \(fate)") }
     }
 
     @discardableResult

@@ -22,6 +22,8 @@ public struct WorkerOptions: Sendable {
     public var walltime: WalltimeLimit?
     /// True if the worker ends with the process that started it.
     public var exitsWithParent: Bool
+    /// True to tell the log of every result and what became of it.
+    public var isVerbose: Bool
     /// The release of the program, for the history.
     public var engineVersion: String
 
@@ -29,7 +31,8 @@ public struct WorkerOptions: Sendable {
     public init(
         coordinator: Endpoint, security: WorkerSecurity, model: String, scorers: [String], name: String, threads: Int,
         spool: String,
-        graceSeconds: Double, walltime: WalltimeLimit?, exitsWithParent: Bool, engineVersion: String
+        graceSeconds: Double, walltime: WalltimeLimit?, exitsWithParent: Bool, isVerbose: Bool = false,
+        engineVersion: String
     ) {
         self.coordinator = coordinator
         self.security = security
@@ -41,6 +44,7 @@ public struct WorkerOptions: Sendable {
         self.graceSeconds = graceSeconds
         self.walltime = walltime
         self.exitsWithParent = exitsWithParent
+        self.isVerbose = isVerbose
         self.engineVersion = engineVersion
     }
 }

@@ -45,3 +45,35 @@ extension WorkerCommand {
         }
     }
 }
+
+extension WorkerCommand {
+    struct Intrude: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Tries to join a coordinator without its leave, in every way: exit status 0 if none worked.",
+            shouldDisplay: false)
+
+        @Option(help: "Where the coordinator listens.")
+        var coordinator: String
+
+        @Option(help: "A key file of that coordinator, whose key was revoked.")
+        var revokedKey: String
+
+        @Option(help: "How often to try in each way.")
+        var count = 1_000
+
+        func run() throws {
+            let endpoint = try Endpoint(coordinator)
+            guard endpoint.isLoopback else {
+                throw ValidationError("--coordinator \(endpoint): this is for a coordinator on this machine")
+            }
+            let strangers = try Strangers(coordinator: endpoint, revoked: try WorkerKeyFile(path: revokedKey))
+            var admitted = 0
+            for kind in Strangers.Kind.allCases {
+                let number = try strangers.tryToEnter(kind, count: count)
+                admitted += number
+                print("\(kind.rawValue): \(number) of \(count) let in")
+            }
+            if admitted > 0 { throw ExitCode(1) }
+        }
+    }
+}

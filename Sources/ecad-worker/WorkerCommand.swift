@@ -15,7 +15,7 @@ struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ecad-worker", abstract: "Evaluates caching schedules for an ecad-coordinator.",
         version: Program.version,
-        subcommands: [Run.self, Diagnose.self, Load.self])
+        subcommands: [Run.self, Diagnose.self, Load.self, Intrude.self])
 }
 
 /// How to reach the coordinator.
@@ -106,6 +106,9 @@ extension WorkerCommand {
             help: "What this worker is called in reports (default: host and process number). A key has its own name.")
         var name: String?
 
+        @Flag(help: "Tell of every result and what became of it.")
+        var verbose = false
+
         @Flag(help: "End when the process that started this worker ends.")
         var exitWithParent = false
 
@@ -132,7 +135,7 @@ extension WorkerCommand {
                 threads: threads ?? (processors < 4 ? processors : processors - 1),
                 spool: spool ?? defaultSpool(name, environment), graceSeconds: grace,
                 walltime: walltime.map(WalltimeLimit.init(seconds:)) ?? WalltimeLimit(environment: environment),
-                exitsWithParent: exitWithParent, engineVersion: Program.version)
+                exitsWithParent: exitWithParent, isVerbose: verbose, engineVersion: Program.version)
             try Worker(options: options) { Program.printError("ecad-worker: \($0)") }.run()
         }
 

@@ -168,6 +168,71 @@ import Transport
         #expect(try cluster.integer("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == 1)
     }
 
+    /// Two workers that disagree on a task, "first" with 30 and "second" with 40, and the task as a recheck.
+    private func dispute() throws -> (cluster: ImaginedCluster, task: Assignment) {
+        let cluster = try ImaginedCluster(recheckShare: 1)
+        for name in ["first", "second"] { try cluster.join(name) }
+        let task = try #require(try cluster.request("first"))
+        _ = try cluster.deliver(task, by: "first", score: 30)
+        let again = try #require(try cluster.request("second"))
+        #expect(again.taskID == Recheck.number(of: task.taskID))
+        _ = try cluster.deliver(again, by: "second", score: 40)
+        #expect(try quarantined(cluster).isEmpty, "nobody knows yet who is wrong")
+        return (cluster, again)
+    }
+
+    private func quarantined(_ cluster: ImaginedCluster) throws -> [String] {
+        try cluster.calibration.history.query(
+            "SELECT name FROM workers WHERE quarantined_at IS NOT NULL ORDER BY name"
+        ).rows.map { row in
+            if case .text(let name) = row[0] { name } else { "" }
+        }
+    }
+
+    @Test func ofTwoThatDisagreeTheOneThatContradictsItselfIsWrong() throws {
+        let (cluster, task) = try dispute()
+        #expect(try cluster.request("second")?.taskID != task.taskID, "the first is asked first")
+        let again = try #require(try cluster.request("first"))
+        #expect(again.taskID == task.taskID)
+        _ = try cluster.deliver(again, by: "first", score: 41)
+        #expect(try quarantined(cluster) == ["first"])
+        #expect(try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 30") == 0)
+    }
+
+    @Test func theSecondOfTwoMayBeTheOneThatIsWrong() throws {
+        let (cluster, task) = try dispute()
+        _ = try cluster.deliver(try #require(try cluster.request("first")), by: "first", score: 30)
+        let again = try #require(try cluster.request("second"))
+        #expect(again.taskID == task.taskID)
+        _ = try cluster.deliver(again, by: "second", score: 30.1)
+        #expect(try quarantined(cluster) == ["second"])
+        #expect(try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 30") == 6, "a right result stays")
+    }
+
+    @Test func twoThatStandByTheirResultsWaitForAThird() throws {
+        let (cluster, task) = try dispute()
+        _ = try cluster.deliver(try #require(try cluster.request("first")), by: "first", score: 30)
+        _ = try cluster.deliver(try #require(try cluster.request("second")), by: "second", score: 40)
+        #expect(try quarantined(cluster).isEmpty)
+        // The run goes on meanwhile.
+        #expect(try #require(try cluster.request("first")).taskID != task.taskID)
+        try cluster.join("third")
+        let again = try #require(try cluster.request("third"))
+        #expect(again.taskID == task.taskID)
+        _ = try cluster.deliver(again, by: "third", score: 40)
+        #expect(try quarantined(cluster) == ["first"])
+    }
+
+    @Test func aRecheckThatNobodyMayDoKeepsNobodyFromWorking() throws {
+        let cluster = try ImaginedCluster(recheckShare: 1, mode: "steady-state")
+        try cluster.join("alone")
+        for _ in 0..<200 where !cluster.calibration.isFinished {
+            guard let work = try cluster.request("alone") else { break }
+            _ = try cluster.deliver(work, by: "alone")
+        }
+        #expect(cluster.calibration.isFinished)
+    }
+
     @Test func anotherReleaseOrModelIsRefusedAlone() throws {
         try cluster.join("good")
         for change: (inout Registration) -> Void in [{ $0.engineVersion = "0.0.1" }, { $0.modelHash = "ff" }] {

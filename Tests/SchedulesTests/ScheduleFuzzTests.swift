@@ -18,4 +18,26 @@ import Testing
         }
         #expect(refused > count / 4, "\(refused) of \(count) refused")
     }
+
+    @Test func damagedFrontsEndInAFrontOrAnError() throws {
+        let good = try [ScheduleShape.pixart(blocks: 2, steps: 3), .flux(fullBlocks: 1, singleBlocks: 2, steps: 2)].map
+        {
+            try CompactScheduleFileTests.front($0).bytes
+        }
+        var mutations = Mutations(seed: 19)
+        let count = Mutations.count(otherwise: 1_000)
+        var refused = 0
+        for _ in 0..<count {
+            var bytes = mutations.damaged(good)
+            // Half of them with a checksum that fits, so that what stands before it is read.
+            if Bool.random(using: &mutations) {
+                bytes = CompactScheduleFileTests.sealed(bytes.dropLast(SHA256.byteCount))
+            }
+            do { _ = try CompactScheduleFile(parsing: bytes, file: "x.ecad") } catch {
+                refused += 1
+                #expect("\(error)".contains("x.ecad"), "\(error)")
+            }
+        }
+        #expect(refused > count / 2, "\(refused) of \(count) refused")
+    }
 }

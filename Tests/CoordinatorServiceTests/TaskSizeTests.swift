@@ -1,0 +1,41 @@
+import Testing
+
+@testable import CoordinatorService
+
+@Suite struct TaskSizeTests {
+    private func size(secondsPerUnit: Double?, workers: Int = 1, seconds: Double = 15, fixed: Int? = nil) -> TaskSize {
+        var size = TaskSize(fixed: fixed, seconds: seconds)
+        size.secondsPerUnit = secondsPerUnit
+        size.workerCount = workers
+        return size
+    }
+
+    @Test(arguments: [(0.01, 188), (0.1, 19), (1.0, 2), (60.0, 1)])
+    func aTaskTakesTheSecondsAskedFor(_ secondsPerUnit: Double, _ expected: Int) {
+        let size = size(secondsPerUnit: secondsPerUnit)
+        #expect(size.schedules(of: 1_000, images: 8, imagesPerTask: 8) == expected)
+        // More images make more tasks, not larger ones.
+        #expect(size.schedules(of: 1_000, images: 80, imagesPerTask: 8) == expected)
+    }
+
+    @Test func fewImagesMakeRoomForMoreSchedules() {
+        #expect(size(secondsPerUnit: 0.1).schedules(of: 1_000, images: 2, imagesPerTask: 8) == 75)
+        #expect(size(secondsPerUnit: 0.001).schedules(of: 1_000, images: 2, imagesPerTask: 8) == TaskSize.limit)
+    }
+
+    @Test func everyWorkerGetsTwoTasksWhereThereAreEnough() {
+        let size = size(secondsPerUnit: 0.001, workers: 6)
+        #expect(size.schedules(of: 24, images: 8, imagesPerTask: 8) == 2)
+        #expect(size.schedules(of: 24, images: 16, imagesPerTask: 8) == 4)
+        #expect(size.schedules(of: 5, images: 8, imagesPerTask: 8) == 1)
+    }
+
+    @Test func beforeAnythingIsMeasuredTasksAreSmall() {
+        #expect(size(secondsPerUnit: nil).schedules(of: 24, images: 8, imagesPerTask: 8) == TaskSize.first)
+        #expect(size(secondsPerUnit: 0).schedules(of: 3, images: 8, imagesPerTask: 8) == 1)
+    }
+
+    @Test func aFixedNumberStays() {
+        #expect(size(secondsPerUnit: 1, workers: 50, fixed: 7).schedules(of: 3, images: 8, imagesPerTask: 8) == 7)
+    }
+}
