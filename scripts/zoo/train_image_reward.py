@@ -35,7 +35,7 @@ PEAK = 1.5e-3
 PATCH = 8
 # Words bind to shapes far sooner where there is but one; short captions cost less, too. Steps, and how many shapes till then.
 COURSE = ((300, (1,)), (420, (1, 2, 2)))
-SIGHT = 3  # after the course's first part the vision encoder, which learns sooner, learns at every third step only
+SIGHT = 2  # after the course's first part the vision encoder, which learns sooner, learns at every second step only
 
 
 def vocabulary_words() -> list[str]:
@@ -89,12 +89,20 @@ def compared(text: Scene, truth: Scene) -> tuple[list[str], list[int]]:
     return words, wrong
 
 
+def moved(scene: Scene, rng: random.Random) -> Scene:
+    """The scene with one shape elsewhere."""
+    index = rng.randrange(len(scene.shapes))
+    free = [place for place in scenes.PLACES if place not in {shape.place for shape in scene.shapes}]
+    shape = dataclasses.replace(scene.shapes[index], place=rng.choice(free))
+    return dataclasses.replace(scene, shapes=(*scene.shapes[:index], shape, *scene.shapes[index + 1 :]))
+
+
 def altered_scene(scene: Scene, changes: int, rng: random.Random) -> Scene:
-    """A scene of the training share that differs in up to `changes` things."""
+    """A scene of the training share that differs in up to `changes` things; places, which are learnt last, come more often."""
     while True:
         other = scene
         for _ in range(changes):
-            other = scenes.altered(other, rng)
+            other = moved(other, rng) if rng.random() < 0.4 else scenes.altered(other, rng)
         if other != scene and not scenes.is_held_out(other.caption()):
             return other
 
@@ -111,6 +119,10 @@ class Training(nn.Module):
         classes = [1 + len(names) for _, names in self.ATTRIBUTES] + [len(scenes.BACKGROUNDS)]
         self.classes = classes
         self.patch = nn.Linear(sizes.vision_width, sum(classes))
+        # Directions by which a token tells its row and its column; words about places need them.
+        edge = sizes.image // sizes.patch
+        directions = torch.randn(2, edge, sizes.vision_width, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("directions", nn.functional.normalize(directions, dim=-1), persistent=False)
 
     def patch_labels(self, scene: Scene) -> np.ndarray:
         """[attributes and background, patches] of class numbers; 0 is "no shape here"."""
@@ -130,7 +142,11 @@ class Training(nn.Module):
         """Of tokens [count, patches, width] and labels [count, 4, patches]."""
         parts = self.patch(tokens).split(self.classes, -1)
         losses = [nn.functional.cross_entropy(part.mT, labels[:, row]) for row, part in enumerate(parts)]
-        return sum(losses) / len(losses)
+        edge = self.directions.shape[1]
+        places = torch.arange(edge * edge).expand(len(tokens), -1)
+        rows, columns = (tokens @ directions.T for directions in self.directions)
+        where = nn.functional.cross_entropy(rows.mT, places // edge) + nn.functional.cross_entropy(columns.mT, places % edge)
+        return sum(losses) / len(losses) + 0.3 * where
 
 
 def make(work: pathlib.Path) -> tuple[Vocabulary, Training]:
