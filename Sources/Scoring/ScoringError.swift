@@ -14,6 +14,10 @@ public enum ScoringError: Error, Equatable, CustomStringConvertible {
     case distance(String)
     /// Images and prompts, or images and references, cannot be paired.
     case pairing(String)
+    /// A folder without a PNG or JPEG file.
+    case noImages(folder: String)
+    /// No image of a folder could be scored.
+    case noneScored(folder: String, count: Int, scorer: String)
 
     /// One line that says what was expected.
     public var description: String {
@@ -23,6 +27,9 @@ public enum ScoringError: Error, Equatable, CustomStringConvertible {
         case .noFeatures(let folder):
             "\(folder): no network for a Frechet distance; expected a config.json with the model_type fid-inception-v3 "
                 + "or clip"
+        case .noImages(let folder): "\(folder): no images; expected a folder with .png, .jpg or .jpeg files"
+        case .noneScored(let folder, let count, let scorer):
+            "\(folder): none of the \(count) images could be scored by \(scorer)"
         case .distance(let line), .pairing(let line): line
         case .notAScorer(let folder):
             "\(folder): no scorer's model; expected a config.json with the model_type clip or image-reward"
