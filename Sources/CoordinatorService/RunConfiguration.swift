@@ -88,7 +88,9 @@ public struct RunConfiguration: Sendable, Equatable {
     private static func fingerprintKey(of scorer: ScorerKind) -> String { "scorers.\(scorer.rawValue)_fingerprint" }
 
     /// What every image is scored by.
-    var scorers: [ScorerKind] { ScorerKind.paired + ScorerKind.modelled.filter { scorerPaths[$0] != nil } }
+    var scorers: [ScorerKind] {
+        ScorerKind.allCases.filter { scorer in scorer.model.map { scorerPaths[$0] != nil } ?? true }
+    }
 
     /// Reads a configuration file; paths in it are relative to its folder.
     ///
@@ -148,8 +150,8 @@ public struct RunConfiguration: Sendable, Equatable {
             guard c.has(Self.fingerprintKey(of: scorer)) else { continue }
             scorerFingerprints[scorer] = try c.string(Self.fingerprintKey(of: scorer))
         }
-        guard ScorerKind.paired.contains(quality) || scorerPaths[quality] != nil else {
-            throw CoordinatorError.missingKey(file: file, key: Self.key(of: quality))
+        if let model = quality.model, scorerPaths[model] == nil {
+            throw CoordinatorError.missingKey(file: file, key: Self.key(of: model))
         }
         preset = try c.choice("search.preset", of: ["default", "ecad-paper"], default: "default")
         let modes = SearchSettings.Mode.allCases.map(\.rawValue)

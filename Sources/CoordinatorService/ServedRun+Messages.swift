@@ -19,7 +19,7 @@ extension ServedRun {
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = configuration.scorers.map(\.rawValue)
         welcome.settings.scorerModels = configuration.scorers.compactMap { scorer in
-            guard let hash = configuration.scorerFingerprints[scorer] else { return nil }
+            guard let hash = scorer.model.flatMap({ configuration.scorerFingerprints[$0] }) else { return nil }
             var model = ScorerModel()
             model.scorer = scorer.rawValue
             model.hash = hash

@@ -43,6 +43,7 @@ public struct ScorerSource: Sendable, Hashable {
         case .ssim: SSIMScorer()
         case .latentError: LatentErrorScorer()
         case .imageReward: try ImageRewardScorer(folder: folder)
+        case .imageRewardKept: try KeptRewardScorer(folder: folder)
         case .clip: try CLIPScorer(folder: folder)
         }
     }

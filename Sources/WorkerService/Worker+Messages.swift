@@ -18,7 +18,7 @@ extension EvaluationSettings {
             guard let kind = ScorerKind(rawValue: name) else {
                 throw WorkerError.protocolError("this worker has no scorer \"\(name)\"")
             }
-            guard ScorerKind.modelled.contains(kind) else { return ScorerSource(kind) }
+            guard kind.model != nil else { return ScorerSource(kind) }
             guard let hash = settings.scorerModels.first(where: { $0.scorer == name })?.hash else {
                 throw WorkerError.protocolError("the model of the scorer \"\(name)\" is not named")
             }

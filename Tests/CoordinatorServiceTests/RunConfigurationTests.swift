@@ -54,6 +54,14 @@ import Testing
         #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "scorers.clip")) {
             try read(minimal, ["objectives.quality=clip", "scorers.image-reward=r"])
         }
+        #expect(c.scorers == [.psnr, .ssim, .latentError, .imageReward, .imageRewardKept, .clip])
+        #expect(try read(minimal).scorers == ScorerKind.paired)
+        #expect(
+            try read(minimal, ["objectives.quality=image-reward-kept", "scorers.image-reward=r"]).quality
+                == .imageRewardKept)
+        #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "scorers.image-reward")) {
+            try read(minimal, ["objectives.quality=image-reward-kept", "scorers.clip=/c"])
+        }
     }
 
     @Test func rulesThatEndARunReadBackEqual() throws {
