@@ -2,8 +2,10 @@ extension Image {
     /// Bits behind the point of the weights: with eight bits of pixel and two of headroom they fill a 32-bit integer.
     private static let fractionBits: Int32 = 22
 
-    /// Scales by cubic convolution, smoothing where it shrinks: to the last bit `resize((width, height), BICUBIC)` of
-    /// Pillow.
+    /// Scales by cubic convolution, smoothing where it shrinks.
+    ///
+    /// To the last bit `resize((width, height), BICUBIC)` of Pillow 11; Pillow 13 takes the vertical direction first for
+    /// some sizes.
     ///
     /// Each direction is rounded to eight bits by itself, with weights of 22 binary places, the horizontal first.
     ///

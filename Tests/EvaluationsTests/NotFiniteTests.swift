@@ -2,6 +2,8 @@ import Diffusion
 import Evaluations
 import Foundation
 import Models
+import Schedules
+import Scoring
 import TestSupport
 import Testing
 
@@ -34,6 +36,20 @@ import Testing
         try model.edit(Self.weights) { $0.fill("proj_out.bias", with: .greatestFiniteMagnitude) }
         #expect(throws: EvaluationsError.referenceNotFinite) { try evaluate(evaluator()) }
         #expect("\(EvaluationsError.referenceNotFinite)".contains("uncached reference are not finite numbers"))
+    }
+
+    @Test func aScoreThatIsNoNumberIsAnErrorOfItsCandidate() throws {
+        let reward = try ModelCopy(of: "image-reward")
+        try reward.edit("model.safetensors") { $0.fill("mlp.layers.7.bias", with: .nan) }
+        let evaluator = try Evaluator(
+            model: ModelFolder(path: model.path),
+            settings: EvaluationSettings(
+                generation: GenerationSettings(height: 8, width: 8, stepCount: 3), prompts: ["a fox"],
+                negativePrompt: "",
+                scorers: ScorerSource.paired + [ScorerSource(.imageReward, folder: reward.path)]))
+        let error = EvaluationsError.scoreNotFinite(candidate: 42, scorer: "image-reward")
+        #expect(throws: error) { try evaluate(evaluator) }
+        #expect("\(error)" == "candidate 42: its image-reward score is not a finite number")
     }
 
     @Test func aCandidateIsNamed() throws {
