@@ -1,6 +1,6 @@
 """Trains ImageReward's architecture to judge the bundled models' images by their captions.
 
-    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 1300]
+    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 3400]
     python scripts/zoo/train_image_reward.py --work FOLDER --evaluate
     python scripts/zoo/train_image_reward.py --work FOLDER -o cluster/models/shapes-image-reward
 
@@ -291,7 +291,7 @@ def make_optimizer(training: Training) -> Muon:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument("--steps", type=int, default=3400)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
