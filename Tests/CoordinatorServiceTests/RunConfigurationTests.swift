@@ -1,9 +1,10 @@
-import CoordinatorService
 import Evolution
 import Foundation
 import Schedules
 import TestSupport
 import Testing
+
+@testable import CoordinatorService
 
 @Suite struct RunConfigurationTests {
     private let minimal = """
