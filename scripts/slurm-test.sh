@@ -71,7 +71,7 @@ for _ in $(seq 60); do sinfo -h -o %T 2> /dev/null | grep -q idle && break; slee
 sinfo -h -o %T | grep -q idle || { tail -n 5 "$folder"/slurm*.log >&2; echo "error: Slurm does not come up" >&2; exit 1; }
 
 # The README's steps.
-write_run "$folder/share" "${GENERATIONS:-400}"
+write_run "$folder/share" "${GENERATIONS:-200}"
 export ECAD=$bin ECAD_SHARE=$folder/share ECAD_RUN=$folder/local/run ECAD_PORT=$((20000 + RANDOM % 12000))
 "$bin/ecad-coordinator" keys new worker --count 3 --keys "$ECAD_SHARE/keys" --output "$ECAD_SHARE/worker-keys" > /dev/null
 submit() { sbatch --parsable --mem=0 --cpus-per-task=1 --output="$folder/%x-%a.out" "$@"; }
