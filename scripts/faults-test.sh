@@ -101,8 +101,9 @@ umount "$shared"
 
 # A second coordinator, and after it a clock that jumps a day ahead and two back while the run goes on.
 echo "+0" > "$folder/clock"
+# timeout: libfaketime loses the arguments of the first program it is loaded into.
 begin "$disk/run" "$folder/jump.log" LD_PRELOAD="$(dpkg -L libfaketime | grep 'libfaketime.so.1$')" \
-    FAKETIME_TIMESTAMP_FILE="$folder/clock" FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1
+    FAKETIME_TIMESTAMP_FILE="$folder/clock" FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 timeout 600
 first=$coordinator
 for _ in $(seq 100); do grep -qs listening "$folder/jump.log" && break; sleep 0.1; done
 status=0

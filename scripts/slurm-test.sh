@@ -91,9 +91,9 @@ scontrol requeue "${workers}_1"; echo "a worker was requeued" >&2
 wait_for $(($(progress) + 20))
 before=$(progress)
 scontrol requeue "$coordinator"; echo "the coordinator was requeued after $before tasks" >&2
-for _ in $(seq 360); do
+for _ in $(seq "${LIMIT:-600}"); do
     [ "$(state "$coordinator")" != COMPLETED ] || break
-    sleep 0.5
+    sleep 1
 done
 coordinator_state=$(state "$coordinator")
 for _ in $(seq 60); do [ -z "$(squeue -h -j "$workers,$short" 2> /dev/null)" ] && break; sleep 1; done
@@ -101,7 +101,7 @@ run_undisturbed "$ECAD_SHARE"
 different=$(count_differences "$ECAD_SHARE" "$ECAD_SHARE/calm")
 drained=$(grep -l 'asked to end' "$folder"/ecad-worker-3.out | wc -l)
 lost=$(ask "$ECAD_SHARE" "select count(*) from leases l join workers w on w.id = l.worker_id
-    where w.name = 'worker-3' and l.outcome not in ('done', 'returned', 'superseded')")
+    where w.name = 'worker-3' and l.outcome = 'lost'")
 cat <<RESULT
 coordinator job                       $coordinator_state, restarts $(restarts "$coordinator")
 workers                               $(for w in "${workers}_1" "${workers}_2" "${short}_3"; do echo -n "$(state "$w"), restarts $(restarts "$w"); "; done)
