@@ -43,6 +43,7 @@ let libraries: [Target] = [
     systemLibrary("COpenBLAS", package: "libopenblas-dev", pkgConfig: "openblas"),
     systemLibrary("CSodium", package: "libsodium-dev"),
     systemLibrary("CZeroMQ", package: "libzmq3-dev"),
+    .target(name: "CJPEG", cSettings: cSettings, linkerSettings: [.linkedLibrary("jpeg")]),
     .target(name: "CPNG", cSettings: cSettings, linkerSettings: [.linkedLibrary("png")]),
     // Optimised in debug builds too: tests generate images.
     .target(name: "CKernels", cSettings: cSettings + [.unsafeFlags(["-O2"])]),
@@ -52,12 +53,12 @@ let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
     + module("Prompts", ["Schedules"], tests: ["TestSupport"])
     + module("Evolution", ["Schedules"], tests: ["TestSupport"])
-    + module("Tensors", ["CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
+    + module("Tensors", ["CJPEG", "CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
-    + module("Scoring", ["Models", "Schedules", "Tensors"], tests: ["TestSupport"])
+    + module("Scoring", ["COpenBLAS", "Models", "Prompts", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
-    + module("Verification", ["Diffusion", "Models", "Schedules", "Tensors"], tests: ["TestSupport"])
+    + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"])
@@ -77,7 +78,8 @@ let programs: [Target] = [
     program(
         "ecad",
         [
-            "Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Prompts", "Schedules", "Tensors",
+            "Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Prompts", "Schedules", "Scoring",
+            "Tensors",
             "Verification",
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
@@ -85,7 +87,8 @@ let programs: [Target] = [
     .testTarget(
         name: "ProgramTests",
         dependencies: [
-            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "Schedules", "TestSupport", "Transport",
+            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "Schedules", "Tensors", "TestSupport",
+            "Transport",
             protobuf,
         ],
         swiftSettings: swiftSettings),

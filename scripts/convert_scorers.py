@@ -108,7 +108,8 @@ def inception(options: argparse.Namespace) -> None:
     write(options.output, {"model_type": "fid-inception-v3", "preprocessing": options.preprocessing}, tensors)
 
 
-def main() -> None:
+def run(arguments: list[object] | None = None) -> None:
+    """Runs one command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     scorers = parser.add_subparsers(required=True, metavar="SCORER")
     for name, run in (("image-reward", image_reward), ("inception", inception)):
@@ -122,9 +123,9 @@ def main() -> None:
             scorer.add_argument("--med-config", type=pathlib.Path, required=True)
             scorer.add_argument("--vocabulary", type=pathlib.Path, required=True)
             scorer.add_argument("--vision-heads", type=int, help="needed for widths other than 768 and 1024")
-    options = parser.parse_args()
+    options = parser.parse_args(None if arguments is None else [str(argument) for argument in arguments])
     options.run(options)
 
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -6,10 +6,14 @@
     python scripts/make_reference.py vae-decoder  --model DIR --latent-height 16 --latent-width 24 -o vae.safetensors
     python scripts/make_reference.py noise        --seeds 0 7 --shape 4 32 32 -o noise.safetensors
     python scripts/make_reference.py trajectory   --model DIR --prompts prompts.txt --seeds 0 1 --schedule fora.json -o run.safetensors
+    python scripts/make_reference.py image-reward --model SCORER --prompt "a red cube" --prompt "a fox" -o reward.safetensors
+    python scripts/make_reference.py clip-score   --model CLIP --prompts prompts.txt -o clip.safetensors
+    python scripts/make_reference.py frechet      --model INCEPTION --count 12 -o frechet.safetensors
 
-DIR is a model directory in diffusers' layout (PixArt-alpha, PixArt-sigma or FLUX). Everything runs in float32 on the CPU, whatever the
+DIR is a model directory in diffusers' layout (PixArt-alpha, PixArt-sigma or FLUX), the others are a scorer's, as
+scripts/convert_scorers.py describes. Everything runs in float32 on the CPU, whatever the
 weights are stored in. Needs torch, diffusers, transformers, sentencepiece, protobuf; written with torch 2.15, diffusers 0.42.1,
-transformers 5.23.
+transformers 5.23. What the scorers' cases need is in scripts/reference/scorers.py.
 """
 
 from __future__ import annotations
@@ -21,13 +25,15 @@ import sys
 
 import torch
 
-from reference import common, files, flux, pixart
+from reference import files
 
 
 def of_family(case: str):
     """The case as the model's family does it; the class of the transformer tells the family."""
 
     def run(options: argparse.Namespace) -> files.Reference:
+        from reference import flux, pixart
+
         name = json.loads((options.model / "transformer" / "config.json").read_text())["_class_name"]
         return getattr(flux if name == "FluxTransformer2DModel" else pixart, case)(options)
 
@@ -36,8 +42,34 @@ def of_family(case: str):
 
 def noise(options: argparse.Namespace) -> files.Reference:
     """What each seed's generator draws first, [P, *shape]."""
+    from reference import common
+
     drawn = common.initial_latents(options.seeds, tuple(options.shape))
     return files.Reference({"seeds": options.seeds, "shape": options.shape}, {"noise": drawn}, ("torch",))
+
+
+def vae_decoder(options: argparse.Namespace) -> files.Reference:
+    """The decoder's raw output for random latents, already unscaled and unshifted."""
+    from reference import common
+
+    return common.vae_decoder(options)
+
+
+def of_scorer(case: str):
+    """A case of a scorer, whose packages want other versions of transformers than diffusers does."""
+
+    def run(options: argparse.Namespace) -> files.Reference:
+        from reference import scorers
+
+        return getattr(scorers, case)(options)
+
+    return run
+
+
+def add_images(case: argparse.ArgumentParser) -> None:
+    case.add_argument("--height", type=int, default=61, help="of the random images, in pixels")
+    case.add_argument("--width", type=int, default=84, help="of the random images, in pixels")
+    case.add_argument("--seed", type=int, default=0, help="seed of the random images")
 
 
 def add_prompts(case: argparse.ArgumentParser) -> None:
@@ -73,7 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
     case.add_argument("--timesteps", type=int, nargs="+", default=[999, 500, 3], help="one for each row of the batch")
     case.add_argument("--tokens", type=int, default=12, help="text tokens")
 
-    case = add("vae-decoder", common.vae_decoder, "random latents to images")
+    case = add("vae-decoder", vae_decoder, "random latents to images")
     add_latents(case)
     case.add_argument("--count", type=int, default=2, help="images")
 
@@ -90,6 +122,16 @@ def make_parser() -> argparse.ArgumentParser:
     case.add_argument("--height", type=int, help="pixels (default: the model's own size; never binned)")
     case.add_argument("--width", type=int, help="pixels (default: the model's own size; never binned)")
     case.add_argument("--schedule", type=pathlib.Path, help="published JSON; copied beside the output if it is elsewhere")
+
+    for name, help in (("image-reward", "rewards of random images for prompts"), ("clip-score", "CLIP's features of random images and prompts")):
+        case = add(name, of_scorer(name.replace("-", "_")), help)
+        add_prompts(case)
+        add_images(case)
+
+    case = add("frechet", of_scorer("frechet"), "features of two sets of random images, and the distance between the sets")
+    case.add_argument("--count", type=int, default=8, help="images in each set")
+    case.add_argument("--preprocessing", choices=["clean-fid", "pytorch-fid"], default="clean-fid", help="of Inception-v3's input")
+    add_images(case)
     return parser
 
 

@@ -14,7 +14,7 @@ need_swift() {
 }
 
 install_missing() {
-  local packages="libopenblas-dev libzmq3-dev libsodium-dev libpng-dev libsqlite3-dev sqlite3 pkg-config g++"
+  local packages="libopenblas-dev libzmq3-dev libsodium-dev libpng-dev libjpeg-dev libsqlite3-dev sqlite3 pkg-config g++"
   local missing=() package
   for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -44,13 +44,13 @@ struct GeneEffects: Hashable, Sendable {
     /// The objectives to expect of a genome: its parent's, changed by the effects of the genes that differ.
     func objectives(of genome: Genome, parent: Individual) -> [Double] {
         guard effects.count == parent.objectives.count else { return parent.objectives }
-        var changes = [Float](repeating: 0, count: effects.count)
-        for gene in 0..<genome.geneCount where genome[gene] != parent.offspring.genome[gene] {
-            for objective in effects.indices {
-                changes[objective] += genome[gene] ? 2 * effects[objective][gene] : -2 * effects[objective][gene]
+        return zip(parent.objectives, effects).map { objective, effects in
+            var change: Float = 0
+            genome.forEachDifference(from: parent.offspring.genome) { gene in
+                change += genome[gene] ? effects[gene] : -effects[gene]
             }
+            return objective + 2 * Double(change)
         }
-        return zip(parent.objectives, changes).map { $0 + Double($1) }
     }
 }
 

@@ -17,13 +17,17 @@ struct Screening {
         let parents = Dictionary(population.map { ($0.id, $0) }) { first, _ in first }
         let points = population.map(\.objectives) + children.map { promise(of: $0, parents: parents) }
         var chosen: [Int] = []
-        for front in Pareto.nonDominatedSort(points) where chosen.count < count {
+        var rest = Array(points.indices)
+        while chosen.count < count {
+            let front = Pareto.front(of: rest.map { points[$0] }).map { rest[$0] }
             let crowding = Pareto.crowdingDistances(front.map { points[$0] })
             let order = front.indices.sorted {
                 crowding[$0] != crowding[$1] ? crowding[$0] > crowding[$1] : front[$0] < front[$1]
             }
             let places = order.map { front[$0] - population.count }.filter { $0 >= 0 }
             chosen += places.prefix(count - chosen.count)
+            let taken = Set(front)
+            rest.removeAll { taken.contains($0) }
         }
         return chosen.sorted().map { children[$0] }
     }

@@ -162,7 +162,7 @@ public struct Search: Sendable {
         guard !population.isEmpty, count > 0 else { return [] }
         let bred = Mating(settings: settings, shape: shape).breed(
             from: population, avoiding: pending.map(\.genome), count: count * settings.screening, using: &generator)
-        let children = Screening(effects: effects, population: population).best(count, of: bred)
+        let children = settings.screening > 1 ? screened(bred, count) : bred
         guard !children.isEmpty else { return [] }
         let isSteady = settings.mode == .steadyState
         if !isSteady { generation += 1 }
@@ -251,6 +251,12 @@ public struct Search: Sendable {
         population = Survival.select(everyone, count: size, using: &generator)
         arrived = []
         barrierGenerations += 1
+    }
+
+    /// The most promising children, none of which is too close to the uncached schedule.
+    private func screened(_ children: [Mating.Child], _ count: Int) -> [Mating.Child] {
+        let feasible = children.filter { shape.geneCount - $0.genome.recomputeCount >= settings.minimumDifference }
+        return Screening(effects: effects, population: population).best(count, of: feasible)
     }
 
     private mutating func learn(_ individuals: [Individual]) {

@@ -67,7 +67,7 @@ public struct SearchSettings: Hashable, Codable, Sendable {
         duplicateRounds = 100
         switch preset {
         case .standard:
-            screening = 4
+            screening = 12
             mutationProbability = 0.3
             regionProbability = 1
             fewestFlips = 1

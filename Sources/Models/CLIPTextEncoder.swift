@@ -25,27 +25,13 @@ public final class CLIPTextEncoder {
             positionCount = try c.count("max_position_embeddings", default: 77, in: 1...4096)
             epsilon = Float(try c.positive("layer_norm_eps", default: 1e-5))
             endID = try c.int("eos_token_id", default: 49407)
-            let activations: [String: Activation] = [
-                "quick_gelu": .quickGelu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
-            ]
-            let name = try c.require("hidden_act", oneOf: activations.keys.sorted(), default: "quick_gelu")
-            activation = activations[name, default: .quickGelu]
+            activation = try CLIPLayer.activation(c)
             guard width % headCount == 0 else {
                 throw ModelsError.invalidValue(
                     path: c.path, key: "num_attention_heads", expected: "a divisor of hidden_size = \(width)",
                     found: "\(headCount)")
             }
         }
-    }
-
-    private struct Norm {
-        let weight, bias: Matrix
-    }
-
-    private struct Layer {
-        let attentionNorm, feedForwardNorm: Norm
-        let query, key, value, output: Linear
-        let up, down: Linear
     }
 
     /// What the encoder makes of a text.
@@ -66,24 +52,25 @@ public final class CLIPTextEncoder {
     private let folder: String
     private let settings: Settings
     private let embedding, positions: Weight
-    private let layers: [Layer]
-    private let finalNorm: Norm
+    private let layers: [CLIPLayer]
+    private let finalNorm: LayerNorm
     private let workspace = Workspace()
 
     /// Opens `text_encoder/`: `config.json` and the weights.
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
-    public init(folder: String) throws {
-        let settings = try Settings(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
-        let (d, ff) = (settings.width, settings.feedForwardWidth)
-        // Published files have this prefix; transformers 5 writes none.
+    public convenience init(folder: String) throws {
+        try self.init(Checkpoint(folder: folder), Configuration(path: "\(folder)/config.json"), folder: folder)
+    }
+
+    /// The text encoder in a checkpoint, alone or beside a vision encoder.
+    ///
+    /// - Throws: ``ModelsError``, `TensorsError`.
+    init(_ checkpoint: Checkpoint, _ configuration: Configuration, folder: String) throws {
+        let settings = try Settings(configuration)
+        let d = settings.width
+        // Published files have this prefix; transformers 5 writes none for an encoder alone.
         let root = checkpoint.has("text_model.embeddings.token_embedding.weight") ? "text_model." : ""
-        func norm(_ name: String) throws -> Norm {
-            Norm(
-                weight: try checkpoint.vector("\(name).weight", count: d),
-                bias: try checkpoint.vector("\(name).bias", count: d))
-        }
         self.folder = folder
         self.settings = settings
         embedding = try checkpoint.weight(
@@ -91,18 +78,12 @@ public final class CLIPTextEncoder {
         positions = try checkpoint.weight(
             "\(root)embeddings.position_embedding.weight", rows: settings.positionCount, columns: d)
         layers = try (0..<settings.layerCount).map { index in
-            let prefix = "\(root)encoder.layers.\(index)"
-            func projection(_ name: String) throws -> Linear {
-                try checkpoint.linear("\(prefix).self_attn.\(name)", inputs: d, outputs: d)
-            }
-            return Layer(
-                attentionNorm: try norm("\(prefix).layer_norm1"), feedForwardNorm: try norm("\(prefix).layer_norm2"),
-                query: try projection("q_proj"), key: try projection("k_proj"), value: try projection("v_proj"),
-                output: try projection("out_proj"),
-                up: try checkpoint.linear("\(prefix).mlp.fc1", inputs: d, outputs: ff),
-                down: try checkpoint.linear("\(prefix).mlp.fc2", inputs: ff, outputs: d))
+            try CLIPLayer(
+                checkpoint, prefix: "\(root)encoder.layers.\(index)", width: d,
+                feedForwardWidth: settings.feedForwardWidth, headCount: settings.headCount,
+                activation: settings.activation, epsilon: settings.epsilon)
         }
-        finalNorm = try norm("\(root)final_layer_norm")
+        finalNorm = try LayerNorm(checkpoint, "\(root)final_layer_norm", count: d, epsilon: settings.epsilon)
     }
 
     /// Encodes one text.
@@ -115,8 +96,9 @@ public final class CLIPTextEncoder {
         guard (1...settings.positionCount).contains(t) else {
             throw ModelsError.invalidArgument("\(folder): \(t) tokens; expected 1 to \(settings.positionCount)")
         }
-        let hidden = Matrix(rows: t, columns: d)
-        let normed = Matrix(rows: t, columns: d)
+        let activations = CLIPLayer.Activations(
+            tokenCount: t, width: d, feedForwardWidth: settings.feedForwardWidth)
+        let (hidden, normed) = (activations.hidden, activations.normed)
         positions.widen(rows: 0..<t, into: hidden.pointer)
         for (row, id) in ids.enumerated() {
             guard let id = Int(exactly: id), id >= 0, id < settings.vocabulary else {
@@ -127,32 +109,9 @@ public final class CLIPTextEncoder {
         }
         add(normed, to: hidden)
 
-        let (queries, keys) = (Matrix(rows: t, columns: d), Matrix(rows: t, columns: d))
-        let (values, attended) = (Matrix(rows: t, columns: d), Matrix(rows: t, columns: d))
-        let lifted = Matrix(rows: t, columns: settings.feedForwardWidth)
-        let output = Matrix(rows: t, columns: d)
         let mask = causalMask(tokenCount: t)
-        func apply(_ norm: Norm) {
-            layerNorm(hidden, weight: norm.weight, bias: norm.bias, epsilon: settings.epsilon, into: normed)
-        }
-        for layer in layers {
-            apply(layer.attentionNorm)
-            linear(normed, layer.query, into: queries, workspace: workspace)
-            linear(normed, layer.key, into: keys, workspace: workspace)
-            linear(normed, layer.value, into: values, workspace: workspace)
-            attention(
-                queries: queries, keys: keys, values: values, headCount: settings.headCount,
-                scale: 1 / Float(d / settings.headCount).squareRoot(), bias: mask, into: attended,
-                workspace: workspace)
-            linear(attended, layer.output, into: output, workspace: workspace)
-            add(output, to: hidden)
-
-            apply(layer.feedForwardNorm)
-            linear(normed, layer.up, activation: settings.activation, into: lifted, workspace: workspace)
-            linear(lifted, layer.down, into: output, workspace: workspace)
-            add(output, to: hidden)
-        }
-        apply(finalNorm)
+        for layer in layers { layer.apply(activations, mask: mask, workspace: workspace) }
+        finalNorm.apply(hidden, into: normed)
         let end = pooledPosition(of: ids)
         return Output(hiddenStates: normed, pooled: normed.rows(end..<(end + 1)))
     }

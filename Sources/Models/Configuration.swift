@@ -25,6 +25,32 @@ public struct Configuration: Sendable {
         }
     }
 
+    private init(path: String, object: [String: JSONValue]) {
+        self.path = path
+        self.object = object
+    }
+
+    /// The object under a key, such as `text_config`, to be read key by key; an empty one if the key is absent.
+    public func section(_ key: String) throws -> Configuration {
+        let members = try value(key, [:], expected: "an object") { stored -> [String: JSONValue]? in
+            guard case .object(let members) = stored else { return nil }
+            return members
+        }
+        return Configuration(path: path, object: members)
+    }
+
+    /// Three numbers under a key, for red, green and blue.
+    public func colours(_ key: String, default fallback: [Double]) throws -> [Double] {
+        try value(key, fallback, expected: "a list of three numbers") {
+            guard case .array(let elements) = $0, elements.count == 3 else { return nil }
+            let numbers = elements.compactMap { element -> Double? in
+                guard case .number(let number) = element, number.isFinite else { return nil }
+                return number
+            }
+            return numbers.count == 3 ? numbers : nil
+        }
+    }
+
     /// True when the key is present and not null.
     public func has(_ key: String) -> Bool {
         object[key].map { $0 != .null } ?? false

@@ -3,7 +3,7 @@ public struct Genome: Hashable, Sendable {
     /// Number of bits.
     public let geneCount: Int
     /// Bits from the lowest of the first word on; those beyond `geneCount` are 0.
-    private var words: [UInt64]
+    @usableFromInline private(set) var words: [UInt64]
 
     private static let wordBits = UInt64.bitWidth
 
@@ -54,6 +54,21 @@ public struct Genome: Hashable, Sendable {
     public func hammingDistance(to other: Genome) -> Int {
         precondition(geneCount == other.geneCount, "genomes of \(geneCount) and \(other.geneCount) genes")
         return zip(words, other.words).reduce(0) { $0 + ($1.0 ^ $1.1).nonzeroBitCount }
+    }
+
+    /// Calls `body` with the index of every gene that differs from another genome's, in ascending order.
+    ///
+    /// - Precondition: Both have the same number of genes.
+    @inlinable
+    public func forEachDifference(from other: Genome, _ body: (Int) -> Void) {
+        precondition(geneCount == other.geneCount, "genomes of different lengths")
+        for word in words.indices {
+            var difference = words[word] ^ other.words[word]
+            while difference != 0 {
+                body(word * UInt64.bitWidth + difference.trailingZeroBitCount)
+                difference &= difference - 1
+            }
+        }
     }
 
     /// Exchanges a segment of genes with another genome.

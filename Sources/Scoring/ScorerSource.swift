@@ -42,7 +42,8 @@ public struct ScorerSource: Sendable, Hashable {
         case .psnr: PSNRScorer()
         case .ssim: SSIMScorer()
         case .latentError: LatentErrorScorer()
-        case .imageReward, .clip: throw ScoringError.notAScorer(folder: folder)
+        case .imageReward: try ImageRewardScorer(folder: folder)
+        case .clip: try CLIPScorer(folder: folder)
         }
     }
 }

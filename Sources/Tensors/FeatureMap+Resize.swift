@@ -14,8 +14,28 @@ extension FeatureMap {
         // As the original: rounded down, where the side that decides may come out one short of what is wanted.
         let scaledHeight = max(height, Int(Double(self.height) * ratio))
         let scaledWidth = max(width, Int(Double(self.width) * ratio))
-        let rows = Self.taps(from: self.height, to: scaledHeight, first: (scaledHeight - height) / 2, count: height)
-        let columns = Self.taps(from: self.width, to: scaledWidth, first: (scaledWidth - width) / 2, count: width)
+        return interpolated(
+            rows: Self.taps(from: self.height, to: scaledHeight, first: (scaledHeight - height) / 2, count: height),
+            columns: Self.taps(from: self.width, to: scaledWidth, first: (scaledWidth - width) / 2, count: width))
+    }
+
+    /// Scales linearly between pixels' centres, without smoothing
+    /// (`interpolate(mode="bilinear", align_corners=False)` of torch).
+    ///
+    /// - Parameters:
+    ///   - height: H of the result, at least 1.
+    ///   - width: W of the result, at least 1.
+    /// - Returns: The same channels, [C, H * W].
+    public func interpolated(height: Int, width: Int) -> FeatureMap {
+        precondition(height > 0 && width > 0 && self.height > 0 && self.width > 0, "an empty image")
+        guard height != self.height || width != self.width else { return self }
+        return interpolated(
+            rows: Self.taps(from: self.height, to: height, first: 0, count: height),
+            columns: Self.taps(from: self.width, to: width, first: 0, count: width))
+    }
+
+    private func interpolated(rows: [Tap], columns: [Tap]) -> FeatureMap {
+        let (height, width) = (rows.count, columns.count)
         let result = FeatureMap(channelCount: channels.rows, height: height, width: width)
         for channel in 0..<channels.rows {
             let source = channels.pointer + channel * channels.stride

@@ -18,6 +18,8 @@ public enum TensorsError: Error, Equatable, CustomStringConvertible {
     case unwritable(file: String, reason: String)
     /// The bytes are no image that can be read, or the image cannot be encoded.
     case png(reason: String)
+    /// The bytes are no JPEG that can be read.
+    case jpeg(reason: String)
 
     /// One line that names the file, what was expected and what was found.
     public var description: String {
@@ -35,6 +37,7 @@ public enum TensorsError: Error, Equatable, CustomStringConvertible {
             "\(file): tensor '\(tensor)' holds \(value), which does not fit into a signed 64-bit integer"
         case .unwritable(let file, let reason): "\(file): cannot be written: \(reason)"
         case .png(let reason): "PNG: \(reason)"
+        case .jpeg(let reason): "JPEG: \(reason)"
         }
     }
 }

@@ -13,6 +13,12 @@ public enum ReferenceCase: String, Sendable, CaseIterable {
     case noise
     /// A whole trajectory from text to image, with or without a schedule.
     case trajectory
+    /// Rewards of images for prompts.
+    case imageReward = "image-reward"
+    /// Features of images and prompts, and their cosines.
+    case clipScore = "clip-score"
+    /// Features of two sets of images, and the Frechet distance between them.
+    case frechet
 }
 
 /// A file of inputs and expected outputs, written by `scripts/make_reference.py` with the original Python libraries.

@@ -10,11 +10,12 @@ public enum Verification {
     /// Runs the engine on a reference file's inputs and compares every expected tensor.
     ///
     /// - Parameters:
-    ///   - model: A model directory in the diffusers layout; the noise case does without.
+    ///   - model: A model directory in the diffusers layout, or a scorer's; the noise case does without.
     ///   - reference: The reference file.
     ///   - tolerance: The bound of the relative L2 error; nil for the case's own.
     /// - Returns: A row for each expected tensor.
-    /// - Throws: ``VerificationError``, `ModelsError`, `TensorsError`, `DiffusionError`, `SchedulesError`.
+    /// - Throws: ``VerificationError``, `ModelsError`, `TensorsError`, `DiffusionError`,
+    ///   `SchedulesError`, `ScoringError`.
     public static func run(model: String, reference: String, tolerance: Double? = nil) throws -> VerificationReport {
         let file = try ReferenceFile(path: reference)
         let bound = tolerance ?? (file.case == .trajectory ? trajectoryTolerance : forwardTolerance)
@@ -25,6 +26,9 @@ public enum Verification {
             case .vaeDecoder: try compareDecoder(file, model: model, tolerance: bound)
             case .noise: try compareNoise(file, tolerance: bound)
             case .trajectory: try compareTrajectory(file, model: model, tolerance: bound)
+            case .imageReward: try compareImageReward(file, model: model, tolerance: bound)
+            case .clipScore: try compareCLIPScore(file, model: model, tolerance: bound)
+            case .frechet: try compareFrechet(file, model: model, tolerance: bound)
             }
         return VerificationReport(case: file.case.rawValue, passed: tensors.allSatisfy(\.passed), tensors: tensors)
     }

@@ -12,7 +12,7 @@ struct EcadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.",
         version: Program.version,
-        subcommands: [Bench.self, Generate.self, Embed.self, ScheduleCommand.self, Verify.self])
+        subcommands: [Bench.self, Generate.self, Embed.self, ScheduleCommand.self, Score.self, Verify.self])
 }
 
 extension EcadCommand {
@@ -24,7 +24,7 @@ extension EcadCommand {
                 one for any checkpoint. Every expected tensor must be within the tolerance in relative L2 error; integers must be equal.
                 """)
 
-        @Option(help: "A model directory in the diffusers layout.")
+        @Option(help: "A model directory in the diffusers layout, or a scorer's folder.")
         var model: String
 
         @Option(help: "A reference file.")

@@ -9,6 +9,12 @@ import Verification
     private static let forwardTolerance = 5e-6
     private static let trajectoryTolerance = 2e-5
 
+    /// A fifth of the program's default; the distance may be off by ten times as much.
+    private static let scorerTolerance = 2e-5
+
+    private static let scorers = ["image-reward", "clip", "inception"].flatMap { folder in
+        Fixtures.names(in: folder, ending: ".safetensors").map { "\(folder)/\($0)" }
+    }
     private static let references = [
         "alpha-small", "alpha-patch1", "alpha-micro", "alpha-micro-explicit", "sigma-small", "flux-small", "flux-plain",
     ]
@@ -26,6 +32,15 @@ import Verification
         #expect(!report.tensors.isEmpty)
     }
 
+    @Test(arguments: scorers)
+    func scorersEqualTheOriginals(_ reference: String) throws {
+        let model = "\(Fixtures.folder)/\(reference.split(separator: "/")[0])/model"
+        let report = try Verification.run(
+            model: model, reference: "\(Fixtures.folder)/\(reference)", tolerance: Self.scorerTolerance)
+        #expect(report.passed, "\(report.tensors)")
+        #expect(!report.tensors.isEmpty)
+    }
+
     @Test(arguments: noise)
     func noiseEqualsTorch(_ reference: String) throws {
         let report = try Verification.run(model: "", reference: "\(Fixtures.folder)/\(reference)", tolerance: 1e-6)
@@ -39,5 +54,11 @@ import Verification
             #expect(Self.references.contains { $0.contains(name) }, "no reference of \(name)")
         }
         #expect(Self.noise.count >= 5)
+        for name in [
+            "image-reward.", "image-reward-large.", "clip-score.", "clip/frechet.", "frechet-clean.",
+            "frechet-pytorch.",
+        ] {
+            #expect(Self.scorers.contains { $0.contains(name) }, "no reference of \(name)")
+        }
     }
 }

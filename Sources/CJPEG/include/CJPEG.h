@@ -1,0 +1,23 @@
+// RGB8 images from JPEG in memory. libjpeg reports errors by a callback that must not return: it jumps back into these
+// functions, which return false and a message instead.
+#ifndef CJPEG_H
+#define CJPEG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CJPEG_MESSAGE_BYTES = 256 };
+
+typedef struct cjpeg_image {
+    uint32_t width, height;
+    uint8_t *pixels;  // height * width * 3, malloc'ed; cjpeg_release frees it
+} cjpeg_image;
+
+// Grey files are converted. Images above pixel_limit, CMYK files and data that ends early are refused.
+bool cjpeg_decode(const uint8_t *bytes, size_t count, uint64_t pixel_limit, cjpeg_image *image,
+                  char message[CJPEG_MESSAGE_BYTES]);
+
+void cjpeg_release(cjpeg_image *image);
+
+#endif

@@ -1,0 +1,162 @@
+import ArgumentParser
+import Foundation
+import ProgramSupport
+import Prompts
+import Schedules
+import Scoring
+import Tensors
+
+extension EcadCommand {
+    struct Score: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Scores a folder of images.",
+            discussion: """
+                --scorer may be given several times. It is psnr or ssim (against the image of the same name in --reference), the \
+                folder of Image Reward or CLIP (how well an image fits its prompt), the folder of Inception-v3 (the Frechet \
+                distance to all images of --reference), or frechet:FOLDER for a distance on the features of CLIP or Inception-v3. \
+                scripts/convert_scorers.py makes such folders from published weights.
+
+                Images are the .png, .jpg and .jpeg files of the folder. Where every name is the identity that the prompt set \
+                gives a prompt, these pair; else where every name is a number, it is the prompt's position, from 0, as ecad \
+                generate names its images; else there must be as many prompts as images, which pair in the order of the names.
+
+                An image that cannot be read or scored is named, counted and left out; the exit status is then 1.
+                """)
+
+        @Option(
+            name: .customLong("scorer"),
+            help: "psnr, ssim, a scorer's folder, or frechet:FOLDER; may be given several times.")
+        var scorers: [String]
+
+        @Option(help: "The folder of images.")
+        var images: String
+
+        @Option(help: "The prompts: one a line, or a published set.")
+        var prompts: String?
+
+        @Option(help: "A folder of images to compare with.")
+        var reference: String?
+
+        @Option(help: "A CSV file for the score of every image.")
+        var scores: String?
+
+        @Option(help: "Threads (default: all processors).")
+        var threads: Int?
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        func validate() throws {
+            if let threads, !(1...1024).contains(threads) {
+                throw ValidationError("--threads \(threads): expected 1 to 1024")
+            }
+            if scorers.isEmpty { throw ValidationError("give --scorer") }
+        }
+
+        func run() throws {
+            BLAS.setThreadCount(threads ?? CPU.availableCount)
+            let scoring = try FolderScoring(
+                images: images, reference: reference, prompts: try prompts.map { try PromptSet(file: $0) },
+                requests: try scorers.map(request))
+            var progress = ScoreProgress(total: scoring.stepCount)
+            var table = try scores.map(ScoreFile.init)
+            let report = try scoring.run(
+                progress: { progress.show($0) },
+                failed: { progress.interrupt("\($0.file): left out: \($0.reason)") }, scored: { try table?.add($0) })
+            progress.end()
+            try table?.finish()
+            print(try json ? encoded(report) : text(report))
+            guard report.failures.isEmpty else {
+                Program.printError("\(Self.plural(report.failures.count, "failure")), named above; the rest counts")
+                throw ExitCode(1)
+            }
+        }
+
+        private func request(_ text: String) throws -> FolderScoring.Request {
+            if text.hasPrefix("frechet:") { return .frechet(folder: String(text.dropFirst("frechet:".count))) }
+            if let kind = ScorerKind(rawValue: text), kind == .psnr || kind == .ssim {
+                return .scorer(ScorerSource(kind))
+            }
+            if let source = ScorerSource(folder: text) { return .scorer(source) }
+            guard FileManager.default.fileExists(atPath: "\(text)/config.json") else {
+                throw ValidationError(
+                    "--scorer \(text): expected psnr, ssim, frechet:FOLDER, or the folder of a scorer with a config.json"
+                )
+            }
+            return .frechet(folder: text)
+        }
+
+        private func encoded(_ report: FolderScoring.Report) throws -> String {
+            let encoder = JSONEncoder()
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(report), as: UTF8.self)
+        }
+
+        private func text(_ report: FolderScoring.Report) -> String {
+            var lines: [String] = []
+            if !report.scores.isEmpty {
+                var rows = [["scorer", "images", "mean", "std. error", "p5", "worst", "worst image"]]
+                rows += report.scores.map { row in
+                    let error = row.standardError.map { String(format: "%.4f", $0) } ?? "-"
+                    return [
+                        row.scorer, "\(row.images)", String(format: "%.4f", row.mean), error,
+                        String(format: "%.4f", row.p5), String(format: "%.4f", row.worst),
+                        row.worstImage + (row.worstPrompt.map { "  \"\($0.prefix(60))\"" } ?? ""),
+                    ]
+                }
+                let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+                lines += rows.map { row in
+                    zip(row, widths).enumerated().map { column, cell in
+                        let padding = String(repeating: " ", count: cell.1 - cell.0.count)
+                        return column == 0 || column == row.count - 1 ? cell.0 + padding : padding + cell.0
+                    }.joined(separator: "  ").trimmingCharacters(in: .whitespaces)
+                }
+            }
+            lines += report.distances.map { row in
+                "Frechet distance on \(row.features): \(String(format: "%.4f", row.distance)), "
+                    + "\(Self.plural(row.images, "image")) against \(row.referenceImages)"
+            }
+            return lines.joined(separator: "\n")
+        }
+
+        private static func plural(_ count: Int, _ noun: String) -> String {
+            "\(count) \(noun)\(count == 1 ? "" : "s")"
+        }
+    }
+}
+
+/// The scores of all images as CSV, written as they come.
+private struct ScoreFile {
+    private static let flushBytes = 1 << 16
+    private let path: String
+    private let handle: FileHandle
+    private var pending = "image,scorer,score,prompt\n"
+
+    init(path: String) throws {
+        self.path = path
+        guard FileManager.default.createFile(atPath: path, contents: nil),
+            let handle = FileHandle(forWritingAtPath: path)
+        else { throw TensorsError.unwritable(file: path, reason: "the file cannot be made") }
+        self.handle = handle
+    }
+
+    mutating func add(_ score: FolderScoring.Score) throws {
+        pending += "\(Self.quoted(score.image)),\(score.scorer),\(score.value),\(Self.quoted(score.prompt))\n"
+        if pending.utf8.count > Self.flushBytes { try finish() }
+    }
+
+    mutating func finish() throws {
+        do {
+            try handle.write(contentsOf: Data(pending.utf8))
+        } catch {
+            throw TensorsError.unwritable(file: path, reason: "the disk may be full")
+        }
+        pending = ""
+    }
+
+    private static func quoted(_ text: String) -> String {
+        guard text.contains(where: { "\",".contains($0) || $0.isNewline }) else { return text }
+        return "\"" + text.replacing("\"", with: "\"\"") + "\""
+    }
+}

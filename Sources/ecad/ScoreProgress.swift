@@ -1,0 +1,71 @@
+import Foundation
+import Glibc
+import ProgramSupport
+
+/// A bar on a terminal's standard error, or a line every half a minute elsewhere.
+struct ScoreProgress {
+    private static let barWidth = 24
+    private let total: Int
+    private let isTerminal = isatty(2) == 1
+    private let clock = ContinuousClock()
+    private let start: ContinuousClock.Instant
+    private var shownAt: ContinuousClock.Instant
+    private var done = 0
+    private var isBarShown = false
+    /// Moments of the last minute, for the speed: what was fast at first says little of what is left.
+    private var samples: [(at: ContinuousClock.Instant, done: Int)]
+
+    init(total: Int) {
+        self.total = total
+        start = clock.now
+        shownAt = start
+        samples = [(start, 0)]
+    }
+
+    /// Notes that so many steps are done.
+    mutating func show(_ done: Int) {
+        self.done = done
+        let now = clock.now
+        guard now - shownAt > (isTerminal ? .milliseconds(200) : .seconds(30)) else { return }
+        shownAt = now
+        samples.append((now, done))
+        while samples.count > 2, now - samples[1].at > .seconds(60) { samples.removeFirst() }
+        draw(now)
+    }
+
+    /// Writes a line without breaking the bar.
+    mutating func interrupt(_ line: String) {
+        clear()
+        Program.printError(line)
+    }
+
+    /// Removes the bar.
+    mutating func end() { clear() }
+
+    private mutating func clear() {
+        if isBarShown { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
+        isBarShown = false
+    }
+
+    private mutating func draw(_ now: ContinuousClock.Instant) {
+        let first = samples[0]
+        let seconds = (now - first.at) / .seconds(1)
+        let speed = seconds > 0 ? Double(done - first.done) / seconds : 0
+        let left = speed > 0 ? Self.duration(Double(total - done) / speed) : "--"
+        let numbers = "\(done)/\(total) images, \(String(format: "%.1f", speed))/s, \(left) left"
+        guard isTerminal else { return Program.printError(numbers) }
+        let filled = Self.barWidth * done / max(total, 1)
+        let bar = String(repeating: "=", count: filled) + String(repeating: " ", count: Self.barWidth - filled)
+        FileHandle.standardError.write(Data("\r[\(bar)] \(numbers)\u{1B}[K".utf8))
+        isBarShown = true
+    }
+
+    /// Seconds in words: 42s, 3m10s, 2h05m.
+    private static func duration(_ seconds: Double) -> String {
+        guard seconds.isFinite, seconds < 1e8 else { return "--" }
+        let total = Int(seconds.rounded(.up))
+        if total < 60 { return "\(total)s" }
+        if total < 3600 { return String(format: "%dm%02ds", total / 60, total % 60) }
+        return String(format: "%dh%02dm", total / 3600, total / 60 % 60)
+    }
+}
