@@ -36,6 +36,8 @@ class Muon(torch.optim.Optimizer):
     def _step_matrices(self, group: dict) -> None:
         by_shape = collections.defaultdict(list)
         for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
             state = self.state[parameter]
             if not state:
                 state["momentum"] = torch.zeros_like(parameter)
@@ -60,6 +62,8 @@ class Muon(torch.optim.Optimizer):
     def _step_others(self, group: dict) -> None:
         first, second = group["betas"]
         for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
             state = self.state[parameter]
             if not state:
                 state["step"] = torch.zeros(())

@@ -1,6 +1,6 @@
 """Trains ImageReward's architecture to judge the bundled models' images by their captions.
 
-    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 1300]
+    python scripts/zoo/train_image_reward.py --work FOLDER [--steps 3400]
     python scripts/zoo/train_image_reward.py --work FOLDER --evaluate
     python scripts/zoo/train_image_reward.py --work FOLDER -o cluster/models/shapes-image-reward
 
@@ -34,7 +34,8 @@ from training import Run
 PEAK = 1.5e-3
 PATCH = 8
 # Words bind to shapes far sooner where there is but one; short captions cost less, too. Steps, and how many shapes till then.
-COURSE = ((300, (1,)), (550, (1, 2, 2)))
+COURSE = ((300, (1,)), (420, (1, 2, 2)))
+SIGHT = 2  # after the course's first part the vision encoder, which learns sooner, learns at every second step only
 
 
 def vocabulary_words() -> list[str]:
@@ -88,12 +89,20 @@ def compared(text: Scene, truth: Scene) -> tuple[list[str], list[int]]:
     return words, wrong
 
 
+def moved(scene: Scene, rng: random.Random) -> Scene:
+    """The scene with one shape elsewhere."""
+    index = rng.randrange(len(scene.shapes))
+    free = [place for place in scenes.PLACES if place not in {shape.place for shape in scene.shapes}]
+    shape = dataclasses.replace(scene.shapes[index], place=rng.choice(free))
+    return dataclasses.replace(scene, shapes=(*scene.shapes[:index], shape, *scene.shapes[index + 1 :]))
+
+
 def altered_scene(scene: Scene, changes: int, rng: random.Random) -> Scene:
-    """A scene of the training share that differs in up to `changes` things."""
+    """A scene of the training share that differs in up to `changes` things; places, which are learnt last, come more often."""
     while True:
         other = scene
         for _ in range(changes):
-            other = scenes.altered(other, rng)
+            other = moved(other, rng) if rng.random() < 0.4 else scenes.altered(other, rng)
         if other != scene and not scenes.is_held_out(other.caption()):
             return other
 
@@ -110,6 +119,10 @@ class Training(nn.Module):
         classes = [1 + len(names) for _, names in self.ATTRIBUTES] + [len(scenes.BACKGROUNDS)]
         self.classes = classes
         self.patch = nn.Linear(sizes.vision_width, sum(classes))
+        # Directions by which a token tells its row and its column; words about places need them.
+        edge = sizes.image // sizes.patch
+        directions = torch.randn(2, edge, sizes.vision_width, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("directions", nn.functional.normalize(directions, dim=-1), persistent=False)
 
     def patch_labels(self, scene: Scene) -> np.ndarray:
         """[attributes and background, patches] of class numbers; 0 is "no shape here"."""
@@ -129,7 +142,11 @@ class Training(nn.Module):
         """Of tokens [count, patches, width] and labels [count, 4, patches]."""
         parts = self.patch(tokens).split(self.classes, -1)
         losses = [nn.functional.cross_entropy(part.mT, labels[:, row]) for row, part in enumerate(parts)]
-        return sum(losses) / len(losses)
+        edge = self.directions.shape[1]
+        places = torch.arange(edge * edge).expand(len(tokens), -1)
+        rows, columns = (tokens @ directions.T for directions in self.directions)
+        where = nn.functional.cross_entropy(rows.mT, places // edge) + nn.functional.cross_entropy(columns.mT, places % edge)
+        return sum(losses) / len(losses) + 0.3 * where
 
 
 def make(work: pathlib.Path) -> tuple[Vocabulary, Training]:
@@ -147,42 +164,50 @@ def averaged(work: pathlib.Path) -> tuple[Vocabulary, ImageReward]:
     return vocabulary, training.model.eval()
 
 
-def losses(training: Training, vocabulary: Vocabulary, batch: list[damage.Example], rng: random.Random) -> dict:
-    """Each part of the loss, and the share of pairs in order."""
+def losses(
+    training: Training, vocabulary: Vocabulary, batch: list[damage.Example], rng: random.Random, sees: bool
+) -> dict:
+    """Each part of the loss, and the share of pairs in order; the vision encoder learns only if the training `sees`."""
     count = len(batch)
-    images = np.stack([row.better for row in batch] + [row.worse for row in batch])
-    vision = training.model.blip["visual_encoder"](image_reward.pixel_values(images))
+    # Damage is told sooner than a wrong word: half of the worse images and a quarter of the wholly wrong captions will do.
+    worse, far = range(count // 2), range(count - count // 4, count)
+    images = np.stack([row.better for row in batch] + [batch[index].worse for index in worse])
+    with torch.set_grad_enabled(sees):
+        vision = training.model.blip["visual_encoder"](image_reward.pixel_values(images))
     true = [compared(row.scene, row.scene) for row in batch]
     near = [compared(altered_scene(row.scene, 1, rng), row.scene) for row in batch]
-    far = [compared(altered_scene(row.scene, rng.randint(2, 5), rng), row.scene) for row in batch]
-    texts = [*true, *near, *far, *true]
+    wrong = [compared(altered_scene(batch[index].scene, rng.randint(2, 5), rng), batch[index].scene) for index in far]
+    texts = [*true, *near, *wrong, *(true[index] for index in worse)]
+    shown = [*range(count), *range(count), *far, *range(count, count + len(worse))]
     ids, present = vocabulary.batch([words for words, _ in texts])
-    image = torch.cat([vision[:count]] * 3 + [vision[count:]])
-    tokens = training.model.blip["text_encoder"](ids, present, image)
-    rewards = training.model.mlp(tokens[:, 0]).view(4, count)
+    tokens = training.model.blip["text_encoder"](ids, present, vision[shown])
+    rewards = training.model.mlp(tokens[:, 0])
+    of_true, of_near, of_wrong, of_worse = rewards.split([count, count, len(far), len(worse)])
 
     # What a caption says can be held against images only that show the scene as it is.
     whole = [index for index, row in enumerate(batch) if row.whole]
+    is_whole = set(whole)
     flags = torch.full(ids.shape, -1.0)
-    for index in (part * count + index for part in range(3) for index in whole):
-        wrong = texts[index][1]
-        flags[index, 1 : 1 + len(wrong)] = torch.tensor(wrong, dtype=torch.float32)
+    for index, place in enumerate(shown[: 2 * count + len(far)]):
+        if place in is_whole:
+            flags[index, 1 : 1 + len(texts[index][1])] = torch.tensor(texts[index][1], dtype=torch.float32)
     said = flags >= 0
     word_logits = training.wrong_word(tokens)[..., 0][said]
     weights = 1 + 2 * flags[said]  # most words are right
-    word = nn.functional.binary_cross_entropy_with_logits(word_logits, flags[said], weights)
-    labels = torch.from_numpy(np.stack([training.patch_labels(batch[index].scene) for index in whole]))
     softplus = nn.functional.softplus
-    near_behind, far_behind = rewards[1, whole] - rewards[0, whole], rewards[2, whole] - rewards[0, whole]
-    return {
+    near_behind = of_near[whole] - of_true[whole]
+    parts = {
         "near": softplus(near_behind).mean(),
-        "far": softplus(far_behind).mean(),
-        "worse": softplus(rewards[3] - rewards[0]).mean(),
-        "word": word,
-        "patch": training.patch_loss(vision[whole, 1:], labels),
+        "far": softplus((of_wrong - of_true[far])[[index in is_whole for index in far]]).sum() / len(far),
+        "worse": softplus(of_worse - of_true[worse]).mean(),
+        "word": nn.functional.binary_cross_entropy_with_logits(word_logits, flags[said], weights),
         "near right": (near_behind < 0).float().mean(),
-        "worse right": (rewards[3] < rewards[0]).float().mean(),
+        "worse right": (of_worse < of_true[worse]).float().mean(),
     }
+    if sees:
+        labels = torch.from_numpy(np.stack([training.patch_labels(batch[index].scene) for index in whole]))
+        parts["patch"] = training.patch_loss(vision[whole, 1:], labels)
+    return parts
 
 
 @torch.no_grad()
@@ -266,7 +291,7 @@ def make_optimizer(training: Training) -> Muon:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument("--steps", type=int, default=3400)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
@@ -295,8 +320,8 @@ def main() -> None:
             examples.drawn_example(rng, counts) if counts else examples.example(rng, graded=True)
             for _ in range(arguments.batch)
         ]
-        parts = losses(training, vocabulary, batch, rng)
-        loss = parts["near"] + parts["far"] + parts["worse"] + parts["word"] + parts["patch"]
+        parts = losses(training, vocabulary, batch, rng, sees=run.step < COURSE[0][0] or run.step % SIGHT == 0)
+        loss = sum(value for name, value in parts.items() if not name.endswith("right"))
         run.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(training.parameters(), 1.0)
