@@ -71,7 +71,7 @@ for _ in $(seq 60); do sinfo -h -o %T 2> /dev/null | grep -q idle && break; slee
 sinfo -h -o %T | grep -q idle || { tail -n 5 "$folder"/slurm*.log >&2; echo "error: Slurm does not come up" >&2; exit 1; }
 
 # The README's steps.
-write_run "$folder/share" "${GENERATIONS:-400}"
+write_run "$folder/share" "${GENERATIONS:-200}"
 export ECAD=$bin ECAD_SHARE=$folder/share ECAD_RUN=$folder/local/run ECAD_PORT=$((20000 + RANDOM % 12000))
 "$bin/ecad-coordinator" keys new worker --count 3 --keys "$ECAD_SHARE/keys" --output "$ECAD_SHARE/worker-keys" > /dev/null
 submit() { sbatch --parsable --mem=0 --cpus-per-task=1 --output="$folder/%x-%a.out" "$@"; }
@@ -91,9 +91,9 @@ scontrol requeue "${workers}_1"; echo "a worker was requeued" >&2
 wait_for $(($(progress) + 20))
 before=$(progress)
 scontrol requeue "$coordinator"; echo "the coordinator was requeued after $before tasks" >&2
-for _ in $(seq 360); do
+for _ in $(seq "${LIMIT:-600}"); do
     [ "$(state "$coordinator")" != COMPLETED ] || break
-    sleep 0.5
+    sleep 1
 done
 coordinator_state=$(state "$coordinator")
 for _ in $(seq 60); do [ -z "$(squeue -h -j "$workers,$short" 2> /dev/null)" ] && break; sleep 1; done
@@ -101,7 +101,7 @@ run_undisturbed "$ECAD_SHARE"
 different=$(count_differences "$ECAD_SHARE" "$ECAD_SHARE/calm")
 drained=$(grep -l 'asked to end' "$folder"/ecad-worker-3.out | wc -l)
 lost=$(ask "$ECAD_SHARE" "select count(*) from leases l join workers w on w.id = l.worker_id
-    where w.name = 'worker-3' and l.outcome not in ('done', 'returned', 'superseded')")
+    where w.name = 'worker-3' and l.outcome = 'lost'")
 cat <<RESULT
 coordinator job                       $coordinator_state, restarts $(restarts "$coordinator")
 workers                               $(for w in "${workers}_1" "${workers}_2" "${short}_3"; do echo -n "$(state "$w"), restarts $(restarts "$w"); "; done)

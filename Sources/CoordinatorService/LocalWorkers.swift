@@ -108,8 +108,8 @@ final class LocalWorkers {
 
     /// Waits a little for workers that were told that the run is over.
     func waitForEnd(seconds: Double) {
-        let deadline = Date().addingTimeInterval(seconds)
-        while Date() < deadline, workers.contains(where: { $0.process.isRunning }) {
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        while ContinuousClock.now < deadline, workers.contains(where: { $0.process.isRunning }) {
             Thread.sleep(forTimeInterval: 0.05)
         }
         stop()

@@ -39,6 +39,8 @@ public struct LoadGenerator {
     /// Sockets that share a context: libzmq allows 1,023, and each worker takes three.
     private static let workersPerContext = 250
     private static let heartbeatPause = Duration.seconds(2)
+    /// As real workers do: the answer may have been lost.
+    private static let requestPause = Duration.seconds(5)
 
     /// A worker that exists only on the wire.
     private final class Player {
@@ -48,6 +50,7 @@ public struct LoadGenerator {
         var task: Assignment?
         var due = ContinuousClock.now
         var nextWord = ContinuousClock.now
+        var nextRequest = ContinuousClock.now
         var isFinished = false
 
         init(socket: consuming WorkerSocket, name: String) {
@@ -101,7 +104,7 @@ public struct LoadGenerator {
                     player.task = nil
                     sent += 1
                     _ = try player.socket.send(try WorkerMessage.encode(.taskResult(Self.result(of: task))))
-                    _ = try player.socket.send(try WorkerMessage.encode(.taskRequest(TaskRequest())))
+                    try request(player, now)
                     player.nextWord = now + Self.heartbeatPause
                 } else if now >= player.nextWord {
                     try speak(player, now)
@@ -127,7 +130,7 @@ public struct LoadGenerator {
             var canary = Canary()
             canary.values = [1, 2, 3]
             _ = try player.socket.send(try WorkerMessage.encode(.canary(canary)))
-            _ = try player.socket.send(try WorkerMessage.encode(.taskRequest(TaskRequest())))
+            try request(player, ContinuousClock.now)
         case .assignment(let assignment):
             player.task = assignment
             player.due = ContinuousClock.now + .seconds(options.secondsPerTask)
@@ -160,7 +163,12 @@ public struct LoadGenerator {
         var heartbeat = Heartbeat()
         if let task = player.task { heartbeat.taskID = task.taskID }
         _ = try player.socket.send(try WorkerMessage.encode(.heartbeat(heartbeat)))
-        if player.task == nil { _ = try player.socket.send(try WorkerMessage.encode(.taskRequest(TaskRequest()))) }
+        if player.task == nil, now >= player.nextRequest { try request(player, now) }
+    }
+
+    private func request(_ player: Player, _ now: ContinuousClock.Instant) throws {
+        player.nextRequest = now + Self.requestPause
+        _ = try player.socket.send(try WorkerMessage.encode(.taskRequest(TaskRequest())))
     }
 
     /// A made-up result: the same for the same candidate and image, whoever makes it up.

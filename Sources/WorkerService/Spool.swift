@@ -55,6 +55,9 @@ struct Spool {
     /// Forgets a result that has been acknowledged.
     func forget(_ key: Key, run: String) { unlink(path(of: key, run: run)) }
 
+    /// Removes the folder if nothing is kept in it.
+    func removeIfEmpty() { rmdir(folder) }
+
     /// The results of a run that an earlier process of this worker left.
     ///
     /// Files that are damaged are removed: their tasks are computed again.

@@ -15,14 +15,15 @@ public final class Worker {
     let log: (String) -> Void
     let signals: SignalWatcher
     let engine: EvaluationThread
-    private let wakeup: Wakeup
-    private let folder: ModelFolder
-    private let modelHash, imageModelHash: String
-    private let scorers: ScorerFolders
-    private let spool: Spool
-    private let crash: CrashNote.Crash?
-    private let sessionID = PeerID.random()
-    private let parent = getppid()
+    let wakeup: Wakeup
+    let folder: ModelFolder
+    let modelHash, imageModelHash: String
+    let scorers: ScorerFolders
+    let spool: Spool
+    let note: CrashNote
+    let crash: CrashNote.Crash?
+    let sessionID = PeerID.random()
+    let parent = getppid()
 
     enum Stage: Equatable {
         case joining
@@ -39,22 +40,22 @@ public final class Worker {
         let startedAt: ContinuousClock.Instant
     }
 
-    private var stage = Stage.joining
-    private var welcome: Welcome?
-    private(set) var task: TaskInProgress?
-    private var canary: Canary?
-    private var costReport: CostReport?
-    private(set) var unacknowledged: [Spool.Key: [UInt8]] = [:]
-    private var nextRegistration = ContinuousClock.now
-    private var registrationPause = Worker.shortestPause
-    private var nextRequest: ContinuousClock.Instant?
-    private var download: BlobDownload?
-    private var nextHeartbeat = ContinuousClock.now
-    private var announced: LinkState?
+    var stage = Stage.joining
+    var welcome: Welcome?
+    var task: TaskInProgress?
+    var canary: Canary?
+    var costReport: CostReport?
+    var unacknowledged: [Spool.Key: [UInt8]] = [:]
+    var nextRegistration = ContinuousClock.now
+    var registrationPause = Worker.shortestPause
+    var nextRequest: ContinuousClock.Instant?
+    var download: BlobDownload?
+    var nextHeartbeat = ContinuousClock.now
+    var announced: LinkState?
     var drain: Drain?
 
-    private static let shortestPause = Duration.milliseconds(250)
-    private static let longestPause = Duration.seconds(32)
+    static let shortestPause = Duration.milliseconds(250)
+    static let longestPause = Duration.seconds(32)
 
     /// Opens the model directory and computes its fingerprint.
     ///
@@ -71,7 +72,7 @@ public final class Worker {
         imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
         scorers = try ScorerFolders(named: options.scorers, beside: options.model)
         spool = try Spool(folder: options.spool)
-        let note = CrashNote(folder: options.spool)
+        note = CrashNote(folder: options.spool)
         crash = note.takeCrash()
         note.watch()
         wakeup = try Wakeup()
@@ -93,7 +94,10 @@ public final class Worker {
                 } catch {
                     throw WorkerError.protocolError("\(error)")
                 }
-                if try handle(body, &socket) == .finished { return }
+                if try handle(body, &socket) == .finished {
+                    note.end()
+                    return spool.removeIfEmpty()
+                }
             }
             socket.noteEvents()
             announce(socket.link)
@@ -164,140 +168,6 @@ public final class Worker {
         return .running
     }
 
-    private func join(_ welcome: Welcome, _ socket: inout WorkerSocket) throws {
-        let own = welcome.hasEmbeddings ? imageModelHash : modelHash
-        guard welcome.settings.modelHash == own else {
-            throw WorkerError.model(
-                "\(options.model): this is not the run's model (its fingerprint is \(own.prefix(12)), the run's "
-                    + "\(welcome.settings.modelHash.prefix(12)))")
-        }
-        registrationPause = Self.shortestPause
-        nextHeartbeat = ContinuousClock.now
-        let isSameRun = self.welcome == welcome
-        if !isSameRun {
-            (canary, costReport) = (nil, nil)
-            unacknowledged = spool.results(of: welcome.runID)
-            try reportCrash(in: welcome.runID, &socket)
-        }
-        // Before the results: the coordinator models their costs by it.
-        if let costReport { try send(.costReport(costReport), &socket) }
-        self.welcome = welcome
-        for bytes in unacknowledged.values { _ = try socket.send(bytes) }
-        if isSameRun {
-            if download != nil {
-                stage = .fetching
-                return try requestBlob(&socket)
-            }
-            guard let canary, costReport != nil || !welcome.hasCostImageCount else {
-                // The engine is not ready yet.
-                if let canary { try send(.canary(canary), &socket) }
-                return stage = .opening
-            }
-            // The coordinator came back. The result of the task at hand, if there is one, is welcome still.
-            try send(.canary(canary), &socket)
-            if task != nil { stage = .working } else { try requestTask(&socket) }
-            return
-        }
-        log("joined run \(welcome.runID): opening \(options.model)")
-        try open(welcome, embeddings: nil, &socket)
-    }
-
-    /// Has the engine open the model, once the prompts' embeddings are here if the run ships them.
-    private func open(_ welcome: Welcome, embeddings: String?, _ socket: inout WorkerSocket) throws {
-        download?.discard()
-        download = nil
-        if welcome.hasEmbeddings, embeddings == nil {
-            download = try BlobDownload(welcome.embeddings)
-            stage = .fetching
-            return try requestBlob(&socket)
-        }
-        stage = .opening
-        engine.submit(.open(folder, try EvaluationSettings(welcome, scorers: scorers), embeddings: embeddings))
-    }
-
-    private func take(_ chunk: BlobChunk, _ socket: inout WorkerSocket) throws {
-        guard stage == .fetching, let welcome, let progress = try download?.take(chunk) else { return }
-        switch progress {
-        case .nothing: break
-        case .wantsMore: try requestBlob(&socket)
-        case .finished(let path):
-            download = nil
-            try open(welcome, embeddings: path, &socket)
-        }
-    }
-
-    private func requestBlob(_ socket: inout WorkerSocket) throws {
-        guard let download else { return }
-        // As for tasks: the answer may have been lost with a coordinator.
-        nextRequest = ContinuousClock.now + .seconds(5)
-        try send(.blobRequest(download.request), &socket)
-    }
-
-    private func reportCrash(in run: String, _ socket: inout WorkerSocket) throws {
-        guard let crash, crash.run == run else { return }
-        var failure = TaskFailure()
-        failure.taskID = crash.task
-        failure.leaseEpoch = crash.epoch
-        failure.reason = "the worker's process died of signal \(crash.signal) at this task"
-        failure.crashed = true
-        try send(.taskFailure(failure), &socket)
-    }
-
-    // MARK: - What the engine says
-
-    private func report(_ outcome: EvaluationThread.Outcome, _ socket: inout WorkerSocket) throws {
-        switch outcome {
-        case .opened(let values, let seconds):
-            var canary = Canary()
-            canary.values = values
-            canary.seconds = seconds
-            self.canary = canary
-            if stage != .joining { try send(.canary(canary), &socket) }
-            guard let welcome, welcome.hasCostImageCount else { return try requestTaskUnlessJoining(&socket) }
-            log("measuring what the model's parts cost")
-            engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
-        case .costsMeasured(let costs):
-            var report = CostReport()
-            report.table = costs.table.json
-            report.uncachedSeconds = costs.uncachedSeconds
-            report.fitError = costs.fitError
-            costReport = report
-            guard stage != .joining else { return }
-            try send(.costReport(report), &socket)
-            if stage == .opening { try requestTask(&socket) }
-        case .openingFailed(let reason):
-            throw WorkerError.model(reason)
-        case .evaluated(let id, let epoch, let images, let seconds):
-            task = nil
-            var result = TaskResult()
-            result.taskID = id
-            result.leaseEpoch = epoch
-            result.images = try images.map(ImageMeasurement.init)
-            result.taskSeconds = seconds
-            result.seal()
-            let bytes = try WorkerMessage.encode(.taskResult(result))
-            let key = Spool.Key(task: id, epoch: epoch)
-            if let welcome { try spool.keep(bytes, key, run: welcome.runID) }
-            unacknowledged[key] = bytes
-            noteResult(key, "done")
-            _ = try socket.send(bytes)
-            try requestTaskUnlessJoining(&socket)
-        case .cancelled:
-            task = nil
-            try requestTaskUnlessJoining(&socket)
-        case .evaluationFailed(let id, let epoch, let candidate, let reason):
-            task = nil
-            log("task \(id) failed: \(reason)")
-            var failure = TaskFailure()
-            failure.taskID = id
-            failure.leaseEpoch = epoch
-            if let candidate { failure.candidateID = candidate }
-            failure.reason = reason
-            try send(.taskFailure(failure), &socket)
-            try requestTaskUnlessJoining(&socket)
-        }
-    }
-
     // MARK: - What time asks for
 
     private func keepContact(_ socket: inout WorkerSocket) throws {
@@ -336,46 +206,8 @@ public final class Worker {
         }
     }
 
-    private func register(_ socket: inout WorkerSocket) throws {
-        var registration = Registration()
-        registration.sessionID = Data(sessionID.bytes)
-        registration.engineVersion = options.engineVersion
-        registration.workerName = options.name
-        registration.host = ProcessInfo.processInfo.hostName
-        registration.cpu = CPU.modelName
-        registration.blas = "\(BLAS.version) \(BLAS.coreName)"
-        registration.threads = UInt32(options.threads)
-        registration.modelHash = modelHash
-        registration.imageModelHash = imageModelHash
-        registration.scorerHashes = scorers.fingerprints
-        if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
-        try send(.registration(registration), &socket)
-        // No answer: the coordinator is not there yet, or lost the message with its last life. Some chance keeps a
-        // thousand workers from asking all at once.
-        nextRegistration = ContinuousClock.now + registrationPause * Double.random(in: 0.75...1.25)
-        registrationPause = min(registrationPause * 2, Self.longestPause)
-    }
-
-    private func requestTaskUnlessJoining(_ socket: inout WorkerSocket) throws {
-        if stage != .joining { try requestTask(&socket) }
-    }
-
-    private func requestTask(_ socket: inout WorkerSocket) throws {
-        stage = .idle
-        guard drain == nil else { return nextRequest = nil }
-        // An unanswered request is repeated: the answer may have been lost with a coordinator.
-        nextRequest = ContinuousClock.now + .seconds(5)
-        var request = TaskRequest()
-        if let walltime = options.walltime { request.walltimeLeftSeconds = walltime.secondsLeft }
-        try send(.taskRequest(request), &socket)
-    }
-
-    private func noteResult(_ key: Spool.Key, _ fate: String) {
-        if options.isVerbose { log("task \(key.task), lease \(key.epoch): \(fate)") }
-    }
-
     @discardableResult
-    private func send(_ body: WorkerMessage.Body, _ socket: inout WorkerSocket) throws -> Bool {
+    func send(_ body: WorkerMessage.Body, _ socket: inout WorkerSocket) throws -> Bool {
         try socket.send(try WorkerMessage.encode(body))
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CoordinatorService
 import Foundation
+import ProgramSupport
 
 extension CoordinatorCommand {
     struct Simulate: ParsableCommand {
@@ -51,14 +52,14 @@ extension CoordinatorCommand {
         var json = false
 
         func validate() throws {
-            if !(1...100_000).contains(hosts) { throw ValidationError("--hosts \(hosts): expected 1 to 100000") }
+            try requireOption("--hosts", hosts, in: 1...100_000)
             for (name, value, range) in [
                 ("--speed-spread", speedSpread, 1...1000), ("--seconds-per-image", secondsPerImage, 1e-6...1e6),
                 ("--preemption", preemption, 0...100), ("--failures", failures, 0...100),
                 ("--replacement-seconds", replacementSeconds, 0...1e6), ("--stragglers", stragglers, 0...100),
                 ("--hours", hours ?? 1, 1e-6...1e6), ("--price", price ?? 0, 0...1e9),
-            ] as [(String, Double, ClosedRange<Double>)] where !range.contains(value) {
-                throw ValidationError("\(name) \(value): expected \(range.lowerBound) to \(range.upperBound)")
+            ] as [(String, Double, ClosedRange<Double>)] {
+                try requireOption(name, value, in: range)
             }
         }
 

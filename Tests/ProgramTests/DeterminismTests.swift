@@ -41,6 +41,8 @@ import Testing
         #expect(
             try run.count("SELECT count(*) FROM candidates")
                 == run.count("SELECT count(DISTINCT canonical_hash) FROM candidates"))
+        let left = try FileManager.default.contentsOfDirectory(atPath: run.runFolder)
+        #expect(!left.contains { $0.hasSuffix(".spool") }, "nothing unacknowledged is left: \(left)")
         // Resuming a complete run shows its end again and asks no worker for anything.
         let again = try run.resume(port: 0)
         #expect(again.wait() == 0, "\(again.errors)")

@@ -29,9 +29,9 @@ struct BenchModelOptions: ParsableArguments {
     var threads = 1
 
     func validate() throws {
-        if !(1...1000).contains(steps) { throw ValidationError("--steps \(steps): expected 1 to 1000") }
+        try requireOption("--steps", steps, in: 1...1000)
         if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
-        if !(1...1024).contains(threads) { throw ValidationError("--threads \(threads): expected 1 to 1024") }
+        try requireOption("--threads", threads, in: 1...1024)
     }
 
     /// Opens the model, with as many empty prompts as are asked for where no file is given.
@@ -86,9 +86,9 @@ struct BenchModel: ParsableCommand {
     var json = false
 
     func validate() throws {
-        if !(1...256).contains(images) { throw ValidationError("--images \(images): expected 1 to 256") }
-        if !(2...1000).contains(schedules) { throw ValidationError("--schedules \(schedules): expected 2 to 1000") }
-        if !(0...36000).contains(seconds) { throw ValidationError("--seconds \(seconds): expected 0 to 36000") }
+        try requireOption("--images", images, in: 1...256)
+        try requireOption("--schedules", schedules, in: 2...1000)
+        try requireOption("--seconds", seconds, in: 0...36000)
     }
 
     private struct Report: Encodable {

@@ -46,14 +46,10 @@ struct BenchPresets: ParsableCommand {
     var json = false
 
     func validate() throws {
-        if !(1...256).contains(images) { throw ValidationError("--images \(images): expected 1 to 256") }
-        if !(4...10000).contains(population) {
-            throw ValidationError("--population \(population): expected 4 to 10000")
-        }
-        if !(1...10_000_000).contains(evaluations) {
-            throw ValidationError("--evaluations \(evaluations): expected 1 to 10000000")
-        }
-        if !(2...10000).contains(pairs) { throw ValidationError("--pairs \(pairs): expected 2 to 10000") }
+        try requireOption("--images", images, in: 1...256)
+        try requireOption("--population", population, in: 4...10000)
+        try requireOption("--evaluations", evaluations, in: 1...10_000_000)
+        try requireOption("--pairs", pairs, in: 2...10000)
         _ = try (rules(.standard, set), rules(against, againstSet))
     }
 

@@ -32,12 +32,8 @@ struct BenchSearch: ParsableCommand {
     var json = false
 
     func validate() throws {
-        if !(2...10000).contains(population) {
-            throw ValidationError("--population \(population): expected 2 to 10000")
-        }
-        if !(2...10_000_000).contains(evaluations) {
-            throw ValidationError("--evaluations \(evaluations): expected 2 to 10000000")
-        }
+        try requireOption("--population", population, in: 2...10000)
+        try requireOption("--evaluations", evaluations, in: 2...10_000_000)
     }
 
     func run() throws {
