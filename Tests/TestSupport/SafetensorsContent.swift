@@ -58,10 +58,12 @@ public struct SafetensorsContent {
         try (Data(length) + json + data).write(to: URL(filePath: path))
     }
 
-    /// Changes every element of an F32 tensor to one value.
+    /// Changes every element of an F32 or F16 tensor to one value.
     public mutating func fill(_ name: String, with value: Float) {
         guard let count = tensors[name]?.bytes.count else { return }
-        let element = withUnsafeBytes(of: value) { Data($0) }
+        let element =
+            tensors[name]?.type == "F16"
+            ? withUnsafeBytes(of: Float16(value)) { Data($0) } : withUnsafeBytes(of: value) { Data($0) }
         tensors[name]?.bytes = Data((0..<count / element.count).flatMap { _ in element })
     }
 }
