@@ -1,6 +1,6 @@
 """Trains the CLIP that scores images: `train_clip.py`'s model goes on, and has to see damage too.
 
-    python scripts/zoo/train_clip_score.py --work FOLDER --start FOLDER_OF_TRAIN_CLIP [--steps 300]
+    python scripts/zoo/train_clip_score.py --work FOLDER --start FOLDER_OF_TRAIN_CLIP [--steps 800]
     python scripts/zoo/train_clip_score.py --work FOLDER --evaluate
     python scripts/zoo/train_clip_score.py --work FOLDER -o cluster/models/shapes-clip
 
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--start", type=pathlib.Path, help="the work folder of train_clip.py")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=40)
     parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
