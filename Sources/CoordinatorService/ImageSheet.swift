@@ -34,7 +34,11 @@ struct ImageSheet {
             lines.append(
                 "<text x=\"10\" y=\"\(y + 58)\" font-size=\"15\" font-weight=\"bold\">\(FrontPlot.escaped(row.title))</text>"
             )
-            lines.append("<text x=\"10\" y=\"\(y + 78)\" font-size=\"12\">\(FrontPlot.escaped(row.subtitle))</text>")
+            for (line, words) in Self.wrapped(row.subtitle, columns: 24, lines: 2).enumerated() {
+                lines.append(
+                    "<text x=\"10\" y=\"\(y + 78 + Double(line) * 15)\" font-size=\"12\">\(FrontPlot.escaped(words))</text>"
+                )
+            }
             for (column, png) in row.images.enumerated() {
                 let x = Self.label + Double(column) * (Self.cell + Self.gap)
                 let data = Data(png).base64EncodedString()

@@ -60,8 +60,12 @@ import Testing
         let plot = FrontPlot(title: "<title> & more", qualityName: "PSNR", points: points).svg()
         let sheet = ImageSheet(
             title: "t & u", prompts: ["a < b and a long prompt of many words that must be wrapped"],
-            rows: [ImageSheet.Row(title: "uncached", subtitle: "", images: [[1, 2, 3]])]
+            rows: [
+                ImageSheet.Row(title: "2.03x", subtitle: "candidate 176, image-reward-kept 0.793", images: [[1, 2, 3]])
+            ]
         ).svg()
+        // A long quality stands on a line of its own, left of the images.
+        #expect(sheet.contains(">candidate 176,</text>") && sheet.contains(">image-reward-kept 0.793</text>"))
         for svg in [plot, sheet] {
             #expect(XMLCheck.isWellFormed(svg))
             #expect(svg.contains("&amp;"))
