@@ -1,12 +1,12 @@
 import Schedules
 
-/// The schedules whose times tell what the parts of a model cost.
+/// The schedules whose steps' times tell what the parts of a model cost.
 enum CostDesign {
-    /// A few dozen schedules that spread over what a search may ask for: caching of single components and of all, in
-    /// whole steps and scattered, light and heavy.
+    /// A dozen schedules that spread over what a search may ask for: caching in whole steps, and scattered, of every
+    /// component much in one step and little in the next.
     ///
-    /// The same for a shape every time. Counts of the components vary independently of each other, or a fit could not
-    /// tell their prices apart.
+    /// The same for a shape every time. Counts of the components vary independently of each other from step to step, or
+    /// a fit could not tell their prices apart.
     ///
     /// - Parameters:
     ///   - shape: The model's blocks and steps.
@@ -14,48 +14,38 @@ enum CostDesign {
     /// - Returns: The schedules; the uncached one is not among them.
     static func schedules(for shape: ScheduleShape, hasGate: Bool) -> [Schedule] {
         var generator = SystemIndependentGenerator(state: 0x9E37_79B9_7F4A_7C15)
-        let components = Component.allCases.filter { component in shape.blocks.contains(component.blockKind) }
-        var schedules = [scattered(shape, &generator) { _ in 0.95 }]
-        for interval in [2, 3, 5] where interval <= shape.stepCount {
-            if let schedule = try? Heuristic.fora(interval: interval).schedule(for: shape) {
-                schedules.append(schedule)
-            }
+        // The last interval computes the first step alone: the search goes as far.
+        var schedules = Set([2, 3, 5, shape.stepCount]).sorted().filter { $0 <= shape.stepCount }.compactMap {
+            try? Heuristic.fora(interval: $0).schedule(for: shape)
         }
-        for component in components {
-            schedules.append(scattered(shape, &generator) { $0 == component ? 0.9 : 0.05 })
-            schedules.append(scattered(shape, &generator) { $0 == component ? 0.1 : 0.9 })
-        }
-        for share in [0.3, 0.5, 0.6, 0.7, 0.8, 0.9] {
-            schedules.append(scattered(shape, &generator) { _ in share })
-        }
+        for _ in 0..<6 { schedules.append(scattered(Schedule(shape: shape), from: 1, &generator)) }
+        schedules.append(scattered(Schedule(shape: shape), from: 1, share: 0.95, &generator))
         guard hasGate, shape.stepCount > 3 else { return schedules }
         let half = shape.stepCount / 2
-        for (gate, attention, feedForward) in [
-            (half, 0, 0), (1, 0, 0), (1, 0.8, 0.1), (1, 0.1, 0.8), (half, 0.5, 0.5), (1, 0.8, 0.8),
-        ] {
-            var schedule = Schedule(shape: shape, gateStep: gate)
+        for (gate, share) in [(1, 0.0), (1, nil), (half, nil), (1, 0.8)] {
             // The step of the gate cannot reuse what was computed for twice the batch.
-            for step in (gate + 1)..<max(gate + 1, shape.stepCount) {
-                for block in 0..<shape.blockCount {
-                    for (component, share) in [(Component.attn1, attention), (.ff, feedForward)]
-                    where generator.unit() < share {
-                        schedule[step: step, block: block, component: component] = .reuse
-                    }
-                }
-            }
-            schedules.append(schedule)
+            let schedule = Schedule(shape: shape, gateStep: gate)
+            schedules.append(scattered(schedule, from: gate + 1, share: share, &generator))
         }
         return schedules
     }
 
-    /// A schedule that reuses a share of each component's instances after the first step, drawn one by one.
+    /// Reuses a share of each component's instances from a step on, drawn one by one.
+    ///
+    /// Without a given share another one is drawn for each component and step. TGATE freezes cross attention by itself.
     private static func scattered(
-        _ shape: ScheduleShape, _ generator: inout SystemIndependentGenerator, share: (Component) -> Double
+        _ schedule: Schedule, from first: Int, share: Double? = nil, _ generator: inout SystemIndependentGenerator
     ) -> Schedule {
-        var schedule = Schedule(shape: shape)
-        for gene in shape.genesPerStep..<max(shape.genesPerStep, shape.geneCount)
-        where generator.unit() < share(shape.cell(at: gene).component) {
-            schedule[gene] = .reuse
+        var schedule = schedule
+        let shape = schedule.shape
+        for step in first..<max(first, shape.stepCount) {
+            for component in Component.allCases where schedule.gateStep == nil || component != .attn2 {
+                let share = share ?? generator.unit()
+                for block in 0..<shape.blockCount
+                where shape.blocks[block] == component.blockKind && generator.unit() < share {
+                    schedule[step: step, block: block, component: component] = .reuse
+                }
+            }
         }
         return schedule
     }

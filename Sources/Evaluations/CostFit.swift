@@ -1,18 +1,30 @@
 import Schedules
 
-/// Finds the prices under which the modelled times of schedules come nearest to the measured ones.
+/// Finds the prices under which the modelled times of steps come nearest to the measured ones.
 ///
-/// The work of a schedule is a row of counts, its time the sum of counts times prices: non-negative least squares, in
-/// relative errors so that fast schedules count as much as slow ones.
+/// The work of a step is a row of counts, its time the sum of counts times prices: non-negative least absolute
+/// deviations, in relative errors so that cheap steps count as much as full ones. Least squares would let the few steps
+/// that something else disturbed decide.
 struct CostFit {
-    /// One price: of a phase's step, or of something done about a component in it.
+    /// A step that was measured.
+    struct Sample {
+        /// What it does.
+        let work: ScheduleWork
+        /// Whether it is the first of its run, which also bears what is done once.
+        let isFirst: Bool
+        /// How long it took.
+        let seconds: Double
+    }
+
+    /// One price: of what is done once, of a phase's step, or of something done about a component in it.
     private struct Term: Hashable {
-        enum Kind: Hashable { case step, compute, keep, read }
+        enum Kind: Hashable { case start, step, compute, keep, read }
         let isGated: Bool
         let component: Component?
         let kind: Kind
     }
 
+    private let stepCount: Int
     private let terms: [Term]
 
     /// Prices for schedules of a shape.
@@ -22,40 +34,42 @@ struct CostFit {
     ///   - hasGate: Whether schedules with TGATE's gate are among those measured.
     init(shape: ScheduleShape, hasGate: Bool) {
         let components = Component.allCases.filter { component in shape.blocks.contains(component.blockKind) }
-        terms = (hasGate ? [false, true] : [false]).flatMap { isGated in
-            [Term(isGated: isGated, component: nil, kind: .step)]
-                + components.flatMap { component -> [Term] in
-                    // Cross attention is frozen after the gate.
-                    if isGated, component == .attn2 { return [] }
-                    var kinds: [Term.Kind] = [.compute, .keep]
-                    // Elsewhere an instance is either computed or read, and the price of a step holds reading all.
-                    if component == .singleAttn || component == .singleProjMLP { kinds.append(.read) }
-                    return kinds.map { Term(isGated: isGated, component: component, kind: $0) }
-                }
-        }
+        stepCount = shape.stepCount
+        let start = Term(isGated: false, component: nil, kind: .start)
+        terms =
+            [start]
+            + (hasGate ? [false, true] : [false]).flatMap { isGated in
+                [Term(isGated: isGated, component: nil, kind: .step)]
+                    + components.flatMap { component -> [Term] in
+                        // Cross attention is frozen after the gate.
+                        if isGated, component == .attn2 { return [] }
+                        var kinds: [Term.Kind] = [.compute, .keep]
+                        // Elsewhere an instance is either computed or read, and the price of a step holds reading all.
+                        if component == .singleAttn || component == .singleProjMLP { kinds.append(.read) }
+                        return kinds.map { Term(isGated: isGated, component: component, kind: $0) }
+                    }
+            }
     }
 
     /// Fits prices.
     ///
     /// - Parameters:
-    ///   - samples: Schedules and their seconds.
+    ///   - samples: Steps of runs under many schedules.
     ///   - imageCount: Images denoised together.
-    /// - Returns: The table.
-    func table(from samples: [(schedule: Schedule, seconds: Double)], imageCount: Int) -> CostTable {
-        let rows = samples.map { sample in
-            let work = ScheduleWork(sample.schedule)
-            return terms.map { count(of: $0, in: work) / sample.seconds }
-        }
-        let prices = Self.solve(rows)
+    /// - Returns: The table. What is done once is spread over the prices of the steps.
+    func table(from samples: [Sample], imageCount: Int) -> CostTable {
+        let rows = samples.map { sample in terms.map { count(of: $0, in: sample) / sample.seconds } }
+        let prices = Self.leastDeviations(rows)
+        let start = zip(terms, prices).first { $0.0.kind == .start }?.1 ?? 0
         func phase(_ isGated: Bool) -> CostTable.Phase {
-            var phase = CostTable.Phase(step: 0, components: [:])
+            var phase = CostTable.Phase(step: start / Double(stepCount), components: [:])
             for (term, price) in zip(terms, prices) where term.isGated == isGated {
                 guard let component = term.component else {
-                    phase.step = price
+                    if term.kind == .step { phase.step += price }
                     continue
                 }
                 switch term.kind {
-                case .step: break
+                case .start, .step: break
                 case .compute: phase.components[component.rawValue, default: .init()].compute = price
                 case .keep: phase.components[component.rawValue, default: .init()].keep = price
                 case .read: phase.components[component.rawValue, default: .init()].read = price
@@ -69,11 +83,11 @@ struct CostFit {
         return CostTable(imageCount: imageCount, full: phase(false), gated: gated)
     }
 
-    private func count(of term: Term, in work: ScheduleWork) -> Double {
-        let phase = term.isGated ? work.gated : work.full
-        guard let component = term.component else { return Double(phase.stepCount) }
-        let counts = phase.components[component] ?? .init()
+    private func count(of term: Term, in sample: Sample) -> Double {
+        let phase = term.isGated ? sample.work.gated : sample.work.full
+        let counts = term.component.flatMap { phase.components[$0] } ?? .init()
         return switch term.kind {
+        case .start: sample.isFirst ? 1 : 0
         case .step: Double(phase.stepCount)
         case .compute: Double(counts.computed)
         case .keep: Double(counts.kept)
@@ -81,22 +95,39 @@ struct CostFit {
         }
     }
 
+    /// The non-negative x that makes every row's product with it nearest to 1 in the sum of the distances, by least
+    /// squares with weights that follow from the distances before.
+    static func leastDeviations(_ rows: [[Double]]) -> [Double] {
+        // Distances below a thousandth all weigh alike: clocks tell no more.
+        let least = 1e-3
+        var x = solve(rows.map { ($0, 1) })
+        for _ in 0..<20 {
+            x = solve(
+                rows.map { row in
+                    let distance = abs(zip(row, x).reduce(-1) { $0 + $1.0 * $1.1 })
+                    return (row, 1 / max(distance, least))
+                })
+        }
+        return x
+    }
+
     /// The non-negative x that makes every row's product with it nearest to 1, by coordinate descent.
     ///
     /// - Complexity: The normal equations have a few dozen unknowns; a sweep costs their square.
-    static func solve(_ rows: [[Double]]) -> [Double] {
-        let count = rows.first?.count ?? 0
+    private static func solve(_ rows: [(row: [Double], weight: Double)]) -> [Double] {
+        let count = rows.first?.row.count ?? 0
         // Columns of very different sizes would make the descent slow.
         let scales = (0..<count).map { column in
-            let norm = rows.reduce(0) { $0 + $1[column] * $1[column] }.squareRoot()
+            let norm = rows.reduce(0) { $0 + $1.weight * $1.row[column] * $1.row[column] }.squareRoot()
             return norm > 0 ? norm : 1
         }
         var normal = [[Double]](repeating: Array(repeating: 0, count: count), count: count)
         var right = [Double](repeating: 0, count: count)
-        for row in rows {
+        for (row, weight) in rows {
             for i in 0..<count where row[i] != 0 {
-                right[i] += row[i] / scales[i]
-                for j in 0..<count { normal[i][j] += row[i] * row[j] / (scales[i] * scales[j]) }
+                let scaled = weight * row[i] / scales[i]
+                right[i] += scaled
+                for j in 0..<count { normal[i][j] += scaled * row[j] / scales[j] }
             }
         }
         var x = [Double](repeating: 0, count: count)

@@ -18,10 +18,13 @@ public struct MeasuredRatios: Sendable {
     public let ratios: [Double]
     /// Median seconds of the uncached reference, for all images of a batch.
     public let uncachedSeconds: Double
+    /// For each schedule and step the median of its ratios to the whole references before and after the run.
+    let steps: [[Double]]
 }
 
 extension Evaluator {
-    /// Measures what the parts of the model cost: times some thirty designed schedules and fits a price to each part.
+    /// Measures what the parts of the model cost: times the steps of a dozen designed schedules and fits a price to
+    /// each part.
     ///
     /// - Parameters:
     ///   - imageCount: Images denoised together; the costs hold for batches of this size.
@@ -30,20 +33,23 @@ extension Evaluator {
     /// - Returns: The table, or nil if it was given up.
     /// - Throws: ``EvaluationsError``, `ModelsError`.
     public func measureCosts(
-        imageCount: Int, seconds: Double = 10, progress: (Int, Int) -> Bool
+        imageCount: Int, seconds: Double = 20, progress: (Int, Int) -> Bool
     ) throws -> MeasuredCosts? {
         let hasGate = !shape.isFlux && settings.generation.guidanceScale > 1
-        let schedules = CostDesign.schedules(for: shape, hasGate: hasGate)
+        let schedules = [Schedule(shape: shape)] + CostDesign.schedules(for: shape, hasGate: hasGate)
         guard
             let measured = try measureRatios(
                 of: schedules, imageCount: imageCount, seconds: seconds, progress: progress)
         else { return nil }
-        let uncached = (schedule: Schedule(shape: shape), seconds: measured.uncachedSeconds)
-        let samples = zip(schedules, measured.ratios).map { ($0, $1 * measured.uncachedSeconds) } + [uncached]
+        let samples = zip(schedules, measured.steps).flatMap { schedule, ratios in
+            ScheduleWork.steps(of: schedule).enumerated().map { step, work in
+                CostFit.Sample(work: work, isFirst: step == 0, seconds: ratios[step] * measured.uncachedSeconds)
+            }
+        }
         let table = CostFit(shape: shape, hasGate: hasGate).table(from: samples, imageCount: imageCount)
-        let errors = samples.map { abs((table.seconds(of: $0.0) ?? .infinity) / $0.1 - 1) }.sorted()
+        let errors = zip(schedules, measured.ratios).map { abs((table.ratio(of: $0) ?? .infinity) / $1 - 1) }
         return MeasuredCosts(
-            table: table, uncachedSeconds: measured.uncachedSeconds, fitError: errors[errors.count / 2])
+            table: table, uncachedSeconds: measured.uncachedSeconds, fitError: Self.median(errors))
     }
 
     /// Times schedules beside the uncached reference: in rounds, each in another order, the reference between every
@@ -67,7 +73,8 @@ extension Evaluator {
         let session = try session(imageCount: imageCount)
         let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
         var generator = SystemIndependentGenerator(state: 1)
-        var ratios = [[Double]](repeating: [], count: schedules.count)
+        // By schedule and round, the ratios of the steps.
+        var runs = [[[Double]]](repeating: [], count: schedules.count)
         var references: [Double] = []
         let groupCount =
             (schedules.count + Self.candidatesBetweenReferences - 1) / Self.candidatesBetweenReferences
@@ -76,7 +83,7 @@ extension Evaluator {
         let clock = ContinuousClock()
         let start = clock.now
         var round = 0
-        func run(_ layout: CacheLayout) throws -> Double? {
+        func run(_ layout: CacheLayout) throws -> [Double]? {
             guard progress(runCount, roundCount * runsInRound) else { return nil }
             runCount += 1
             return try time(layout, items, session)
@@ -86,18 +93,18 @@ extension Evaluator {
             for last in stride(from: order.count - 1, to: 0, by: -1) {
                 order.swapAt(last, Int(generator.unit() * Double(last + 1)))
             }
-            guard var before = try run(uncached) else { return nil }
+            guard var before = try run(uncached)?.sum else { return nil }
             references.append(before)
             for first in stride(from: 0, to: order.count, by: Self.candidatesBetweenReferences) {
                 let group = order[first..<min(first + Self.candidatesBetweenReferences, order.count)]
-                var measured: [(Int, Double)] = []
+                var measured: [(Int, [Double])] = []
                 for index in group {
                     guard let seconds = try run(layouts[index]) else { return nil }
                     measured.append((index, seconds))
                 }
-                guard let after = try run(uncached) else { return nil }
+                guard let after = try run(uncached)?.sum else { return nil }
                 references.append(after)
-                for (index, seconds) in measured { ratios[index].append(seconds / ((before + after) / 2)) }
+                for (index, seconds) in measured { runs[index].append(seconds.map { $0 / ((before + after) / 2) }) }
                 before = after
             }
             round += 1
@@ -106,7 +113,11 @@ extension Evaluator {
                 roundCount = min(max(Int(seconds / roundSeconds), 1), 15)
             }
         }
-        return MeasuredRatios(ratios: ratios.map(Self.median), uncachedSeconds: Self.median(references))
+        return MeasuredRatios(
+            ratios: runs.map { Self.median($0.map(\.sum)) }, uncachedSeconds: Self.median(references),
+            steps: runs.map { runs in
+                (0..<shape.stepCount).map { step in Self.median(runs.map { $0[step] }) }
+            })
     }
 
     static func median(_ values: [Double]) -> Double {
@@ -115,11 +126,21 @@ extension Evaluator {
         return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
     }
 
+    /// Seconds of every step of a run, what is done before the first in the first.
     private func time(
         _ layout: CacheLayout, _ items: [EvaluationItem], _ session: any DenoisingSession
-    ) throws -> Double {
+    ) throws -> [Double] {
         session.drawNoise(seeds: items.map(\.seed))
         let own = items.map { prompts[$0.prompt] }
-        return try ComputeClock.seconds { try session.denoise(prompts: own, negative: negative, layout: layout) }
+        var moments: [Double] = []
+        moments.reserveCapacity(shape.stepCount + 1)
+        moments.append(ComputeClock.now)
+        try session.denoise(
+            prompts: own, negative: negative, layout: layout, afterStep: { _ in moments.append(ComputeClock.now) })
+        return zip(moments.dropFirst(), moments).map { $0 - $1 }
     }
+}
+
+extension [Double] {
+    fileprivate var sum: Double { reduce(0, +) }
 }

@@ -101,9 +101,12 @@ public struct CostTable: Hashable, Codable, Sendable {
     /// Modelled seconds of denoising under a schedule; nil for a TGATE schedule whose second phase was not measured.
     public func seconds(of schedule: Schedule) -> Double? {
         let work = ScheduleWork(schedule)
-        let before = full.seconds(of: work.full)
-        guard work.gated.stepCount > 0 else { return before }
-        return gated.map { before + $0.seconds(of: work.gated) }
+        return work.gated.stepCount > 0 && gated == nil ? nil : seconds(of: work)
+    }
+
+    /// Modelled seconds of some work; what is done after TGATE's gate costs nothing where that was not measured.
+    public func seconds(of work: ScheduleWork) -> Double {
+        full.seconds(of: work.full) + (gated?.seconds(of: work.gated) ?? 0)
     }
 
     /// Modelled seconds of the uncached schedule.

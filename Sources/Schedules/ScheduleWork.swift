@@ -30,14 +30,25 @@ public struct ScheduleWork: Hashable, Sendable {
     ///
     /// - Complexity: O(genes).
     public init(_ schedule: Schedule) {
-        let shape = schedule.shape
+        self.init(schedule, plan: CachePlan(schedule), steps: 0..<schedule.shape.stepCount)
+    }
+
+    /// The work of each step by itself.
+    ///
+    /// - Complexity: O(genes).
+    public static func steps(of schedule: Schedule) -> [ScheduleWork] {
         let plan = CachePlan(schedule)
+        return (0..<schedule.shape.stepCount).map { ScheduleWork(schedule, plan: plan, steps: $0..<($0 + 1)) }
+    }
+
+    private init(_ schedule: Schedule, plan: CachePlan, steps: Range<Int>) {
+        let shape = schedule.shape
         let gate = min(schedule.gateStep ?? shape.stepCount, shape.stepCount)
         var counts = [[Counts]](
             repeating: Array(repeating: Counts(), count: Component.allCases.count), count: 2)
         let number = Dictionary(uniqueKeysWithValues: Component.allCases.enumerated().map { ($1, $0) })
         let kinds = shape.blocks.flatMap(\.components).map { number[$0] ?? 0 }
-        for gene in 0..<shape.geneCount {
+        for gene in (steps.lowerBound * shape.genesPerStep)..<(steps.upperBound * shape.genesPerStep) {
             let (step, place) = gene.quotientAndRemainder(dividingBy: shape.genesPerStep)
             let phase = step < gate ? 0 : 1
             switch plan.action(at: gene) {
@@ -55,7 +66,7 @@ public struct ScheduleWork: Hashable, Sendable {
                 stepCount: stepCount,
                 components: Dictionary(uniqueKeysWithValues: components.map { ($1, counts[index][$0]) }))
         }
-        full = phase(0, stepCount: gate)
-        gated = phase(1, stepCount: shape.stepCount - gate)
+        full = phase(0, stepCount: steps.count { $0 < gate })
+        gated = phase(1, stepCount: steps.count { $0 >= gate })
     }
 }

@@ -25,19 +25,32 @@ import Testing
         return CostTable(imageCount: 2, full: phase(1, names), gated: gated)
     }
 
+    /// The steps of designed schedules and of the uncached one, as a table prices them; `start` is added to every run.
+    static func samples(
+        _ shape: ScheduleShape, hasGate: Bool, _ truth: CostTable, start: Double = 0
+    ) throws
+        -> [CostFit.Sample]
+    {
+        let designs = CostDesign.schedules(for: shape, hasGate: hasGate) + [Schedule(shape: shape)]
+        return try designs.flatMap { schedule in
+            // The engine must be able to run what is measured.
+            _ = try CacheLayout(schedule)
+            return ScheduleWork.steps(of: schedule).enumerated().map { step, work in
+                CostFit.Sample(
+                    work: work, isFirst: step == 0, seconds: truth.seconds(of: work) + (step == 0 ? start : 0))
+            }
+        }
+    }
+
     @Test(arguments: [
         (ScheduleShape.pixart(blocks: 3, steps: 12), true), (.pixart(blocks: 28, steps: 20), false),
         (.flux(fullBlocks: 2, singleBlocks: 4, steps: 12), false),
     ])
     func exactTimesGiveTheirPricesBack(_ shape: ScheduleShape, _ hasGate: Bool) throws {
         let truth = Self.table(shape, hasGate: hasGate)
-        let designs = CostDesign.schedules(for: shape, hasGate: hasGate) + [Schedule(shape: shape)]
-        for schedule in designs { _ = try CacheLayout(schedule) }
-        let samples = try designs.map { ($0, try #require(truth.seconds(of: $0))) }
+        let samples = try Self.samples(shape, hasGate: hasGate, truth)
         let fitted = CostFit(shape: shape, hasGate: hasGate).table(from: samples, imageCount: 2)
-        for (schedule, seconds) in samples {
-            #expect(abs((fitted.seconds(of: schedule) ?? 0) / seconds - 1) < 1e-6)
-        }
+        for sample in samples { #expect(abs(fitted.seconds(of: sample.work) / sample.seconds - 1) < 1e-6) }
         #expect(abs(fitted.full.step / truth.full.step - 1) < 1e-2)
         for (name, costs) in truth.full.components {
             #expect(abs((fitted.full.components[name]?.compute ?? 0) / costs.compute - 1) < 1e-3, "\(name)")
@@ -47,9 +60,7 @@ import Testing
     @Test func pricesAfterTheGateAreToldApart() throws {
         let shape = ScheduleShape.pixart(blocks: 8, steps: 20)
         let truth = Self.table(shape, hasGate: true)
-        let samples = try CostDesign.schedules(for: shape, hasGate: true).map {
-            ($0, try #require(truth.seconds(of: $0)))
-        }
+        let samples = try Self.samples(shape, hasGate: true, truth)
         let fitted = CostFit(shape: shape, hasGate: true).table(from: samples, imageCount: 2)
         for name in ["attn1", "ff"] {
             let (found, expected) = (fitted.gated?.components[name], truth.gated?.components[name])
@@ -57,11 +68,41 @@ import Testing
         }
     }
 
+    @Test func whatDisturbsSomeStepsMovesNoPrice() throws {
+        let shape = ScheduleShape.pixart(blocks: 8, steps: 20)
+        let truth = Self.table(shape, hasGate: true)
+        var samples = try Self.samples(shape, hasGate: true, truth)
+        for index in samples.indices where index % 5 == 0 {
+            samples[index] = .init(
+                work: samples[index].work, isFirst: samples[index].isFirst,
+                seconds: samples[index].seconds * (1.1 + Double(index % 7)))
+        }
+        let fitted = CostFit(shape: shape, hasGate: true).table(from: samples, imageCount: 2)
+        for schedule in CostDesign.schedules(for: shape, hasGate: true) {
+            let (found, expected) = (fitted.seconds(of: schedule) ?? 0, truth.seconds(of: schedule) ?? 1)
+            #expect(abs(found / expected - 1) < 0.01)
+        }
+    }
+
+    @Test func whatIsDoneOnceIsPartOfEveryRun() throws {
+        let shape = ScheduleShape.flux(fullBlocks: 2, singleBlocks: 4, steps: 12)
+        let truth = Self.table(shape, hasGate: false)
+        let start = 20.0
+        let samples = try Self.samples(shape, hasGate: false, truth, start: start)
+        let fitted = CostFit(shape: shape, hasGate: false).table(from: samples, imageCount: 2)
+        for schedule in CostDesign.schedules(for: shape, hasGate: false) {
+            let (found, expected) = (fitted.seconds(of: schedule) ?? 0, (truth.seconds(of: schedule) ?? 1) + start)
+            #expect(abs(found / expected - 1) < 1e-6)
+        }
+    }
+
     @Test func tooFewDesignsForAShortSamplerAreNoTrap() {
         for steps in 1...4 {
             let shape = ScheduleShape.pixart(blocks: 1, steps: steps)
             let designs = CostDesign.schedules(for: shape, hasGate: true)
-            let samples = designs.map { ($0, 1.0) }
+            let samples = designs.flatMap(ScheduleWork.steps).map {
+                CostFit.Sample(work: $0, isFirst: true, seconds: 1)
+            }
             let table = CostFit(shape: shape, hasGate: true).table(from: samples, imageCount: 1)
             #expect(table.full.step >= 0)
         }

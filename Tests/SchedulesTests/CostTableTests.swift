@@ -41,6 +41,33 @@ import Testing
         #expect(ungated.seconds(of: schedule) == nil && ungated.ratio(of: schedule) == nil)
     }
 
+    @Test(arguments: [
+        (ScheduleShape.pixart(blocks: 3, steps: 7), Int?.none), (.pixart(blocks: 3, steps: 7), 3),
+        (.flux(fullBlocks: 2, singleBlocks: 3, steps: 5), nil),
+    ])
+    func theWorkOfTheStepsIsTheWholeWork(_ shape: ScheduleShape, _ gateStep: Int?) throws {
+        var schedule = Schedule(shape: shape, gateStep: gateStep)
+        for step in 1..<shape.stepCount where step != gateStep {
+            for block in 0..<shape.blockCount {
+                for (slot, component) in shape.blocks[block].components.enumerated()
+                where component != .attn2 && (step + block + slot) % 3 == 0 {
+                    schedule[step: step, block: block, component: component] = .reuse
+                }
+            }
+        }
+        let (whole, steps) = (ScheduleWork(schedule), ScheduleWork.steps(of: schedule))
+        #expect(steps.map { $0.full.stepCount + $0.gated.stepCount } == Array(repeating: 1, count: shape.stepCount))
+        for phase in [\ScheduleWork.full, \.gated] {
+            #expect(steps.reduce(0) { $0 + $1[keyPath: phase].stepCount } == whole[keyPath: phase].stepCount)
+            for (component, counts) in whole[keyPath: phase].components {
+                let parts = steps.compactMap { $0[keyPath: phase].components[component] }
+                #expect(parts.reduce(0) { $0 + $1.computed } == counts.computed)
+                #expect(parts.reduce(0) { $0 + $1.kept } == counts.kept)
+                #expect(parts.reduce(0) { $0 + $1.read } == counts.read)
+            }
+        }
+    }
+
     @Test func deadWorkOfFluxCostsNothing() {
         let shape = ScheduleShape.flux(fullBlocks: 0, singleBlocks: 1, steps: 3)
         var schedule = Schedule(shape: shape)

@@ -73,8 +73,8 @@ struct BenchModel: ParsableCommand {
     @Option(help: "Schedules to compare.")
     var schedules = 50
 
-    @Option(help: "Seconds for timing them.")
-    var seconds = 20.0
+    @Option(help: "Seconds for timing them: in rounds, of which the median counts.")
+    var seconds = 120.0
 
     @Option(help: "Seed of the random schedules and of the search.")
     var seed: UInt64 = 1
