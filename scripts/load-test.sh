@@ -3,40 +3,21 @@
 # Prints durable results a second, and the coordinator's processor time and memory. Usage: scripts/load-test.sh [N]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/small-run.sh
 workers=${1:-1000} folder=$(mktemp -d)
-bin=${ECAD_BIN:-$(swift build -c release --show-bin-path)}
-model=$PWD/Tests/Fixtures/alpha-micro/model
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$folder"' EXIT
-for i in $(seq 8); do echo "prompt number $i"; done > "$folder/prompts.txt"
-cat > "$folder/run.toml" <<TOML
-[model]
-path = "$model"
-steps = 5
-height = 16
-width = 16
-[prompts]
-calibration = "prompts.txt"
-[objectives]
-cost = "macs"
-[search]
-population = ${POPULATION:-6000}
-generations = 1
-seeding = ["random"]
-[tasks]
-images = 1
-schedules = 1
-recheck_share = 0
-TOML
+write_run "$folder" 1
 "$bin/ecad-coordinator" keys new load --count "$workers" --run-dir "$folder/run" --output "$folder/keys" > /dev/null
+# A task is one schedule on one image: as many results as there can be.
 "$bin/ecad-coordinator" run --config "$folder/run.toml" --run-dir "$folder/run" --bind tcp://127.0.0.1:5999 \
+    --set "search.population=${POPULATION:-16000}" --set tasks.images=1 --set tasks.schedules=1 --set tasks.recheck_share=0 \
     > /dev/null 2> "$folder/coordinator.log" & coordinator=$!
 until grep -q listening "$folder/coordinator.log" 2>/dev/null; do sleep 0.2; done
 "$bin/ecad-worker" load --coordinator tcp://127.0.0.1:5999 --keys "$folder/keys" --models "$model" --count "$workers" \
     --seconds "${TASK_SECONDS:-0.5}" & load=$!
 ticks=$(getconf CLK_TCK)
 cpu() { awk '{print $14 + $15}' "/proc/$coordinator/stat"; }
-ask() { sqlite3 -readonly "$folder/run/history.sqlite" "$1"; }
-count() { ask "select count(*) from tasks where state = 'done'"; }
+count() { ask "$folder/run" "select count(*) from tasks where state = 'done'"; }
 until [ "$(count)" -gt "${WARM:-2000}" ]; do sleep 0.5; done
 before=$(count) cpu0=$(cpu) t0=$(date +%s.%N)
 sleep "${SECONDS_MEASURED:-15}"

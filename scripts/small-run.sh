@@ -1,5 +1,6 @@
-# What the tests of whole clusters share; sourced by chaos.sh, netns-test.sh, slurm-test.sh and hostile-peers.sh, from the
-# repository's folder. A run of a random model that takes milliseconds a task, and the comparison of two such runs.
+# What the tests of whole clusters share; sourced by chaos.sh, netns-test.sh, slurm-test.sh, hostile-peers.sh and
+# load-test.sh, from the repository's folder. A run of a random model that takes milliseconds a task, and the comparison
+# of two such runs.
 
 bin=${ECAD_BIN:-$(swift build -c release --show-bin-path)}
 for program in ecad-coordinator ecad-worker; do

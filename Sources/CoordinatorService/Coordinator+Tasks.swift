@@ -7,6 +7,11 @@ import Transport
 // Leases, results and failures.
 extension Coordinator {
     func giveOutTasks() throws {
+        if hasNews {
+            hasNews = false
+            try served.proceed()
+            enqueueNewTasks()
+        }
         var retiring: [Int64] = []
         repeat {
             while let lease = dispatcher.lease(at: now, retiring: &retiring) { try assign(lease) }
@@ -40,10 +45,22 @@ extension Coordinator {
     }
 
     private func assign(_ lease: Dispatcher.Lease) throws {
-        guard let peer = connections[lease.worker]?.peer else {
+        guard connections[lease.worker] != nil else {
             _ = dispatcher.leave(lease.worker)
             return
         }
+        var lease = lease
+        if served.tasks[lease.task] != nil {
+            let key = try served.history.recordLease(
+                of: lease.task, to: lease.worker, expiresAt: RunHistory.now() + lease.seconds)
+            dispatcher.setEpoch(key.epoch, of: lease.task, to: lease.worker)
+            lease.epoch = key.epoch
+        }
+        try sendAssignment(of: lease)
+    }
+
+    /// Sends a worker the task that it holds; a task that is not wanted any more is forgotten.
+    func sendAssignment(of lease: Dispatcher.Lease) throws {
         var assignment: Assignment
         if let rendering, rendering.taskID == lease.task {
             assignment = rendering.assignment
@@ -51,16 +68,13 @@ extension Coordinator {
             assignment = try served.assignment(of: recheck.task, epoch: 1)
             assignment.taskID = lease.task
         } else if let record = served.tasks[lease.task] {
-            let key = try served.history.recordLease(
-                of: lease.task, to: lease.worker, expiresAt: RunHistory.now() + lease.seconds)
-            dispatcher.setEpoch(key.epoch, of: lease.task, to: lease.worker)
-            assignment = try served.assignment(of: record, epoch: key.epoch)
+            assignment = try served.assignment(of: record, epoch: lease.epoch)
         } else {
             dispatcher.finish(lease.task)
             return
         }
         assignment.leaseSeconds = lease.seconds
-        send(.assignment(assignment), to: peer)
+        if let peer = connections[lease.worker]?.peer { send(.assignment(assignment), to: peer) }
     }
 
     /// Queues what the run has come to want.
@@ -123,7 +137,7 @@ extension Coordinator {
                 planRecheck(of: task, doneBy: worker)
             }
             for lease in dispatcher.finish(result.taskID) where lease.worker != worker { cancel(lease) }
-            enqueueNewTasks()
+            hasNews = true
             acknowledge(result.taskID, result.leaseEpoch, accepted: outcome == .committed, peer)
         } catch let problem as ResultProblem {
             log("\(name(of: worker)): \(problem)")
@@ -202,7 +216,7 @@ extension Coordinator {
                 for lease in dispatcher.finish(other) { cancel(lease) }
                 try served.giveUp(other, reason: reason)
             }
-            enqueueNewTasks()
+            hasNews = true
         }
     }
 }

@@ -49,6 +49,10 @@ final class Coordinator {
     var disputes: [Recheck] = []
     var canary: [Float]?
     var refusals = RefusalLog()
+    /// True once results came or tasks were given up that the run has not taken account of.
+    ///
+    /// It does so once for all that arrived together: telling the search costs more than keeping a result.
+    var hasNews = false
     private var outbox: [Outgoing] = []
     private var tickedAt = -Double.infinity
     private var sweptAt = -Double.infinity
@@ -140,7 +144,7 @@ final class Coordinator {
                 return refuse(peer, "a canary is wanted before the first task: register again", retry: true)
             }
             let left = request.hasWalltimeLeftSeconds ? request.walltimeLeftSeconds : nil
-            try end(dispatcher.free(worker, at: now, secondsLeft: left), outcome: .returned)
+            for lease in dispatcher.free(worker, at: now, secondsLeft: left) { try sendAssignment(of: lease) }
         case .taskResult(let result): try take(result, from: worker, peer)
         case .taskFailure(let failure): try note(failure, from: worker, peer)
         case .blobRequest(let request):

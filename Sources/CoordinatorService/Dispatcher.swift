@@ -182,22 +182,23 @@ struct Dispatcher {
         tasks[task]?.leases[index].progressAt = now
     }
 
-    /// Notes that a worker is free.
+    /// Notes that a worker asks for a task.
     ///
     /// - Parameters:
     ///   - worker: The worker.
     ///   - now: Seconds.
     ///   - secondsLeft: How long its batch system lets it live.
-    /// - Returns: What it held: it asks for a task, so it has none.
+    /// - Returns: What it holds: the answer to an earlier request is still on its way, or was lost with a connection,
+    ///   and may be sent again. A worker that holds nothing is idle from now on.
     mutating func free(_ worker: WorkerID, at now: Double, secondsLeft: Double? = nil) -> [Lease] {
         hear(from: worker, at: now)
-        let returned = takeBack(from: worker)
         workers[worker]?.endsAt = secondsLeft.map { now + $0 } ?? .infinity
-        if workers[worker]?.isIdle == false {
+        let held = (workers[worker]?.tasks ?? []).compactMap { lease(of: $0, to: worker) }
+        if held.isEmpty, workers[worker]?.isIdle == false {
             workers[worker]?.isIdle = true
             idle.append(worker)
         }
-        return returned
+        return held
     }
 
     /// Forgets a worker that has left.

@@ -55,25 +55,13 @@ struct ImaginedModel {
     /// A task's result on a host of some slowness: quality falls with what is saved, by an amount that depends on where
     /// it is saved.
     mutating func result(of assignment: Assignment, slowness: Double) throws -> Messages.TaskResult {
-        var result = Messages.TaskResult()
-        result.taskID = assignment.taskID
-        result.leaseEpoch = assignment.leaseEpoch
-        result.taskSeconds = try seconds(for: assignment) * slowness
-        for candidate in assignment.candidates {
+        let scorer = calibration.configuration.quality.rawValue
+        let seconds = try seconds(for: assignment) * slowness
+        return try Messages.TaskResult(of: assignment, seconds: seconds) { candidate, image in
             let ratio = try ratio(of: candidate)
-            let hash = candidate.genome.reduce(UInt64(1)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-            for item in assignment.items {
-                var image = ImageMeasurement()
-                image.candidateID = candidate.candidateID
-                image.promptIndex = item.promptIndex
-                image.seed = item.seed
-                let scorer = calibration.configuration.quality.rawValue
-                image.scores = [scorer: 10 + 40 * ratio + Double(hash % 1_000) / 200]
-                image.denoiseSeconds = secondsPerImage * ratio * slowness
-                image.referenceSeconds = secondsPerImage * slowness
-                result.images.append(image)
-            }
+            image.scores = [scorer: 10 + 40 * ratio + Double(candidate.genomeHash % 1_000) / 200]
+            image.denoiseSeconds = secondsPerImage * ratio * slowness
+            image.referenceSeconds = secondsPerImage * slowness
         }
-        return result
     }
 }

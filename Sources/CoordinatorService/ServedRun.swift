@@ -68,7 +68,7 @@ extension ServedRun {
         }
     }
 
-    /// Enters a task's result in the history, and goes on.
+    /// Enters a task's result in the history; ``proceed()`` takes account of it.
     ///
     /// - Returns: Whether the result was new.
     /// - Throws: ``ResultProblem`` for a result that is not what the task asked for; `HistoryError`.
@@ -79,17 +79,17 @@ extension ServedRun {
                 result, candidates: task.candidateIDs, images: task.images, from: workerID,
                 scorer: configuration.quality.rawValue))
         tasks[task.id] = nil
-        try proceed()
         return outcome
     }
 
     /// Gives a task up after too many failures; its candidates have no evaluation.
+    ///
+    /// ``proceed()`` takes account of it.
     func giveUp(_ taskID: Int64, reason: String) throws {
         try history.failTask(taskID, reason: reason)
         let candidates = (tasks[taskID]?.candidateIDs ?? []).map { "\($0)" }.joined(separator: ", ")
         try history.recordEvent("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
         tasks[taskID] = nil
-        try proceed()
     }
 
     /// Replaces a task of several candidates by one for each.

@@ -45,15 +45,13 @@ extension RunHistory {
         of candidateID: Int64, on evaluationSet: String = calibration
     ) throws -> CandidateMeasurements {
         try read { db in
-            let scores = try Row.fetchAll(
-                db,
+            let scores = try db.cachedRows(
                 sql: """
                     SELECT s.*, p.prompt_index FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
                     WHERE s.candidate_id = ? AND p.evaluation_set = ? ORDER BY s.scorer, p.prompt_index, s.seed
                     """,
                 arguments: [candidateID, evaluationSet])
-            let timings = try Row.fetchAll(
-                db,
+            let timings = try db.cachedRows(
                 sql: """
                     SELECT t.*, p.prompt_index FROM image_timings t JOIN prompts p ON p.id = t.prompt_id
                     WHERE t.candidate_id = ? AND p.evaluation_set = ? ORDER BY p.prompt_index, t.seed, t.task_id
@@ -119,14 +117,14 @@ extension RunHistory {
     }
 
     private static func close(_ result: TaskResult, at instant: Double, in db: Database) throws {
-        try db.execute(
+        try db.executeCached(
             sql: "UPDATE workers SET busy_seconds = busy_seconds + ?, last_seen = max(last_seen, ?) WHERE id = ?",
             arguments: [result.seconds, instant, result.workerID])
         try requireChange(in: db, kind: "worker", identity: result.workerID)
-        try db.execute(
+        try db.executeCached(
             sql: "UPDATE tasks SET state = 'done', worker_id = ?, seconds = ?, finished_at = ? WHERE id = ?",
             arguments: [result.workerID, result.seconds, instant, result.taskID])
-        try db.execute(
+        try db.executeCached(
             sql: """
                 UPDATE leases SET ended_at = ?, outcome = CASE worker_id WHEN ? THEN 'done' ELSE 'superseded' END
                 WHERE task_id = ? AND ended_at IS NULL

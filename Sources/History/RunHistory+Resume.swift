@@ -24,13 +24,15 @@ extension RunHistory {
     public func loadRun(_ runID: Int64? = nil) throws -> RunSnapshot {
         try read { db in
             let row = try Row.fetchOne(
-                db, sql: "SELECT * FROM runs WHERE id = coalesce(?, (SELECT max(id) FROM runs))", arguments: [runID])
+                db.cachedStatement(sql: "SELECT * FROM runs WHERE id = coalesce(?, (SELECT max(id) FROM runs))"),
+                arguments: [runID])
             guard let row else {
                 throw HistoryError.noSuchRecord(kind: "run", identity: runID.map { String($0) } ?? "at all")
             }
             let run = RunRecord(row)
             let generation = try Row.fetchOne(
-                db, sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number DESC LIMIT 1", arguments: [run.id]
+                db.cachedStatement(sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number DESC LIMIT 1"),
+                arguments: [run.id]
             ).map { GenerationRecord($0) }
             return RunSnapshot(
                 run: run, generation: generation,
@@ -51,8 +53,8 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func generations(of runID: Int64) throws -> [GenerationRecord] {
         try read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number", arguments: [runID]
+            try db.cachedRows(
+                sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number", arguments: [runID]
             ).map { GenerationRecord($0) }
         }
     }
@@ -105,7 +107,7 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func front(of runID: Int64) throws -> [FrontRecord] {
         try read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM pareto_front WHERE run_id = ?", arguments: [runID]).map {
+            try db.cachedRows(sql: "SELECT * FROM pareto_front WHERE run_id = ?", arguments: [runID]).map {
                 FrontRecord(
                     candidateID: $0["candidate_id"], generation: $0["generation"], speedup: $0["speedup"],
                     latencyRatio: $0["latency_ratio"], measuredRatio: $0["measured_ratio"], macs: $0["macs"],
@@ -117,8 +119,7 @@ extension RunHistory {
     static func candidates(
         in db: Database, where condition: String, arguments: StatementArguments
     ) throws -> [CandidateRecord] {
-        try Row.fetchAll(
-            db,
+        try db.cachedRows(
             sql: """
                 SELECT c.*, e.cost, e.quality, e.latency_ratio, e.modelled_ratio, e.macs AS evaluation_macs, e.images,
                     e.denoise_seconds, e.reference_seconds

@@ -41,15 +41,16 @@ extension RunHistory {
     ) throws -> LeaseKey {
         try write { db in
             try Self.requireOpen(taskID, in: db)
-            try db.execute(
+            try db.executeCached(
                 sql: "UPDATE tasks SET state = 'leased', attempts = attempts + 1 WHERE id = ?", arguments: [taskID])
-            try db.execute(
+            try db.executeCached(
                 sql: """
                     INSERT INTO leases (task_id, worker_id, epoch, leased_at, expires_at)
                     SELECT id, ?, attempts, ?, ? FROM tasks WHERE id = ?
                     """,
                 arguments: [workerID, instant, expiresAt, taskID])
-            let epoch = try Int.fetchOne(db, sql: "SELECT attempts FROM tasks WHERE id = ?", arguments: [taskID])
+            let epoch = try Int.fetchOne(
+                db.cachedStatement(sql: "SELECT attempts FROM tasks WHERE id = ?"), arguments: [taskID])
             return LeaseKey(taskID: taskID, epoch: epoch ?? 0)
         }
     }
@@ -122,10 +123,10 @@ extension RunHistory {
     public func failTask(_ taskID: Int64, reason: String, at instant: Double = now()) throws {
         try write { db in
             try Self.requireOpen(taskID, in: db)
-            try db.execute(
+            try db.executeCached(
                 sql: "UPDATE tasks SET state = 'failed', failure = ?, finished_at = ? WHERE id = ?",
                 arguments: [reason, instant, taskID])
-            try db.execute(
+            try db.executeCached(
                 sql: """
                     UPDATE leases SET ended_at = ?, outcome = 'superseded' WHERE task_id = ? AND ended_at IS NULL
                     """,
@@ -136,23 +137,20 @@ extension RunHistory {
     // MARK: - Rows
 
     static func tasks(in db: Database, where condition: String, arguments: StatementArguments) throws -> [TaskRecord] {
-        let links = try Row.fetchAll(
-            db,
+        let links = try db.cachedRows(
             sql: """
                 SELECT task_id, candidate_id FROM task_candidates
                 WHERE task_id IN (SELECT id FROM tasks WHERE \(condition)) ORDER BY candidate_id
                 """,
             arguments: arguments)
         let candidates = Dictionary(grouping: links) { $0["task_id"] as Int64 }
-        return try Row.fetchAll(db, sql: "SELECT * FROM tasks WHERE \(condition) ORDER BY id", arguments: arguments).map
-        {
+        return try db.cachedRows(sql: "SELECT * FROM tasks WHERE \(condition) ORDER BY id", arguments: arguments).map {
             try TaskRecord($0, candidateIDs: candidates[$0["id"], default: []].map { $0["candidate_id"] })
         }
     }
 
     static func openLeases(of runID: Int64, expiringBy instant: Double, in db: Database) throws -> [LeaseRecord] {
-        try Row.fetchAll(
-            db,
+        try db.cachedRows(
             sql: """
                 SELECT l.* FROM leases l JOIN tasks t ON t.id = l.task_id
                 WHERE l.ended_at IS NULL AND l.expires_at <= ? AND t.run_id = ? ORDER BY l.id
@@ -175,7 +173,8 @@ extension RunHistory {
     private static func standing(of taskID: Int64, in db: Database) throws -> TaskStanding {
         guard
             let row = try Row.fetchOne(
-                db, sql: "SELECT state, attempts, failures FROM tasks WHERE id = ?", arguments: [taskID]),
+                db.cachedStatement(sql: "SELECT state, attempts, failures FROM tasks WHERE id = ?"), arguments: [taskID]
+            ),
             let state = TaskState(rawValue: row["state"])
         else { throw HistoryError.noSuchRecord(kind: "task", identity: String(taskID)) }
         return TaskStanding(state: state, attempts: row["attempts"], failures: row["failures"])
@@ -184,20 +183,21 @@ extension RunHistory {
     private static func end(
         _ lease: LeaseKey, outcome: LeaseOutcome, at instant: Double, in db: Database
     ) throws {
-        try db.execute(
+        try db.executeCached(
             sql: "UPDATE leases SET ended_at = ?, outcome = ? WHERE task_id = ? AND epoch = ? AND ended_at IS NULL",
             arguments: [instant, outcome.rawValue, lease.taskID, lease.epoch])
         guard db.changesCount > 0 else { return }
         if outcome == .failed {
-            try db.execute(sql: "UPDATE tasks SET failures = failures + 1 WHERE id = ?", arguments: [lease.taskID])
-            try db.execute(
+            try db.executeCached(
+                sql: "UPDATE tasks SET failures = failures + 1 WHERE id = ?", arguments: [lease.taskID])
+            try db.executeCached(
                 sql: """
                     UPDATE workers SET failures = failures + 1
                     WHERE id = (SELECT worker_id FROM leases WHERE task_id = ? AND epoch = ?)
                     """,
                 arguments: [lease.taskID, lease.epoch])
         }
-        try db.execute(
+        try db.executeCached(
             sql: """
                 UPDATE tasks SET state = 'pending' WHERE id = ? AND state = 'leased'
                     AND NOT EXISTS (SELECT 1 FROM leases WHERE task_id = tasks.id AND ended_at IS NULL)

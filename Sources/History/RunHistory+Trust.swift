@@ -43,7 +43,7 @@ extension RunHistory {
         guard !counts.isEmpty else { return }
         try write { db in
             for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
-                try db.execute(
+                try db.executeCached(
                     sql: """
                         INSERT INTO refusals (run_id, reason, count, first_at, last_at) VALUES (?, ?, ?, ?, ?)
                         ON CONFLICT (run_id, reason) DO UPDATE SET count = count + excluded.count,
@@ -60,8 +60,7 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func refusals(of runID: Int64) throws -> [String: Int] {
         try read { db in
-            let rows = try Row.fetchAll(
-                db, sql: "SELECT reason, count FROM refusals WHERE run_id = ?", arguments: [runID])
+            let rows = try db.cachedRows(sql: "SELECT reason, count FROM refusals WHERE run_id = ?", arguments: [runID])
             return Dictionary(uniqueKeysWithValues: rows.map { ($0["reason"], $0["count"]) })
         }
     }
@@ -73,7 +72,8 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func canary(of runID: Int64) throws -> [Float]? {
         try read { db in
-            let data = try Data.fetchOne(db, sql: "SELECT canary FROM runs WHERE id = ?", arguments: [runID])
+            let data = try Data.fetchOne(
+                db.cachedStatement(sql: "SELECT canary FROM runs WHERE id = ?"), arguments: [runID])
             guard let data else { return nil }
             let bytes = Array(data)
             return stride(from: 0, to: bytes.count - bytes.count % 4, by: 4).map { start in
@@ -91,7 +91,7 @@ extension RunHistory {
     public func setCanary(_ canary: [Float], of runID: Int64) throws {
         let bytes = canary.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) } }
         try write { db in
-            try db.execute(sql: "UPDATE runs SET canary = ? WHERE id = ?", arguments: [Data(bytes), runID])
+            try db.executeCached(sql: "UPDATE runs SET canary = ? WHERE id = ?", arguments: [Data(bytes), runID])
         }
     }
 
@@ -103,7 +103,7 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func recordRecheck(_ recheck: RecheckRecord, at instant: Double = now()) throws {
         try write { db in
-            try db.execute(
+            try db.executeCached(
                 sql: """
                     INSERT OR REPLACE INTO rechecks (task_id, worker_id, checked_worker_id, agrees, largest_difference, at)
                     VALUES (?, ?, ?, ?, ?, ?)
@@ -132,7 +132,7 @@ extension RunHistory {
         at instant: Double = now()
     ) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
         try write { db in
-            try db.execute(
+            try db.executeCached(
                 sql: "UPDATE workers SET quarantined_at = ?, quarantine_reason = ? WHERE id = ?",
                 arguments: [instant, reason, workerID])
             let ids = try Int64.fetchAll(
@@ -144,13 +144,13 @@ extension RunHistory {
                             WHERE c.task_id = tasks.id AND e.evaluation_set = tasks.evaluation_set)
                     """, arguments: [runID, evaluationSet, workerID])
             for id in ids {
-                try db.execute(
+                try db.executeCached(
                     sql: """
                         DELETE FROM image_scores WHERE (candidate_id, prompt_id, seed) IN
                             (SELECT candidate_id, prompt_id, seed FROM image_timings WHERE task_id = ?)
                         """, arguments: [id])
-                try db.execute(sql: "DELETE FROM image_timings WHERE task_id = ?", arguments: [id])
-                try db.execute(
+                try db.executeCached(sql: "DELETE FROM image_timings WHERE task_id = ?", arguments: [id])
+                try db.executeCached(
                     sql: """
                         UPDATE tasks SET state = 'pending', worker_id = NULL, seconds = NULL, finished_at = NULL
                         WHERE id = ?
@@ -173,7 +173,8 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func quarantineReason(of workerID: Int64) throws -> String? {
         try read { db in
-            try String.fetchOne(db, sql: "SELECT quarantine_reason FROM workers WHERE id = ?", arguments: [workerID])
+            try String.fetchOne(
+                db.cachedStatement(sql: "SELECT quarantine_reason FROM workers WHERE id = ?"), arguments: [workerID])
         }
     }
 
@@ -189,7 +190,7 @@ extension RunHistory {
     public func isLease(_ lease: LeaseKey, of workerID: Int64) throws -> Bool {
         try read { db in
             try Bool.fetchOne(
-                db, sql: "SELECT 1 FROM leases WHERE task_id = ? AND epoch = ? AND worker_id = ?",
+                db.cachedStatement(sql: "SELECT 1 FROM leases WHERE task_id = ? AND epoch = ? AND worker_id = ?"),
                 arguments: [lease.taskID, lease.epoch, workerID]) ?? false
         }
     }
@@ -201,8 +202,7 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func failedWorkers(of runID: Int64) throws -> [Int64: Set<Int64>] {
         try read { db in
-            let rows = try Row.fetchAll(
-                db,
+            let rows = try db.cachedRows(
                 sql: """
                     SELECT l.task_id, l.worker_id FROM leases l JOIN tasks t ON t.id = l.task_id
                     WHERE t.run_id = ? AND t.state IN ('pending', 'leased') AND l.outcome = 'failed'
@@ -242,13 +242,14 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func chargeLease(_ lease: LeaseKey) throws -> Bool {
         try write { db in
-            try db.execute(
+            try db.executeCached(
                 sql: """
                     UPDATE leases SET outcome = 'failed'
                     WHERE task_id = ? AND epoch = ? AND outcome IN ('lost', 'returned', 'expired')
                     """, arguments: [lease.taskID, lease.epoch])
             guard db.changesCount > 0 else { return false }
-            try db.execute(sql: "UPDATE tasks SET failures = failures + 1 WHERE id = ?", arguments: [lease.taskID])
+            try db.executeCached(
+                sql: "UPDATE tasks SET failures = failures + 1 WHERE id = ?", arguments: [lease.taskID])
             return true
         }
     }

@@ -11,7 +11,7 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func upsertWorker(_ worker: WorkerDescription, at instant: Double = now()) throws -> Int64 {
         try write { db in
-            try db.execute(
+            try db.executeCached(
                 sql: """
                     INSERT INTO workers (name, host, cpu, blas, threads, engine_version, first_seen, last_seen)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -23,7 +23,8 @@ extension RunHistory {
                     worker.name, worker.host, worker.cpu, worker.blas, worker.threads, worker.engineVersion, instant,
                     instant,
                 ])
-            let id = try Int64.fetchOne(db, sql: "SELECT id FROM workers WHERE name = ?", arguments: [worker.name])
+            let id = try Int64.fetchOne(
+                db.cachedStatement(sql: "SELECT id FROM workers WHERE name = ?"), arguments: [worker.name])
             guard let id else { throw HistoryError.noSuchRecord(kind: "worker", identity: worker.name) }
             return id
         }
@@ -38,7 +39,7 @@ extension RunHistory {
     /// - Throws: `HistoryError.noSuchRecord`.
     public func addConnectedSeconds(_ seconds: Double, to workerID: Int64, at instant: Double = now()) throws {
         try write { db in
-            try db.execute(
+            try db.executeCached(
                 sql: "UPDATE workers SET connected_seconds = connected_seconds + ?, last_seen = ? WHERE id = ?",
                 arguments: [seconds, instant, workerID])
             try Self.requireChange(in: db, kind: "worker", identity: workerID)
@@ -51,7 +52,7 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func workers() throws -> [WorkerRecord] {
         try read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM workers ORDER BY id").map { row in
+            try db.cachedRows(sql: "SELECT * FROM workers ORDER BY id").map { row in
                 WorkerRecord(
                     id: row["id"],
                     description: WorkerDescription(

@@ -173,22 +173,10 @@ public struct LoadGenerator {
 
     /// A made-up result: the same for the same candidate and image, whoever makes it up.
     private static func result(of assignment: Assignment) -> TaskResult {
-        var result = TaskResult()
-        result.taskID = assignment.taskID
-        result.leaseEpoch = assignment.leaseEpoch
-        result.taskSeconds = 1
-        for candidate in assignment.candidates {
-            let hash = candidate.genome.reduce(UInt64(1)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-            for item in assignment.items {
-                var image = ImageMeasurement()
-                image.candidateID = candidate.candidateID
-                image.promptIndex = item.promptIndex
-                image.seed = item.seed
-                image.scores = ["psnr": 20 + Double(hash % 1_000) / 50]
-                image.denoiseSeconds = 0.5
-                image.referenceSeconds = 1
-                result.images.append(image)
-            }
+        var result = TaskResult(of: assignment, seconds: 1) { candidate, image in
+            image.scores = ["psnr": 20 + Double(candidate.genomeHash % 1_000) / 50]
+            image.denoiseSeconds = 0.5
+            image.referenceSeconds = 1
         }
         result.seal()
         return result

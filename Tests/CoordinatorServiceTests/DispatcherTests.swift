@@ -29,12 +29,16 @@ import Testing
         #expect(d.openTaskCount == 3)
     }
 
-    @Test func aWorkerThatAsksAgainLosesWhatItHeld() {
+    @Test func aWorkerThatAsksAgainKeepsWhatItHolds() {
         var d = dispatcher()
         _ = d.free(10, at: 0)
-        _ = lease(&d)
-        #expect(d.free(10, at: 1).map(\.task) == [1])
-        #expect(lease(&d)?.task == 1, "a returned task comes first")
+        let held = lease(&d)
+        #expect(d.free(10, at: 1) == [held])
+        #expect(d.idleCount == 0 && !d.isWaiting(1))
+        #expect(lease(&d) == nil)
+        d.finish(1)
+        #expect(d.free(10, at: 2).isEmpty)
+        #expect(lease(&d)?.task == 2)
     }
 
     @Test func aSilentWorkerIsGivenUpAndItsTaskComesFirst() {

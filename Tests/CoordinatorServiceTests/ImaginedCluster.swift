@@ -22,27 +22,15 @@ final class ImaginedCluster {
     init(recheckShare: Double = 0, mode: String = "generations") throws {
         folder = try TemporaryFolder()
         _ = try folder.write("a red cube\nA green ball on a table\nsome words\n", to: "prompts.txt")
-        let configuration = try RunConfiguration(
-            text: """
-                [model]
-                path = "\(Fixtures.folder)/alpha-micro/model"
-                steps = 5
-                height = 16
-                width = 16
-                [prompts]
-                calibration = "prompts.txt"
-                [objectives]
-                cost = "macs"
-                [search]
-                mode = "\(mode)"
-                population = 6
-                generations = 2
-                seeding = ["fora", "random"]
-                [tasks]
+        let configuration = try RunConfiguration.small(
+            in: folder, mode: mode, population: 6, generations: 2,
+            more: """
                 images = 2
                 schedules = 3
                 recheck_share = \(recheckShare)
-                """, file: "test", folder: folder.file("."))
+                [objectives]
+                cost = "macs"
+                """)
         calibration = try Calibration.begin(configuration, in: folder.file("run"))
         let (clock, lines) = (clock, LineCount())
         self.lines = lines
@@ -109,21 +97,10 @@ final class ImaginedCluster {
 
     /// Delivers a result; tells whether it was accepted.
     func deliver(_ assignment: Assignment, by name: String, score: Double = 30) throws -> [Bool] {
-        var result = Messages.TaskResult()
-        result.taskID = assignment.taskID
-        result.leaseEpoch = assignment.leaseEpoch
-        result.taskSeconds = 1
-        for candidate in assignment.candidates {
-            for item in assignment.items {
-                var image = ImageMeasurement()
-                image.candidateID = candidate.candidateID
-                image.promptIndex = item.promptIndex
-                image.seed = item.seed
-                image.scores = ["psnr": score]
-                image.denoiseSeconds = 0.5
-                image.referenceSeconds = 1
-                result.images.append(image)
-            }
+        let result = Messages.TaskResult(of: assignment, seconds: 1) { _, image in
+            image.scores = ["psnr": score]
+            image.denoiseSeconds = 0.5
+            image.referenceSeconds = 1
         }
         return try say(.taskResult(result), by: name).compactMap {
             guard case .acknowledgement(let acknowledgement) = $0 else { return nil }
@@ -143,5 +120,30 @@ final class ImaginedCluster {
     func integer(_ sql: String) throws -> Int64 {
         guard case .integer(let value) = try calibration.history.query(sql).rows.first?.first else { return -1 }
         return value
+    }
+}
+
+extension RunConfiguration {
+    // A run of the smallest model on the prompts in `prompts.txt`; more lines begin with those of the table `tasks`.
+    static func small(
+        in folder: TemporaryFolder, mode: String, population: Int, generations: Int, more: String
+    ) throws -> RunConfiguration {
+        try RunConfiguration(
+            text: """
+                [model]
+                path = "\(Fixtures.folder)/alpha-micro/model"
+                steps = 5
+                height = 16
+                width = 16
+                [prompts]
+                calibration = "prompts.txt"
+                [search]
+                mode = "\(mode)"
+                population = \(population)
+                generations = \(generations)
+                seeding = ["fora", "random"]
+                [tasks]
+                \(more)
+                """, file: "test", folder: folder.file("."))
     }
 }

@@ -17,24 +17,9 @@ import Testing
         mode: String = "steady-state", population: Int = 24, generations: Int = 1_000, more: String = "",
         _ change: (inout Simulation.Options) -> Void
     ) throws -> Simulation.Report {
-        let configuration = try RunConfiguration(
-            text: """
-                [model]
-                path = "\(Fixtures.folder)/alpha-micro/model"
-                steps = 5
-                height = 16
-                width = 16
-                [prompts]
-                calibration = "prompts.txt"
-                [search]
-                mode = "\(mode)"
-                population = \(population)
-                generations = \(generations)
-                seeding = ["fora", "random"]
-                [tasks]
-                recheck_share = 0
-                \(more)
-                """, file: "test", folder: folder.file("."))
+        let configuration = try RunConfiguration.small(
+            in: folder, mode: mode, population: population, generations: generations,
+            more: "recheck_share = 0\n\(more)")
         var options = Simulation.Options()
         options.secondsPerImage = 10
         options.seed = 3
