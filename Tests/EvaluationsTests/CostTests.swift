@@ -72,10 +72,11 @@ import Testing
         let shape = ScheduleShape.pixart(blocks: 8, steps: 20)
         let truth = Self.table(shape, hasGate: true)
         var samples = try Self.samples(shape, hasGate: true, truth)
-        for index in samples.indices where index % 5 == 0 {
+        var generator = SystemIndependentGenerator(state: 1)
+        for index in samples.indices where generator.unit() < 0.15 {
             samples[index] = .init(
                 work: samples[index].work, isFirst: samples[index].isFirst,
-                seconds: samples[index].seconds * (1.1 + Double(index % 7)))
+                seconds: samples[index].seconds * (1.1 + 2 * generator.unit()))
         }
         let fitted = CostFit(shape: shape, hasGate: true).table(from: samples, imageCount: 2)
         for schedule in CostDesign.schedules(for: shape, hasGate: true) {
@@ -124,7 +125,7 @@ import Testing
                     calls += 1
                     return done < total
                 })
-            #expect(calls > 20)
+            #expect(calls >= 15, "a dozen schedules and the references between")
             // What travels is read back and checked like any table.
             let table = try CostTable(json: costs.table.json, shape: evaluator.shape, source: "t")
             #expect(table == costs.table && costs.uncachedSeconds > 0 && costs.fitError >= 0)
