@@ -14,15 +14,25 @@ public enum Program {
             let code = command.exitCode(for: error)
             if code == .validationFailure {
                 printError(command.fullMessage(for: error))
-                Foundation.exit(2)
+                end(2)
             }
-            if code == .failure, !(error is ExitCode) {
+            if let code = error as? ExitCode { end(code.rawValue) }
+            if code == .failure {
                 printError("\(command._commandName): error: \(oneLine(error))")
-                Foundation.exit(1)
+                end(1)
             }
             command.exit(withError: error)
         }
-        Foundation.exit(0)
+        end(0)
+    }
+
+    /// Ends the process without the clean-up of its libraries.
+    ///
+    /// A worker that leaves in the middle of a task has a thread that computes: OpenBLAS would take its buffers away from
+    /// under it, and the crash would be put down to the task.
+    private static func end(_ status: Int32) -> Never {
+        fflush(nil)
+        _exit(status)
     }
 
     /// Writes a line to standard error.
