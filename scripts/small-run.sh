@@ -35,8 +35,8 @@ schedules = 2
 TOML
 }
 
-# ask RUN-FOLDER SQL
-ask() { sqlite3 -readonly -cmd '.timeout 10000' "$1/history.sqlite" "$2"; }
+# ask RUN-FOLDER [SQL]: without SQL, what standard input says.
+ask() { sqlite3 -readonly -cmd '.timeout 10000' "$1/history.sqlite" "${@:2}"; }
 
 # run_undisturbed FOLDER: the run of write_run on this machine alone, in FOLDER/calm.
 run_undisturbed() {

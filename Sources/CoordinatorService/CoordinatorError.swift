@@ -30,7 +30,7 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .invalidTOML(let source, let reason): "\(source): not valid TOML: \(reason)"
         case .unknownKey(let file, let key, let suggestion):
-            "\(file): unknown key \"\(key)\"" + (suggestion.map { "; did you mean \"\($0)\"?" } ?? "")
+            "\(file): unknown key \(key.debugDescription)" + (suggestion.map { "; did you mean \"\($0)\"?" } ?? "")
         case .missingKey(let file, let key): "\(file): the key \"\(key)\" is missing"
         case .invalidValue(let file, let key, let expected, let found):
             "\(file): \"\(key)\" is \(found); expected \(expected)"

@@ -164,7 +164,7 @@ public struct RunConfiguration: Sendable, Equatable {
         for name in seeding where !Self.seedings.contains(name) {
             throw CoordinatorError.invalidValue(
                 file: file, key: "search.seeding", expected: "names among \(Self.seedings.joined(separator: ", "))",
-                found: "\"\(name)\"")
+                found: name.debugDescription)
         }
         warmStart = c.has("search.warm_start") ? resolve(try c.string("search.warm_start")) : nil
         stop = try StopRules(c)

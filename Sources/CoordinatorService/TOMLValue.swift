@@ -34,7 +34,7 @@ extension TOMLValue: CustomStringConvertible {
     /// What an error says was found.
     var description: String {
         switch self {
-        case .string(let text): "\"\(text)\""
+        case .string(let text): text.debugDescription
         case .integer(let number): "\(number)"
         case .float(let number): "\(number)"
         case .bool(let flag): "\(flag)"

@@ -102,6 +102,18 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        "[search]\nseeding = [\"ran\\ndom\"]", "[search]\n\"se\\ned\" = 1", "[search]\nmode = \"fa\\nst\"",
+    ])
+    func whatIsQuotedStaysOnItsLine(_ more: String) {
+        do {
+            _ = try read(minimal + "\n" + more)
+            Issue.record("it was accepted")
+        } catch {
+            #expect("\(error)".contains("\\n") && !"\(error)".contains("\n"), "\(error)")
+        }
+    }
+
     @Test func aMissingKeyIsNamed() {
         #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "prompts.calibration")) {
             try read("[model]\npath = \"m\"")
