@@ -56,6 +56,16 @@ import Transport
         #expect(try cluster.integer("SELECT count(*) FROM leases WHERE outcome = 'returned'") == 1)
     }
 
+    @Test func aRepeatedRequestIsAnsweredWithTheSameLease() throws {
+        try cluster.join("a")
+        let task = try #require(try cluster.request("a"))
+        let again = try #require(try cluster.request("a"))
+        #expect(again == task)
+        #expect(try cluster.integer("SELECT count(*) FROM leases") == 1)
+        #expect(try cluster.deliver(task, by: "a") == [true])
+        #expect(try cluster.request("a")?.taskID != task.taskID)
+    }
+
     @Test func aCandidateThatThreeWorkersFailAtIsSetAsideAndTheOthersGoOn() throws {
         let names = ["a", "b", "c", "d"]
         for name in names { try cluster.join(name) }
