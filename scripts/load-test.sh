@@ -10,9 +10,12 @@ write_run "$folder" 1
 "$bin/ecad-coordinator" keys new load --count "$workers" --run-dir "$folder/run" --output "$folder/keys" > /dev/null
 # A task is one schedule on one image: as many results as there can be.
 "$bin/ecad-coordinator" run --config "$folder/run.toml" --run-dir "$folder/run" --bind tcp://127.0.0.1:5999 \
-    --set "search.population=${POPULATION:-16000}" --set tasks.images=1 --set tasks.schedules=1 --set tasks.recheck_share=0 \
+    --set "search.population=${POPULATION:-10000}" --set tasks.images=1 --set tasks.schedules=1 --set tasks.recheck_share=0 \
     > /dev/null 2> "$folder/coordinator.log" & coordinator=$!
-until grep -q listening "$folder/coordinator.log" 2>/dev/null; do sleep 0.2; done
+until grep -q listening "$folder/coordinator.log" 2>/dev/null; do
+    kill -0 "$coordinator" 2> /dev/null || { cat "$folder/coordinator.log" >&2; exit 1; }
+    sleep 0.2
+done
 "$bin/ecad-worker" load --coordinator tcp://127.0.0.1:5999 --keys "$folder/keys" --models "$model" --count "$workers" \
     --seconds "${TASK_SECONDS:-0.5}" & load=$!
 ticks=$(getconf CLK_TCK)
