@@ -1,6 +1,7 @@
 #!/bin/bash
 # The kill storm: a run whose coordinator and workers are killed (kill -9) at random moments, over and over; then it is
 # left to end, and compared with the same run undisturbed. Usage: scripts/chaos.sh [KILLS [WORKERS [FOLDER]]]
+# Environment: PAUSE, the longest pause between two kills in seconds (2); GENERATIONS, enough for the run to outlast them.
 #
 # Results lost: those that a worker saw acknowledged (ecad-worker run --verbose says so) and whose images are not in the
 # history. Counted twice: images with two results, tasks acknowledged as new twice. The checks themselves are checked: on
@@ -39,7 +40,7 @@ declare -A killed
 total=0 last=$SECONDS
 while kill -0 "${pid[coordinator]}" 2> /dev/null; do
     if [ "$total" -lt "$kills" ]; then
-        sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
+        sleep "$(awk -v r="$RANDOM" -v p="${PAUSE:-2}" 'BEGIN { print p * r / 32768 }')"
         names=(coordinator $(seq "$workers"))
         victim=${names[RANDOM % (workers + 1)]}
         if kill -9 "${pid[$victim]}" 2> /dev/null; then
