@@ -58,7 +58,10 @@ struct CostFit {
     ///   - imageCount: Images denoised together.
     /// - Returns: The table. What is done once is spread over the prices of the steps.
     func table(from samples: [Sample], imageCount: Int) -> CostTable {
-        let rows = samples.map { sample in terms.map { count(of: $0, in: sample) / sample.seconds } }
+        // A step too short for the clock has no relative error.
+        let rows = samples.filter { $0.seconds > 0 }.map { sample in
+            terms.map { count(of: $0, in: sample) / sample.seconds }
+        }
         let prices = Self.leastDeviations(rows)
         let start = zip(terms, prices).first { $0.0.kind == .start }?.1 ?? 0
         func phase(_ isGated: Bool) -> CostTable.Phase {
@@ -95,9 +98,9 @@ struct CostFit {
         }
     }
 
-    /// The non-negative x that makes every row's product with it nearest to 1 in the sum of the distances, by least
-    /// squares with weights that follow from the distances before.
-    static func leastDeviations(_ rows: [[Double]]) -> [Double] {
+    /// The non-negative x that makes every row's product with it nearest to 1 in the sum of the distances: iteratively
+    /// reweighted least squares.
+    private static func leastDeviations(_ rows: [[Double]]) -> [Double] {
         // Distances below a thousandth all weigh alike: clocks tell no more.
         let least = 1e-3
         var x = solve(rows.map { ($0, 1) })

@@ -1,6 +1,6 @@
 import GRDB
 
-// Statements that the coordinator needs for every task: SQLite compiles them once, which takes longer than running them.
+// Statements that the coordinator runs for every task or worker: compiling one takes longer than running it.
 extension Database {
     /// Executes a statement that is kept compiled.
     func executeCached(sql: String, arguments: StatementArguments) throws {

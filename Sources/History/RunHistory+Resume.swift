@@ -24,15 +24,13 @@ extension RunHistory {
     public func loadRun(_ runID: Int64? = nil) throws -> RunSnapshot {
         try read { db in
             let row = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT * FROM runs WHERE id = coalesce(?, (SELECT max(id) FROM runs))"),
-                arguments: [runID])
+                db, sql: "SELECT * FROM runs WHERE id = coalesce(?, (SELECT max(id) FROM runs))", arguments: [runID])
             guard let row else {
                 throw HistoryError.noSuchRecord(kind: "run", identity: runID.map { String($0) } ?? "at all")
             }
             let run = RunRecord(row)
             let generation = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number DESC LIMIT 1"),
-                arguments: [run.id]
+                db, sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number DESC LIMIT 1", arguments: [run.id]
             ).map { GenerationRecord($0) }
             return RunSnapshot(
                 run: run, generation: generation,
@@ -53,8 +51,8 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func generations(of runID: Int64) throws -> [GenerationRecord] {
         try read { db in
-            try db.cachedRows(
-                sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number", arguments: [runID]
+            try Row.fetchAll(
+                db, sql: "SELECT * FROM generations WHERE run_id = ? ORDER BY number", arguments: [runID]
             ).map { GenerationRecord($0) }
         }
     }
@@ -107,7 +105,7 @@ extension RunHistory {
     /// - Throws: `HistoryError`.
     public func front(of runID: Int64) throws -> [FrontRecord] {
         try read { db in
-            try db.cachedRows(sql: "SELECT * FROM pareto_front WHERE run_id = ?", arguments: [runID]).map {
+            try Row.fetchAll(db, sql: "SELECT * FROM pareto_front WHERE run_id = ?", arguments: [runID]).map {
                 FrontRecord(
                     candidateID: $0["candidate_id"], generation: $0["generation"], speedup: $0["speedup"],
                     latencyRatio: $0["latency_ratio"], measuredRatio: $0["measured_ratio"], macs: $0["macs"],
