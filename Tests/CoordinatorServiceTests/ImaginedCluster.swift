@@ -44,7 +44,7 @@ final class ImaginedCluster {
     @discardableResult
     func say(_ body: WorkerMessage.Body, by name: String, peer: PeerID? = nil) throws -> [CoordinatorMessage.Body] {
         let peer = peer ?? PeerID(bytes: Array(name.utf8))
-        try calibration.history.grouped {
+        try calibration.history.transaction {
             try coordinator.handle(body, from: peer)
             try coordinator.tick()
         }
@@ -53,7 +53,7 @@ final class ImaginedCluster {
     }
 
     func tick() throws {
-        try calibration.history.grouped { try coordinator.tick() }
+        try calibration.history.transaction { try coordinator.tick() }
         _ = coordinator.takeOutbox()
         logCount = lines.value
     }

@@ -51,10 +51,10 @@ extension Coordinator {
         }
         var lease = lease
         if served.tasks[lease.task] != nil {
-            let key = try served.history.recordLease(
-                of: lease.task, to: lease.worker, expiresAt: RunHistory.now() + lease.seconds)
-            dispatcher.setEpoch(key.epoch, of: lease.task, to: lease.worker)
-            lease.epoch = key.epoch
+            lease.epoch = try served.history.tasks.task(lease.task).attempts + 1
+            try served.history.tasks.recordLease(
+                of: lease.task, to: lease.worker, epoch: lease.epoch, expiresAt: RunHistory.now() + lease.seconds)
+            dispatcher.setEpoch(lease.epoch, of: lease.task, to: lease.worker)
         }
         try sendAssignment(of: lease)
     }
@@ -85,7 +85,7 @@ extension Coordinator {
     /// Notes the end of leases that brought no result.
     func end(_ leases: [Dispatcher.Lease], outcome: LeaseOutcome) throws {
         for lease in leases where lease.task > 0 && lease.epoch > 0 {
-            _ = try served.history.endLease(LeaseKey(taskID: lease.task, epoch: lease.epoch), outcome: outcome)
+            try served.history.tasks.endLease(LeaseKey(taskID: lease.task, epoch: lease.epoch), outcome: outcome)
         }
     }
 
@@ -150,7 +150,7 @@ extension Coordinator {
     private func isLease(_ task: Int64, _ epoch: Int64, of worker: Int64) throws -> Bool {
         if let lease = dispatcher.lease(of: task, to: worker), Int64(lease.epoch) == epoch { return true }
         guard let number = Int(exactly: epoch) else { return false }
-        return try served.history.isLease(LeaseKey(taskID: task, epoch: number), of: worker)
+        return try served.history.tasks.isLease(LeaseKey(taskID: task, epoch: number), of: worker)
     }
 
     // MARK: - Failures
@@ -182,14 +182,14 @@ extension Coordinator {
     private func failed(_ task: TaskRecord, by worker: Int64, candidate: Int64?, reason: String) throws {
         guard let lease = dispatcher.lease(of: task.id, to: worker) else { return }
         let verdict = dispatcher.fail(task.id, by: worker)
-        _ = try served.history.endLease(LeaseKey(taskID: task.id, epoch: lease.epoch), outcome: .failed)
+        try served.history.tasks.endLease(LeaseKey(taskID: task.id, epoch: lease.epoch), outcome: .failed)
         try act(on: verdict, task, worker, candidate, reason)
     }
 
     /// Charges a task with the death of the process that worked on it.
     private func charge(_ task: TaskRecord, epoch: Int64, to worker: Int64, reason: String) throws {
         guard let number = Int(exactly: epoch),
-            try served.history.chargeLease(LeaseKey(taskID: task.id, epoch: number))
+            try served.history.tasks.recordCrash(LeaseKey(taskID: task.id, epoch: number))
         else { return }
         try act(on: dispatcher.charge(task.id, to: worker), task, worker, nil, reason)
     }

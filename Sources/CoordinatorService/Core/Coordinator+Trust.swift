@@ -17,13 +17,13 @@ extension Coordinator {
             let reason =
                 "its canary differs from the run's by \(String(format: "%.3g", difference)), at most "
                 + "\(CanaryCheck.tolerance) is allowed: its processor or BLAS computes wrongly, or its model is damaged"
-            try served.history.recordEvent("canary", "\(name(of: worker)): \(reason)", run: served.runID)
+            try served.history.events.record("canary", "\(name(of: worker)): \(reason)", run: served.runID)
             turnAway(peer, .canary, name(of: worker), reason)
             return try forget(worker, dispatcher.leave(worker), outcome: .returned)
         }
         if canary == nil {
             canary = message.values
-            if served.keepsCanary { try served.history.setCanary(message.values, of: served.runID) }
+            if served.keepsCanary { try served.history.runs.setCanary(message.values, of: served.runID) }
         }
         connections[worker]?.isTrusted = true
         settleDisputes()
@@ -59,7 +59,7 @@ extension Coordinator {
         // The task may have been taken out of the history again meanwhile.
         guard taken.count == scores.count else { return }
         let (agrees, largest) = Recheck.compare(taken, scores, scorer: scorer)
-        try served.history.recordRecheck(
+        try served.history.results.recordRecheck(
             RecheckRecord(
                 taskID: recheck.task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
                 largestDifference: largest))
@@ -113,7 +113,7 @@ extension Coordinator {
         let images = Set(task.images)
         var scores: [Recheck.ScoreKey: Double] = [:]
         for candidate in task.candidateIDs {
-            for score in try served.history.measurements(of: candidate, on: served.evaluationSet).scores
+            for score in try served.history.results.measurements(of: candidate, on: served.evaluationSet).scores
             where score.scorer == scorer.rawValue && images.contains(score.image) {
                 scores[Recheck.ScoreKey(candidate: candidate, image: score.image)] = score.value
             }

@@ -33,11 +33,11 @@ extension Coordinator {
                 + "\(settings.engineVersion): run the same release on both"
             return turnAway(peer, .engineVersion, name, reason)
         }
-        let worker = try served.history.upsertWorker(
+        let worker = try served.history.workers.upsert(
             WorkerDescription(
                 name: name, host: registration.host, cpu: registration.cpu, blas: registration.blas,
                 threads: max(1, Int(registration.threads)), engineVersion: registration.engineVersion))
-        if let reason = try served.history.quarantineReason(of: worker) {
+        if let reason = try served.history.workers.quarantineReason(of: worker) {
             return turnAway(peer, .quarantined, name, "its results are not taken any more: \(reason)")
         }
         if let old = connections[worker], old.peer != peer {
@@ -55,7 +55,7 @@ extension Coordinator {
         connections[worker] = Connection(peer: peer, name: name, countedUntil: now)
         workerOfPeer[peer] = worker
         dispatcher.hear(from: worker, at: now)
-        try served.history.recordEvent("joined", name, run: served.runID)
+        try served.history.events.record("joined", name, run: served.runID)
         var welcome = served.welcome
         if let count = served.costImageCount { welcome.costImageCount = UInt32(count) }
         welcome.heartbeatSeconds = settings.heartbeatSeconds
@@ -115,13 +115,13 @@ extension Coordinator {
         try end(leases, outcome: outcome)
         guard let connection = connections.removeValue(forKey: worker) else { return }
         workerOfPeer[connection.peer] = nil
-        try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
-        try served.history.recordEvent("left", connection.name, run: served.runID)
+        try served.history.workers.addConnectedSeconds(now - connection.countedUntil, to: worker)
+        try served.history.events.record("left", connection.name, run: served.runID)
     }
 
     func countConnectedTime() throws {
         for (worker, connection) in connections where now - connection.countedUntil > 10 {
-            try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
+            try served.history.workers.addConnectedSeconds(now - connection.countedUntil, to: worker)
             connections[worker]?.countedUntil = now
         }
     }

@@ -76,8 +76,8 @@ final class Coordinator {
         self.clock = clock
         self.log = log
         dispatcher = Dispatcher(silenceLimit: settings.silenceLimit)
-        canary = served.keepsCanary ? try served.history.canary(of: served.runID) : nil
-        let failed = try served.history.failedWorkers(of: served.runID)
+        canary = served.keepsCanary ? try served.history.runs.canary(of: served.runID) : nil
+        let failed = try served.history.tasks.failedWorkers(of: served.runID)
         for task in served.takeNewTasks() {
             dispatcher.add(task.id, units: task.units, failedBy: failed[task.id] ?? [])
         }
@@ -169,7 +169,7 @@ final class Coordinator {
             sweptAt = now
             try breakWithTheRevoked()
             try countConnectedTime()
-            try served.history.countRefusals(refusals.take(), of: served.runID)
+            try served.history.events.countRefusals(refusals.take(), of: served.runID)
         }
         try giveOutTasks()
     }
@@ -213,13 +213,13 @@ final class Coordinator {
 
     /// Tells every worker that the run is over.
     func finish(_ reason: String) throws {
-        try served.history.countRefusals(refusals.take(), of: served.runID)
+        try served.history.events.countRefusals(refusals.take(), of: served.runID)
         for worker in connections.keys.sorted() {
             guard let connection = connections[worker] else { continue }
             var finish = Finish()
             finish.reason = reason
             send(.finish(finish), to: connection.peer)
-            try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
+            try served.history.workers.addConnectedSeconds(now - connection.countedUntil, to: worker)
         }
         connections = [:]
         workerOfPeer = [:]

@@ -34,7 +34,7 @@ struct Rendering {
         for member in members {
             var candidate = uncached
             candidate.candidateID = member.candidateID
-            candidate.genome = Data(try calibration.history.candidate(member.candidateID).genome)
+            candidate.genome = Data(try calibration.history.search.candidate(member.candidateID).genome)
             assignment.candidates.append(candidate)
         }
         assignment.items = images.map(PromptSeed.init)
@@ -62,7 +62,7 @@ struct Rendering {
     func isStored(in calibration: Calibration) throws -> Bool {
         try assignment.candidates.allSatisfy { candidate in
             let id = candidate.candidateID == 0 ? nil : candidate.candidateID
-            let stored = try calibration.history.thumbnails(of: id, run: calibration.runID).map(\.image)
+            let stored = try calibration.history.results.thumbnails(of: id, run: calibration.runID).map(\.image)
             return Set(images).isSubset(of: stored)
         }
     }
@@ -73,7 +73,7 @@ struct Rendering {
             let key = ImageKey(prompt: Int(image.promptIndex), seed: image.seed)
             guard images.contains(key), assignment.candidates.contains(where: { $0.candidateID == image.candidateID })
             else { continue }
-            try served.history.storeThumbnail(
+            try served.history.results.storeThumbnail(
                 Array(image.png), of: image.candidateID == 0 ? nil : image.candidateID, image: key,
                 run: served.runID)
         }

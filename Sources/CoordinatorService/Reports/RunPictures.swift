@@ -28,7 +28,7 @@ struct RunPictures {
 
     private func frontPlot() throws -> FrontPlot {
         let onFront = Set(front.map(\.candidateID))
-        let points = try calibration.history.candidates(of: calibration.runID).compactMap { candidate in
+        let points = try calibration.history.search.candidates(of: calibration.runID).compactMap { candidate in
             candidate.evaluation.map {
                 // As in the view pareto_front.
                 let ratio = calibration.configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
@@ -46,7 +46,7 @@ struct RunPictures {
 
     private func imageSheet() throws -> ImageSheet {
         func images(_ candidate: Int64?) throws -> [[UInt8]] {
-            try calibration.history.thumbnails(of: candidate, run: calibration.runID).map(\.png)
+            try calibration.history.results.thumbnails(of: candidate, run: calibration.runID).map(\.png)
         }
         var rows = [ImageSheet.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
         for member in members {

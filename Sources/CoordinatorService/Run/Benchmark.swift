@@ -46,7 +46,7 @@ final class Benchmark: ServedRun {
     /// - Throws: ``CoordinatorError``, `PromptSetError`, `HistoryError`, `SchedulesError`.
     init(in folder: String, options: BenchmarkOptions) throws {
         history = try RunHistory.open(in: folder)
-        let run = try history.loadRun().run
+        let run = try history.runs.snapshot().run
         runID = run.id
         var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
         if !options.scorers.isEmpty {
@@ -79,7 +79,7 @@ final class Benchmark: ServedRun {
         let architecture = model.architecture
         let uncachedMACs = try architecture.macs(Schedule(shape: shape)).total
         self.uncachedMACs = uncachedMACs
-        let table = try history.costTables(of: run.id).first { $0.isObjective }
+        let table = try history.runs.costTables(of: run.id).first { $0.isObjective }
         let costTable = try table.map { [shape, history] in
             try CostTable(json: $0.costs, shape: shape, source: history.file)
         }
@@ -101,19 +101,19 @@ final class Benchmark: ServedRun {
                     canonicalHash: genome.canonical(for: shape).sha256, origin: entry.origin,
                     macs: Int64(try model.architecture.macs(entry.schedule).total), gateStep: entry.schedule.gateStep))
         }
-        candidateIDs = try history.beginBenchmark(
+        candidateIDs = try history.benchmarks.begin(
             on: evaluationSet, of: runID, prompts: prompts, entries: entries, tasks: []
         ).candidateIDs
-        _ = try history.expireLeases(of: runID, expiringBy: .infinity)
+        _ = try history.tasks.expireLeases(of: runID, expiringBy: .infinity)
         let own = Set(candidateIDs)
-        var open = try history.openTasks(on: evaluationSet, of: runID).filter { own.isSuperset(of: $0.candidateIDs) }
+        var open = try history.tasks.open(of: runID, on: evaluationSet).filter { own.isSuperset(of: $0.candidateIDs) }
         var covered: [Int64: Set<ImageKey>] = [:]
         for task in open {
             for candidate in task.candidateIDs { covered[candidate, default: []].formUnion(task.images) }
         }
         var missing: [[ImageKey]: [Int]] = [:]
         for (place, candidate) in candidateIDs.enumerated() {
-            let measured = Set(try history.measurements(of: candidate, on: evaluationSet).timings.map(\.image))
+            let measured = Set(try history.results.measurements(of: candidate, on: evaluationSet).timings.map(\.image))
             imagesBefore += measured.intersection(images).count
             let known = measured.union(covered[candidate, default: []])
             let rest = images.filter { !known.contains($0) }
@@ -124,9 +124,9 @@ final class Benchmark: ServedRun {
         let grid = missing.sorted { ($0.value.first ?? 0) < ($1.value.first ?? 0) }.flatMap { rest, places in
             taskGrid(places, images: rest)
         }
-        let entered = try history.beginBenchmark(
+        let entered = try history.benchmarks.begin(
             on: evaluationSet, of: runID, prompts: prompts, entries: entries, tasks: grid)
-        open += try entered.taskIDs.map(history.task)
+        open += try entered.taskIDs.map(history.tasks.task)
         for task in open { tasks[task.id] = task }
         newTasks = open
         try proceed()
@@ -151,7 +151,7 @@ final class Benchmark: ServedRun {
         let totals = try closed.sorted().compactMap { id -> (candidateID: Int64, totals: EvaluationTotals)? in
             try self.totals(of: id).map { (id, $0) }
         }
-        try history.finishEvaluations(totals, on: evaluationSet)
+        try history.search.recordEvaluations(totals, on: evaluationSet)
         unfinished.subtract(closed)
     }
 
@@ -160,14 +160,14 @@ final class Benchmark: ServedRun {
     /// - Throws: `HistoryError`.
     func records() throws -> [BenchmarkRecord] {
         let byCandidate = Dictionary(
-            uniqueKeysWithValues: try history.benchmarkRecords(on: evaluationSet, of: runID).map {
+            uniqueKeysWithValues: try history.benchmarks.records(on: evaluationSet, of: runID).map {
                 ($0.candidateID, $0)
             })
         return candidateIDs.compactMap { byCandidate[$0] }
     }
 
     private func totals(of id: Int64) throws -> EvaluationTotals? {
-        let measured = try history.measurements(of: id, on: evaluationSet)
+        let measured = try history.results.measurements(of: id, on: evaluationSet)
         let wanted = Set(images)
         let scores = measured.scores.filter { $0.scorer == configuration.quality.rawValue && wanted.contains($0.image) }
         let timings = measured.timings.filter { wanted.contains($0.image) }

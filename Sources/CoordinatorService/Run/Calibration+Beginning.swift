@@ -27,7 +27,7 @@ extension Calibration {
         try noteScorers(&configuration)
         let search = try newSearch(configuration, shape: shape)
         let history = try RunHistory.create(in: folder, isDurable: isDurable)
-        let runID = try history.createRun(
+        let runID = try history.runs.create(
             NewRun(
                 name: URL(fileURLWithPath: folder).lastPathComponent, configuration: configuration.resolved,
                 costObjective: configuration.cost.rawValue, qualityObjective: configuration.quality.rawValue,
@@ -56,19 +56,19 @@ extension Calibration {
     }
 
     private static func resume(_ history: RunHistory, folder: String) throws -> Calibration {
-        let snapshot = try history.loadRun()
+        let snapshot = try history.runs.snapshot()
         let run = snapshot.run
         var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
         let model = try configuration.modelDescription()
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
-        let prompts = try history.prompts(of: run.id)
+        let prompts = try history.runs.prompts(of: run.id)
         let embeddings = try embeddings(&configuration, prompts: prompts, model: model)
         guard try fingerprint(configuration) == run.modelHash else {
             throw CoordinatorError.runFolder(
                 path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
         }
         try noteScorers(&configuration)
-        let candidates = try history.candidates(of: run.id)
+        let candidates = try history.search.candidates(of: run.id)
         let search =
             try snapshot.generation.map {
                 try restored($0.searchState, shape: shape, candidates: candidates)
@@ -89,11 +89,11 @@ extension Calibration {
     /// - Throws: As ``resume(in:)``.
     static func extend(in folder: String, by generations: Int) throws -> Calibration {
         let history = try RunHistory.open(in: folder)
-        let run = try history.loadRun().run
+        let run = try history.runs.snapshot().run
         var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
-        configuration.generations = try history.generations(of: run.id).count { $0.isFinished } + generations
+        configuration.generations = try history.search.generations(of: run.id).count { $0.isFinished } + generations
         configuration.stop = StopRules()
-        try history.setConfiguration(configuration.resolved, of: run.id)
+        try history.runs.setConfiguration(configuration.resolved, of: run.id)
         return try resume(history, folder: folder)
     }
 
@@ -112,13 +112,13 @@ extension Calibration {
         _ folder: String, from number: Int, into target: String, overrides: [String]
     ) throws -> Calibration {
         let source = try RunHistory.openReadOnly(in: folder)
-        let run = try source.loadRun().run
+        let run = try source.runs.snapshot().run
         let old = try RunConfiguration(text: run.configuration, file: source.file, folder: folder)
         let new = try RunConfiguration(
             text: run.configuration, file: source.file, overrides: overrides,
             folder: FileManager.default.currentDirectoryPath)
         let model = try new.modelDescription()
-        let prompts = try source.prompts(of: run.id)
+        let prompts = try source.runs.prompts(of: run.id)
         func key(_ configuration: RunConfiguration) -> String {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
@@ -139,16 +139,17 @@ extension Calibration {
                     + "give --set search.generations=N")
         }
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
-        guard let state = try source.generations(of: run.id).first(where: { $0.number == number && $0.isFinished })
+        guard
+            let state = try source.search.generations(of: run.id).first(where: { $0.number == number && $0.isFinished })
         else {
             throw CoordinatorError.runFolder(path: folder, reason: "generation \(number) is not complete")
         }
-        let candidates = try source.candidates(of: run.id)
+        let candidates = try source.search.candidates(of: run.id)
         var search = try restored(state.searchState, shape: shape, candidates: candidates)
         try search.change(to: searchSettings(new), seed: old.seed == new.seed ? nil : new.seed)
-        let history = try source.fork(run.id, from: number, into: target)
-        try history.setConfiguration(new.resolved, evaluationKey: key(new), of: run.id)
-        try history.setSearchState(search.encoded(), generation: number, of: run.id)
+        let history = try source.runs.fork(run.id, from: number, into: target)
+        try history.runs.setConfiguration(new.resolved, evaluationKey: key(new), of: run.id)
+        try history.search.setSearchState(search.encoded(), generation: number, of: run.id)
         return try resume(history, folder: target)
     }
 

@@ -21,7 +21,7 @@ extension Calibration {
         let table = try CostTable(json: report.table, shape: shape, source: "cost report")
         guard report.uncachedSeconds > 0, report.uncachedSeconds < 1e9, report.fitError >= 0, report.fitError < 1e9
         else { throw SchedulesError.costTable(source: "cost report", problem: "expected seconds and an error") }
-        let isFirst = try history.enterCostTable(
+        let isFirst = try history.runs.insertCostTable(
             NewCostTable(
                 workerID: workerID, costs: report.table, uncachedSeconds: report.uncachedSeconds,
                 fitError: report.fitError), of: runID)
@@ -39,6 +39,6 @@ extension Calibration {
             throw CoordinatorError.unreadableFile(path: path, what: "the cost table")
         }
         let table = try CostTable(json: text, shape: shape, source: path)
-        try history.enterCostTable(NewCostTable(workerID: nil, costs: table.json), of: run)
+        try history.runs.insertCostTable(NewCostTable(workerID: nil, costs: table.json), of: run)
     }
 }

@@ -36,7 +36,7 @@ extension Calibration {
         let done = search.pending.filter { candidateOfOffspring[$0.id].map { !open.contains($0) } ?? true }
         if !done.isEmpty {
             try settle(done)
-            try history.setSearchState(encodedSearch, generation: generation, of: runID)
+            try history.search.setSearchState(encodedSearch, generation: generation, of: runID)
         }
         while hypervolumes.count < search.finishedGenerations { try complete(hypervolumes.count) }
         guard search.pending.isEmpty else { return }
@@ -86,7 +86,7 @@ extension Calibration {
         let reference = Self.reference(configuration.quality)
         let hypervolume = Pareto.hypervolume(
             of: search.front.map(\.objectives), reference: [reference.cost, -reference.quality])
-        try history.completeGeneration(
+        try history.search.completeGeneration(
             number, of: runID, searchState: encodedSearch, hypervolume: hypervolume, wallSeconds: seconds)
         hypervolumes.append(hypervolume)
         secondsBefore += seconds
@@ -104,7 +104,7 @@ extension Calibration {
     }
 
     private func end(_ reason: String) throws {
-        try history.recordEvent("ended", reason, run: runID)
+        try history.events.record("ended", reason, run: runID)
         isFinished = true
     }
 

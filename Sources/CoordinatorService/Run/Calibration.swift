@@ -72,7 +72,7 @@ final class Calibration: ServedRun {
         taskSize = TaskSize(fixed: configuration.schedulesPerTask, seconds: configuration.secondsPerTask)
         evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
-        let table = try history.costTables(of: runID).first { $0.isObjective }
+        let table = try history.runs.costTables(of: runID).first { $0.isObjective }
         costTable = try table.map { try CostTable(json: $0.costs, shape: shape, source: history.file) }
     }
 
@@ -89,16 +89,16 @@ final class Calibration: ServedRun {
         }
         // Whoever held a lease belongs to the coordinator that is gone; a result that still arrives is taken all the
         // same.
-        _ = try history.expireLeases(of: runID, expiringBy: .infinity)
-        try history.setStatus(.running, of: runID)
+        _ = try history.tasks.expireLeases(of: runID, expiringBy: .infinity)
+        try history.runs.setStatus(.running, of: runID)
         if snapshot.run.evaluationKey == nil {
-            try history.setConfiguration(snapshot.run.configuration, evaluationKey: evaluationKey, of: runID)
+            try history.runs.setConfiguration(snapshot.run.configuration, evaluationKey: evaluationKey, of: runID)
         }
         guard let last = snapshot.generation else {
             try beginGeneration()
             return try proceed()
         }
-        for record in try history.generations(of: runID) {
+        for record in try history.search.generations(of: runID) {
             secondsBefore += record.wallSeconds
             if record.isFinished { hypervolumes.append(record.hypervolume ?? 0) }
         }
@@ -132,8 +132,8 @@ final class Calibration: ServedRun {
         let hashes = offspring.map { canonicalHash($0.genome) }
         var fresh: Set<String> = []
         let new = zip(offspring, hashes).filter { candidateOfHash[$0.1] == nil && fresh.insert($0.1).inserted }
-        let measured = try history.measuredElsewhere(
-            new.map(\.1), evaluationKey: evaluationKey, besides: runID)
+        let measured = try history.search.reusableMeasurements(
+            new.map(\.1), evaluationKey: evaluationKey, excluding: runID)
         let candidates = try new.map { offspring, hash in
             NewCandidate(
                 genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256, canonicalHash: hash,
@@ -143,14 +143,14 @@ final class Calibration: ServedRun {
                 measuredAs: measured[hash])
         }
         let unmeasured = candidates.indices.filter { candidates[$0].measuredAs == nil }
-        let entered = try history.beginGeneration(
+        let entered = try history.search.beginGeneration(
             generation, of: runID, isContinued: isContinued, searchState: encodedSearch, candidates: candidates,
             tasks: taskGrid(unmeasured))
         for (id, (offspring, hash)) in zip(entered.candidateIDs, new) {
             note(id, genome: offspring.genome, canonicalHash: hash)
         }
         for (offspring, hash) in zip(offspring, hashes) { candidateOfOffspring[offspring.id] = candidateOfHash[hash] }
-        want(try entered.taskIDs.map(history.task))
+        want(try entered.taskIDs.map(history.tasks.task))
     }
 
     private func note(_ candidate: Int64, genome: Genome, canonicalHash: String) {
@@ -214,7 +214,7 @@ final class Calibration: ServedRun {
                 lost.append(child.id)
                 continue
             }
-            let candidate = try history.candidate(id)
+            let candidate = try history.search.candidate(id)
             if let totals = try candidate.evaluation ?? new[id] ?? totals(of: candidate) {
                 if candidate.evaluation == nil { new[id] = totals }
                 outcomes.append(Outcome(id: child.id, objectives: [totals.cost, -totals.quality]))
@@ -222,14 +222,14 @@ final class Calibration: ServedRun {
                 lost.append(child.id)
             }
         }
-        try history.finishEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+        try history.search.recordEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
         try search.tell(outcomes)
         try search.discard(lost)
     }
 
     /// Sums a candidate's images up; nil unless all of them were made.
     private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {
-        let measured = try history.measurements(of: candidate.id)
+        let measured = try history.results.measurements(of: candidate.id)
         let expected = prompts.count * configuration.seedsPerPrompt
         let scores = measured.scores.filter { $0.scorer == configuration.quality.rawValue }
         guard scores.count == expected, measured.timings.count == expected else { return nil }

@@ -44,7 +44,7 @@ extension ServedRun {
         assignment.candidates = try task.candidateIDs.map { id in
             var candidate = AssignedCandidate()
             candidate.candidateID = id
-            let record = try history.candidate(id)
+            let record = try history.search.candidate(id)
             candidate.genome = Data(record.genome)
             if let gateStep = record.gateStep { candidate.gateStep = UInt32(gateStep) }
             candidate.geneCount = UInt32(shape.geneCount)

@@ -74,7 +74,7 @@ extension ServedRun {
     /// - Throws: ``ResultProblem`` for a result that is not what the task asked for; `HistoryError`.
     func commit(_ result: Messages.TaskResult, from workerID: Int64) throws -> CommitOutcome {
         guard let task = tasks[result.taskID] else { return .alreadyDone }
-        let outcome = try history.commitResult(
+        let outcome = try history.results.commit(
             try History.TaskResult(
                 result, candidates: task.candidateIDs, images: task.images, from: workerID,
                 scorer: configuration.quality.rawValue))
@@ -86,9 +86,9 @@ extension ServedRun {
     ///
     /// ``proceed()`` takes account of it.
     func giveUp(_ taskID: Int64, reason: String) throws {
-        try history.failTask(taskID, reason: reason)
+        try history.tasks.fail(taskID, reason: reason)
         let candidates = (tasks[taskID]?.candidateIDs ?? []).map { "\($0)" }.joined(separator: ", ")
-        try history.recordEvent("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
+        try history.events.record("set-aside", "candidate \(candidates), task \(taskID): \(reason)", run: runID)
         tasks[taskID] = nil
     }
 
@@ -96,7 +96,7 @@ extension ServedRun {
     ///
     /// - Returns: The new tasks.
     func split(_ taskID: Int64, reason: String) throws -> [TaskRecord] {
-        let parts = try history.splitTask(taskID, reason: reason)
+        let parts = try history.tasks.split(taskID, reason: reason)
         tasks[taskID] = nil
         for part in parts { tasks[part.id] = part }
         return parts
@@ -109,9 +109,9 @@ extension ServedRun {
     ///
     /// - Returns: The tasks, and how many candidates stay that the worker had a part in.
     func reopenTasks(doneBy worker: Int64, reason: String) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
-        let reopened = try history.quarantine(worker, reason: reason, run: runID, on: evaluationSet)
+        let reopened = try history.workers.quarantine(worker, reason: reason, run: runID, on: evaluationSet)
         for task in reopened.tasks { tasks[task.id] = task }
-        try history.recordEvent(
+        try history.events.record(
             "quarantine",
             "worker \(worker): \(reason); \(reopened.tasks.count) tasks are done again, "
                 + "\(reopened.keptCandidates) candidates stay as evaluated", run: runID)

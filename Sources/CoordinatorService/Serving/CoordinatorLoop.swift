@@ -34,7 +34,7 @@ struct CoordinatorLoop: ~Copyable {
         let gone = unreachable
         unreachable = []
         let coordinator = coordinator
-        try coordinator.served.history.grouped {
+        try coordinator.served.history.transaction {
             for peer in gone { try coordinator.lost(peer) }
             for (peer, bytes) in arrived { try coordinator.receive(bytes, from: peer) }
             try coordinator.tick()

@@ -34,7 +34,9 @@ final class ProgressDisplay {
         guard isDue(at: now, isLast: isLast) else { return }
         if isLast || frontGeneration != calibration.generation {
             frontGeneration = calibration.generation
-            front = try calibration.history.front(of: calibration.runID).map { ($0.speedup ?? 1 / $0.cost, $0.quality) }
+            front = try calibration.history.search.front(of: calibration.runID).map {
+                ($0.speedup ?? 1 / $0.cost, $0.quality)
+            }
         }
         let text = line.text(
             ProgressLine.State(

@@ -105,7 +105,7 @@ public struct RunService {
                 try display.show(calibration, session.coordinator)
             }
             try display.show(calibration, session.coordinator, isLast: true)
-            let front = try calibration.history.front(of: calibration.runID)
+            let front = try calibration.history.search.front(of: calibration.runID)
             let rendering = try Rendering(front: front, calibration: calibration)
             if try !rendering.isStored(in: calibration) {
                 session.coordinator.render(rendering)
@@ -115,7 +115,7 @@ public struct RunService {
             try session.finish("the last generation is complete")
             let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(
                 to: folder)
-            try calibration.history.setStatus(.finished, of: calibration.runID)
+            try calibration.history.runs.setStatus(.finished, of: calibration.runID)
             try calibration.history.close()
             return .finished(front: front, files: files)
         }

@@ -91,7 +91,7 @@ public struct Simulation {
                 continue
             }
             tickedAt = time
-            try calibration.history.grouped {
+            try calibration.history.transaction {
                 try handle(event)
                 try coordinator.tick()
             }
@@ -106,7 +106,7 @@ public struct Simulation {
         }
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
-        report.generations = try calibration.history.generations(of: calibration.runID).count { $0.isFinished }
+        report.generations = try calibration.history.search.generations(of: calibration.runID).count { $0.isFinished }
         report.evaluations = calibration.doneCount
         report.throughput = possibleWork > 0 ? usefulWork / possibleWork : 0
         report.price = options.pricePerHostHour.map { $0 * report.hostHours }
