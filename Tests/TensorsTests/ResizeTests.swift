@@ -11,8 +11,8 @@ import Testing
         for (value, expected) in zip(found.channels.values, rows.joined()) { #expect(abs(value - expected) < 1e-5) }
     }
 
-    /// What `VaeImageProcessor.resize_and_crop_tensor` of diffusers makes of it.
-    @Test func largerEqualsTheOriginal() {
+    /// Expected values are those of `VaeImageProcessor.resize_and_crop_tensor` of diffusers.
+    @Test func enlargingMatchesDiffusers() {
         expect(
             image.resizedAndCropped(height: 7, width: 5),
             [
@@ -23,7 +23,7 @@ import Testing
             ])
     }
 
-    @Test func smallerEqualsTheOriginal() {
+    @Test func shrinkingMatchesDiffusers() {
         expect(
             image.resizedAndCropped(height: 3, width: 4),
             [
@@ -32,7 +32,7 @@ import Testing
             ])
     }
 
-    @Test func theSameSizeChangesNothing() {
+    @Test func sameSizeIsUnchanged() {
         #expect(image.resizedAndCropped(height: 4, width: 6).channels.values == image.channels.values)
     }
 }
