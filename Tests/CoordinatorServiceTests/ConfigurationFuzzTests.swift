@@ -26,7 +26,7 @@ import Testing
         let count = Mutations.count(otherwise: 2_000)
         var refused = 0
         for _ in 0..<count {
-            let bytes = mutations.damaged([Array(good.utf8)], interesting: Array("[]=\"'\n#.,0123456789-+eE\\u{}".utf8))
+            let bytes = mutations.mutated([Array(good.utf8)], interesting: Array("[]=\"'\n#.,0123456789-+eE\\u{}".utf8))
             do {
                 let read = try RunConfiguration(
                     text: String(decoding: bytes, as: UTF8.self), file: "run.toml", folder: "/")

@@ -1,20 +1,16 @@
 extension Image {
-    /// Bits behind the point of the weights: with eight bits of pixel and two of headroom they fill a 32-bit integer.
+    /// Fractional bits of the weights; with eight bits of pixel and two of headroom they fill a 32-bit integer.
     private static let fractionBits: Int32 = 22
 
-    /// Scales by cubic convolution, smoothing where it shrinks.
+    /// Resizes by cubic convolution, with antialiasing when shrinking.
     ///
-    /// To the last bit `resize((width, height), BICUBIC)` of Pillow 11; Pillow 13 takes the vertical direction first for
-    /// some sizes.
+    /// Bit-identical to `resize((width, height), BICUBIC)` of Pillow 11; Pillow 13 processes the vertical direction first
+    /// for some sizes. The horizontal pass comes first; each pass uses weights with 22 fractional bits and rounds to
+    /// eight bits.
     ///
-    /// Each direction is rounded to eight bits by itself, with weights of 22 binary places, the horizontal first.
-    ///
-    /// - Parameters:
-    ///   - width: Pixels in a row of the result, at least 1.
-    ///   - height: Rows of the result, at least 1.
-    /// - Returns: The scaled image.
+    /// - Precondition: Both images have at least one pixel.
     public func resized(width: Int, height: Int) -> Image {
-        precondition(width > 0 && height > 0 && self.width > 0 && self.height > 0, "an empty image")
+        precondition(width > 0 && height > 0 && self.width > 0 && self.height > 0, "an image must not be empty")
         var pixels = self.pixels
         if width != self.width {
             let table = BicubicTable(from: self.width, to: width)
@@ -31,7 +27,7 @@ extension Image {
         return Image(width: width, height: height, pixels: pixels)
     }
 
-    /// Combines runs of bytes that are `sourceStep` apart by the table's weights, line by line.
+    /// Weighted sums of runs of bytes that are `sourceStep` apart, line by line.
     private static func resample(
         _ source: [UInt8], _ table: BicubicTable, count: Int, lines: Int, sourceLine: Int, sourceStep: Int,
         targetLine: Int, targetStep: Int, run: Int
@@ -57,36 +53,31 @@ extension Image {
         }
     }
 
-    /// A part of the image.
+    /// The rectangle with its top left corner at column `x` and row `y`.
     ///
-    /// - Parameters:
-    ///   - x: The first pixel of each row.
-    ///   - y: The first row.
-    ///   - width: Pixels in a row.
-    ///   - height: Rows.
-    /// - Precondition: The part lies inside.
-    /// - Returns: The part.
+    /// - Precondition: The rectangle lies inside the image.
     public func cropped(x: Int, y: Int, width: Int, height: Int) -> Image {
-        precondition(x >= 0 && y >= 0 && x + width <= self.width && y + height <= self.height, "a part outside")
+        precondition(
+            x >= 0 && y >= 0 && x + width <= self.width && y + height <= self.height, "the rectangle exceeds the image")
         guard width != self.width || height != self.height else { return self }
-        var part: [UInt8] = []
-        part.reserveCapacity(3 * width * height)
+        var cropped: [UInt8] = []
+        cropped.reserveCapacity(3 * width * height)
         for row in y..<(y + height) {
             let start = 3 * (row * self.width + x)
-            part += pixels[start..<(start + 3 * width)]
+            cropped += pixels[start..<(start + 3 * width)]
         }
-        return Image(width: width, height: height, pixels: part)
+        return Image(width: width, height: height, pixels: cropped)
     }
 
-    /// The image as planes in 0...255, scaled as ``resized(width:height:)`` does but in floating point, as Pillow scales
-    /// images of mode `F`: nothing is rounded, and values may lie beyond 0...255.
+    /// The colour planes resized as by ``resized(width:height:)`` but in floating point, as Pillow resizes images of mode
+    /// `F`.
     ///
     /// - Parameters:
-    ///   - width: Pixels in a row of the result, at least 1.
+    ///   - width: Pixels per row of the result, at least 1.
     ///   - height: Rows of the result, at least 1.
-    /// - Returns: `[3, height * width]`.
+    /// - Returns: `[3, height · width]`, nominally in 0...255; not rounded, and overshoots are not clamped.
     public func resizedPlanes(width: Int, height: Int) -> FeatureMap {
-        precondition(width > 0 && height > 0 && self.width > 0 && self.height > 0, "an empty image")
+        precondition(width > 0 && height > 0 && self.width > 0 && self.height > 0, "an image must not be empty")
         let (across, down) = (BicubicTable(from: self.width, to: width), BicubicTable(from: self.height, to: height))
         let result = FeatureMap(channelCount: 3, height: height, width: width)
         var rows = [Float](repeating: 0, count: self.height * width)
@@ -123,5 +114,50 @@ extension Image {
             }
         }
         return result
+    }
+}
+
+/// The weights of a cubic convolution (a = -0.5) along one side, widened for antialiasing when shrinking.
+///
+/// Pillow's `precompute_coeffs` for `BICUBIC`, in double precision as there.
+private struct BicubicTable {
+    /// First source position of each output.
+    let first: [Int]
+    /// Number of source positions of each output.
+    let count: [Int]
+    /// Distance between the weights of two outputs.
+    let width: Int
+    /// `width` weights per output, zero-padded; they sum to 1.
+    let weights: [Double]
+
+    init(from length: Int, to target: Int) {
+        let scale = Double(length) / Double(target)
+        let filterScale = max(scale, 1)
+        let support = 2 * filterScale
+        width = Int(support.rounded(.up)) * 2 + 1
+        var first = [Int](repeating: 0, count: target)
+        var count = first
+        var weights = [Double](repeating: 0, count: target * width)
+        for index in 0..<target {
+            let centre = (Double(index) + 0.5) * scale
+            let start = max(0, Int(centre - support + 0.5))
+            let end = min(length, Int(centre + support + 0.5))
+            var sum = 0.0
+            for position in start..<end {
+                let weight = Self.cubic((Double(position) - centre + 0.5) * (1 / filterScale))
+                weights[index * width + position - start] = weight
+                sum += weight
+            }
+            if sum != 0 { for tap in 0..<(end - start) { weights[index * width + tap] /= sum } }
+            (first[index], count[index]) = (start, end - start)
+        }
+        (self.first, self.count, self.weights) = (first, count, weights)
+    }
+
+    private static func cubic(_ distance: Double) -> Double {
+        let (a, x) = (-0.5, abs(distance))
+        if x < 1 { return ((a + 2) * x - (a + 3)) * x * x + 1 }
+        if x < 2 { return (((x - 5) * x + 8) * x - 4) * a }
+        return 0
     }
 }
