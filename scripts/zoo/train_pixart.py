@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import scenes
 import train_vae
-from train_text_encoder import T5_CONFIG, TRAINING_TOKENS, averaged_encoder, tokenize
+from train_text_encoder import T5_CONFIG, averaged_encoder, tokenize
 from training import Run, save_atomically
 
 CONFIG = dict(
