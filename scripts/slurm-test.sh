@@ -56,8 +56,13 @@ cleanup() {
     # slurmd ends the processes of the jobs, so it must stop last.
     scancel -u root 2> /dev/null || true
     for _ in $(seq 20); do [ -n "$(squeue -h 2> /dev/null)" ] || break; sleep 0.5; done
+    # slurmctld writes its state when it stops: wait before the directory is removed.
+    local name pid
     for name in slurmd slurmctld; do
-        [ ! -s "$folder/$name.pid" ] || kill "$(cat "$folder/$name.pid")" 2> /dev/null || true
+        [ -s "$folder/$name.pid" ] || continue
+        pid=$(cat "$folder/$name.pid")
+        kill "$pid" 2> /dev/null || true
+        for _ in $(seq 100); do kill -0 "$pid" 2> /dev/null || break; sleep 0.1; done
     done
     [ ! -s "$folder/munge/pid" ] || kill "$(cat "$folder/munge/pid")" 2> /dev/null || true
 }
