@@ -35,6 +35,7 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
 // MARK: - Targets
@@ -61,7 +62,7 @@ let modules: [Target] =
     + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
-    + module("Transport", ["CZeroMQ"])
+    + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(
         "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport"],
         tests: ["TestSupport"])
@@ -70,11 +71,16 @@ let modules: [Target] =
         tests: ["Diffusion", "TestSupport"])
     + module(
         "WorkerService",
-        ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
+        [
+            "Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport", logging,
+        ],
         tests: ["TestSupport"])
 
 let programs: [Target] = [
-    .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
+    .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
+    .testTarget(
+        name: "ProgramSupportTests", dependencies: ["ProgramSupport", argumentParser, logging],
+        swiftSettings: swiftSettings),
     program(
         "ecad",
         [
@@ -82,7 +88,8 @@ let programs: [Target] = [
             "Tensors",
             "Verification",
         ]),
-    program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
+    program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
+    program("ecad-testing", ["ClusterTesting", "Schedules", "Transport"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
         name: "ProgramTests",
@@ -95,6 +102,7 @@ let programs: [Target] = [
 ]
 
 let testSupport: [Target] = [
+    .target(name: "ClusterTesting", dependencies: ["Messages", "Transport"], swiftSettings: swiftSettings),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
     .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
 ]
@@ -103,6 +111,7 @@ let package = Package(
     name: "ecad-cluster",
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],

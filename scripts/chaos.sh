@@ -3,9 +3,9 @@
 # left to end, and compared with the same run undisturbed. Usage: scripts/chaos.sh [KILLS [WORKERS [FOLDER]]]
 # Environment: PAUSE, the longest pause between two kills in seconds (2); GENERATIONS, enough for the run to outlast them.
 #
-# Results lost: those that a worker saw acknowledged (ecad-worker run --verbose says so) and whose images are not in the
-# history. Counted twice: images with two results, tasks acknowledged as new twice. The checks themselves are checked: on
-# copies of the history that were damaged on purpose they must find the damage. Exit status 0 if all is well.
+# Results lost: those that were acknowledged to a worker (ecad-worker run --log-level debug logs them) and whose images
+# are not in the history. Counted twice: images with two results, tasks acknowledged as new twice. The checks themselves
+# are checked: they must find the damage in deliberately damaged copies of the history. Exit status 0 if all is well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/small-run.sh
@@ -27,8 +27,8 @@ start_coordinator() {
     pid[coordinator]=$!
 }
 start_worker() {
-    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" --verbose \
-        --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
+    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" \
+        --log-level debug --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
     pid[$1]=$!
 }
 start() { if [ "$1" = coordinator ]; then start_coordinator; else start_worker "$1"; fi; }
@@ -71,7 +71,8 @@ echo "the storm is over; now the same run undisturbed" >&2
 run_undisturbed "$folder"
 
 # Lines "TASK LEASE" of results that a worker saw acknowledged as new.
-sed -nE 's/^.*task ([0-9]+), lease ([0-9]+): acknowledged$/\1 \2/p' "$folder"/worker-*.log > "$folder/acknowledged.txt"
+sed -nE 's/^.*: result acknowledged lease=([0-9]+) task=([0-9]+).*$/\2 \1/p' "$folder"/worker-*.log \
+    > "$folder/acknowledged.txt"
 
 # Acknowledged tasks that a history does not hold whole.
 lost_in() {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Regenerates Sources/Messages/Messages.pb.swift from Messages.proto.
-# Needs protoc (Debian: protobuf-compiler); its Swift plug-in is built from the package's own dependency.
+# Requires protoc (Debian: protobuf-compiler); the Swift plug-in is built from the package's dependency.
 set -eu
 cd "$(dirname "$0")/.."
 swift build --product protoc-gen-swift

@@ -1,7 +1,8 @@
 #!/bin/bash
-# Peers that must not get in: unknown key, revoked key, no key, plain ZeroMQ, noise; COUNT of each, against a coordinator
-# with keys. None is let in, nothing is handed out, the history holds nothing but their number, the coordinator's memory
-# stays flat, and the run then goes on as if nothing had been. Usage: scripts/hostile-peers.sh [COUNT [FOLDER]]
+# Attacks a coordinator that requires keys with COUNT connections of each kind: unknown key, revoked key, no key, plain
+# ZeroMQ, random bytes. Checks that none is accepted, no task is assigned, the history records only their number, the
+# coordinator's memory does not grow, and the run then gives the same results as an undisturbed one.
+# Usage: scripts/hostile-peers.sh [COUNT [FOLDER]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/small-run.sh
@@ -16,11 +17,11 @@ trap 'stop "$coordinator"' EXIT
     > /dev/null 2> "$folder/coordinator.log" & coordinator=$!
 for _ in $(seq 100); do grep -qs listening "$folder/coordinator.log" && break; sleep 0.1; done
 intrude() {
-    "$bin/ecad-worker" intrude --coordinator "tcp://127.0.0.1:$port" --revoked-key "$folder/bad.key" --count "$1"
+    "$bin/ecad-testing" intrude --coordinator "tcp://127.0.0.1:$port" --revoked-key "$folder/bad.key" --count "$1"
 }
 memory() { awk '/VmRSS/ { print $2 }' "/proc/$coordinator/status"; }
 status=0
-# What a process keeps once it has seen so many at once is no leak.
+# A first round, because memory retained after a peak of connections is not a leak.
 intrude $((count / 20 + 50)) > /dev/null || status=1
 before=$(memory)
 intrude "$count" || status=1
@@ -35,10 +36,10 @@ run_undisturbed "$folder"
 different=$(count_differences "$run" "$folder/calm")
 cat <<RESULT
 connections refused                   $(ask "$run" "select group_concat(reason || ' ' || count, ', ') from refusals")
-workers entered and leases given      $handed
+workers accepted and leases granted   $handed
 rows of refusals in the history       $rows
 coordinator memory before, after      $((before / 1024)) MB, $((after / 1024)) MB
-lines unlike the undisturbed run's    $different
+differences from the undisturbed run  $different
 RESULT
 [ "$status $handed $different" = "0 0 0" ] && [ "$rows" -le 4 ] && [ $((after - before)) -lt 8192 ] ||
     { echo "error: see $folder" >&2; exit 1; }

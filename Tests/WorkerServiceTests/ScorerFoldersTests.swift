@@ -17,7 +17,7 @@ import Testing
         }
     }
 
-    @Test func modelsAreFoundBesideTheRunsModelAndWhereTheUserSays() throws {
+    @Test func modelsAreFoundNextToTheRunsModelAndInGivenFolders() throws {
         let clip = try ModelFingerprint.compute(folder: folder.file("clip"))
         let reward = try ModelFingerprint.compute(folder: folder.file("a/reward"))
         let beside = try ScorerFolders(named: [], beside: folder.file("model/"))
@@ -30,7 +30,7 @@ import Testing
             complaint { try beside.folder(fingerprint: reward, of: .imageReward) }.isOneLine(naming: "image-reward"))
     }
 
-    @Test func aNamedFolderMustHoldAScorer() {
+    @Test func givenFolderMustContainAScorerModel() {
         for name in ["model", "nothing"] {
             #expect(
                 complaint { try ScorerFolders(named: [folder.file(name)], beside: "/nowhere/m") }

@@ -11,7 +11,7 @@ extension Coordinator {
     func register(_ registration: Registration, _ peer: PeerID) throws {
         // A key is its owner's name; without keys there is only the worker's word.
         var name = registration.workerName
-        if let key = peer.key, case .authorized(let owner) = settings.register?.standing(of: key) { name = owner }
+        if let key = peer.key, case .authorized(let owner) = settings.register?.status(of: key) { name = owner }
         let own = served.embeddings == nil ? registration.modelHash : registration.imageModelHash
         guard own == served.modelHash else {
             let reason =
@@ -137,7 +137,7 @@ extension Coordinator {
         }
         for (worker, connection) in connections {
             guard let key = connection.peer.key else { continue }
-            if case .authorized = register.standing(of: key) { continue }
+            if case .authorized = register.status(of: key) { continue }
             turnAway(connection.peer, .revokedKey, connection.name, "its key has been revoked")
             try forget(worker, dispatcher.leave(worker), outcome: .returned)
         }

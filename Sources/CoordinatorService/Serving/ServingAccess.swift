@@ -55,7 +55,7 @@ struct ServingAccess {
         let file = WorkerKeyFile(name: name, keys: try KeyPair.generate(), coordinator: coordinator.publicKey)
         let path = "\(keyFolder)/\(name).key"
         try file.write(to: path, replacing: true)
-        register.admit(file.keys.publicKey, as: name)
+        register.authorize(file.keys.publicKey, as: name)
         return ["--key", path]
     }
 
@@ -71,11 +71,11 @@ struct ServingAccess {
             connectingTo: endpoint.fromThisMachine, as: .random(), in: context, options: options,
             security: .curve(try KeyPair.generate(), coordinator: coordinator.publicKey), wakeup: Wakeup())
         let deadline = ContinuousClock.now + .seconds(3)
-        while ContinuousClock.now < deadline, stranger.link != .notAuthorized {
-            if try stranger.waitForConnection(timeout: .milliseconds(20)) || stranger.link == .connected {
-                throw TransportError.strangerAdmitted(endpoint: endpoint.description)
+        while ContinuousClock.now < deadline, stranger.connectionState != .notAuthorized {
+            if try stranger.waitForConnection(timeout: .milliseconds(20)) || stranger.connectionState == .connected {
+                throw TransportError.unknownKeyAccepted(endpoint: endpoint.description)
             }
-            stranger.noteEvents()
+            stranger.processEvents()
         }
     }
 }
