@@ -3,7 +3,7 @@ import Glibc
 
 /// The coordinator's ROUTER socket: listens, receives from all workers and sends to each by its id.
 ///
-/// Not thread-safe. No peer can block it or make it fail, whatever it sends.
+/// Not thread-safe. No message, and no missing one, makes it block or fail.
 public struct CoordinatorSocket: ~Copyable {
     /// The bound endpoint, with the actual port.
     public let endpoint: Endpoint

@@ -12,8 +12,8 @@ struct ScorerFolders {
     /// Searches the given folders and those next to the model.
     ///
     /// - Throws: ``WorkerError/model(_:)`` if a given folder contains no scorer model.
-    init(named: [String], beside model: String) throws {
-        var folders = try named.map { folder in
+    init(given: [String], nextTo model: String) throws {
+        var folders = try given.map { folder in
             guard ScorerSource(folder: folder) != nil else {
                 throw WorkerError.model("--scorer: \(ScoringError.notAScorer(folder: folder))")
             }

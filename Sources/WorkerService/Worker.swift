@@ -92,7 +92,7 @@ public final class Worker {
         folder = try ModelFolder(path: options.model)
         modelHash = try ModelFingerprint.compute(folder: options.model)
         imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
-        scorers = try ScorerFolders(named: options.scorers, beside: options.model)
+        scorers = try ScorerFolders(given: options.scorers, nextTo: options.model)
         spool = try Spool(folder: options.spool)
         marker = CrashMarker(folder: options.spool)
         crash = marker.takeCrash()
@@ -424,7 +424,7 @@ public final class Worker {
             return nil
         }
         guard unacknowledged.isEmpty || now >= drain.end else { return nil }
-        return "asked to end: idle"
+        return "asked to end: no task is running"
     }
 
     /// Estimates the rest of the current task from its progress; nil before its first image.

@@ -52,7 +52,7 @@ import Testing
 
     @Test func welcomeNeedsConsecutivePromptsAndKnownScorers() throws {
         let folder = try TemporaryFolder()
-        let folders = try ScorerFolders(named: [], beside: folder.file("model"))
+        let folders = try ScorerFolders(given: [], nextTo: folder.file("model"))
         var welcome = Welcome()
         welcome.settings.stepCount = 4
         welcome.settings.scorers = ["psnr"]
