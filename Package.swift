@@ -65,7 +65,8 @@ let modules: [Target] =
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
+        "CoordinatorService",
+        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],

@@ -70,16 +70,20 @@ for w in $(seq "$workers"); do kill "${pid[$w]}" 2> /dev/null || true; wait "${p
 echo "the storm is over; now the same run undisturbed" >&2
 run_undisturbed "$folder"
 
-# Lines "TASK LEASE" of results that a worker saw acknowledged as new.
-sed -nE 's/^.*: result acknowledged lease=([0-9]+) task=([0-9]+).*$/\2 \1/p' "$folder"/worker-*.log \
+# Lines "TASK LEASE" of results that were acknowledged as new, without the contact sheet (task 0).
+sed -nE 's/^.*: result acknowledged lease=([0-9]+) task=([1-9][0-9]*).*$/\2 \1/p' "$folder"/worker-*.log \
     > "$folder/acknowledged.txt"
 
-# Acknowledged tasks that a history does not hold whole.
+# with_acknowledged RUN-FOLDER: runs a query from standard input with a table of the acknowledged results. Not as an
+# argument: thousands of tasks are too long for a command line.
+with_acknowledged() {
+    { echo 'create temp table acknowledged (task integer, lease integer);'
+      awk '{ printf "insert into acknowledged values (%d, %d);\n", $1, $2 }' "$folder/acknowledged.txt"
+      cat; } | ask "$1"
+}
+# Acknowledged tasks whose results are not completely in the history.
 lost_in() {
-    # Not as an argument: thousands of tasks are too long for a command line.
-    ask "$1" <<SQL
-        create temp table acknowledged (task integer, lease integer);
-        $(awk '{ printf "insert into acknowledged values (%d, %d);", $1, $2 }' "$folder/acknowledged.txt")
+    with_acknowledged "$1" <<SQL
         select count(*) from (select distinct task from acknowledged) a
         left join tasks t on t.id = a.task
         where t.id is null or t.state <> 'done'
@@ -95,7 +99,9 @@ unevaluated_in() {
     ask "$1" "select count(*) from candidates c left join evaluations e on e.candidate_id = c.id
         where e.images is null or e.images <> 3"
 }
-acknowledged_twice=$(cut -d ' ' -f 1 "$folder/acknowledged.txt" | sort | uniq -d | wc -l)
+# Rechecks of a task are acknowledged too, but their leases are not in the history.
+acknowledged_twice=$(with_acknowledged "$run" <<< 'select count(*) from (select task from acknowledged
+    join leases on task_id = task and epoch = lease group by task having count(distinct lease) > 1);')
 lost=$(lost_in "$run") twice=$(($(twice_in "$run") + acknowledged_twice)) unevaluated=$(unevaluated_in "$run")
 different=$(count_differences "$run" "$calm")
 
