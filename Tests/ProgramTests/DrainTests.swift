@@ -34,7 +34,7 @@ import Testing
         kill(worker.processID, signal)
         #expect(worker.wait() == 0, "\(worker.errors)")
         #expect(worker.errors.contains("asked to end"))
-        #expect(coordinator.waitForError(containing: "has left", seconds: 120), "\(coordinator.errors)")
+        #expect(coordinator.waitForError(containing: "w: left: asked to end", seconds: 120), "\(coordinator.errors)")
         #expect(try small.count("SELECT count(*) FROM leases WHERE ended_at IS NULL") == 0)
         #expect(try small.count("SELECT count(*) FROM leases WHERE outcome NOT IN ('done', 'returned')") == 0)
         let spool = try FileManager.default.contentsOfDirectory(atPath: small.folder.file("spool-w"))
