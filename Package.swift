@@ -63,20 +63,26 @@ let modules: [Target] =
     + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
-    + module("Transport", ["CZeroMQ"])
+    + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
+        "CoordinatorService",
+        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
         tests: ["Diffusion", "TestSupport"])
     + module(
         "WorkerService",
-        ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
+        [
+            "Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport", logging,
+        ],
         tests: ["TestSupport"])
 
 let programs: [Target] = [
-    .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
+    .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
+    .testTarget(
+        name: "ProgramSupportTests", dependencies: ["ProgramSupport", argumentParser, logging],
+        swiftSettings: swiftSettings),
     program(
         "ecad",
         [
@@ -84,7 +90,8 @@ let programs: [Target] = [
             "Tensors",
             "Verification",
         ]),
-    program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
+    program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
+    program("ecad-testing", ["ClusterTesting", "Schedules", "Transport"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
         name: "ProgramTests",
@@ -97,6 +104,7 @@ let programs: [Target] = [
 ]
 
 let testSupport: [Target] = [
+    .target(name: "ClusterTesting", dependencies: ["Messages", "Transport"], swiftSettings: swiftSettings),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
     .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
 ]

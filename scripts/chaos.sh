@@ -4,7 +4,7 @@
 # Environment: PAUSE, the longest pause between two kills in seconds (default 2); GENERATIONS, high enough for the run to
 # outlast the kills.
 #
-# Lost results: results that a worker saw acknowledged (log of ecad-worker run --verbose) whose images are missing from the
+# Lost results: results that a worker saw acknowledged (logged by ecad-worker run --log-level debug) whose images are missing from the
 # history. Results counted twice: images with two results, tasks acknowledged as new twice. The checks are tested as well:
 # they must detect damage in copies of the history. Exit status 0 if all checks pass.
 set -euo pipefail
@@ -28,8 +28,8 @@ start_coordinator() {
     pid[coordinator]=$!
 }
 start_worker() {
-    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" --verbose \
-        --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
+    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" \
+        --log-level debug --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
     pid[$1]=$!
 }
 start() { if [ "$1" = coordinator ]; then start_coordinator; else start_worker "$1"; fi; }
@@ -71,15 +71,20 @@ for w in $(seq "$workers"); do kill "${pid[$w]}" 2> /dev/null || true; wait "${p
 echo "all kills done; repeating the run without faults" >&2
 run_without_faults "$folder"
 
-# Lines "TASK LEASE": results that a worker saw acknowledged as new.
-sed -nE 's/^.*task ([0-9]+), lease ([0-9]+): acknowledged$/\1 \2/p' "$folder"/worker-*.log > "$folder/acknowledged.txt"
+# Lines "TASK LEASE" of results that were acknowledged as new, without the contact sheet (task 0).
+sed -nE 's/^.*: result acknowledged lease=([0-9]+) task=([1-9][0-9]*).*$/\2 \1/p' "$folder"/worker-*.log \
+    > "$folder/acknowledged.txt"
 
-# Counts acknowledged tasks that are missing or incomplete in a history.
+# with_acknowledged RUN-FOLDER: runs a query from standard input with a table of the acknowledged results. Not as an
+# argument: thousands of tasks are too long for a command line.
+with_acknowledged() {
+    { echo 'create temp table acknowledged (task integer, lease integer);'
+      awk '{ printf "insert into acknowledged values (%d, %d);\n", $1, $2 }' "$folder/acknowledged.txt"
+      cat; } | ask "$1"
+}
+# Acknowledged tasks whose results are not completely in the history.
 lost_in() {
-    # On standard input: thousands of tasks exceed the length of a command line.
-    ask "$1" <<SQL
-        create temp table acknowledged (task integer, lease integer);
-        $(awk '{ printf "insert into acknowledged values (%d, %d);", $1, $2 }' "$folder/acknowledged.txt")
+    with_acknowledged "$1" <<SQL
         select count(*) from (select distinct task from acknowledged) a
         left join tasks t on t.id = a.task
         where t.id is null or t.state <> 'done'
@@ -95,7 +100,9 @@ unevaluated_in() {
     ask "$1" "select count(*) from candidates c left join evaluations e on e.candidate_id = c.id
         where e.images is null or e.images <> 3"
 }
-acknowledged_twice=$(cut -d ' ' -f 1 "$folder/acknowledged.txt" | sort | uniq -d | wc -l)
+# Rechecks of a task are acknowledged too, but their leases are not in the history.
+acknowledged_twice=$(with_acknowledged "$run" <<< 'select count(*) from (select task from acknowledged
+    join leases on task_id = task and epoch = lease group by task having count(distinct lease) > 1);')
 lost=$(lost_in "$run") twice=$(($(duplicates_in "$run") + acknowledged_twice)) unevaluated=$(unevaluated_in "$run")
 different=$(count_differences "$run" "$baseline")
 

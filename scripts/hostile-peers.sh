@@ -16,7 +16,7 @@ trap 'stop "$coordinator"' EXIT
     > /dev/null 2> "$folder/coordinator.log" & coordinator=$!
 for _ in $(seq 100); do grep -qs listening "$folder/coordinator.log" && break; sleep 0.1; done
 intrude() {
-    "$bin/ecad-worker" intrude --coordinator "tcp://127.0.0.1:$port" --revoked-key "$folder/bad.key" --count "$1"
+    "$bin/ecad-testing" intrude --coordinator "tcp://127.0.0.1:$port" --revoked-key "$folder/bad.key" --count "$1"
 }
 memory() { awk '/VmRSS/ { print $2 }' "/proc/$coordinator/status"; }
 status=0

@@ -16,7 +16,7 @@ until grep -q listening "$folder/coordinator.log" 2>/dev/null; do
     kill -0 "$coordinator" 2> /dev/null || { cat "$folder/coordinator.log" >&2; exit 1; }
     sleep 0.2
 done
-"$bin/ecad-worker" load --coordinator tcp://127.0.0.1:5999 --keys "$folder/keys" --models "$model" --count "$workers" \
+"$bin/ecad-testing" load --coordinator tcp://127.0.0.1:5999 --keys "$folder/keys" --models "$model" --count "$workers" \
     --seconds "${TASK_SECONDS:-0.5}" & load=$!
 ticks=$(getconf CLK_TCK)
 cpu() { awk '{print $14 + $15}' "/proc/$coordinator/stat"; }

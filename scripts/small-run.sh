@@ -3,7 +3,7 @@
 # a comparison of two such runs.
 
 bin=${ECAD_BIN:-$(swift build -c release --show-bin-path)}
-for program in ecad-coordinator ecad-worker; do
+for program in ecad-coordinator ecad-worker ecad-testing; do
     [ -x "$bin/$program" ] || { echo "error: $bin/$program not found; run swift build -c release, or set ECAD_BIN" >&2; exit 1; }
 done
 model=$PWD/Tests/Fixtures/alpha-micro/model

@@ -8,8 +8,7 @@ import Testing
 
 @testable import WorkerService
 
-/// What crosses between the wire and the engine.
-@Suite struct WorkerMessagesTests {
+@Suite struct MessageConversionsTests {
     private let shape = ScheduleShape.pixart(blocks: 2, steps: 3)
 
     private func assignment(_ change: (inout Assignment) -> Void = { _ in }) -> Assignment {
@@ -29,16 +28,16 @@ import Testing
         return assignment
     }
 
-    @Test func anAssignmentBecomesATask() throws {
+    @Test func assignmentIsConvertedToATask() throws {
         let task = try EvaluationTask(assignment(), shape: shape)
         #expect(task.candidates.map(\.id) == [8])
         #expect(task.candidates[0].schedule == Schedule(shape: shape, name: ""))
         #expect(
-            task.items == [EvaluationItem(prompt: 1, seed: .max)], "a seed is 64 bits, whatever its sign on the wire")
+            task.items == [EvaluationItem(prompt: 1, seed: .max)], "a seed is an unsigned bit pattern")
         #expect(task.measuresLatency && !task.returnsImages)
     }
 
-    @Test func aGenomeOfAnotherModelIsRefused() {
+    @Test func genomeOfAnotherModelIsRejected() {
         #expect(throws: SchedulesError.self) {
             try EvaluationTask(assignment { $0.candidates[0].geneCount = 7 }, shape: shape)
         }
@@ -51,9 +50,9 @@ import Testing
         }
     }
 
-    @Test func aWelcomeMustNumberItsPromptsAndNameKnownScorers() throws {
+    @Test func welcomeNeedsConsecutivePromptsAndKnownScorers() throws {
         let folder = try TemporaryFolder()
-        let folders = try ScorerFolders(named: [], beside: folder.file("model"))
+        let folders = try ScorerFolders(given: [], nextTo: folder.file("model"))
         var welcome = Welcome()
         welcome.settings.stepCount = 4
         welcome.settings.scorers = ["psnr"]
@@ -71,7 +70,7 @@ import Testing
         #expect(throws: WorkerError.self) { try EvaluationSettings(welcome, scorers: folders) }
     }
 
-    @Test func aResultTravelsWithItsImage() throws {
+    @Test func resultIsConvertedWithItsImage() throws {
         let image = Image(width: 1, height: 1, pixels: [1, 2, 3])
         let result = ImageResult(
             candidateID: 3, item: EvaluationItem(prompt: 2, seed: 7), scores: ["psnr": 40], denoiseSeconds: 1,

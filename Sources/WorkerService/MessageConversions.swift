@@ -7,20 +7,22 @@ import Scoring
 import Tensors
 
 extension EvaluationSettings {
-    /// What a coordinator's welcome says about the run.
+    /// Converts the settings of a run.
+    ///
+    /// - Throws: ``WorkerError`` for prompts that are not numbered consecutively, and for scorers that this worker lacks.
     init(_ welcome: Welcome, scorers folders: ScorerFolders) throws {
         let settings = welcome.settings
         let prompts = welcome.prompts.sorted { $0.index < $1.index }
         guard prompts.map(\.index).elementsEqual(0..<UInt32(prompts.count)) else {
-            throw WorkerError.protocolError("the prompts are not numbered 0 to \(prompts.count - 1)")
+            throw WorkerError.protocolError("prompt indices are not 0 to \(prompts.count - 1)")
         }
         let scorers = try settings.scorers.map { name in
             guard let kind = ScorerKind(rawValue: name) else {
-                throw WorkerError.protocolError("this worker has no scorer \"\(name)\"")
+                throw WorkerError.protocolError("unknown scorer \"\(name)\"")
             }
             guard kind.model != nil else { return ScorerSource(kind) }
             guard let hash = settings.scorerModels.first(where: { $0.scorer == name })?.hash else {
-                throw WorkerError.protocolError("the model of the scorer \"\(name)\" is not named")
+                throw WorkerError.protocolError("no model hash for scorer \"\(name)\"")
             }
             return ScorerSource(kind, folder: try folders.folder(fingerprint: hash, of: kind))
         }
@@ -34,7 +36,9 @@ extension EvaluationSettings {
 }
 
 extension EvaluationTask {
-    /// What an assignment asks for.
+    /// Converts an assignment.
+    ///
+    /// - Throws: `SchedulesError` for a genome that does not match the shape.
     init(_ assignment: Assignment, shape: ScheduleShape) throws {
         self.init(
             candidates: try assignment.candidates.map { candidate in
@@ -51,7 +55,7 @@ extension EvaluationTask {
 }
 
 extension ImageMeasurement {
-    /// One result as it travels.
+    /// Converts one image, compressing it to PNG if present.
     init(_ result: ImageResult) throws {
         self.init()
         candidateID = result.candidateID
@@ -62,5 +66,35 @@ extension ImageMeasurement {
         if let seconds = result.referenceSeconds { referenceSeconds = seconds }
         decodeSeconds = result.decodeSeconds
         if let image = result.image { png = Data(try image.pngData(text: [])) }
+    }
+}
+
+extension TaskResult {
+    /// Converts and seals a result.
+    init(task: Int64, epoch: Int64, images: [ImageResult], seconds: Double) throws {
+        self.init()
+        taskID = task
+        leaseEpoch = epoch
+        self.images = try images.map(ImageMeasurement.init)
+        taskSeconds = seconds
+        seal()
+    }
+}
+
+extension TaskFailure {
+    init(task: Int64, epoch: Int64, reason: String) {
+        self.init()
+        taskID = task
+        leaseEpoch = epoch
+        self.reason = reason
+    }
+}
+
+extension CostReport {
+    init(_ costs: MeasuredCosts) {
+        self.init()
+        table = costs.table.json
+        uncachedSeconds = costs.uncachedSeconds
+        fitError = costs.fitError
     }
 }

@@ -1,29 +1,29 @@
 import FoundationEssentials
 
 extension WorkerMessage {
-    /// The kinds of message a worker sends.
+    /// The message kinds that a worker sends.
     package typealias Body = OneOf_Body
 
     /// Encodes one message as the payload of one frame.
     ///
     /// - Parameters:
-    ///   - body: What to say.
-    ///   - limits: Bounds the coordinator will apply.
-    /// - Returns: The bytes to send.
-    /// - Throws: `tooLarge` when the coordinator would not accept the size.
+    ///   - body: The message.
+    ///   - limits: The limits of the receiving coordinator.
+    /// - Returns: The encoded envelope.
+    /// - Throws: `tooLarge` if the coordinator would reject the size.
     package static func encode(_ body: Body, limits: MessageLimits = .standard) throws(MessageError) -> [UInt8] {
         try encodeEnvelope(body, limits)
     }
 
-    /// Decodes and checks what a worker sent.
+    /// Decodes and validates a message from a worker.
     ///
-    /// Numbers may be NaN or infinite; what that means is the coordinator's to decide.
+    /// Accepts NaN and infinity; the coordinator handles them.
     ///
     /// - Parameters:
-    ///   - bytes: The payload of one frame, from a peer that is not trusted.
-    ///   - limits: Bounds on what is accepted.
-    /// - Returns: What the worker says.
-    /// - Throws: What is wrong, in words fit for a `Refusal`.
+    ///   - bytes: The payload of one frame, from an untrusted peer.
+    ///   - limits: The limits to enforce.
+    /// - Returns: The message.
+    /// - Throws: The first violation found; its description can be the reason of a `Refusal`.
     package static func decode(_ bytes: [UInt8], limits: MessageLimits = .standard) throws(MessageError) -> Body {
         let version = try preamble(of: bytes, limits).protocolVersion
         guard version == Messages.protocolVersion else {
@@ -57,7 +57,7 @@ extension WorkerMessage: Envelope {
 }
 
 extension Registration {
-    /// Length of `sessionID` in bytes.
+    /// The length of `sessionID` in bytes.
     package static let sessionIDByteCount = 16
 
     fileprivate func validate(_ limits: MessageLimits) throws(MessageError) {
@@ -94,13 +94,5 @@ extension TaskResult {
         }
         let found = contentChecksum
         guard found == checksum else { throw .checksum(taskID: taskID, expected: checksum, found: found) }
-    }
-}
-
-extension MessageLimits {
-    func check(text: String, _ name: String) throws(MessageError) {
-        guard text.utf8.count <= textBytes else {
-            throw .field(name: name, expected: "at most \(textBytes) bytes of text", found: "\(text.utf8.count)")
-        }
     }
 }

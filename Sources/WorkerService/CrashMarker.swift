@@ -2,12 +2,12 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// Which task the process worked on when it died of a signal of its own making, for the process that comes after.
+/// A file that names the current task, so that the next process can report a task that crashed this one.
 ///
-/// A crash (a segmentation fault, a trap) may be the task's fault, and is reported as such; a kill from outside is a
-/// loss of the machine, and leaves no mark.
-struct CrashNote {
-    /// What an earlier process died of.
+/// A signal raised by the process itself (a segmentation fault, a trap) can be caused by the task and is reported; a
+/// kill from outside is not.
+struct CrashMarker {
+    /// The crash of an earlier process.
     struct Crash {
         let run: String
         let task: Int64
@@ -17,21 +17,20 @@ struct CrashNote {
 
     private let path: String
 
-    /// Notes in a folder.
     init(folder: String) { path = folder + "/task-at-hand" }
 
-    /// Begins to watch for fatal signals, once per process.
-    func watch() {
+    /// Installs handlers for fatal signals; call it once per process.
+    func installSignalHandlers() {
         for signal in [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGABRT, SIGFPE] {
             var action = sigaction()
-            action.__sigaction_handler.sa_handler = noteFatalSignal
-            // On a stack of its own if there is one, and once: the second time it kills.
+            action.__sigaction_handler.sa_handler = recordFatalSignal
+            // On the alternate stack if there is one; the default action applies to the second signal.
             action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_ONSTACK | SA_NODEFER
             sigaction(signal, &action, nil)
         }
     }
 
-    /// Takes what an earlier process left; nil if it did not die of a task.
+    /// Returns the crash of an earlier process and removes its marker; nil if none was recorded.
     func takeCrash() -> Crash? {
         defer { unlink(path) }
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
@@ -42,30 +41,30 @@ struct CrashNote {
         return Crash(run: String(fields[0]), task: task, epoch: epoch, signal: Int32(letter - UInt8(ascii: "A")))
     }
 
-    /// Notes that a task is begun.
-    func begin(run: String, task: Int64, epoch: Int64) {
-        end()
+    /// Writes the marker of a task that starts.
+    func set(run: String, task: Int64, epoch: Int64) {
+        clear()
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0o600)
         guard file >= 0 else { return }
         let text = Array("\(run) \(task) \(epoch) ".utf8)
         _ = write(file, text, text.count)
-        crashDescriptor.store(file, ordering: .sequentiallyConsistent)
+        markerDescriptor.store(file, ordering: .sequentiallyConsistent)
     }
 
-    /// Notes that the task is over.
-    func end() {
-        let file = crashDescriptor.exchange(-1, ordering: .sequentiallyConsistent)
+    /// Removes the marker of a task that has ended.
+    func clear() {
+        let file = markerDescriptor.exchange(-1, ordering: .sequentiallyConsistent)
         if file >= 0 { close(file) }
         unlink(path)
     }
 }
 
-/// What the handler can reach: process-wide, and atomic.
-private let crashDescriptor = Atomic<Int32>(-1)
+/// Process-wide, because a signal handler has no context; atomic, because it interrupts any thread.
+private let markerDescriptor = Atomic<Int32>(-1)
 
-/// Writes "signal" and the number as a letter: nothing here allocates or locks.
-private func noteFatalSignal(_ number: Int32) {
-    let file = crashDescriptor.load(ordering: .sequentiallyConsistent)
+/// Appends "signal" and the number as a letter from A; async-signal-safe: neither allocates nor locks.
+private func recordFatalSignal(_ number: Int32) {
+    let file = markerDescriptor.load(ordering: .sequentiallyConsistent)
     if file >= 0 {
         var text: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (
             0x73, 0x69, 0x67, 0x6E, 0x61, 0x6C, 0x20, UInt8(ascii: "A") &+ UInt8(truncatingIfNeeded: number)

@@ -1,29 +1,29 @@
 import FoundationEssentials
 
 extension CoordinatorMessage {
-    /// The kinds of message a coordinator sends.
+    /// The message kinds that a coordinator sends.
     package typealias Body = OneOf_Body
 
     /// Encodes one message as the payload of one frame.
     ///
     /// - Parameters:
-    ///   - body: What to say.
-    ///   - limits: Bounds the worker will apply.
-    /// - Returns: The bytes to send.
-    /// - Throws: `tooLarge` when the worker would not accept the size.
+    ///   - body: The message.
+    ///   - limits: The limits of the receiving worker.
+    /// - Returns: The encoded envelope.
+    /// - Throws: `tooLarge` if the worker would reject the size.
     package static func encode(_ body: Body, limits: MessageLimits = .standard) throws(MessageError) -> [UInt8] {
         try encodeEnvelope(body, limits)
     }
 
-    /// Decodes and checks what a coordinator sent.
+    /// Decodes and validates a message from a coordinator.
     ///
-    /// A refusal is returned whatever protocol version the coordinator speaks: it says what to do about the rest.
+    /// A refusal is decoded for every protocol version, because it carries the reason.
     ///
     /// - Parameters:
     ///   - bytes: The payload of one frame.
-    ///   - limits: Bounds on what is accepted.
-    /// - Returns: What the coordinator says.
-    /// - Throws: What is wrong, in one line.
+    ///   - limits: The limits to enforce.
+    /// - Returns: The message.
+    /// - Throws: The first violation found.
     package static func decode(_ bytes: [UInt8], limits: MessageLimits = .standard) throws(MessageError) -> Body {
         let preamble = try preamble(of: bytes, limits)
         guard preamble.protocolVersion == Messages.protocolVersion else {
