@@ -92,7 +92,7 @@ final class ImaginedCluster {
             if isWanted(task) { return task }
             _ = try deliver(task, by: name)
         }
-        throw CoordinatorError.search("no such task was given out")
+        throw CoordinatorError.searchFailed("no such task was given out")
     }
 
     /// Delivers a result; tells whether it was accepted.

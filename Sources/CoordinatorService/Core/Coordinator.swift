@@ -43,7 +43,7 @@ final class Coordinator {
     var dispatcher: Dispatcher
     var connections: [Int64: Connection] = [:]
     var workerOfPeer: [PeerID: Int64] = [:]
-    var rendering: Rendering?
+    var rendering: ContactSheetTask?
     var rechecks: [Int64: Recheck] = [:]
     /// Rechecks that only a third worker can decide.
     var disputes: [Recheck] = []
@@ -203,7 +203,7 @@ final class Coordinator {
     // MARK: - The end
 
     /// Asks for the images of the sheet; ``isRendering`` turns false when they are in the history.
-    func render(_ rendering: Rendering) {
+    func render(_ rendering: ContactSheetTask) {
         self.rendering = rendering
         dispatcher.add(rendering.taskID, units: rendering.units)
     }

@@ -183,7 +183,7 @@ extension Calibration {
 
     private static func searchSettings(_ configuration: RunConfiguration) -> SearchSettings {
         var settings = SearchSettings(
-            preset: SearchSettings.Preset(rawValue: configuration.preset) ?? .standard,
+            preset: configuration.preset,
             populationSize: configuration.population)
         settings.mode = configuration.mode
         return settings
@@ -192,7 +192,8 @@ extension Calibration {
     private static func newSearch(_ configuration: RunConfiguration, shape: ScheduleShape) throws -> Search {
         var generator = RandomGenerator(seed: configuration.seed)
         var seeds = try seedPopulation(
-            names: configuration.seeding, count: configuration.population, shape: shape, using: &generator)
+            names: configuration.seeding.map(\.rawValue), count: configuration.population, shape: shape,
+            using: &generator)
         if let path = configuration.warmStart {
             let warm = try WarmStart(path: path, shape: shape, count: configuration.population).seeds
             let known = Set(warm.map(\.genome))
@@ -213,7 +214,7 @@ extension Calibration {
             folder: configuration.modelPath)
         let hash = file.reference.sha256.hexadecimal
         guard configuration.embeddingsSHA256 ?? hash == hash else {
-            throw CoordinatorError.embeddings("\(path): has changed since the run began")
+            throw CoordinatorError.invalidEmbeddings("\(path): has changed since the run began")
         }
         configuration.embeddingsSHA256 = hash
         return file
@@ -228,7 +229,7 @@ extension Calibration {
                 throw CoordinatorError.unreadableFile(path: path, what: "the model of the scorer \(scorer.rawValue)")
             }
             guard configuration.scorerFingerprints[scorer] ?? fingerprint == fingerprint else {
-                throw CoordinatorError.scorer("\(path): has changed since the run began")
+                throw CoordinatorError.scorerChanged("\(path): has changed since the run began")
             }
             configuration.scorerFingerprints[scorer] = fingerprint
         }

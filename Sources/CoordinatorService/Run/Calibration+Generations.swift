@@ -110,6 +110,7 @@ extension Calibration {
 
     private func requirePopulation() throws {
         guard search.population.isEmpty else { return }
-        throw CoordinatorError.search("no candidate of the first generation could be evaluated; see the table events")
+        throw CoordinatorError.searchFailed(
+            "no candidate of the first generation could be evaluated; see the table events")
     }
 }

@@ -46,7 +46,7 @@ final class LocalWorkers {
         self.folder = folder
         self.access = access
         guard FileManager.default.isExecutableFile(atPath: executable) else {
-            throw CoordinatorError.workers(
+            throw CoordinatorError.localWorkersFailed(
                 "\(executable): not found; build the product ecad-worker, or use --workers 0")
         }
         for number in 0..<count {
@@ -61,7 +61,7 @@ final class LocalWorkers {
             _ = FileManager.default.createFile(atPath: logPath, contents: nil)
         }
         guard let log = FileHandle(forWritingAtPath: logPath) else {
-            throw CoordinatorError.workers("\(logPath): cannot be written")
+            throw CoordinatorError.localWorkersFailed("\(logPath): cannot be written")
         }
         _ = try? log.seekToEnd()
         let process = Process()
@@ -74,7 +74,7 @@ final class LocalWorkers {
         do {
             try process.run()
         } catch {
-            throw CoordinatorError.workers("\(executable): cannot be started: \(error.localizedDescription)")
+            throw CoordinatorError.localWorkersFailed("\(executable): cannot be started: \(error.localizedDescription)")
         }
         return process
     }
@@ -97,7 +97,7 @@ final class LocalWorkers {
         }
         let text = (try? String(contentsOfFile: last.logPath, encoding: .utf8)) ?? ""
         let reason = text.split(separator: "\n").last.map(String.init) ?? "no reason in \(last.logPath)"
-        throw CoordinatorError.workers("all local workers have ended: \(reason)")
+        throw CoordinatorError.localWorkersFailed("all local workers have ended: \(reason)")
     }
 
     /// Ends the workers and waits for them.

@@ -106,7 +106,7 @@ public struct RunService {
             }
             try display.show(calibration, session.coordinator, isLast: true)
             let front = try calibration.history.front(of: calibration.runID)
-            let rendering = try Rendering(front: front, calibration: calibration)
+            let rendering = try ContactSheetTask(front: front, calibration: calibration)
             if try !rendering.isStored(in: calibration) {
                 session.coordinator.render(rendering)
                 while session.coordinator.isRendering, try session.turn() {}

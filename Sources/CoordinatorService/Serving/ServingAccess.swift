@@ -19,7 +19,7 @@ struct ServingAccess {
         let hasKeys = options.keyFolder != nil || FileManager.default.fileExists(atPath: path)
         guard hasKeys, !options.isPlaintext else {
             guard options.isPlaintext || options.bind.isLoopback else {
-                throw CoordinatorError.keys(
+                throw CoordinatorError.noAuthorizedWorkers(
                     "\(options.bind) can be reached by others, and \(path) holds no keys: make one for each worker with "
                         + "ecad-coordinator keys new NAME --run-dir \(folder), or serve a network that you trust with "
                         + "--insecure-plaintext")
