@@ -58,10 +58,10 @@ import Testing
             FrontPlot.Point(candidate: 3, speedup: 2, quality: 18, origin: "a<b&c", isOnFront: false),
         ]
         let plot = FrontPlot(title: "<title> & more", qualityName: "PSNR", points: points).svg()
-        let sheet = ContactSheet(
+        let sheet = ContactSheetDrawing(
             title: "t & u", prompts: ["a < b and a long prompt of many words that must be wrapped"],
             rows: [
-                ContactSheet.Row(
+                ContactSheetDrawing.Row(
                     title: "2.03x", subtitle: "candidate 176, image-reward-clipped 0.793", images: [[1, 2, 3]])
             ]
         ).svg()
@@ -77,7 +77,7 @@ import Testing
     }
 
     @Test func wrappedTextIsTruncatedWithAnEllipsis() {
-        #expect(ContactSheet.wrapped("one two three four", columns: 7, lines: 2) == ["one two", "three …"])
+        #expect(ContactSheetDrawing.wrapped("one two three four", columns: 7, lines: 2) == ["one two", "three …"])
     }
 }
 

@@ -22,8 +22,8 @@ public struct BenchmarkReport: Sendable {
     private let order: Order?
 
     init(_ benchmark: Benchmark) throws {
-        promptSet = benchmark.evaluationSet
-        images = benchmark.images.count
+        promptSet = benchmark.context.evaluationSet
+        images = benchmark.context.images.count
         let quality = benchmark.configuration.quality.rawValue
         self.quality = quality
         let measured = try benchmark.records()

@@ -3,37 +3,32 @@ import History
 import Messages
 import Schedules
 
-/// The task that renders the contact sheet on one worker: a few prompts, uncached and with members of the front.
-struct ContactSheetTask {
-    /// Prompts on the sheet.
+/// The contact sheet of a run: a few prompts, uncached and with members of the front, rendered by one worker at the end.
+struct ContactSheet {
     static let promptCount = 6
 
-    /// No task in the history has this identifier.
-    let taskID: Int64 = -1
     /// Members of the front on the sheet, from slow to fast.
     let members: [FrontRecord]
-    /// Candidate 0 is the uncached schedule.
+    /// The request to a worker; candidate 0 is the uncached schedule.
     let assignment: Assignment
     private let images: [ImageKey]
 
     /// Images times candidates.
     var units: Double { Double(images.count * assignment.candidates.count) }
 
-    init(front: [FrontRecord], calibration: Calibration) throws {
+    init(front: [FrontRecord], context: RunContext) throws {
         members = Self.members(of: front)
-        images = (0..<min(Self.promptCount, calibration.prompts.count)).map { ImageKey(prompt: $0, seed: 0) }
+        images = (0..<min(Self.promptCount, context.prompts.count)).map { ImageKey(prompt: $0, seed: 0) }
         var assignment = Assignment()
-        assignment.taskID = -1
-        assignment.leaseEpoch = 1
         assignment.kind = .render
         var uncached = AssignedCandidate()
-        uncached.genome = Data(Schedule(shape: calibration.shape).genome.bytes)
-        uncached.geneCount = UInt32(calibration.shape.geneCount)
+        uncached.genome = Data(Schedule(shape: context.shape).genome.bytes)
+        uncached.geneCount = UInt32(context.shape.geneCount)
         assignment.candidates = [uncached]
         for member in members {
             var candidate = uncached
             candidate.candidateID = member.candidateID
-            candidate.genome = Data(try calibration.history.candidate(member.candidateID).genome)
+            candidate.genome = Data(try context.history.search.candidate(member.candidateID).genome)
             assignment.candidates.append(candidate)
         }
         assignment.items = images.map(PromptSeed.init)
@@ -57,29 +52,29 @@ struct ContactSheetTask {
     }
 
     /// Whether the history already contains all images, because the run was finished before.
-    func isStored(in calibration: Calibration) throws -> Bool {
+    func isStored(in context: RunContext) throws -> Bool {
         try assignment.candidates.allSatisfy { candidate in
             let id = candidate.candidateID == 0 ? nil : candidate.candidateID
-            let stored = try calibration.history.thumbnails(of: id, run: calibration.runID).map(\.image)
+            let stored = try context.history.results.thumbnails(of: id, run: context.runID).map(\.image)
             return Set(images).isSubset(of: stored)
         }
     }
 
     /// Stores the images of a result as thumbnails; images that were not requested are ignored.
-    func store(_ result: Messages.TaskResult, in served: any ServedRun) throws {
+    func store(_ result: Messages.TaskResult, in context: RunContext) throws {
         for image in result.images where image.hasPng {
             let key = ImageKey(prompt: Int(image.promptIndex), seed: image.seed)
             guard images.contains(key), assignment.candidates.contains(where: { $0.candidateID == image.candidateID })
             else { continue }
-            try served.history.storeThumbnail(
+            try context.history.results.storeThumbnail(
                 Array(image.png), of: image.candidateID == 0 ? nil : image.candidateID, image: key,
-                run: served.runID)
+                run: context.runID)
         }
     }
 }
 
 /// An SVG with embedded images: one row per schedule, one column per prompt.
-struct ContactSheet {
+struct ContactSheetDrawing {
     struct Row {
         let title, subtitle: String
         /// PNG data, one image per prompt.

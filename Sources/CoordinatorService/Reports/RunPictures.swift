@@ -4,7 +4,7 @@ import Schedules
 
 /// The pictures in a run directory: the plot of the front and the contact sheet.
 struct RunPictures {
-    let calibration: Calibration
+    let context: RunContext
     /// The members on the contact sheet.
     let members: [FrontRecord]
     let front: [FrontRecord]
@@ -23,41 +23,41 @@ struct RunPictures {
         return [plot, sheet]
     }
 
-    private var modelName: String { URL(fileURLWithPath: calibration.configuration.modelPath).lastPathComponent }
+    private var modelName: String { URL(fileURLWithPath: context.configuration.modelPath).lastPathComponent }
 
     private func frontPlot() throws -> FrontPlot {
         let onFront = Set(front.map(\.candidateID))
-        let points = try calibration.history.candidates(of: calibration.runID).compactMap { candidate in
+        let points = try context.history.search.candidates(of: context.runID).compactMap { candidate in
             candidate.evaluation.map {
                 // The same ratio as in the view pareto_front.
-                let ratio = calibration.configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
+                let ratio = context.configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
                 return FrontPlot.Point(
                     candidate: candidate.id, speedup: 1 / (ratio ?? $0.cost), quality: $0.quality,
                     origin: candidate.origin, isOnFront: onFront.contains(candidate.id))
             }
         }
-        let images = calibration.prompts.count * calibration.configuration.seedsPerPrompt
+        let images = context.prompts.count * context.configuration.seedsPerPrompt
         return FrontPlot(
             title: "\(modelName): \(points.count) candidates, \(images) images each",
-            qualityName: calibration.configuration.quality.title,
+            qualityName: context.configuration.quality.title,
             points: points)
     }
 
-    private func contactSheet() throws -> ContactSheet {
+    private func contactSheet() throws -> ContactSheetDrawing {
         func images(_ candidate: Int64?) throws -> [[UInt8]] {
-            try calibration.history.thumbnails(of: candidate, run: calibration.runID).map(\.png)
+            try context.history.results.thumbnails(of: candidate, run: context.runID).map(\.png)
         }
-        var rows = [ContactSheet.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
+        var rows = [ContactSheetDrawing.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
         for member in members {
             let speedup = String(format: "%.2fx", member.speedup ?? 1 / member.cost)
-            let quality = calibration.configuration.quality.text(member.quality)
+            let quality = context.configuration.quality.text(member.quality)
             rows.append(
-                ContactSheet.Row(
+                ContactSheetDrawing.Row(
                     title: speedup, subtitle: "candidate \(member.candidateID), \(quality)",
                     images: try images(member.candidateID)))
         }
-        return ContactSheet(
+        return ContactSheetDrawing(
             title: "\(modelName), uncached and with \(members.count) schedules of the front",
-            prompts: Array(calibration.prompts.prefix(ContactSheetTask.promptCount)), rows: rows)
+            prompts: Array(context.prompts.prefix(ContactSheet.promptCount)), rows: rows)
     }
 }

@@ -1,5 +1,6 @@
 import Evolution
 import Foundation
+import Messages
 import Schedules
 
 /// The settings of a run: the TOML file of `ecad-coordinator run --config`.
@@ -117,6 +118,13 @@ public struct RunConfiguration: Sendable, Equatable {
         ScorerKind.allCases.filter { scorer in scorer.model.map { scorerPaths[$0] != nil } ?? true }
     }
 
+    /// The size of tasks before anything has been measured.
+    var taskSize: TaskSize { TaskSize(fixed: schedulesPerTask, seconds: secondsPerTask) }
+}
+
+// MARK: - Referenced files
+
+extension RunConfiguration {
     /// Describes the model from its configuration files; the weights are not opened.
     ///
     /// - Throws: ``CoordinatorError`` for an image size that the model does not support, `SchedulesError`.
@@ -128,6 +136,47 @@ public struct RunConfiguration: Sendable, Equatable {
             else { throw error }
             throw CoordinatorError.invalidValue(
                 file: "run configuration", key: "model.\(name)", expected: expected, found: found)
+        }
+    }
+
+    /// The fingerprint of the model files that workers need: without the text encoders if embeddings are provided.
+    func modelFingerprint() throws -> String {
+        do {
+            return try ModelFingerprint.compute(folder: modelPath, part: embeddingsPath == nil ? .whole : .image)
+        } catch {
+            throw CoordinatorError.unreadableFile(path: modelPath, what: "the model's files")
+        }
+    }
+
+    /// Opens the embeddings file and stores its hash; nil if none is configured.
+    ///
+    /// - Throws: ``CoordinatorError`` if the file does not fit the prompts or the model, or differs from the stored hash.
+    mutating func openEmbeddings(prompts: [String], model: ModelDescription) throws -> EmbeddingsFile? {
+        guard let path = embeddingsPath else { return nil }
+        let file = try EmbeddingsFile(path: path)
+        try file.check(prompts: prompts, negativePrompt: negativePrompt, model: model, folder: modelPath)
+        let hash = file.reference.sha256.hexadecimal
+        guard embeddingsSHA256 ?? hash == hash else {
+            throw CoordinatorError.invalidEmbeddings("\(path): has changed since the run began")
+        }
+        embeddingsSHA256 = hash
+        return file
+    }
+
+    /// Computes and stores the fingerprints of the scorers' models.
+    ///
+    /// - Throws: ``CoordinatorError`` for a missing model, or one that differs from the stored fingerprint.
+    mutating func resolveScorerFingerprints() throws {
+        for (scorer, path) in scorerPaths {
+            guard FileManager.default.fileExists(atPath: "\(path)/config.json"),
+                let fingerprint = try? ModelFingerprint.compute(folder: path)
+            else {
+                throw CoordinatorError.unreadableFile(path: path, what: "the model of the scorer \(scorer.rawValue)")
+            }
+            guard scorerFingerprints[scorer] ?? fingerprint == fingerprint else {
+                throw CoordinatorError.scorerChanged("\(path): has changed since the run began")
+            }
+            scorerFingerprints[scorer] = fingerprint
         }
     }
 }

@@ -14,7 +14,7 @@ struct SimulatedModel {
     init(_ calibration: Calibration, secondsPerImage: Double) throws {
         self.calibration = calibration
         self.secondsPerImage = secondsPerImage
-        uncachedMACs = Double(try calibration.model.architecture.macs(Schedule(shape: calibration.shape)).total)
+        uncachedMACs = Double(calibration.context.uncachedMACs)
     }
 
     /// The duration of a task on the fastest host: candidates in proportion to their multiply-adds, and an uncached
@@ -29,7 +29,8 @@ struct SimulatedModel {
     private mutating func ratio(of candidate: AssignedCandidate) throws -> Double {
         if let ratio = ratios[candidate.candidateID] { return ratio }
         let genome = try Genome(bytes: candidate.genome, geneCount: Int(candidate.geneCount))
-        let macs = try calibration.model.architecture.macs(Schedule(shape: calibration.shape, genome: genome)).total
+        let context = calibration.context
+        let macs = try context.model.architecture.macs(Schedule(shape: context.shape, genome: genome)).total
         let ratio = Double(macs) / uncachedMACs
         ratios[candidate.candidateID] = ratio
         return ratio
@@ -37,8 +38,8 @@ struct SimulatedModel {
 
     /// A cost table in which all components cost the same.
     var costReport: CostReport {
-        let seconds = secondsPerImage / Double(calibration.shape.geneCount)
-        let names = Set(calibration.shape.blocks.flatMap(\.components).map(\.rawValue))
+        let seconds = secondsPerImage / Double(calibration.context.shape.geneCount)
+        let names = Set(calibration.context.shape.blocks.flatMap(\.components).map(\.rawValue))
         let phase = CostTable.Phase(
             step: 0, components: Dictionary(uniqueKeysWithValues: names.map { ($0, CostTable.Costs(compute: seconds)) })
         )

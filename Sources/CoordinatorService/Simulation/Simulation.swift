@@ -2,6 +2,7 @@ import Evolution
 import Foundation
 import HeapModule
 import History
+import Logging
 import Messages
 import Schedules
 import Transport
@@ -96,10 +97,10 @@ public struct Simulation {
         self.options = options
         let clock = VirtualClock()
         self.clock = clock
-        calibration = try Calibration.begin(configuration, in: folder, isDurable: false)
+        calibration = try Calibration.create(configuration, in: folder, isDurable: false)
         coordinator = try Coordinator(
-            served: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
-            clock: { clock.now }, log: { _ in })
+            run: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
+            clock: { clock.now }, logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
         model = try SimulatedModel(calibration, secondsPerImage: options.secondsPerImage)
         generator = RandomGenerator(seed: options.seed)
     }
@@ -125,7 +126,7 @@ public struct Simulation {
                 continue
             }
             tickedAt = time
-            try calibration.history.grouped {
+            try calibration.history.transaction {
                 try handle(event)
                 try coordinator.tick()
             }
@@ -134,14 +135,14 @@ public struct Simulation {
         for index in hosts.indices where hosts[index].isUp {
             accountHostTime(index)
             // Interrupted by the end of the simulation, not wasted.
-            if let assignment = hosts[index].assignment, calibration.tasks[assignment.taskID] != nil {
+            if let assignment = hosts[index].assignment, coordinator.scheduler.isOpen(taskID: assignment.taskID) {
                 usefulWork += try hosts[index].progress(at: clock.now) * model.seconds(for: assignment)
             }
         }
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
-        report.generations = try calibration.history.generations(of: calibration.runID).count { $0.isFinished }
-        report.evaluations = calibration.doneCount
+        report.generations = try calibration.history.search.generations(of: calibration.runID).count { $0.isFinished }
+        report.evaluations = calibration.candidateCount - coordinator.openCandidateCount
         report.throughput = possibleWork > 0 ? usefulWork / possibleWork : 0
         report.price = options.pricePerHostHour.map { $0 * report.hostHours }
         try calibration.history.close()
@@ -194,8 +195,8 @@ public struct Simulation {
         var registration = Registration()
         registration.workerName = "host-\(index)"
         registration.engineVersion = Self.engineVersion
-        registration.modelHash = calibration.modelHash
-        registration.imageModelHash = calibration.modelHash
+        registration.modelHash = calibration.context.modelHash
+        registration.imageModelHash = calibration.context.modelHash
         registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
@@ -229,7 +230,7 @@ public struct Simulation {
             failure.reason = "simulated"
             return try coordinator.handle(.taskFailure(failure), from: hosts[index].peer)
         }
-        if calibration.tasks[assignment.taskID] != nil {
+        if coordinator.scheduler.isOpen(taskID: assignment.taskID) {
             report.tasks += 1
             usefulWork += try model.seconds(for: assignment)
         } else {
