@@ -339,7 +339,7 @@ final class VirtualClock {
 }
 
 /// Events ordered by time; simultaneous events keep the order in which they were added.
-private struct EventQueue<Event> {
+struct EventQueue<Event> {
     private struct Entry: Comparable {
         let time: Double
         let number: Int
