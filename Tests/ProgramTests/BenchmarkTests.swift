@@ -149,7 +149,7 @@ import Testing
             (["--prompts", "/nowhere.txt", "--front"], 1, "/nowhere.txt: cannot be read"),
             (["--prompts", prompts, "--schedule", foreign], 1, "foreign.json: the schedule is for"),
             (["--prompts", prompts, "--schedule", foreign, foreign], 1, "foreign.json"),
-            (["--prompts", prompts, "--name", "calibration", "--front"], 1, "belongs to the search"),
+            (["--prompts", prompts, "--name", "calibration", "--front"], 1, "reserved for the search"),
         ] {
             let program = try benchmark(run, arguments)
             #expect(program.wait() == Int32(status), "\(arguments): \(program.errors)")
