@@ -77,7 +77,8 @@ import Testing
                 in: target) == 0)
         for (arguments, part) in [
             (["--from", "1", "--set", "model.guidance_scale=2"], "search.warm_start"),
-            (["--from", "7"], "leaves none after generation 7"), (["--from", "2", "--set", "search.generations=9"], "exists"),
+            (["--from", "7"], "leaves none after generation 7"),
+            (["--from", "2", "--set", "search.generations=9"], "exists"),
         ] {
             let rejected = try coordinator(["fork", "--run-dir", run.runFolder, "--into", target] + arguments)
             #expect(rejected.wait() == 1 && rejected.errors.contains(part), "\(rejected.errors)")
