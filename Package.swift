@@ -36,6 +36,7 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
@@ -66,7 +67,7 @@ let modules: [Target] =
     + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(
         "CoordinatorService",
-        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
+        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, heap, logging],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
