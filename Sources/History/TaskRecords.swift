@@ -43,15 +43,12 @@ public struct NewTask: Sendable {
     public var candidates: [Int]
     /// Images to generate with each candidate.
     public var images: [ImageKey]
-    /// Opaque data of the coordinator.
-    public var payload: [UInt8]?
 
     /// A task; `candidates` are indices into the candidates inserted with it, `images` must not be empty.
-    public init(kind: TaskKind = .evaluate, candidates: [Int], images: [ImageKey], payload: [UInt8]? = nil) {
+    public init(kind: TaskKind = .evaluate, candidates: [Int], images: [ImageKey]) {
         self.kind = kind
         self.candidates = candidates
         self.images = images
-        self.payload = payload
     }
 }
 
@@ -73,8 +70,6 @@ public struct TaskRecord: Hashable, Sendable {
     public let candidateIDs: [Int64]
     /// Images to generate with each candidate.
     public let images: [ImageKey]
-    /// Opaque data of the coordinator.
-    public let payload: [UInt8]?
     /// Number of leases so far.
     public let attempts: Int
     /// Number of attempts that failed because of the task, as opposed to a lost worker.
@@ -83,7 +78,6 @@ public struct TaskRecord: Hashable, Sendable {
 
 extension TaskRecord {
     init(_ row: Row, candidateIDs: [Int64]) throws {
-        let payload: Data? = row["payload"]
         id = row["id"]
         runID = row["run_id"]
         generation = row["generation"]
@@ -92,7 +86,6 @@ extension TaskRecord {
         state = try row.value("state", of: "tasks")
         self.candidateIDs = candidateIDs
         images = try ImageKey.decode(row["shard"], row: row["id"])
-        self.payload = payload.map { Array($0) }
         attempts = row["attempts"]
         failures = row["failures"]
     }
@@ -119,8 +112,6 @@ public struct LeaseRecord: Hashable, Sendable {
     /// Worker that holds or held the lease.
     public let workerID: Int64
     /// Unix seconds.
-    public let leasedAt: Double
-    /// Unix seconds.
     public let expiresAt: Double
     /// How the lease ended; nil while it is active.
     public let outcome: LeaseOutcome?
@@ -130,7 +121,6 @@ extension LeaseRecord {
     init(_ row: Row) throws {
         key = LeaseKey(taskID: row["task_id"], epoch: row["epoch"])
         workerID = row["worker_id"]
-        leasedAt = row["leased_at"]
         expiresAt = row["expires_at"]
         let isActive = row["ended_at"] == nil
         outcome = isActive ? nil : try row.value("outcome", of: "leases")

@@ -149,7 +149,7 @@ public struct TaskStore: Sendable {
             try Self.fail(taskID, reason: "split: \(reason)", at: instant, in: db)
             return try task.candidateIDs.map { candidate in
                 let id = try Self.insert(
-                    NewTask(kind: task.kind, candidates: [0], images: task.images, payload: task.payload),
+                    NewTask(kind: task.kind, candidates: [0], images: task.images),
                     candidateIDs: [candidate], generation: task.generation, evaluationSet: task.evaluationSet,
                     run: task.runID, at: instant, in: db)
                 return try Self.task(id, in: db)
@@ -203,12 +203,12 @@ public struct TaskStore: Sendable {
     ) throws -> Int64 {
         try db.executeCached(
             sql: """
-                INSERT INTO tasks (run_id, generation, evaluation_set, kind, shard, images, payload, created_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO tasks (run_id, generation, evaluation_set, kind, shard, images, created_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 run, generation, evaluationSet, task.kind.rawValue, ImageKey.encode(task.images),
-                task.candidates.count * task.images.count, task.payload.map { Data($0) }, instant,
+                task.candidates.count * task.images.count, instant,
             ])
         let taskID = db.lastInsertedRowID
         let link = try db.cachedStatement(sql: "INSERT INTO task_candidates (task_id, candidate_id) VALUES (?, ?)")
