@@ -64,15 +64,21 @@ public struct ResultStore: Sendable {
         }
     }
 
-    /// The done tasks of a generation, ordered by row id, each with the worker whose result is stored.
-    public func completedTasks(
-        of runID: Int64, generation: Int
+    /// The done tasks on an evaluation set none of whose candidates has an evaluation yet, ordered by row id.
+    ///
+    /// `workerID` is the worker whose result is stored.
+    public func unsettledTasks(
+        of runID: Int64, on evaluationSet: String
     ) throws -> [(task: TaskRecord, workerID: Int64)] {
         try history.read { db in
-            let condition = "run_id = ? AND generation = ? AND state = 'done' AND worker_id IS NOT NULL"
+            let condition = """
+                run_id = ? AND evaluation_set = ? AND state = 'done' AND worker_id IS NOT NULL
+                AND \(TaskStore.hasNoEvaluation)
+                """
             let workers = try db.cachedRows(
-                sql: "SELECT id, worker_id FROM tasks WHERE \(condition) ORDER BY id", arguments: [runID, generation])
-            let tasks = try TaskStore.tasks(in: db, where: condition, arguments: [runID, generation])
+                sql: "SELECT id, worker_id FROM tasks WHERE \(condition) ORDER BY id",
+                arguments: [runID, evaluationSet])
+            let tasks = try TaskStore.tasks(in: db, where: condition, arguments: [runID, evaluationSet])
             return zip(tasks, workers).map { ($0, $1["worker_id"]) }
         }
     }

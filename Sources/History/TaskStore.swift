@@ -60,19 +60,6 @@ public struct TaskStore: Sendable {
         }
     }
 
-    /// Extends leases in one transaction and returns those that have already ended.
-    public func renewLeases(_ leases: [LeaseKey], expiresAt: Double) throws -> [LeaseKey] {
-        guard !leases.isEmpty else { return [] }
-        return try history.write { db in
-            let statement = try db.cachedStatement(
-                sql: "UPDATE leases SET expires_at = ? WHERE task_id = ? AND epoch = ? AND ended_at IS NULL")
-            return try leases.filter { lease in
-                try statement.execute(arguments: [expiresAt, lease.taskID, lease.epoch])
-                return db.changesCount == 0
-            }
-        }
-    }
-
     /// Ends a lease without a result; the task becomes pending unless another lease on it is active.
     ///
     /// A lease that has already ended is unchanged.
@@ -109,21 +96,6 @@ public struct TaskStore: Sendable {
                 sql: "UPDATE tasks SET failures = failures + 1 WHERE id = ?", arguments: [lease.taskID])
             return true
         }
-    }
-
-    /// Whether a task was leased to a worker under this epoch, in this or an earlier session of the coordinator.
-    public func isLease(_ lease: LeaseKey, of workerID: Int64) throws -> Bool {
-        try history.read { db in
-            try Bool.fetchOne(
-                db.cachedStatement(sql: "SELECT 1 FROM leases WHERE task_id = ? AND epoch = ? AND worker_id = ?"),
-                arguments: [lease.taskID, lease.epoch, workerID]) ?? false
-        }
-    }
-
-    /// For each open task with failed leases, the workers that failed.
-    public func failedWorkers(of runID: Int64) throws -> [Int64: Set<Int64>] {
-        let failed = try leases(ofOpenTasksIn: runID).filter { $0.outcome == .failed }
-        return Dictionary(grouping: failed, by: \.key.taskID).mapValues { Set($0.map(\.workerID)) }
     }
 
     // MARK: - Failures
@@ -171,6 +143,13 @@ public struct TaskStore: Sendable {
             try TaskRecord($0, candidateIDs: candidates[$0["id"], default: []].map { $0["candidate_id"] })
         }
     }
+
+    /// Condition on `tasks`: no candidate of the task has an evaluation on the task's evaluation set.
+    static let hasNoEvaluation = """
+        NOT EXISTS (
+            SELECT 1 FROM task_candidates c JOIN evaluations e ON e.candidate_id = c.candidate_id
+            WHERE c.task_id = tasks.id AND e.evaluation_set = tasks.evaluation_set)
+        """
 
     static func task(_ id: Int64, in db: Database) throws -> TaskRecord {
         guard let task = try tasks(in: db, where: "id = ?", arguments: [id]).first else {

@@ -41,7 +41,8 @@ final class ProgressDisplay {
         let text = line.text(
             ProgressLine.State(
                 generation: calibration.generation, generations: calibration.configuration.generations,
-                evaluationsDone: calibration.doneCount, evaluationsTotal: calibration.expectedCount,
+                evaluationsDone: calibration.candidateCount - coordinator.openCandidateCount,
+                evaluationsTotal: calibration.expectedCount,
                 imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front,
                 quality: calibration.configuration.quality), at: now)
         present(text)
@@ -55,7 +56,7 @@ final class ProgressDisplay {
             line.text(
                 imagesBefore: benchmark.imagesBefore, imagesDone: coordinator.imageCount,
                 imagesTotal: benchmark.imageTotal,
-                of: benchmark.evaluationSet, workers: coordinator.workerCount, at: now))
+                of: benchmark.context.evaluationSet, workers: coordinator.workerCount, at: now))
     }
 
     private func isDue(at now: Double, isLast: Bool) -> Bool {

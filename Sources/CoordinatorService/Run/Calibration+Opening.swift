@@ -1,31 +1,31 @@
 import Evolution
 import Foundation
 import History
-import Messages
 import Prompts
 import Schedules
 
-// How a calibration comes into being: from a configuration, or from the history of a run folder.
+// How a calibration is created from a configuration, or restored from the history of a run directory.
 extension Calibration {
-    /// Begins a run in a new folder: enters it and its first generation in the history.
+    /// Creates a run: inserts it and its first generation into the history of a new run directory.
     ///
     /// - Parameters:
-    ///   - wanted: The run.
-    ///   - folder: Where its history goes.
-    ///   - isDurable: False for a run that is only imagined, which need not survive a power failure.
-    /// - Returns: The run, with its first generation entered.
+    ///   - configuration: The configuration; fingerprints of what it names are added.
+    ///   - folder: The run directory.
+    ///   - isDurable: False for a simulated run, which need not survive a power failure.
+    /// - Returns: The calibration.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
-    static func begin(
-        _ wanted: RunConfiguration, in folder: String, isDurable: Bool = true
+    static func create(
+        _ configuration: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
-        var configuration = wanted
+        var configuration = configuration
         let prompts = try PromptSet(file: configuration.promptsPath).texts
         let model = try configuration.modelDescription()
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
-        let embeddings = try embeddings(&configuration, prompts: prompts, model: model)
-        let modelHash = try fingerprint(configuration)
-        try noteScorers(&configuration)
+        let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
+        let modelHash = try configuration.modelFingerprint()
+        try configuration.resolveScorerFingerprints()
         let search = try newSearch(configuration, shape: shape)
+        let evaluationKey = evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         let history = try RunHistory.create(in: folder, isDurable: isDurable)
         let runID = try history.runs.create(
             NewRun(
@@ -37,18 +37,17 @@ extension Calibration {
                     return GeneCell(step: cell.step, block: cell.block, component: cell.component.rawValue)
                 },
                 modelHash: modelHash, seed: Int64(configuration.seed), reference: reference(configuration.quality),
-                prompts: prompts,
-                evaluationKey: evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)))
-        try enterConfiguredCosts(configuration, shape: shape, in: history, run: runID)
-        let calibration = try Calibration(
+                prompts: prompts, evaluationKey: evaluationKey))
+        try insertConfiguredCosts(configuration, shape: shape, into: history, run: runID)
+        let context = try RunContext(
             history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
-            prompts: prompts, embeddings: embeddings, shape: shape, search: search)
-        try calibration.beginGeneration()
-        try calibration.proceed()
+            shape: shape, prompts: prompts, embeddings: embeddings)
+        let calibration = try Calibration(context: context, search: search, evaluationKey: evaluationKey)
+        _ = try calibration.beginGeneration(size: configuration.taskSize)
         return calibration
     }
 
-    /// Opens the run of a folder and goes on where it stood.
+    /// Resumes the run of a directory.
     ///
     /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
     static func resume(in folder: String) throws -> Calibration {
@@ -62,29 +61,32 @@ extension Calibration {
         let model = try configuration.modelDescription()
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let prompts = try history.runs.prompts(of: run.id)
-        let embeddings = try embeddings(&configuration, prompts: prompts, model: model)
-        guard try fingerprint(configuration) == run.modelHash else {
+        let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
+        guard try configuration.modelFingerprint() == run.modelHash else {
             throw CoordinatorError.runFolder(
                 path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
         }
-        try noteScorers(&configuration)
+        try configuration.resolveScorerFingerprints()
         let candidates = try history.search.candidates(of: run.id)
         let search =
             try snapshot.generation.map {
-                try restored($0.searchState, shape: shape, candidates: candidates)
+                try restoredSearch($0.searchState, shape: shape, candidates: candidates)
             } ?? newSearch(configuration, shape: shape)
         if snapshot.generation == nil {
-            // The process died between the run's entry and its first generation.
-            try enterConfiguredCosts(configuration, shape: shape, in: history, run: run.id)
+            // The process ended between the insertion of the run and that of its first generation.
+            try insertConfiguredCosts(configuration, shape: shape, into: history, run: run.id)
         }
-        let calibration = try Calibration(
+        let context = try RunContext(
             history: history, runID: run.id, configuration: configuration, model: model, modelHash: run.modelHash,
-            prompts: prompts, embeddings: embeddings, shape: shape, search: search)
-        try calibration.takeUp(snapshot, candidates: candidates)
+            shape: shape, prompts: prompts, embeddings: embeddings)
+        let calibration = try Calibration(
+            context: context, search: search,
+            evaluationKey: evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts))
+        try calibration.restore(from: snapshot, candidates: candidates)
         return calibration
     }
 
-    /// Opens the run of a folder and goes on for more generations than it was meant to have, whatever stopped it.
+    /// Extends a run by more generations, whether it finished or was interrupted.
     ///
     /// - Throws: As ``resume(in:)``.
     static func extend(in folder: String, by generations: Int) throws -> Calibration {
@@ -97,16 +99,16 @@ extension Calibration {
         return try resume(history, folder: folder)
     }
 
-    /// Copies a run up to a generation into a new folder and goes on there, under other rules if any are given.
+    /// Copies a run up to a generation into a new directory and continues there, with other settings if any are given.
     ///
-    /// What the original evaluated later is kept beside the new run, and is not evaluated again.
+    /// What the original evaluated later is copied as well, and is not evaluated again.
     ///
     /// - Parameters:
-    ///   - folder: The original's run folder; its coordinator may be at work.
-    ///   - number: The last generation that both have in common.
-    ///   - target: The new run folder.
-    ///   - overrides: Texts such as `search.population=48`.
-    /// - Returns: The fork's calibration.
+    ///   - folder: The original's run directory; its coordinator may be running.
+    ///   - number: The last generation in common.
+    ///   - target: The new run directory.
+    ///   - overrides: Assignments such as `search.population=48`.
+    /// - Returns: The fork.
     /// - Throws: As ``resume(in:)``, and ``CoordinatorError`` for overrides that change what evaluations mean.
     static func fork(
         _ folder: String, from number: Int, into target: String, overrides: [String]
@@ -123,29 +125,26 @@ extension Calibration {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
         guard key(old) == key(new), old.modelPath == new.modelPath, old.promptsPath == new.promptsPath,
-            old.cost == new.cost, old.scorerPaths == new.scorerPaths,
-            old.costTablePath == new.costTablePath
+            old.cost == new.cost, old.scorerPaths == new.scorerPaths, old.costTablePath == new.costTablePath
         else {
             throw CoordinatorError.runFolder(
                 path: folder,
-                reason:
-                    "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images stay as they are; "
-                    + "begin a run with search.warm_start = \"\(folder)\" to change them")
+                reason: "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images cannot "
+                    + "change; start a run with search.warm_start = \"\(folder)\" to change them")
         }
         guard number + 1 < new.generations else {
             throw CoordinatorError.runFolder(
                 path: folder,
-                reason: "after generation \(number) nothing is left of \(new.generations) generations; "
+                reason: "search.generations is \(new.generations), which leaves none after generation \(number); "
                     + "give --set search.generations=N")
         }
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
-        guard
-            let state = try source.search.generations(of: run.id).first(where: { $0.number == number && $0.isFinished })
-        else {
+        let generations = try source.search.generations(of: run.id)
+        guard let state = generations.first(where: { $0.number == number && $0.isFinished }) else {
             throw CoordinatorError.runFolder(path: folder, reason: "generation \(number) is not complete")
         }
         let candidates = try source.search.candidates(of: run.id)
-        var search = try restored(state.searchState, shape: shape, candidates: candidates)
+        var search = try restoredSearch(state.searchState, shape: shape, candidates: candidates)
         try search.change(to: searchSettings(new), seed: old.seed == new.seed ? nil : new.seed)
         let history = try source.runs.fork(run.id, from: number, into: target)
         try history.runs.setConfiguration(new.resolved, evaluationKey: key(new), of: run.id)
@@ -155,8 +154,8 @@ extension Calibration {
 
     // MARK: - Parts
 
-    /// What the meaning of an evaluation depends on, as one hash.
-    static func evaluationKey(
+    /// A hash of everything that the meaning of an evaluation depends on.
+    private static func evaluationKey(
         _ configuration: RunConfiguration, model: ModelDescription, modelHash: String, prompts: [String]
     ) -> String {
         let parts =
@@ -165,21 +164,9 @@ extension Calibration {
                 "\(configuration.guidanceScale)", configuration.negativePrompt, "\(configuration.seedsPerPrompt)",
                 "\(configuration.imagesPerTask)", configuration.quality.rawValue,
             ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
-        // Lengths keep the parts apart.
+        // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
         return SHA256.hexadecimal(SHA256.digest(text.utf8))
-    }
-
-    private static func restored(
-        _ state: [UInt8], shape: ScheduleShape, candidates: [CandidateRecord]
-    ) throws -> Search {
-        let genomes = Dictionary(uniqueKeysWithValues: candidates.map { ($0.id, $0.genome) })
-        return try Search(decoding: state, shape: shape) { id in
-            guard let bytes = genomes[id] else {
-                throw EvolutionError.state(problem: "it refers to candidate \(id), which the run does not have")
-            }
-            return try Genome(bytes: bytes, geneCount: shape.geneCount)
-        }
     }
 
     private static func searchSettings(_ configuration: RunConfiguration) -> SearchSettings {
@@ -203,45 +190,43 @@ extension Calibration {
             settings: searchSettings(configuration), shape: shape, seeds: seeds, seed: generator.next())
     }
 
-    /// Opens the embeddings that a configuration names, and notes their hash in it.
-    static func embeddings(
-        _ configuration: inout RunConfiguration, prompts: [String], model: ModelDescription
-    ) throws -> EmbeddingsFile? {
-        guard let path = configuration.embeddingsPath else { return nil }
-        let file = try EmbeddingsFile(path: path)
-        try file.check(
-            prompts: prompts, negativePrompt: configuration.negativePrompt, model: model,
-            folder: configuration.modelPath)
-        let hash = file.reference.sha256.hexadecimal
-        guard configuration.embeddingsSHA256 ?? hash == hash else {
-            throw CoordinatorError.embeddings("\(path): has changed since the run began")
-        }
-        configuration.embeddingsSHA256 = hash
-        return file
-    }
-
-    /// Notes the fingerprints of the scorers' models in a configuration.
-    static func noteScorers(_ configuration: inout RunConfiguration) throws {
-        for (scorer, path) in configuration.scorerPaths {
-            guard FileManager.default.fileExists(atPath: "\(path)/config.json"),
-                let fingerprint = try? ModelFingerprint.compute(folder: path)
-            else {
-                throw CoordinatorError.unreadableFile(path: path, what: "the model of the scorer \(scorer.rawValue)")
+    private static func restoredSearch(
+        _ state: [UInt8], shape: ScheduleShape, candidates: [CandidateRecord]
+    ) throws -> Search {
+        let genomes = Dictionary(uniqueKeysWithValues: candidates.map { ($0.id, $0.genome) })
+        return try Search(decoding: state, shape: shape) { id in
+            guard let bytes = genomes[id] else {
+                throw EvolutionError.state(problem: "it refers to candidate \(id), which the run does not have")
             }
-            guard configuration.scorerFingerprints[scorer] ?? fingerprint == fingerprint else {
-                throw CoordinatorError.scorer("\(path): has changed since the run began")
-            }
-            configuration.scorerFingerprints[scorer] = fingerprint
+            return try Genome(bytes: bytes, geneCount: shape.geneCount)
         }
     }
 
-    /// The fingerprint of the model, or where embeddings are shipped of the part of it that workers need.
-    static func fingerprint(_ configuration: RunConfiguration) throws -> String {
-        do {
-            return try ModelFingerprint.compute(
-                folder: configuration.modelPath, part: configuration.embeddingsPath == nil ? .whole : .image)
-        } catch {
-            throw CoordinatorError.unreadableFile(path: configuration.modelPath, what: "the model's files")
+    /// Inserts the cost table that the configuration names as the run's own.
+    private static func insertConfiguredCosts(
+        _ configuration: RunConfiguration, shape: ScheduleShape, into history: RunHistory, run: Int64
+    ) throws {
+        guard let path = configuration.costTablePath else { return }
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw CoordinatorError.unreadableFile(path: path, what: "the cost table")
         }
+        let table = try CostTable(json: text, shape: shape, source: path)
+        try history.runs.insertCostTable(NewCostTable(workerID: nil, costs: table.json), of: run)
+    }
+}
+
+extension RunContext {
+    /// The context of a calibration.
+    fileprivate init(
+        history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
+        shape: ScheduleShape, prompts: [String], embeddings: EmbeddingsFile?
+    ) throws {
+        let measuresCosts = configuration.cost != .macs && configuration.costTablePath == nil
+        try self.init(
+            history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
+            shape: shape, prompts: prompts, evaluationSet: RunHistory.calibration, embeddings: embeddings,
+            seedsPerPrompt: configuration.seedsPerPrompt,
+            costImageCount: measuresCosts
+                ? min(configuration.imagesPerTask, prompts.count * configuration.seedsPerPrompt) : nil)
     }
 }
