@@ -140,7 +140,7 @@ extension Schema {
             shard TEXT NOT NULL CHECK (json_valid(shard)), -- [[prompt_index, seed], ...]
             images INTEGER NOT NULL CHECK (images > 0), -- candidates x shard
             payload BLOB, -- unused
-            attempts INTEGER NOT NULL DEFAULT 0, -- number of leases
+            attempts INTEGER NOT NULL DEFAULT 0, -- epoch of the latest lease
             failures INTEGER NOT NULL DEFAULT 0, -- attempts that failed because of the task
             failure TEXT, -- reason of state 'failed'
             worker_id INTEGER REFERENCES workers, -- worker of the stored result
@@ -165,7 +165,7 @@ extension Schema {
             id INTEGER PRIMARY KEY,
             task_id INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
             worker_id INTEGER NOT NULL REFERENCES workers,
-            epoch INTEGER NOT NULL CHECK (epoch > 0), -- 1 for the task's first lease
+            epoch INTEGER NOT NULL CHECK (epoch > 0), -- increases from lease to lease of a task
             leased_at REAL NOT NULL,
             expires_at REAL NOT NULL,
             ended_at REAL,

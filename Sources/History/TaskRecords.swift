@@ -70,7 +70,7 @@ public struct TaskRecord: Hashable, Sendable {
     public let candidateIDs: [Int64]
     /// Images to generate with each candidate.
     public let images: [ImageKey]
-    /// Number of leases so far.
+    /// Epoch of the latest lease; 0 before the first.
     public let attempts: Int
     /// Number of attempts that failed because of the task, as opposed to a lost worker.
     public let failures: Int
@@ -91,14 +91,14 @@ extension TaskRecord {
     }
 }
 
-/// Identifies a lease: the task and the number of the attempt.
+/// Identifies a lease.
 public struct LeaseKey: Hashable, Sendable {
     /// Row id of the task.
     public let taskID: Int64
-    /// 1 for the task's first lease.
+    /// Increases from lease to lease of a task, from 1.
     public let epoch: Int
 
-    /// A lease; `epoch` counts the task's leases from 1.
+    /// A lease; `epoch` increases from lease to lease of a task, from 1.
     public init(taskID: Int64, epoch: Int) {
         self.taskID = taskID
         self.epoch = epoch

@@ -38,8 +38,8 @@ public struct TaskStore: Sendable {
 
     /// Records that a task is leased to a worker; a leased task may be leased again to another one.
     ///
-    /// `epoch` is the number of this lease: 1 for the task's first. Throws `HistoryError.taskClosed` for a done or
-    /// failed task and `.epochMismatch` unless the task has had `epoch - 1` leases.
+    /// `epoch` increases from lease to lease of a task, from 1, possibly with gaps. Throws `HistoryError.taskClosed` for a
+    /// done or failed task and `.epochReused` if an earlier lease has the same or a higher epoch.
     public func recordLease(
         of taskID: Int64, to workerID: Int64, epoch: Int, expiresAt: Double, at instant: Double = RunHistory.now()
     ) throws {
@@ -47,12 +47,12 @@ public struct TaskStore: Sendable {
             try db.executeCached(
                 sql: """
                     UPDATE tasks SET state = 'leased', attempts = ?
-                    WHERE id = ? AND attempts = ? AND state IN ('pending', 'leased')
+                    WHERE id = ? AND attempts < ? AND state IN ('pending', 'leased')
                     """,
-                arguments: [epoch, taskID, epoch - 1])
+                arguments: [epoch, taskID, epoch])
             guard db.changesCount > 0 else {
                 let task = try Self.openTask(taskID, in: db)
-                throw HistoryError.epochMismatch(taskID: taskID, found: epoch, expected: task.attempts + 1)
+                throw HistoryError.epochReused(taskID: taskID, epoch: epoch, latest: task.attempts)
             }
             try db.executeCached(
                 sql: "INSERT INTO leases (task_id, worker_id, epoch, leased_at, expires_at) VALUES (?, ?, ?, ?, ?)",

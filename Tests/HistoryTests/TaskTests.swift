@@ -49,20 +49,20 @@ import Testing
         #expect(try sample.history.tasks.expireLeases(of: sample.run, expiringBy: .infinity).map(\.key) == [kept])
     }
 
-    @Test func leaseMustHaveTheNextEpoch() throws {
+    @Test func leaseMustHaveAHigherEpochThanTheLatest() throws {
         let sample = try SampleHistory()
         let task = sample.work.taskIDs[0]
-        for (found, expected) in [(2, 1), (0, 1)] {
-            #expect(throws: HistoryError.epochMismatch(taskID: task, found: found, expected: expected)) {
-                try sample.history.tasks.recordLease(of: task, to: sample.worker, epoch: found, expiresAt: 20)
-            }
+        func lease(_ epoch: Int) throws {
+            try sample.history.tasks.recordLease(of: task, to: sample.worker, epoch: epoch, expiresAt: 20)
         }
-        try sample.history.tasks.recordLease(of: task, to: sample.worker, epoch: 1, expiresAt: 20)
-        #expect(throws: HistoryError.epochMismatch(taskID: task, found: 1, expected: 2)) {
-            try sample.history.tasks.recordLease(of: task, to: sample.worker, epoch: 1, expiresAt: 20)
+        #expect(throws: HistoryError.epochReused(taskID: task, epoch: 0, latest: 0)) { try lease(0) }
+        try lease(3)
+        for epoch in 1...3 {
+            #expect(throws: HistoryError.epochReused(taskID: task, epoch: epoch, latest: 3)) { try lease(epoch) }
         }
-        #expect(try sample.history.tasks.task(task).attempts == 1)
-        #expect(try sample.integer("SELECT count(*) FROM leases") == 1)
+        try lease(4)
+        #expect(try sample.history.tasks.task(task).attempts == 4)
+        #expect(try sample.history.tasks.leases(ofOpenTasksIn: sample.run).map(\.key.epoch) == [3, 4])
     }
 
     @Test func leasesOfOpenTasksIncludeEndedOnes() throws {
