@@ -142,7 +142,8 @@ final class FaultSimulation {
         for index in workers.indices { events.add(.startWorker(index), at: generator.unit() * 3) }
         while calibration?.isFinished != true {
             guard let (time, event) = events.pop(), time < Self.virtualLimit else {
-                throw Stalled(description: "not finished after \(Int(now)) virtual seconds and \(messages) messages")
+                throw Stalled(
+                    description: "not finished after \(Int(now)) virtual seconds and \(messages) messages; \(faults)")
             }
             now = time
             try handle(event)
@@ -209,7 +210,8 @@ final class FaultSimulation {
         messages += 1
         guard generator.unit() >= faults.loss else { return }
         repeat {
-            let delay = generator.unit() < faults.reordering ? generator.unit() * 5 : generator.unit() * 0.02
+            // Without this fault messages arrive in order.
+            let delay = generator.unit() < faults.reordering ? generator.unit() * 5 : 0.01
             events.add(event(), at: now + delay)
         } while generator.unit() < faults.duplication
     }
@@ -217,6 +219,7 @@ final class FaultSimulation {
     // MARK: - Events
 
     private func handle(_ event: Event) throws {
+        if messages < 60, ProcessInfo.processInfo.environment["FAULT_TRACE"] != nil { print(now, event) }
         switch event {
         case .tick:
             events.add(.tick, at: now + 0.25)

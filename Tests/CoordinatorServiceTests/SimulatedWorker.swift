@@ -52,7 +52,7 @@ struct SimulatedWorker {
     }
 
     /// Every process has a session of its own.
-    var peer: PeerID { PeerID(bytes: Array("\(name)/\(life)".utf8)) }
+    var peer: PeerID { PeerID(bytes: Array((Array("\(name)/\(life)".utf8) + Array(repeating: 0, count: 16)).prefix(16))) }
 
     /// Whether it can start an assignment.
     var isIdle: Bool { hasJoined && task == nil }
@@ -69,6 +69,7 @@ struct SimulatedWorker {
     mutating func register(at now: Double) -> [Action] {
         stage = .joining
         var registration = Registration()
+        registration.sessionID = Data(peer.bytes)
         registration.workerName = name
         registration.engineVersion = Self.engineVersion
         registration.modelHash = modelHash
