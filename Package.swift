@@ -62,7 +62,7 @@ let modules: [Target] =
     + module("Scoring", ["COpenBLAS", "Models", "Prompts", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
-    + module("History", [grdb], tests: [grdb])
+    + module("History", [grdb], tests: ["TestSupport"])
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(

@@ -1,25 +1,25 @@
 extension Schema {
-    /// A view: part of the contract with everybody who reads the file with SQL.
+    /// A view; names and columns are a public interface for everyone who reads the file with SQL.
     struct View {
         let name: String
-        /// One sentence for `query --list`.
+        /// One line for the list of named queries.
         let summary: String
-        /// What follows `CREATE VIEW name AS`.
+        /// The SELECT statement.
         let select: String
 
         var sql: String { "CREATE VIEW \(name) AS\n\(select)" }
     }
 
-    /// All views, later ones resting on earlier ones.
+    /// All views in the order of creation: later ones may use earlier ones.
     static let views = searchViews + qualityViews + clusterViews + benchmarkViews
 
     private static let searchViews = [
         View(
             name: "pareto_front",
-            summary: "the run's non-dominated candidates (cost minimised, quality maximised), slowest first",
-            // Where the cost is a modelled latency, the ratio is the modelled one: what the front was chosen by.
-            // In the order of rising cost, and falling quality among equal costs, a candidate is dominated when one
-            // before it is at least as good. GROUPS leaves out equals: of two equal candidates neither dominates.
+            summary: "non-dominated candidates of each run (cost minimised, quality maximised), slowest first",
+            // If the cost is the modelled latency, the front was selected by the modelled ratio, so that is reported.
+            // Ordered by ascending cost, then descending quality, a candidate is dominated if an earlier one has at
+            // least its quality. GROUPS excludes ties: of two equal candidates neither dominates.
             select: """
                 WITH ranked AS (
                     SELECT c.run_id, c.id AS candidate_id, c.generation, coalesce(e.macs, c.macs) AS macs,
@@ -40,7 +40,7 @@ extension Schema {
                 """),
         View(
             name: "hypervolume_history",
-            summary: "per finished generation: evaluations and seconds since the run began, hypervolume of the front",
+            summary: "per finished generation: cumulative evaluations and wall-clock seconds, hypervolume of the front",
             select: """
                 SELECT run_id, number AS generation,
                     sum(evaluations) OVER since_start AS evaluations,
@@ -53,7 +53,7 @@ extension Schema {
                 """),
         View(
             name: "lineage",
-            summary: "per candidate one row for each parent, and one without parent for those that have none",
+            summary: "one row per candidate and parent; candidates without parents have one row with NULL",
             select: """
                 SELECT id AS candidate_id, parent_a AS parent_id, operator, origin FROM candidates
                 UNION ALL
@@ -62,10 +62,9 @@ extension Schema {
                 """),
         View(
             name: "gene_usage",
-            summary: "per step, block and component: the share of the front's candidates that recompute it",
-            // instr gives a hexadecimal digit's value: 0 for '0', which is not in the string, up to 15. A byte's second
-            // digit holds its lower four genes. CROSS JOIN makes the genes the outer loop, which saves sorting the
-            // front's cells.
+            summary: "per step, block and component: share of the front's candidates that recompute it",
+            // instr converts a hexadecimal digit to its value; '0' is not in the string and yields 0. The second digit
+            // of a byte has its lower four genes. CROSS JOIN makes the genes the outer loop, which avoids a sort.
             select: """
                 WITH front AS MATERIALIZED (
                     SELECT f.run_id, hex(c.genome) AS digits
@@ -79,7 +78,7 @@ extension Schema {
                 """),
         View(
             name: "latency_model_error",
-            summary: "per candidate: latency ratio from the cost table against the measured one",
+            summary: "per candidate: modelled latency ratio, measured ratio and relative error",
             select: """
                 SELECT candidate_id, modelled_ratio, latency_ratio AS measured_ratio,
                     modelled_ratio / latency_ratio - 1 AS relative_error, evaluation_set
@@ -91,7 +90,7 @@ extension Schema {
     private static let qualityViews = [
         View(
             name: "candidate_scores",
-            summary: "per candidate and scorer: mean, standard error, 5th percentile and worst prompt over the images",
+            summary: "per candidate and scorer: mean, standard error, 5th percentile and worst prompt of the scores",
             select: """
                 \(scoreStatistics(from: "image_scores s JOIN prompts p ON p.id = s.prompt_id"))
                 SELECT candidate_id, scorer, mean, standard_error, p5, worst, worst_prompt, images, evaluation_set
@@ -101,12 +100,9 @@ extension Schema {
 
     /// A `WITH` clause that ends in `statistics`, one row per candidate, evaluation set and scorer.
     ///
-    /// Window functions over equal partitions, without GROUP BY, let SQLite carry a condition on `candidate_id` down to
-    /// the primary key: one candidate of millions of scores then costs milliseconds. The percentile interpolates
-    /// linearly between order statistics, as numpy.percentile does by default.
-    ///
-    /// - Parameter source: Tables joined to `image_scores s` and `prompts p`, with a condition if need be.
-    /// - Returns: SQL to be followed by a SELECT.
+    /// `source` joins `image_scores s` and `prompts p`. Window functions over equal partitions instead of GROUP BY let
+    /// SQLite push a condition on `candidate_id` down to the primary key: one candidate among millions of scores then
+    /// takes milliseconds. The percentile interpolates linearly, like numpy.percentile.
     private static func scoreStatistics(from source: String) -> String {
         """
         WITH ranked AS (
@@ -139,7 +135,7 @@ extension Schema {
     private static let clusterViews = [
         View(
             name: "worker_utilisation",
-            summary: "per worker: candidates and images measured, seconds busy and connected, failed attempts",
+            summary: "per worker: candidates and images measured, busy and connected seconds, failed attempts",
             select: """
                 SELECT w.id AS worker_id, w.name,
                     (SELECT count(DISTINCT tc.candidate_id)
@@ -157,7 +153,7 @@ extension Schema {
     private static let benchmarkViews = [
         View(
             name: "benchmark_scores",
-            summary: "per benchmarked schedule, prompt set and scorer: statistics over the images",
+            summary: "per benchmarked schedule, prompt set and scorer: statistics of the scores",
             select: """
                 \(scoreStatistics(from: """
                     candidates b CROSS JOIN image_scores s ON s.candidate_id = b.id
@@ -169,7 +165,7 @@ extension Schema {
                 """),
         View(
             name: "benchmark_summary",
-            summary: "per benchmarked schedule and prompt set: speed-up, MACs and the mean of each scorer",
+            summary: "per benchmarked schedule, prompt set and scorer: mean score, speed-up and MACs",
             select: """
                 SELECT s.run_id, s.schedule, s.prompt_set, s.scorer, s.mean, s.standard_error, s.images,
                     1.0 / e.latency_ratio AS speedup, e.latency_ratio, e.macs
