@@ -61,8 +61,8 @@ struct BenchPresets: ParsableCommand {
                 throw ValidationError("--set \(change): expected name=number")
             }
             switch parts[0] {
-            case "fewest_flips": rules.fewestFlips = value
-            case "most_flips": rules.mostFlips = value
+            case "fewest_flips": rules.minFlips = value
+            case "most_flips": rules.maxFlips = value
             case "crossover_points": rules.crossoverPoints = Int(exactly: value.rounded()) ?? 0
             case "crossover_probability": rules.crossoverProbability = value
             case "mutation_probability": rules.mutationProbability = value
