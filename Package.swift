@@ -35,6 +35,8 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
 // MARK: - Targets
@@ -63,7 +65,7 @@ let modules: [Target] =
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport"],
+        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
@@ -103,6 +105,8 @@ let package = Package(
     name: "ecad-cluster",
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],

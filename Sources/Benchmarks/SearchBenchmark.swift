@@ -43,7 +43,7 @@ public struct SearchBenchmark: Sendable, Encodable {
         shape: ScheduleShape, settings: SearchSettings, evaluations minEvaluations: Int, folder: String, seed: UInt64
     ) throws {
         let history = try RunHistory.create(in: folder)
-        let run = try history.createRun(
+        let run = try history.runs.create(
             NewRun(
                 name: "benchmark", configuration: "", costObjective: "synthetic", qualityObjective: "synthetic",
                 shape: "{}",
@@ -51,7 +51,7 @@ public struct SearchBenchmark: Sendable, Encodable {
                     let cell = shape.cell(at: gene)
                     return GeneCell(step: cell.step, block: cell.block, component: cell.component.rawValue)
                 }, modelHash: "", seed: Int64(seed), prompts: ["none"]))
-        let worker = try history.upsertWorker(
+        let worker = try history.workers.upsert(
             WorkerDescription(name: "benchmark", host: "", cpu: "", blas: "", threads: 1, engineVersion: ""))
         var (breeding, commits): ([Double], [Double]) = ([], [])
         let clock = ContinuousClock()
@@ -71,7 +71,7 @@ public struct SearchBenchmark: Sendable, Encodable {
             var fresh: Set<String> = []
             let new = zip(offspring, hashes).filter { byHash[$0.1] == nil && fresh.insert($0.1).inserted }
             let indices = Array(new.indices)
-            let work = try history.beginGeneration(
+            let work = try history.search.beginGeneration(
                 generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
                 candidates: new.map { offspring, hash in
                     NewCandidate(
@@ -98,18 +98,18 @@ public struct SearchBenchmark: Sendable, Encodable {
             }
             for task in work.taskIDs {
                 let before = clock.now
-                _ = try history.recordLease(of: task, to: worker, expiresAt: RunHistory.now() + 20)
-                _ = try history.commitResult(
+                try history.tasks.recordLease(of: task, to: worker, epoch: 1, expiresAt: RunHistory.now() + 20)
+                _ = try history.results.commit(
                     TaskResult(taskID: task, workerID: worker, scores: [], timings: [], seconds: 0))
                 commits.append((clock.now - before) / .seconds(1))
             }
-            try history.finishEvaluations(totals)
+            try history.search.recordEvaluations(totals)
             try search.tell(
                 zip(offspring, hashes).map { offspring, hash in
                     Outcome(id: offspring.id, objectives: byHash[hash].flatMap { objectives[$0] } ?? [])
                 })
             hypervolume = Pareto.hypervolume(of: search.front.map(\.objectives), reference: [1.1, 0])
-            try history.completeGeneration(
+            try history.search.completeGeneration(
                 generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
                 hypervolume: hypervolume, wallSeconds: 0)
             try history.checkpoint()

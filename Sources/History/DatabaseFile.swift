@@ -16,6 +16,7 @@ struct DatabaseFile {
     /// "ECAD" in ASCII, written in the file's header as `application_id` (https://www.sqlite.org/fileformat.html).
     static let applicationID = 0x4543_4144
     static let fileName = "history.sqlite"
+    static let emptyDescription = "empty database, its creation was interrupted"
 
     let folder: String
     var path: String { folder + "/" + Self.fileName }
@@ -143,6 +144,17 @@ struct DatabaseFile {
         let count = read(file, &header, header.count)
         guard count >= 0 else { throw HistoryError.notReadable(file: path, reason: String(cString: strerror(errno))) }
         return Array(header.prefix(count))
+    }
+
+    /// Waits until a file or a folder is on disk.
+    static func synchronize(_ path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0, fsync(descriptor) == 0 else {
+            let reason = String(cString: strerror(errno))
+            if descriptor >= 0 { close(descriptor) }
+            throw HistoryError.notWritable(file: path, reason: reason)
+        }
+        close(descriptor)
     }
 
     private static func bigEndian(_ bytes: ArraySlice<UInt8>) -> Int {

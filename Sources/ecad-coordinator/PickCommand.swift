@@ -43,7 +43,7 @@ extension CoordinatorCommand {
 
         func run() throws {
             let history = try RunHistory.openReadOnly(in: runDir)
-            let front = try history.front(of: history.loadRun().run.id)
+            let front = try history.search.front(of: history.runs.snapshot().run.id)
             let picked = try choices[0].pick(from: front, folder: runDir)
             print(json ? try FrontTable.json(picked) : FrontTable.text([picked]))
         }

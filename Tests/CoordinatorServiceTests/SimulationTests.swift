@@ -18,7 +18,7 @@ import Testing
         _ change: (inout Simulation.Options) -> Void
     ) throws -> Simulation.Report {
         let configuration = try RunConfiguration.small(
-            in: folder, mode: mode, population: population, generations: generations,
+            in: folder.file("."), mode: mode, population: population, generations: generations,
             more: "recheck_share = 0\n\(more)")
         var options = Simulation.Options()
         options.secondsPerImage = 10

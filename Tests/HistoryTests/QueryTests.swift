@@ -35,7 +35,7 @@ import Testing
                 return
             }
         }
-        #expect(try sample.history.runs().map(\.name) == ["shapes"])
+        #expect(try sample.history.runs.all().map(\.name) == ["shapes"])
         #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
     }
 

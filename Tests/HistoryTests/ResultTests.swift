@@ -5,17 +5,18 @@ import Testing
 @Suite struct ResultTests {
     @Test func aResultIsCommittedOnceHoweverOftenItComes() throws {
         let sample = try SampleHistory()
-        let other = try sample.history.upsertWorker(sampleWorker("w2"), at: 100)
+        let other = try sample.history.workers.upsert(sampleWorker("w2"), at: 100)
         let task = sample.work.taskIDs[0]
-        _ = try sample.history.recordLease(of: task, to: sample.worker, expiresAt: 200, at: 101)
-        let hedge = try sample.history.recordLease(of: task, to: other, expiresAt: 200, at: 102)
-        #expect(try sample.history.commitResult(sample.result(0), at: 103) == .committed)
+        _ = try sample.history.tasks.lease(task, to: sample.worker, expiresAt: 200, at: 101)
+        let hedge = try sample.history.tasks.lease(task, to: other, expiresAt: 200, at: 102)
+        #expect(try sample.history.results.commit(sample.result(0), at: 103) == .committed)
         let before = try contents(sample.history)
-        #expect(try sample.history.commitResult(sample.result(0), at: 104) == .alreadyDone)
-        #expect(try sample.history.commitResult(sample.result(0, worker: other, value: 0.75), at: 105) == .alreadyDone)
-        _ = try sample.history.endLease(hedge, outcome: .failed, at: 106)
+        #expect(try sample.history.results.commit(sample.result(0), at: 104) == .alreadyDone)
+        #expect(
+            try sample.history.results.commit(sample.result(0, worker: other, value: 0.75), at: 105) == .alreadyDone)
+        try sample.history.tasks.endLease(hedge, outcome: .failed, at: 106)
         #expect(try contents(sample.history) == before)
-        #expect(try sample.history.task(task).state == .done)
+        #expect(try sample.history.tasks.task(task).state == .done)
         #expect(
             try sample.history.query("SELECT outcome FROM leases ORDER BY epoch").rows
                 == [[.text("done")], [.text("superseded")]])
@@ -23,10 +24,10 @@ import Testing
 
     @Test func aResultAfterItsLeaseExpiredIsWelcome() throws {
         let sample = try SampleHistory()
-        _ = try sample.history.recordLease(of: sample.work.taskIDs[0], to: sample.worker, expiresAt: 20, at: 10)
-        _ = try sample.history.expireLeases(of: sample.run, expiringBy: 30, at: 30)
-        #expect(try sample.history.commitResult(sample.result(0), at: 40) == .committed)
-        #expect(try sample.history.pendingTasks(of: sample.run).map(\.id) == [sample.work.taskIDs[1]])
+        _ = try sample.history.tasks.lease(sample.work.taskIDs[0], to: sample.worker, expiresAt: 20, at: 10)
+        _ = try sample.history.tasks.expireLeases(of: sample.run, expiringBy: 30, at: 30)
+        #expect(try sample.history.results.commit(sample.result(0), at: 40) == .committed)
+        #expect(try sample.history.tasks.pending(of: sample.run).map(\.id) == [sample.work.taskIDs[1]])
     }
 
     @Test func measurementsComeOrderedByScorerPromptAndSeed() throws {
@@ -39,13 +40,13 @@ import Testing
             }
         }
         result.timings.reverse()
-        _ = try sample.history.commitResult(result)
-        let measured = try sample.history.measurements(of: candidate)
+        _ = try sample.history.results.commit(result)
+        let measured = try sample.history.results.measurements(of: candidate)
         #expect(measured.scores.map(\.scorer) == ["clip", "clip", "psnr", "psnr"])
         #expect(measured.scores.map(\.image) == sample.images + sample.images)
         #expect(measured.timings.map(\.image) == sample.images)
         #expect(measured.timings[0].denoiseSeconds == 2 && measured.timings[0].referenceSeconds == 4)
-        #expect(try sample.history.workers()[0].busySeconds == 6)
+        #expect(try sample.history.workers.all()[0].busySeconds == 6)
     }
 
     @Test func valuesThatTheTaskDidNotAskForAreRefusedWhole() throws {
@@ -56,21 +57,21 @@ import Testing
                 candidateID: sample.work.candidateIDs[1], image: sample.images[0], scorer: "image-reward", value: 1))
         let outside = HistoryError.resultOutsideTask(
             id: sample.work.taskIDs[0], found: "candidate \(sample.work.candidateIDs[1]), prompt 0, seed 1")
-        #expect(throws: outside) { try sample.history.commitResult(result) }
+        #expect(throws: outside) { try sample.history.results.commit(result) }
         var strange = sample.result(0)
         strange.scores = [
             ImageScore(
                 candidateID: sample.work.candidateIDs[0], image: ImageKey(prompt: 1, seed: 1), scorer: "x", value: 1)
         ]
-        #expect(throws: HistoryError.self) { try sample.history.commitResult(strange) }
+        #expect(throws: HistoryError.self) { try sample.history.results.commit(strange) }
         #expect(try sample.integer("SELECT count(*) FROM image_scores") == 0)
-        #expect(try sample.history.task(sample.work.taskIDs[0]).state == .pending)
+        #expect(try sample.history.tasks.task(sample.work.taskIDs[0]).state == .pending)
     }
 
     @Test(arguments: [Double.nan, .infinity, -.infinity]) func valuesThatAreNotFiniteAreRefused(value: Double) throws {
         let sample = try SampleHistory()
         let error = try #require(throws: HistoryError.self) {
-            try sample.history.commitResult(sample.result(0, value: value))
+            try sample.history.results.commit(sample.result(0, value: value))
         }
         guard case .refused = error else {
             Issue.record("\(error)")

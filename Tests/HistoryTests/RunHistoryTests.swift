@@ -52,16 +52,16 @@ import Testing
     @Test func aReaderSeesCommitsWhileTheCoordinatorWrites() throws {
         let sample = try SampleHistory()
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        #expect(try reader.pendingTasks(of: sample.run).count == 2)
-        _ = try sample.history.commitResult(sample.result(0))
-        #expect(try reader.pendingTasks(of: sample.run).map(\.id) == [sample.work.taskIDs[1]])
+        #expect(try reader.tasks.pending(of: sample.run).count == 2)
+        _ = try sample.history.results.commit(sample.result(0))
+        #expect(try reader.tasks.pending(of: sample.run).map(\.id) == [sample.work.taskIDs[1]])
     }
 
     @Test func aReaderCannotWrite() throws {
         let sample = try SampleHistory()
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        let error = try #require(throws: HistoryError.self) { try reader.recordEvent("note", "text") }
-        #expect(error == .notWritable(file: reader.file, reason: "it was opened for reading only"))
+        let error = try #require(throws: HistoryError.self) { try reader.events.record("note", "text") }
+        #expect(error == .notWritable(file: reader.file, reason: "it is opened read-only"))
     }
 
     @Test(arguments: [false, true]) func aNewerSchemaIsRefusedAndLeftUntouched(hasLog: Bool) throws {
@@ -128,7 +128,7 @@ import Testing
         }
         try file?.close()
         let error = try #require(throws: HistoryError.self) {
-            try RunHistory.openReadOnly(in: sample.folder.path).runs()
+            try RunHistory.openReadOnly(in: sample.folder.path).runs.all()
         }
         guard case .corrupt(sample.folder.file("history.sqlite"), _) = error else {
             Issue.record("\(error)")
@@ -156,7 +156,7 @@ import Testing
         defer { chmod(sample.folder.path, 0o755) }
         let before = try FileManager.default.contentsOfDirectory(atPath: sample.folder.path)
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        #expect(try reader.runs().count == 1)
+        #expect(try reader.runs.all().count == 1)
         #expect(try FileManager.default.contentsOfDirectory(atPath: sample.folder.path) == before)
         let lock = sample.folder.file("coordinator.lock")
         #expect(throws: HistoryError.notWritable(file: lock, reason: "Permission denied")) {
@@ -188,12 +188,12 @@ import Testing
         try limit(pages)
         let big = (2..<2000).map { sampleCandidate($0 + 1) }
         #expect(throws: HistoryError.diskFull(file: sample.history.file)) {
-            try sample.history.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
+            try sample.history.search.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
         }
         #expect(try sample.integer("SELECT count(*) FROM candidates") == 2)
-        #expect(try sample.history.loadRun().generation?.number == 0)
+        #expect(try sample.history.runs.snapshot().generation?.number == 0)
         try limit(1_000_000)
-        _ = try sample.history.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
+        _ = try sample.history.search.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
         #expect(try sample.integer("SELECT count(*) FROM candidates") == 2000)
     }
 }

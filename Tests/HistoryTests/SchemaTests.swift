@@ -109,12 +109,13 @@ import Testing
 
     @Test(.enabled(if: hasShell)) func everyViewWorksInTheShell() throws {
         let sample = try SampleHistory()
-        _ = try sample.history.commitResult(sample.result(0))
+        _ = try sample.history.results.commit(sample.result(0))
         for (candidate, cost) in zip(sample.work.candidateIDs, [0.5, 0.25]) {
-            try sample.history.finishEvaluation(
+            try sample.history.search.recordEvaluation(
                 of: candidate, totals: totals(cost: cost, quality: cost, modelled: cost))
         }
-        try sample.history.completeGeneration(0, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 1)
+        try sample.history.search.completeGeneration(
+            0, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 1)
         for view in Schema.views where !view.name.hasPrefix("benchmark") {
             let lines = try sqlite3Shell(sample.history.file, "SELECT * FROM \(view.name)").split(separator: "\n")
             #expect(lines.count > 1, "\(view.name)")

@@ -60,15 +60,15 @@ struct SampleHistory {
     let history: RunHistory
     let run: Int64
     let worker: Int64
-    let work: EnteredWork
+    let work: InsertedIDs
     let images = [ImageKey(prompt: 0, seed: 1), ImageKey(prompt: 2, seed: 9)]
 
     init() throws {
         folder = try TemporaryFolder()
         history = try RunHistory.create(in: folder.path)
-        run = try history.createRun(sampleRun(), at: 100)
-        worker = try history.upsertWorker(sampleWorker("w1"), at: 100)
-        work = try history.beginGeneration(
+        run = try history.runs.create(sampleRun(), at: 100)
+        worker = try history.workers.upsert(sampleWorker("w1"), at: 100)
+        work = try history.search.beginGeneration(
             0, of: run, searchState: Array("asked".utf8), candidates: [sampleCandidate(1), sampleCandidate(2)],
             tasks: [
                 NewTask(candidates: [0], images: images, payload: [1, 2, 3]), NewTask(candidates: [1], images: images),
@@ -90,6 +90,30 @@ struct SampleHistory {
     func integer(_ sql: String) throws -> Int64? {
         guard case .integer(let number) = try history.query(sql).rows.first?.first else { return nil }
         return number
+    }
+}
+
+extension SearchStore {
+    func recordEvaluation(
+        of candidate: Int64, on evaluationSet: String = RunHistory.calibration, totals: EvaluationTotals,
+        at instant: Double = RunHistory.now()
+    ) throws {
+        try recordEvaluations([(candidate, totals)], on: evaluationSet, at: instant)
+    }
+}
+
+extension TaskStore {
+    func pending(of run: Int64) throws -> [TaskRecord] {
+        try open(of: run, on: RunHistory.calibration).filter { $0.state == .pending }
+    }
+
+    /// Records the task's next lease.
+    func lease(
+        _ id: Int64, to worker: Int64, expiresAt: Double, at instant: Double = RunHistory.now()
+    ) throws -> LeaseKey {
+        let key = LeaseKey(taskID: id, epoch: try task(id).attempts + 1)
+        try recordLease(of: id, to: worker, epoch: key.epoch, expiresAt: expiresAt, at: instant)
+        return key
     }
 }
 

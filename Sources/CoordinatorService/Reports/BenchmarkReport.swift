@@ -24,8 +24,8 @@ public struct BenchmarkReport: Sendable {
     public let order: Order?
 
     init(_ benchmark: Benchmark) throws {
-        promptSet = benchmark.evaluationSet
-        images = benchmark.images.count
+        promptSet = benchmark.context.evaluationSet
+        images = benchmark.context.images.count
         let quality = benchmark.configuration.quality.rawValue
         self.quality = quality
         let found = try benchmark.records()

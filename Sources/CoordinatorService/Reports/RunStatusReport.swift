@@ -29,16 +29,16 @@ public struct RunStatusReport: Sendable, Encodable {
     /// - Throws: `HistoryError`, ``CoordinatorError``.
     public init(folder: String) throws {
         let history = try RunHistory.openReadOnly(in: folder)
-        let snapshot = try history.loadRun()
+        let snapshot = try history.runs.snapshot()
         let configuration = try RunConfiguration(
             text: snapshot.run.configuration, file: history.file, folder: folder)
         status = snapshot.run.status.rawValue
         generation = (snapshot.generation?.number ?? 0) + 1
         generations = configuration.generations
-        evaluations = try history.candidates(of: snapshot.run.id).count { $0.evaluation != nil }
+        evaluations = try history.search.candidates(of: snapshot.run.id).count { $0.evaluation != nil }
         openTasks = snapshot.tasks.count { $0.isOpen }
-        front = try history.front(of: snapshot.run.id).count
-        hypervolume = try history.generations(of: snapshot.run.id).last { $0.isFinished }?.hypervolume
+        front = try history.search.front(of: snapshot.run.id).count
+        hypervolume = try history.search.generations(of: snapshot.run.id).last { $0.isFinished }?.hypervolume
         walBytes = history.walBytes
     }
 

@@ -19,7 +19,7 @@ public struct ScheduleExport {
     /// - Throws: ``CoordinatorError``, `HistoryError`, `SchedulesError`.
     public init(folder: String, candidate candidateID: Int64? = nil) throws {
         let history = try RunHistory.openReadOnly(in: folder)
-        let run = try history.loadRun().run
+        let run = try history.runs.snapshot().run
         let configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let hasModel = FileManager.default.fileExists(atPath: "\(configuration.modelPath)/model_index.json")
@@ -32,12 +32,12 @@ public struct ScheduleExport {
         if let height = settings?.model.height ?? configuration.height { sizes["height"] = JSONValue(height) }
         if let width = settings?.model.width ?? configuration.width { sizes["width"] = JSONValue(width) }
         sizes["guidance_scale"] = .number("\(configuration.guidanceScale)")
-        let identities = try candidateID.map { [$0] } ?? history.front(of: run.id).map(\.candidateID)
+        let identities = try candidateID.map { [$0] } ?? history.search.front(of: run.id).map(\.candidateID)
         guard !identities.isEmpty else {
             throw CoordinatorError.runFolder(path: folder, reason: "the front is empty")
         }
         files = try identities.map { identity in
-            let candidate = try history.candidate(identity)
+            let candidate = try history.search.candidate(identity)
             let name = ScheduleFile.candidateName(
                 run: run.name, generation: candidate.generation ?? 0, candidate: Int(identity))
             let genome = try Genome(bytes: candidate.genome, geneCount: shape.geneCount)

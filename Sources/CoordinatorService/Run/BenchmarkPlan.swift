@@ -61,12 +61,13 @@ struct BenchmarkPlan {
     }
 
     private mutating func addFront(of history: RunHistory, _ runID: Int64) throws {
-        let front = try history.front(of: runID)
+        let front = try history.search.front(of: runID)
         guard !front.isEmpty else {
             throw CoordinatorError.benchmark("\(history.file): the run has no front yet")
         }
         for member in front {
-            let genome = try Genome(bytes: try history.candidate(member.candidateID).genome, geneCount: shape.geneCount)
+            let genome = try Genome(
+                bytes: try history.search.candidate(member.candidateID).genome, geneCount: shape.geneCount)
             entries.append(
                 Entry(
                     label: "candidate \(member.candidateID)", origin: "front",

@@ -34,12 +34,15 @@ final class ProgressDisplay {
         guard isDue(at: now, isLast: isLast) else { return }
         if isLast || frontGeneration != calibration.generation {
             frontGeneration = calibration.generation
-            front = try calibration.history.front(of: calibration.runID).map { ($0.speedup ?? 1 / $0.cost, $0.quality) }
+            front = try calibration.history.search.front(of: calibration.runID).map {
+                ($0.speedup ?? 1 / $0.cost, $0.quality)
+            }
         }
         let text = line.text(
             ProgressLine.State(
                 generation: calibration.generation, generations: calibration.configuration.generations,
-                evaluationsDone: calibration.doneCount, evaluationsTotal: calibration.expectedCount,
+                evaluationsDone: calibration.candidateCount - coordinator.openCandidateCount,
+                evaluationsTotal: calibration.expectedCount,
                 imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front,
                 quality: calibration.configuration.quality), at: now)
         present(text)
@@ -53,7 +56,7 @@ final class ProgressDisplay {
             line.text(
                 imagesBefore: benchmark.imagesBefore, imagesDone: coordinator.imageCount,
                 imagesTotal: benchmark.imageTotal,
-                of: benchmark.evaluationSet, workers: coordinator.workerCount, at: now))
+                of: benchmark.context.evaluationSet, workers: coordinator.workerCount, at: now))
     }
 
     private func isDue(at now: Double, isLast: Bool) -> Bool {

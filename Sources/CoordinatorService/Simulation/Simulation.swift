@@ -1,6 +1,7 @@
 import Evolution
 import Foundation
 import History
+import Logging
 import Messages
 import Schedules
 import Transport
@@ -42,7 +43,7 @@ public struct Simulation {
     private let coordinator: Coordinator
     private let calibration: Calibration
     private let clock: VirtualClock
-    private var model: ImaginedModel
+    private var model: SimulatedModel
     private var generator: RandomGenerator
     private var hosts: [Host] = []
     private var events = EventQueue<Event>()
@@ -62,11 +63,11 @@ public struct Simulation {
         self.options = options
         let clock = VirtualClock()
         self.clock = clock
-        calibration = try Calibration.begin(configuration, in: folder, isDurable: false)
+        calibration = try Calibration.create(configuration, in: folder, isDurable: false)
         coordinator = try Coordinator(
-            served: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
-            clock: { clock.now }, log: { _ in })
-        model = try ImaginedModel(calibration, secondsPerImage: options.secondsPerImage)
+            run: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
+            clock: { clock.now }, logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
+        model = try SimulatedModel(calibration, secondsPerImage: options.secondsPerImage)
         generator = RandomGenerator(seed: options.seed)
     }
 
@@ -91,7 +92,7 @@ public struct Simulation {
                 continue
             }
             tickedAt = time
-            try calibration.history.grouped {
+            try calibration.history.transaction {
                 try handle(event)
                 try coordinator.tick()
             }
@@ -100,14 +101,14 @@ public struct Simulation {
         for index in hosts.indices where hosts[index].isUp {
             account(index)
             // Cut off here, not lost.
-            if let assignment = hosts[index].assignment, calibration.tasks[assignment.taskID] != nil {
+            if let assignment = hosts[index].assignment, coordinator.scheduler.isOpen(taskID: assignment.taskID) {
                 usefulWork += try hosts[index].progress(at: clock.now) * model.seconds(for: assignment)
             }
         }
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
-        report.generations = try calibration.history.generations(of: calibration.runID).count { $0.isFinished }
-        report.evaluations = calibration.doneCount
+        report.generations = try calibration.history.search.generations(of: calibration.runID).count { $0.isFinished }
+        report.evaluations = calibration.candidateCount - coordinator.openCandidateCount
         report.throughput = possibleWork > 0 ? usefulWork / possibleWork : 0
         report.price = options.pricePerHostHour.map { $0 * report.hostHours }
         try calibration.history.close()
@@ -160,8 +161,8 @@ public struct Simulation {
         var registration = Registration()
         registration.workerName = "host-\(index)"
         registration.engineVersion = Self.engineVersion
-        registration.modelHash = calibration.modelHash
-        registration.imageModelHash = calibration.modelHash
+        registration.modelHash = calibration.context.modelHash
+        registration.imageModelHash = calibration.context.modelHash
         registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
@@ -195,7 +196,7 @@ public struct Simulation {
             failure.reason = "simulated"
             return try coordinator.handle(.taskFailure(failure), from: hosts[index].peer)
         }
-        let isWanted = calibration.tasks[assignment.taskID] != nil
+        let isWanted = coordinator.scheduler.isOpen(taskID: assignment.taskID)
         if isWanted {
             report.tasks += 1
             usefulWork += try model.seconds(for: assignment)

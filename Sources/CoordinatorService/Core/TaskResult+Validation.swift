@@ -2,16 +2,16 @@ import Foundation
 import History
 import Messages
 
-/// Why a worker's result cannot be taken.
+/// Why a worker's result is rejected.
 enum ResultProblem: Error, Equatable, CustomStringConvertible {
     /// The rows are not one for each candidate and image of the task.
     case rows(expected: Int, found: Int)
-    /// A score is absent or not a finite number.
+    /// A score is missing or not finite.
     case score(candidate: Int64, scorer: String)
-    /// A time is negative or not a finite number.
+    /// A time is negative or not finite.
     case seconds(candidate: Int64)
 
-    /// The candidate at fault, if one is.
+    /// The candidate with the faulty value, if the problem is in one.
     var candidate: Int64? {
         switch self {
         case .rows: nil
@@ -19,19 +19,18 @@ enum ResultProblem: Error, Equatable, CustomStringConvertible {
         }
     }
 
-    /// One line for the history and the log.
     var description: String {
         switch self {
         case .rows(let expected, let found):
-            "the result holds \(found) rows of the task's images, expected one for each of \(expected)"
+            "the result holds \(found) of the task's \(expected) images; expected each exactly once"
         case .score(let candidate, let scorer): "candidate \(candidate) has no finite \(scorer) score"
-        case .seconds(let candidate): "candidate \(candidate) has times that are no times"
+        case .seconds(let candidate): "candidate \(candidate) has a time that is negative or not finite"
         }
     }
 }
 
 extension History.TaskResult {
-    /// A worker's result, checked: exactly the images that the task asked for, every number finite.
+    /// Validates a worker's result: exactly the task's images, every number finite.
     ///
     /// - Throws: ``ResultProblem``.
     init(
@@ -73,7 +72,6 @@ extension History.TaskResult {
 }
 
 extension PromptSeed {
-    /// An image as it travels.
     init(_ image: ImageKey) {
         self.init()
         promptIndex = UInt32(image.prompt)

@@ -1,29 +1,28 @@
 import Foundation
 import History
+import Logging
 import Messages
+import Synchronization
 import TestSupport
 import Transport
 
 @testable import CoordinatorService
 
-/// A coordinator with workers that exist only as messages.
-final class ImaginedCluster {
+/// A coordinator without sockets, and workers that are played by the test.
+final class FakeCluster {
     let clock = VirtualClock()
     let calibration: Calibration
     let coordinator: Coordinator
-    private(set) var logCount: Int
     private let folder: TemporaryFolder
-    private let lines: LineCount
+    private let lines = LineCount()
 
-    private final class LineCount {
-        var value = 0
-    }
+    /// Log lines so far.
+    var logCount: Int { lines.value.load(ordering: .relaxed) }
 
     init(recheckShare: Double = 0, mode: String = "generations") throws {
         folder = try TemporaryFolder()
-        _ = try folder.write("a red cube\nA green ball on a table\nsome words\n", to: "prompts.txt")
         let configuration = try RunConfiguration.small(
-            in: folder, mode: mode, population: 6, generations: 2,
+            in: folder.file("."), mode: mode, population: 6, generations: 2,
             more: """
                 images = 2
                 schedules = 3
@@ -31,31 +30,27 @@ final class ImaginedCluster {
                 [objectives]
                 cost = "macs"
                 """)
-        calibration = try Calibration.begin(configuration, in: folder.file("run"))
-        let (clock, lines) = (clock, LineCount())
-        self.lines = lines
+        calibration = try Calibration.create(configuration, in: folder.file("run"))
+        let (clock, lines) = (clock, lines)
         coordinator = try Coordinator(
-            served: calibration, settings: Coordinator.Settings(engineVersion: "test"), clock: { clock.now },
-            log: { _ in lines.value += 1 })
-        logCount = 0
+            run: calibration, settings: Coordinator.Settings(engineVersion: "test"), clock: { clock.now },
+            logger: Logger(label: "test") { _ in lines })
     }
 
-    /// What the coordinator says to a message of a worker.
+    /// Sends a worker's message; returns the coordinator's answers to it.
     @discardableResult
-    func say(_ body: WorkerMessage.Body, by name: String, peer: PeerID? = nil) throws -> [CoordinatorMessage.Body] {
+    func send(_ body: WorkerMessage.Body, by name: String, peer: PeerID? = nil) throws -> [CoordinatorMessage.Body] {
         let peer = peer ?? PeerID(bytes: Array(name.utf8))
-        try calibration.history.grouped {
+        try calibration.history.transaction {
             try coordinator.handle(body, from: peer)
             try coordinator.tick()
         }
-        logCount = lines.value
         return coordinator.takeOutbox().filter { $0.peer == peer }.map(\.body)
     }
 
     func tick() throws {
-        try calibration.history.grouped { try coordinator.tick() }
+        try calibration.history.transaction { try coordinator.tick() }
         _ = coordinator.takeOutbox()
-        logCount = lines.value
     }
 
     @discardableResult
@@ -65,9 +60,9 @@ final class ImaginedCluster {
         var registration = Registration()
         registration.workerName = name
         registration.engineVersion = "test"
-        registration.modelHash = calibration.modelHash
+        registration.modelHash = calibration.context.modelHash
         change(&registration)
-        return try say(.registration(registration), by: name, peer: peer)
+        return try send(.registration(registration), by: name, peer: peer)
     }
 
     @discardableResult
@@ -76,33 +71,33 @@ final class ImaginedCluster {
         guard case .welcome = answers.last else { return answers }
         var canary = Canary()
         canary.values = values
-        return try say(.canary(canary), by: name)
+        return try send(.canary(canary), by: name)
     }
 
-    /// Asks for a task.
+    /// Requests a task; nil if none is assigned.
     func request(_ name: String) throws -> Assignment? {
-        for case .assignment(let assignment) in try say(.taskRequest(TaskRequest()), by: name) { return assignment }
+        for case .assignment(let assignment) in try send(.taskRequest(TaskRequest()), by: name) { return assignment }
         return nil
     }
 
-    func joinAndRequest(_ name: String, until isWanted: (Assignment) -> Bool = { _ in true }) throws -> Assignment {
+    func joinAndRequest(_ name: String, until isSuitable: (Assignment) -> Bool = { _ in true }) throws -> Assignment {
         try join(name)
         for _ in 0..<50 {
             guard let task = try request(name) else { break }
-            if isWanted(task) { return task }
+            if isSuitable(task) { return task }
             _ = try deliver(task, by: name)
         }
-        throw CoordinatorError.search("no such task was given out")
+        throw CoordinatorError.search("no such task was assigned")
     }
 
-    /// Delivers a result; tells whether it was accepted.
+    /// Delivers a result; returns whether each acknowledgement accepted it.
     func deliver(_ assignment: Assignment, by name: String, score: Double = 30) throws -> [Bool] {
         let result = Messages.TaskResult(of: assignment, seconds: 1) { _, image in
             image.scores = ["psnr": score]
             image.denoiseSeconds = 0.5
             image.referenceSeconds = 1
         }
-        return try say(.taskResult(result), by: name).compactMap {
+        return try send(.taskResult(result), by: name).compactMap {
             guard case .acknowledgement(let acknowledgement) = $0 else { return nil }
             return acknowledgement.accepted
         }
@@ -114,7 +109,7 @@ final class ImaginedCluster {
         failure.leaseEpoch = assignment.leaseEpoch
         if let candidate { failure.candidateID = candidate }
         failure.reason = "the image is not finite"
-        try say(.taskFailure(failure), by: name)
+        try send(.taskFailure(failure), by: name)
     }
 
     func integer(_ sql: String) throws -> Int64 {
@@ -123,12 +118,36 @@ final class ImaginedCluster {
     }
 }
 
+/// Counts log lines.
+private final class LineCount: LogHandler {
+    let value = Atomic(0)
+
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+
+    var logLevel: Logger.Level {
+        get { .info }
+        set {}
+    }
+
+    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+
+    func log(event: LogEvent) { value.add(1, ordering: .relaxed) }
+}
+
 extension RunConfiguration {
-    // A run of the smallest model on the prompts in `prompts.txt`; more lines begin with those of the table `tasks`.
+    /// A run of the smallest model on three prompts, by multiply-adds; `more` begins with keys of the table `tasks`.
     static func small(
-        in folder: TemporaryFolder, mode: String, population: Int, generations: Int, more: String
+        in folder: String, mode: String = "generations", population: Int, generations: Int, more: String
     ) throws -> RunConfiguration {
-        try RunConfiguration(
+        try "a red cube\nA green ball on a table\nsome words\n".write(
+            toFile: "\(folder)/prompts.txt", atomically: false, encoding: .utf8)
+        return try RunConfiguration(
             text: """
                 [model]
                 path = "\(Fixtures.folder)/alpha-micro/model"
@@ -144,6 +163,6 @@ extension RunConfiguration {
                 seeding = ["fora", "random"]
                 [tasks]
                 \(more)
-                """, file: "test", folder: folder.file("."))
+                """, file: "test", folder: folder)
     }
 }

@@ -1,33 +1,34 @@
 import Foundation
 import Transport
 
-/// How a coordinator's port is protected: by keys, by being reachable from this machine alone, or on request not at all.
-struct ServingAccess {
+/// Who may connect to a coordinator's port: workers with an authorized key, processes of this machine, or, on request,
+/// anyone.
+struct AccessControl {
     let security: CoordinatorSecurity
-    /// Who may join; nil without keys.
+    /// The authorized keys; nil without authentication.
     let register: KeyRegister?
-    /// For the log.
+    /// A summary for the log.
     let summary: String
     private let keyFolder: String?
 
     /// Chooses the protection.
     ///
-    /// - Throws: ``CoordinatorError/keys(_:)`` when others could reach the port and there are no keys; `TransportError`
-    ///   for keys that cannot be used.
+    /// - Throws: ``CoordinatorError/keys(_:)`` if other machines can reach the port and there are no keys;
+    ///   `TransportError` for unusable keys.
     init(options: RunService.Options, folder: String) throws {
         let path = options.keyFolder ?? "\(folder)/keys"
         let hasKeys = options.keyFolder != nil || FileManager.default.fileExists(atPath: path)
         guard hasKeys, !options.isPlaintext else {
             guard options.isPlaintext || options.bind.isLoopback else {
                 throw CoordinatorError.keys(
-                    "\(options.bind) can be reached by others, and \(path) holds no keys: make one for each worker with "
-                        + "ecad-coordinator keys new NAME --run-dir \(folder), or serve a network that you trust with "
+                    "\(options.bind) is reachable from other machines, and \(path) holds no keys: create one for each "
+                        + "worker with ecad-coordinator keys new NAME --run-dir \(folder), or trust the network with "
                         + "--insecure-plaintext")
             }
             self.init(
                 security: .plaintext, register: nil,
                 summary: options.bind.isLoopback
-                    ? "plain text, for this machine alone" : "PLAIN TEXT: whoever reaches the port is served",
+                    ? "plain text, this machine only" : "PLAIN TEXT: any machine that reaches the port can join",
                 keyFolder: nil)
             return
         }
@@ -46,10 +47,12 @@ struct ServingAccess {
         self.keyFolder = keyFolder
     }
 
-    /// What workers elsewhere need besides the endpoint.
+    /// What workers on other machines need besides the endpoint.
     var workerOption: String { register == nil ? "" : "--key FILE " }
 
-    /// Lets a worker on this machine in, with a key that is made anew each time and on no list.
+    /// Creates a key for a worker on this machine and admits it; the key is valid for this coordinator's lifetime.
+    ///
+    /// - Returns: The options that the worker's command line needs.
     func localArguments(for name: String) throws -> [String] {
         guard case .curve(let coordinator, let register) = security, let keyFolder else { return [] }
         let file = WorkerKeyFile(name: name, keys: try KeyPair.generate(), coordinator: coordinator.publicKey)
@@ -59,23 +62,23 @@ struct ServingAccess {
         return ["--key", path]
     }
 
-    /// Makes sure that the socket lets no stranger in, before anybody is told of it.
+    /// Connects with an unknown key and requires that it is rejected, before workers are told of the port.
     ///
-    /// libzmq has let everybody in where its authentication was set up wrongly (libzmq issue 2711).
-    func refuseStrangers(at endpoint: Endpoint) throws {
+    /// libzmq accepts everyone if its authentication was set up wrongly (libzmq issue 2711).
+    func verifyUnknownKeysAreRejected(at endpoint: Endpoint) throws {
         guard case .curve(let coordinator, _) = security else { return }
         let context = try SocketContext()
         var options = SocketOptions()
         options.linger = .zero
-        var stranger = try WorkerSocket(
+        var probe = try WorkerSocket(
             connectingTo: endpoint.fromThisMachine, as: .random(), in: context, options: options,
             security: .curve(try KeyPair.generate(), coordinator: coordinator.publicKey), wakeup: Wakeup())
         let deadline = ContinuousClock.now + .seconds(3)
-        while ContinuousClock.now < deadline, stranger.link != .notAuthorized {
-            if try stranger.waitForConnection(timeout: .milliseconds(20)) || stranger.link == .connected {
+        while ContinuousClock.now < deadline, probe.link != .notAuthorized {
+            if try probe.waitForConnection(timeout: .milliseconds(20)) || probe.link == .connected {
                 throw TransportError.strangerAdmitted(endpoint: endpoint.description)
             }
-            stranger.noteEvents()
+            probe.noteEvents()
         }
     }
 }

@@ -3,7 +3,7 @@ import Messages
 import Schedules
 
 /// What the workers of a ``Simulation`` would measure: times by multiply-adds, and a quality that falls with them.
-struct ImaginedModel {
+struct SimulatedModel {
     private let calibration: Calibration
     private let secondsPerImage: Double
     private let uncachedMACs: Double
@@ -18,7 +18,7 @@ struct ImaginedModel {
     init(_ calibration: Calibration, secondsPerImage: Double) throws {
         self.calibration = calibration
         self.secondsPerImage = secondsPerImage
-        uncachedMACs = Double(try calibration.model.architecture.macs(Schedule(shape: calibration.shape)).total)
+        uncachedMACs = Double(calibration.context.uncachedMACs)
     }
 
     /// Seconds that a task takes the fastest host: an uncached run of its images for every four candidates, and the
@@ -33,7 +33,7 @@ struct ImaginedModel {
     private mutating func ratio(of candidate: AssignedCandidate) throws -> Double {
         if let ratio = ratios[candidate.candidateID] { return ratio }
         let genome = try Genome(bytes: candidate.genome, geneCount: Int(candidate.geneCount))
-        let macs = try calibration.model.architecture.macs(Schedule(shape: calibration.shape, genome: genome)).total
+        let macs = try calibration.context.model.architecture.macs(Schedule(shape: calibration.context.shape, genome: genome)).total
         let ratio = Double(macs) / uncachedMACs
         ratios[candidate.candidateID] = ratio
         return ratio
@@ -41,8 +41,8 @@ struct ImaginedModel {
 
     /// Every instance of a component costs the same.
     var costReport: CostReport {
-        let seconds = secondsPerImage / Double(calibration.shape.geneCount)
-        let names = Set(calibration.shape.blocks.flatMap(\.components).map(\.rawValue))
+        let seconds = secondsPerImage / Double(calibration.context.shape.geneCount)
+        let names = Set(calibration.context.shape.blocks.flatMap(\.components).map(\.rawValue))
         let phase = CostTable.Phase(
             step: 0, components: Dictionary(uniqueKeysWithValues: names.map { ($0, CostTable.Costs(compute: seconds)) })
         )
