@@ -55,7 +55,7 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
     + module("Prompts", ["Schedules"], tests: ["TestSupport"])
-    + module("Evolution", ["Schedules"], tests: ["TestSupport"])
+    + module("Evolution", ["Schedules", protobuf], exclude: ["SavedSearch.proto"], tests: ["TestSupport"])
     + module("Tensors", ["CJPEG", "CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])

@@ -42,7 +42,7 @@ public final class Evaluator {
             settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
         model = try DiffusionModel(folder)
         self.settings = settings
-        scorers = try settings.scorers.map { try $0.open() }
+        scorers = try ScorerSource.open(settings.scorers)
         prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)
         shape = try model.scheduleShape(stepCount: settings.generation.stepCount)

@@ -64,8 +64,13 @@ import Testing
         #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "scorers.clip")) {
             try read(minimal, ["objectives.quality=clip", "scorers.image-reward=r"])
         }
+        #expect(c.scorers == [.psnr, .ssim, .latentError, .imageReward, .imageRewardClipped, .clip])
+        #expect(try read(minimal).scorers == ScorerKind.paired)
+        #expect(
+            try read(minimal, ["objectives.quality=image-reward-clipped", "scorers.image-reward=r"]).quality
+                == .imageRewardClipped)
         #expect(throws: CoordinatorError.missingKey(file: "run.toml", key: "scorers.image-reward")) {
-            try read(minimal, ["objectives.quality=image-reward-kept", "scorers.clip=/c"])
+            try read(minimal, ["objectives.quality=image-reward-clipped", "scorers.clip=/c"])
         }
     }
 
