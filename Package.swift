@@ -36,6 +36,7 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
@@ -61,22 +62,28 @@ let modules: [Target] =
     + module("Scoring", ["COpenBLAS", "Models", "Prompts", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
-    + module("History", [grdb], tests: [grdb])
+    + module("History", [grdb], tests: ["TestSupport"])
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
-    + module("Transport", ["CZeroMQ"])
+    + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
+        "CoordinatorService",
+        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, heap, logging],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
         tests: ["Diffusion", "TestSupport"])
     + module(
         "WorkerService",
-        ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
+        [
+            "Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport", logging,
+        ],
         tests: ["TestSupport"])
 
 let programs: [Target] = [
-    .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
+    .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
+    .testTarget(
+        name: "ProgramSupportTests", dependencies: ["ProgramSupport", argumentParser, logging],
+        swiftSettings: swiftSettings),
     program(
         "ecad",
         [
@@ -84,7 +91,8 @@ let programs: [Target] = [
             "Tensors",
             "Verification",
         ]),
-    program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
+    program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
+    program("ecad-testing", ["ClusterTesting", "Schedules", "Transport"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
         name: "ProgramTests",
@@ -97,6 +105,7 @@ let programs: [Target] = [
 ]
 
 let testSupport: [Target] = [
+    .target(name: "ClusterTesting", dependencies: ["Messages", "Transport"], swiftSettings: swiftSettings),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
     .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
 ]

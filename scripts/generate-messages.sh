@@ -1,6 +1,6 @@
 #!/bin/sh
 # Regenerates the committed protobuf code: Sources/Messages/Messages.pb.swift and Sources/Evolution/SavedSearch.pb.swift.
-# Needs protoc (Debian: protobuf-compiler); its Swift plug-in is built from the package's own dependency.
+# requires protoc (Debian: protobuf-compiler); its Swift plug-in is built from the package's own dependency.
 set -eu
 cd "$(dirname "$0")/.."
 swift build --product protoc-gen-swift

@@ -1,13 +1,13 @@
 import CZeroMQ
 
-/// A CURVE public key (https://rfc.zeromq.org/spec/26): who a peer is, proved by its handshake.
+/// A CURVE public key (https://rfc.zeromq.org/spec/26): the identity that a peer proves in its handshake.
 public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
     /// 32 bytes.
     public let bytes: [UInt8]
 
     init(bytes: [UInt8]) { self.bytes = bytes }
 
-    /// Reads the hexadecimal form, 64 digits; nil for any other text.
+    /// Parses 64 hexadecimal digits; nil for any other text.
     public init?(hexadecimal text: some StringProtocol) {
         guard let bytes = Hexadecimal.bytes(text), bytes.count == KeyPair.byteCount else { return nil }
         self.bytes = bytes
@@ -21,14 +21,14 @@ public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
 public struct KeyPair: Sendable, CustomStringConvertible {
     static let byteCount = 32
 
-    /// What others may know.
+    /// The public half.
     public let publicKey: PublicKey
     let secret: [UInt8]
 
-    /// Draws a new pair.
+    /// Generates a random pair.
     ///
     /// - Returns: The pair.
-    /// - Throws: `curveMissing` when libzmq was built without it.
+    /// - Throws: `curveMissing` if libzmq was built without CURVE.
     public static func generate() throws(TransportError) -> KeyPair {
         try requireCurve()
         var publicText = [CChar](repeating: 0, count: 41)
@@ -37,7 +37,7 @@ public struct KeyPair: Sendable, CustomStringConvertible {
         return KeyPair(publicKey: PublicKey(bytes: try decode(publicText)), secret: try decode(secretText))
     }
 
-    /// The pair that a secret key belongs to.
+    /// Derives the public key from a secret key of 32 bytes.
     ///
     /// - Throws: `curveMissing`.
     init(secret: [UInt8]) throws(TransportError) {
@@ -55,7 +55,7 @@ public struct KeyPair: Sendable, CustomStringConvertible {
         self.secret = secret
     }
 
-    /// The public half: a secret key never gets into a log.
+    /// The public half only, so that the secret key cannot end up in a log.
     public var description: String { publicKey.description }
 
     private static func decode(_ text: [CChar]) throws(TransportError) -> [UInt8] {
@@ -64,7 +64,6 @@ public struct KeyPair: Sendable, CustomStringConvertible {
         return bytes
     }
 
-    /// Refuses a libzmq that cannot encrypt.
     static func requireCurve() throws(TransportError) {
         guard zmq_has("curve") == 1 else { throw .curveMissing }
     }
@@ -76,7 +75,7 @@ enum Hexadecimal {
         return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
-    /// Nil unless the text is an even number of hexadecimal digits.
+    /// Nil unless the text consists of an even number of hexadecimal digits.
     static func bytes(_ text: some StringProtocol) -> [UInt8]? {
         let digits = text.utf8.map { UInt8(value: $0) }
         guard digits.count.isMultiple(of: 2), digits.allSatisfy({ $0 < 16 }) else { return nil }
@@ -85,7 +84,7 @@ enum Hexadecimal {
 }
 
 extension UInt8 {
-    /// The value of a hexadecimal digit in ASCII; 255 for anything else.
+    /// The value of an ASCII hexadecimal digit; 255 for any other byte.
     fileprivate init(value digit: UInt8) {
         switch digit {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): self = digit - UInt8(ascii: "0")

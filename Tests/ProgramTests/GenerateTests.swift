@@ -165,7 +165,7 @@ import Testing
         }
         let deeper = try run(Fixtures.bundledModel, ["--schedule", try schedule(every: 2, blockCount: 9)])
         let crossed = try ModelCopy(of: "alpha-small")
-        try crossed.replace("transformer", byThatOf: "flux-small")
+        try crossed.replace("transformer", withThatOf: "flux-small")
         let wrongFamily = try run(crossed.path)
         let other = try run(
             "\(Fixtures.folder)/flux-small/model", ["--steps", "20", "--schedule", try schedule(every: 2)])

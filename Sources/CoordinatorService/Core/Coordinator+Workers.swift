@@ -11,7 +11,7 @@ extension Coordinator {
     func register(_ registration: Registration, from peer: PeerID) throws {
         // A key identifies a worker; without keys it is known by the name that it states.
         var name = registration.workerName
-        if let key = peer.key, case .authorized(let owner) = settings.register?.standing(of: key) { name = owner }
+        if let key = peer.key, case .authorized(let owner) = settings.register?.status(of: key) { name = owner }
         if let (kind, reason) = mismatch(registration) { return reject(peer, kind, name, reason) }
         let worker = try run.history.workers.upsert(
             WorkerDescription(
@@ -117,7 +117,7 @@ extension Coordinator {
         }
         for (worker, connection) in connections.sorted(by: { $0.key < $1.key }) {
             guard let key = connection.peer.key else { continue }
-            if case .authorized = register.standing(of: key) { continue }
+            if case .authorized = register.status(of: key) { continue }
             reject(connection.peer, .revokedKey, connection.name, "its key has been revoked")
             try disconnect(worker, .returned)
         }

@@ -20,7 +20,7 @@ struct AccessControl {
         let hasKeys = options.keyFolder != nil || FileManager.default.fileExists(atPath: path)
         guard hasKeys, !options.isPlaintext else {
             guard options.isPlaintext || options.bind.isLoopback else {
-                throw CoordinatorError.keys(
+                throw CoordinatorError.noAuthorizedWorkers(
                     "\(options.bind) is reachable from other machines, and \(path) holds no keys: create one for each "
                         + "worker with ecad-coordinator keys new NAME --run-dir \(folder), or trust the network with "
                         + "--insecure-plaintext")
@@ -58,7 +58,7 @@ struct AccessControl {
         let file = WorkerKeyFile(name: name, keys: try KeyPair.generate(), coordinator: coordinator.publicKey)
         let path = "\(keyFolder)/\(name).key"
         try file.write(to: path, replacing: true)
-        register.admit(file.keys.publicKey, as: name)
+        register.authorize(file.keys.publicKey, as: name)
         return ["--key", path]
     }
 
@@ -74,11 +74,11 @@ struct AccessControl {
             connectingTo: endpoint.fromThisMachine, as: .random(), in: context, options: options,
             security: .curve(try KeyPair.generate(), coordinator: coordinator.publicKey), wakeup: Wakeup())
         let deadline = ContinuousClock.now + .seconds(3)
-        while ContinuousClock.now < deadline, probe.link != .notAuthorized {
-            if try probe.waitForConnection(timeout: .milliseconds(20)) || probe.link == .connected {
-                throw TransportError.strangerAdmitted(endpoint: endpoint.description)
+        while ContinuousClock.now < deadline, probe.connectionState != .notAuthorized {
+            if try probe.waitForConnection(timeout: .milliseconds(20)) || probe.connectionState == .connected {
+                throw TransportError.unknownKeyAccepted(endpoint: endpoint.description)
             }
-            probe.noteEvents()
+            probe.processEvents()
         }
     }
 }
