@@ -166,7 +166,7 @@ import Transport
             Issue.record("expected a refusal")
             return
         }
-        #expect(refusal.reason.contains("protocol 99") && !refusal.retry)
+        #expect(refusal.reason.contains("protocol version 99") && !refusal.retry)
         // Garbage does no more harm than that.
         _ = try socket.send([0xFF, 0, 1, 2])
         let worker = try small.worker(port: port, name: "friend")
