@@ -36,6 +36,7 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
@@ -54,19 +55,19 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Schedules", ["CSodium"], tests: ["TestSupport"])
     + module("Prompts", ["Schedules"], tests: ["TestSupport"])
-    + module("Evolution", ["Schedules"], tests: ["TestSupport"])
+    + module("Evolution", ["Schedules", protobuf], exclude: ["SavedSearch.proto"], tests: ["TestSupport"])
     + module("Tensors", ["CJPEG", "CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
     + module("Scoring", ["COpenBLAS", "Models", "Prompts", "Schedules", "Tensors"], tests: ["TestSupport"])
     + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
-    + module("History", [grdb], tests: [grdb])
+    + module("History", [grdb], tests: ["TestSupport"])
     + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(
         "CoordinatorService",
-        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, logging],
+        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, heap, logging],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],

@@ -1,8 +1,7 @@
 #!/bin/bash
-# Attacks a coordinator that requires keys with COUNT connections of each kind: unknown key, revoked key, no key, plain
-# ZeroMQ, random bytes. Checks that none is accepted, no task is assigned, the history records only their number, the
-# coordinator's memory does not grow, and the run then gives the same results as an undisturbed one.
-# Usage: scripts/hostile-peers.sh [COUNT [FOLDER]]
+# Connects unauthorized peers to a coordinator with keys: unknown key, revoked key, no key, plain ZeroMQ, random bytes;
+# COUNT of each. All must be rejected, no task may be leased, the history may store only their number, the coordinator's
+# memory must stay flat, and the run must then end like a run without them. Usage: scripts/hostile-peers.sh [COUNT [DIR]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/small-run.sh
@@ -21,26 +20,26 @@ intrude() {
 }
 memory() { awk '/VmRSS/ { print $2 }' "/proc/$coordinator/status"; }
 status=0
-# A first round, because memory retained after a peak of connections is not a leak.
+# Warm up: buffers that are allocated once for many simultaneous connections are not a leak.
 intrude $((count / 20 + 50)) > /dev/null || status=1
 before=$(memory)
 intrude "$count" || status=1
 after=$(memory)
 sleep 2
-handed=$(ask "$run" 'select (select count(*) from leases) + (select count(*) from workers)')
+accepted=$(ask "$run" 'select (select count(*) from leases) + (select count(*) from workers)')
 rows=$(ask "$run" 'select count(*) from refusals')
 "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --key "$folder/good.key" --models "$model" --threads 1 \
     --spool "$folder/spool" 2> "$folder/worker.log" || status=1
 wait "$coordinator" || status=1
-run_undisturbed "$folder"
-different=$(count_differences "$run" "$folder/calm")
+run_without_faults "$folder"
+different=$(count_differences "$run" "$folder/baseline")
 cat <<RESULT
-connections refused                   $(ask "$run" "select group_concat(reason || ' ' || count, ', ') from refusals")
-workers accepted and leases granted   $handed
-rows of refusals in the history       $rows
+rejected connections                  $(ask "$run" "select group_concat(reason || ' ' || count, ', ') from refusals")
+workers and leases in the history     $accepted
+rows of the table refusals            $rows
 coordinator memory before, after      $((before / 1024)) MB, $((after / 1024)) MB
-differences from the undisturbed run  $different
+differences to the run without faults $different
 RESULT
-[ "$status $handed $different" = "0 0 0" ] && [ "$rows" -le 4 ] && [ $((after - before)) -lt 8192 ] ||
+[ "$status $accepted $different" = "0 0 0" ] && [ "$rows" -le 4 ] && [ $((after - before)) -lt 8192 ] ||
     { echo "error: see $folder" >&2; exit 1; }
 [ -n "${2:-}" ] || rm -rf "$folder"

@@ -36,8 +36,8 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
     case noSuchRecord(kind: String, identity: String)
     /// The task is done or failed, and can be neither leased nor failed.
     case taskClosed(id: Int64, state: String)
-    /// The epoch of a lease is not the next one of its task.
-    case epochMismatch(taskID: Int64, found: Int, expected: Int)
+    /// A lease has an epoch that is not higher than that of the task's latest lease.
+    case epochReused(taskID: Int64, epoch: Int, latest: Int)
     /// A result has values for a candidate or an image that is not part of its task.
     case resultOutsideTask(id: Int64, found: String)
     /// The length of a genome does not match the run's gene count.
@@ -85,8 +85,8 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
             "the run history has no \(kind) \(identity)"
         case .taskClosed(let id, let state):
             "task \(id) is \(state); expected pending or leased"
-        case .epochMismatch(let taskID, let found, let expected):
-            "lease of task \(taskID) has epoch \(found); expected \(expected)"
+        case .epochReused(let taskID, let epoch, let latest):
+            "lease of task \(taskID) has epoch \(epoch); expected a higher one than \(latest)"
         case .resultOutsideTask(let id, let found):
             "result of task \(id) contains \(found), which is not part of the task"
         case .genomeLength(let expected, let found, let genes):

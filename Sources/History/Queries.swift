@@ -1,73 +1,65 @@
 import Foundation
 import GRDB
 
-/// A value of SQLite.
+/// A SQLite value.
 public enum QueryValue: Hashable, Sendable {
-    /// No value.
+    /// SQL NULL.
     case null
-    /// A whole number.
+    /// 64-bit integer.
     case integer(Int64)
-    /// A floating-point number.
+    /// 64-bit floating-point number.
     case real(Double)
-    /// Text.
+    /// UTF-8 text.
     case text(String)
-    /// Bytes.
+    /// Binary data.
     case blob([UInt8])
 }
 
-/// A table of values, to be printed in whatever form.
+/// The rows of a query.
 public struct QueryResult: Hashable, Sendable {
-    /// Column names from left to right.
+    /// Column names in the order of the SELECT.
     public let columns: [String]
-    /// Rows, each with a value for every column.
+    /// Each row has one value per column.
     public let rows: [[QueryValue]]
 
-    /// A table; every row has as many values as there are columns.
+    /// Every row must have one value per column.
     public init(columns: [String], rows: [[QueryValue]]) {
         self.columns = columns
         self.rows = rows
     }
 }
 
-/// A query known by name: one of the schema's views.
+/// A view of the schema.
 public struct NamedQuery: Hashable, Sendable {
-    /// The view's name.
+    /// Name of the view.
     public let name: String
-    /// One sentence about it.
+    /// One-line description.
     public let summary: String
 }
 
 extension RunHistory {
-    /// The queries known by name.
+    /// The views, for `query(named:)`.
     public static let namedQueries = Schema.views.map { NamedQuery(name: $0.name, summary: $0.summary) }
 
-    /// Reads all rows of a view.
-    ///
-    /// - Parameter name: A name of `namedQueries`.
-    /// - Returns: The view's rows in the view's order.
-    /// - Throws: `HistoryError.query` for an unknown name.
+    /// All rows of a view, in the order of the view; throws `HistoryError.query` for an unknown name.
     public func query(named name: String) throws -> QueryResult {
         guard Self.namedQueries.contains(where: { $0.name == name }) else {
-            let known = Self.namedQueries.map(\.name).joined(separator: ", ")
-            throw HistoryError.query(reason: "unknown name '\(name)', expected one of \(known)")
+            let names = Self.namedQueries.map(\.name).joined(separator: ", ")
+            throw HistoryError.query(reason: "unknown view '\(name)'; expected one of \(names)")
         }
         return try query("SELECT * FROM \(name)")
     }
 
-    /// Runs one SQL statement that reads.
+    /// Runs a single read-only SQL statement; `arguments` are the values of its `?` parameters.
     ///
-    /// - Parameters:
-    ///   - sql: A single statement that returns rows; anything that could write is refused.
-    ///   - arguments: Values of its `?` parameters.
-    /// - Returns: Its columns and rows.
-    /// - Throws: `HistoryError.query` for SQL that is wrong or is not one reading statement.
+    /// Throws `HistoryError.query` for invalid SQL, several statements, and statements that write or return no rows.
     public func query(_ sql: String, _ arguments: [QueryValue] = []) throws -> QueryResult {
         do {
-            // Reading transactions run under PRAGMA query_only, whatever the connection may do otherwise.
+            // GRDB sets PRAGMA query_only for `read`, on writable connections too.
             return try database.read { db in
                 let statement = try db.makeStatement(sql: sql)
                 guard statement.isReadonly, statement.columnCount > 0 else {
-                    throw HistoryError.query(reason: "expected one statement that returns rows and changes nothing")
+                    throw HistoryError.query(reason: "expected a single read-only statement that returns rows")
                 }
                 let rows = try Row.fetchAll(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
                 return QueryResult(

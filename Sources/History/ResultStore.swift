@@ -64,21 +64,21 @@ public struct ResultStore: Sendable {
         }
     }
 
-    /// The done tasks of an evaluation set whose candidates have no totals yet, ordered by row id, each with the worker
-    /// whose result is stored.
+    /// The done tasks on an evaluation set none of whose candidates has an evaluation yet, ordered by row id.
+    ///
+    /// `workerID` is the worker whose result is stored.
     public func unsettledTasks(
         of runID: Int64, on evaluationSet: String
     ) throws -> [(task: TaskRecord, workerID: Int64)] {
         try history.read { db in
             let condition = """
-                run_id = ? AND evaluation_set = ? AND state = 'done' AND worker_id IS NOT NULL AND NOT EXISTS (
-                    SELECT 1 FROM task_candidates c JOIN evaluations e ON e.candidate_id = c.candidate_id
-                    WHERE c.task_id = tasks.id AND e.evaluation_set = tasks.evaluation_set)
+                run_id = ? AND evaluation_set = ? AND state = 'done' AND worker_id IS NOT NULL
+                AND \(TaskStore.hasNoEvaluation)
                 """
-            let arguments: StatementArguments = [runID, evaluationSet]
             let workers = try db.cachedRows(
-                sql: "SELECT id, worker_id FROM tasks WHERE \(condition) ORDER BY id", arguments: arguments)
-            let tasks = try TaskStore.tasks(in: db, where: condition, arguments: arguments)
+                sql: "SELECT id, worker_id FROM tasks WHERE \(condition) ORDER BY id",
+                arguments: [runID, evaluationSet])
+            let tasks = try TaskStore.tasks(in: db, where: condition, arguments: [runID, evaluationSet])
             return zip(tasks, workers).map { ($0, $1["worker_id"]) }
         }
     }

@@ -182,29 +182,17 @@ public struct CostTableRecord: Hashable, Sendable {
     public let id: Int64
     /// Worker that measured it; nil for a table named by the configuration.
     public let workerID: Int64?
-    /// Processor, BLAS, threads and engine version it was measured with.
-    public let workerClass: String
     /// Seconds by phase and component, as JSON.
     public let costs: String
-    /// Seconds of the uncached reference for all images of a batch.
-    public let uncachedSeconds: Double?
-    /// Median absolute relative error of the fit.
-    public let fitError: Double?
     /// Whether the run's modelled costs are computed from it; true for exactly one table of a run.
     public let isObjective: Bool
-    /// Unix seconds.
-    public let measuredAt: Double
 }
 
 extension CostTableRecord {
     init(_ row: Row) {
         id = row["id"]
         workerID = row["worker_id"]
-        workerClass = row["worker_class"]
         costs = row["costs"]
-        uncachedSeconds = row["uncached_seconds"]
-        fitError = row["fit_error"]
         isObjective = row["is_objective"]
-        measuredAt = row["measured_at"]
     }
 }

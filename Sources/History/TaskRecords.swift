@@ -43,15 +43,12 @@ public struct NewTask: Sendable {
     public var candidates: [Int]
     /// Images to generate with each candidate.
     public var images: [ImageKey]
-    /// Opaque data of the coordinator.
-    public var payload: [UInt8]?
 
     /// A task; `candidates` are indices into the candidates inserted with it, `images` must not be empty.
-    public init(kind: TaskKind = .evaluate, candidates: [Int], images: [ImageKey], payload: [UInt8]? = nil) {
+    public init(kind: TaskKind = .evaluate, candidates: [Int], images: [ImageKey]) {
         self.kind = kind
         self.candidates = candidates
         self.images = images
-        self.payload = payload
     }
 }
 
@@ -73,9 +70,7 @@ public struct TaskRecord: Hashable, Sendable {
     public let candidateIDs: [Int64]
     /// Images to generate with each candidate.
     public let images: [ImageKey]
-    /// Opaque data of the coordinator.
-    public let payload: [UInt8]?
-    /// Number of leases so far.
+    /// Epoch of the latest lease; 0 before the first.
     public let attempts: Int
     /// Number of attempts that failed because of the task, as opposed to a lost worker.
     public let failures: Int
@@ -83,7 +78,6 @@ public struct TaskRecord: Hashable, Sendable {
 
 extension TaskRecord {
     init(_ row: Row, candidateIDs: [Int64]) throws {
-        let payload: Data? = row["payload"]
         id = row["id"]
         runID = row["run_id"]
         generation = row["generation"]
@@ -92,20 +86,19 @@ extension TaskRecord {
         state = try row.value("state", of: "tasks")
         self.candidateIDs = candidateIDs
         images = try ImageKey.decode(row["shard"], row: row["id"])
-        self.payload = payload.map { Array($0) }
         attempts = row["attempts"]
         failures = row["failures"]
     }
 }
 
-/// Identifies a lease: the task and the number of the attempt.
+/// Identifies a lease.
 public struct LeaseKey: Hashable, Sendable {
     /// Row id of the task.
     public let taskID: Int64
-    /// 1 for the task's first lease.
+    /// Increases from lease to lease of a task, from 1.
     public let epoch: Int
 
-    /// A lease; `epoch` counts the task's leases from 1.
+    /// A lease; `epoch` increases from lease to lease of a task, from 1.
     public init(taskID: Int64, epoch: Int) {
         self.taskID = taskID
         self.epoch = epoch
@@ -119,8 +112,6 @@ public struct LeaseRecord: Hashable, Sendable {
     /// Worker that holds or held the lease.
     public let workerID: Int64
     /// Unix seconds.
-    public let leasedAt: Double
-    /// Unix seconds.
     public let expiresAt: Double
     /// How the lease ended; nil while it is active.
     public let outcome: LeaseOutcome?
@@ -130,7 +121,6 @@ extension LeaseRecord {
     init(_ row: Row) throws {
         key = LeaseKey(taskID: row["task_id"], epoch: row["epoch"])
         workerID = row["worker_id"]
-        leasedAt = row["leased_at"]
         expiresAt = row["expires_at"]
         let isActive = row["ended_at"] == nil
         outcome = isActive ? nil : try row.value("outcome", of: "leases")

@@ -38,8 +38,8 @@ public struct TaskStore: Sendable {
 
     /// Records that a task is leased to a worker; a leased task may be leased again to another one.
     ///
-    /// `epoch` is the number of this lease: 1 for the task's first. Throws `HistoryError.taskClosed` for a done or
-    /// failed task and `.epochMismatch` unless the epoch is higher than those of the task's earlier leases.
+    /// `epoch` increases from lease to lease of a task, from 1, possibly with gaps. Throws `HistoryError.taskClosed` for a
+    /// done or failed task and `.epochReused` if an earlier lease has the same or a higher epoch.
     public func recordLease(
         of taskID: Int64, to workerID: Int64, epoch: Int, expiresAt: Double, at instant: Double = RunHistory.now()
     ) throws {
@@ -52,24 +52,11 @@ public struct TaskStore: Sendable {
                 arguments: [epoch, taskID, epoch])
             guard db.changesCount > 0 else {
                 let task = try Self.openTask(taskID, in: db)
-                throw HistoryError.epochMismatch(taskID: taskID, found: epoch, expected: task.attempts + 1)
+                throw HistoryError.epochReused(taskID: taskID, epoch: epoch, latest: task.attempts)
             }
             try db.executeCached(
                 sql: "INSERT INTO leases (task_id, worker_id, epoch, leased_at, expires_at) VALUES (?, ?, ?, ?, ?)",
                 arguments: [taskID, workerID, epoch, instant, expiresAt])
-        }
-    }
-
-    /// Extends leases in one transaction and returns those that have already ended.
-    public func renewLeases(_ leases: [LeaseKey], expiresAt: Double) throws -> [LeaseKey] {
-        guard !leases.isEmpty else { return [] }
-        return try history.write { db in
-            let statement = try db.cachedStatement(
-                sql: "UPDATE leases SET expires_at = ? WHERE task_id = ? AND epoch = ? AND ended_at IS NULL")
-            return try leases.filter { lease in
-                try statement.execute(arguments: [expiresAt, lease.taskID, lease.epoch])
-                return db.changesCount == 0
-            }
         }
     }
 
@@ -111,21 +98,6 @@ public struct TaskStore: Sendable {
         }
     }
 
-    /// Whether a task was leased to a worker under this epoch, in this or an earlier session of the coordinator.
-    public func isLease(_ lease: LeaseKey, of workerID: Int64) throws -> Bool {
-        try history.read { db in
-            try Bool.fetchOne(
-                db.cachedStatement(sql: "SELECT 1 FROM leases WHERE task_id = ? AND epoch = ? AND worker_id = ?"),
-                arguments: [lease.taskID, lease.epoch, workerID]) ?? false
-        }
-    }
-
-    /// For each open task with failed leases, the workers that failed.
-    public func failedWorkers(of runID: Int64) throws -> [Int64: Set<Int64>] {
-        let failed = try leases(ofOpenTasksIn: runID).filter { $0.outcome == .failed }
-        return Dictionary(grouping: failed, by: \.key.taskID).mapValues { Set($0.map(\.workerID)) }
-    }
-
     // MARK: - Failures
 
     /// Gives up a task: its leases end, and later results are ignored.
@@ -149,7 +121,7 @@ public struct TaskStore: Sendable {
             try Self.fail(taskID, reason: "split: \(reason)", at: instant, in: db)
             return try task.candidateIDs.map { candidate in
                 let id = try Self.insert(
-                    NewTask(kind: task.kind, candidates: [0], images: task.images, payload: task.payload),
+                    NewTask(kind: task.kind, candidates: [0], images: task.images),
                     candidateIDs: [candidate], generation: task.generation, evaluationSet: task.evaluationSet,
                     run: task.runID, at: instant, in: db)
                 return try Self.task(id, in: db)
@@ -171,6 +143,13 @@ public struct TaskStore: Sendable {
             try TaskRecord($0, candidateIDs: candidates[$0["id"], default: []].map { $0["candidate_id"] })
         }
     }
+
+    /// Condition on `tasks`: no candidate of the task has an evaluation on the task's evaluation set.
+    static let hasNoEvaluation = """
+        NOT EXISTS (
+            SELECT 1 FROM task_candidates c JOIN evaluations e ON e.candidate_id = c.candidate_id
+            WHERE c.task_id = tasks.id AND e.evaluation_set = tasks.evaluation_set)
+        """
 
     static func task(_ id: Int64, in db: Database) throws -> TaskRecord {
         guard let task = try tasks(in: db, where: "id = ?", arguments: [id]).first else {
@@ -203,12 +182,12 @@ public struct TaskStore: Sendable {
     ) throws -> Int64 {
         try db.executeCached(
             sql: """
-                INSERT INTO tasks (run_id, generation, evaluation_set, kind, shard, images, payload, created_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO tasks (run_id, generation, evaluation_set, kind, shard, images, created_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 run, generation, evaluationSet, task.kind.rawValue, ImageKey.encode(task.images),
-                task.candidates.count * task.images.count, task.payload.map { Data($0) }, instant,
+                task.candidates.count * task.images.count, instant,
             ])
         let taskID = db.lastInsertedRowID
         let link = try db.cachedStatement(sql: "INSERT INTO task_candidates (task_id, candidate_id) VALUES (?, ?)")

@@ -121,9 +121,7 @@ public struct WorkerStore: Sendable {
                 db,
                 sql: """
                     SELECT id FROM tasks WHERE run_id = ? AND evaluation_set = ? AND worker_id = ? AND state = 'done'
-                        AND NOT EXISTS (
-                            SELECT 1 FROM task_candidates c JOIN evaluations e ON e.candidate_id = c.candidate_id
-                            WHERE c.task_id = tasks.id AND e.evaluation_set = tasks.evaluation_set)
+                        AND \(TaskStore.hasNoEvaluation)
                     """,
                 arguments: [runID, evaluationSet, workerID])
             for id in ids {

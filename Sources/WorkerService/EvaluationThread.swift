@@ -183,7 +183,7 @@ final class EvaluationThread: Sendable {
                 }
             }
             guard let images else { return .cancelled(id: id, epoch: epoch) }
-            costs.drift?.note(images, of: task)
+            costs.drift?.record(images, of: task)
             return .evaluated(id: id, epoch: epoch, images, seconds: (clock.now - start) / .seconds(1))
         } catch {
             var candidate: Int64?

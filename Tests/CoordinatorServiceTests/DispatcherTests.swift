@@ -231,7 +231,7 @@ extension TaskRecord {
     static func sample(_ id: Int64, images: Int = 10, candidates: [Int64]? = nil) -> TaskRecord {
         TaskRecord(
             id: id, runID: 1, generation: 0, evaluationSet: RunHistory.calibration, kind: .evaluate, state: .pending,
-            candidateIDs: candidates ?? [id], images: (0..<images).map { ImageKey(prompt: $0, seed: 0) }, payload: nil,
+            candidateIDs: candidates ?? [id], images: (0..<images).map { ImageKey(prompt: $0, seed: 0) },
             attempts: 0, failures: 0)
     }
 }

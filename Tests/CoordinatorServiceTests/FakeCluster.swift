@@ -87,7 +87,7 @@ final class FakeCluster {
             if isSuitable(task) { return task }
             _ = try deliver(task, by: name)
         }
-        throw CoordinatorError.search("no such task was assigned")
+        throw CoordinatorError.searchFailed("no such task was assigned")
     }
 
     /// Delivers a result; returns whether each acknowledgement accepted it.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import History
@@ -48,7 +49,7 @@ import Testing
         }
     }
 
-    @Test func aTornLastTransactionIsAbsentAltogether() throws {
+    @Test func tornLastTransactionLeavesNoTrace() throws {
         let sample = try SampleHistory()
         let complete = sample.history.walBytes
         _ = try sample.history.results.commit(sample.result(0))

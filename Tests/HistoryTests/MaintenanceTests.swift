@@ -1,11 +1,12 @@
 import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 @testable import History
 
 @Suite struct MaintenanceTests {
-    @Test func aCheckpointEmptiesTheLogUnlessAReaderIsInTheWay() throws {
+    @Test func checkpointEmptiesTheLogUnlessAReaderBlocksIt() throws {
         let sample = try SampleHistory()
         #expect(sample.history.walBytes > 0)
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
@@ -18,7 +19,7 @@ import Testing
         #expect(sample.history.walBytes == 0)
     }
 
-    @Test(arguments: [false, true]) func aBackupIsAWholeHistory(byReader: Bool) throws {
+    @Test(arguments: [false, true]) func backupIsACompleteHistory(byReader: Bool) throws {
         let sample = try SampleHistory()
         let copy = try TemporaryFolder()
         let history = byReader ? try RunHistory.openReadOnly(in: sample.folder.path) : sample.history
@@ -32,7 +33,7 @@ import Testing
         #expect(throws: HistoryError.self) { try history.backup(to: copy.file("none/history.sqlite")) }
     }
 
-    @Test func aForkKeepsTheRunUpToItsGeneration() throws {
+    @Test func forkKeepsTheRunUpToItsGeneration() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
         _ = try sample.history.results.commit(sample.result(0))
@@ -65,7 +66,7 @@ import Testing
         #expect(throws: HistoryError.self) { try sample.history.runs.fork(sample.run, from: 0, into: target.path) }
     }
 
-    @Test func whatWasEvaluatedAfterAForkIsTakenOver() throws {
+    @Test func evaluationsAfterTheForkPointAreReused() throws {
         let sample = try SampleHistory()
         for index in 0...1 {
             _ = try sample.history.results.commit(sample.result(index))
@@ -112,7 +113,7 @@ import Testing
         #expect(try twice.runs.all().map(\.id) == [sample.run - 2, sample.run - 1, sample.run])
     }
 
-    @Test func theFirstCostTableIsTheRunsOwn() throws {
+    @Test func objectivesUseTheFirstCostTable() throws {
         let sample = try SampleHistory()
         func enter(_ worker: Int64?, _ costs: String) throws -> Bool {
             try sample.history.runs.insertCostTable(
@@ -125,14 +126,16 @@ import Testing
         let tables = try sample.history.runs.costTables(of: sample.run)
         #expect(tables.map(\.costs) == [#"{"a":1}"#, #"{"a":2}"#, #"{"a":2}"#])
         #expect(tables.map(\.isObjective) == [true, false, false])
+        let rows = try sample.history.query("SELECT * FROM cost_tables ORDER BY id")
         #expect(
-            tables.map(\.workerClass) == Array(repeating: "CPU, OpenBLAS, 2 threads, 1.0", count: 2) + ["configuration"]
-        )
-        #expect(tables[0].uncachedSeconds == 2 && tables[0].fitError == 0.01 && tables[0].measuredAt == 5)
+            rows["worker_class"]
+                == Array(repeating: .text("CPU, OpenBLAS, 2 threads, 1.0"), count: 2) + [.text("configuration")])
+        #expect(rows.numbers("uncached_seconds")[0] == 2 && rows.numbers("fit_error")[0] == 0.01)
+        #expect(rows.numbers("measured_at")[0] == 5)
         #expect(throws: HistoryError.self) { try enter(sample.worker, "no JSON") }
     }
 
-    @Test func benchmarksStandApartFromTheSearch() throws {
+    @Test func benchmarksAreSeparateFromTheSearch() throws {
         let sample = try SampleHistory()
         let prompts = ["a tall tower", "a small house"]
         let entries = [

@@ -3,7 +3,7 @@ import Testing
 @testable import History
 
 @Suite struct ResultTests {
-    @Test func aResultIsCommittedOnceHoweverOftenItComes() throws {
+    @Test func repeatedResultsAreCommittedOnce() throws {
         let sample = try SampleHistory()
         let other = try sample.history.workers.upsert(sampleWorker("w2"), at: 100)
         let task = sample.work.taskIDs[0]
@@ -22,7 +22,7 @@ import Testing
                 == [[.text("done")], [.text("superseded")]])
     }
 
-    @Test func aResultAfterItsLeaseExpiredIsWelcome() throws {
+    @Test func resultAfterLeaseExpiryIsCommitted() throws {
         let sample = try SampleHistory()
         _ = try sample.history.tasks.lease(sample.work.taskIDs[0], to: sample.worker, expiresAt: 20, at: 10)
         _ = try sample.history.tasks.expireLeases(of: sample.run, expiringBy: 30, at: 30)
@@ -30,7 +30,7 @@ import Testing
         #expect(try sample.history.tasks.pending(of: sample.run).map(\.id) == [sample.work.taskIDs[1]])
     }
 
-    @Test func measurementsComeOrderedByScorerPromptAndSeed() throws {
+    @Test func measurementsAreOrderedByScorerPromptAndSeed() throws {
         let sample = try SampleHistory()
         let candidate = sample.work.candidateIDs[0]
         var result = sample.result(0)
@@ -49,7 +49,7 @@ import Testing
         #expect(try sample.history.workers.all()[0].busySeconds == 6)
     }
 
-    @Test func valuesThatTheTaskDidNotAskForAreRefusedWhole() throws {
+    @Test func resultWithValuesOutsideItsTaskIsRejectedEntirely() throws {
         let sample = try SampleHistory()
         var result = sample.result(0)
         result.scores.append(
@@ -68,7 +68,7 @@ import Testing
         #expect(try sample.history.tasks.task(sample.work.taskIDs[0]).state == .pending)
     }
 
-    @Test(arguments: [Double.nan, .infinity, -.infinity]) func valuesThatAreNotFiniteAreRefused(value: Double) throws {
+    @Test(arguments: [Double.nan, .infinity, -.infinity]) func valuesThatAreNotFiniteAreRejected(value: Double) throws {
         let sample = try SampleHistory()
         let error = try #require(throws: HistoryError.self) {
             try sample.history.results.commit(sample.result(0, value: value))
@@ -78,6 +78,49 @@ import Testing
             return
         }
         #expect(try sample.integer("SELECT count(*) FROM image_timings") == 0)
+    }
+
+    @Test func unsettledTasksAreDoneAndWithoutEvaluation() throws {
+        let sample = try SampleHistory()
+        let other = try sample.history.workers.upsert(sampleWorker("w2"))
+        func unsettled() throws -> [[Int64]] {
+            try sample.history.results.unsettledTasks(of: sample.run, on: RunHistory.calibration).map {
+                [$0.task.id, $0.workerID]
+            }
+        }
+        #expect(try unsettled() == [])
+        _ = try sample.history.results.commit(sample.result(0))
+        _ = try sample.history.results.commit(sample.result(1, worker: other))
+        #expect(try unsettled() == [[sample.work.taskIDs[0], sample.worker], [sample.work.taskIDs[1], other]])
+        try sample.history.search.recordEvaluation(
+            of: sample.work.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
+        #expect(try unsettled() == [[sample.work.taskIDs[1], other]])
+    }
+
+    @Test func rechecksOfARunComeOldestFirst() throws {
+        let sample = try SampleHistory()
+        let other = try sample.history.workers.upsert(sampleWorker("w2"))
+        let rechecks = sample.work.taskIDs.map {
+            RecheckRecord(
+                taskID: $0, workerID: other, checkedWorkerID: sample.worker, agrees: $0 == 1, largestDifference: 0.5)
+        }
+        try sample.history.results.recordRecheck(rechecks[1], at: 10)
+        try sample.history.results.recordRecheck(rechecks[0], at: 20)
+        #expect(try sample.history.results.rechecks(of: sample.run) == [rechecks[1], rechecks[0]])
+        #expect(try sample.history.results.rechecks(of: sample.run + 1) == [])
+    }
+
+    @Test func quarantineReopensTasksOfUnfinishedCandidates() throws {
+        let sample = try SampleHistory()
+        for index in 0...1 { _ = try sample.history.results.commit(sample.result(index)) }
+        try sample.history.search.recordEvaluation(
+            of: sample.work.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
+        let (tasks, kept) = try sample.history.workers.quarantine(
+            sample.worker, reason: "differs", run: sample.run, at: 200)
+        #expect(tasks.map(\.id) == [sample.work.taskIDs[1]] && tasks.map(\.state) == [.pending] && kept == 1)
+        #expect(try sample.history.results.measurements(of: sample.work.candidateIDs[0]).scores.count == 2)
+        #expect(try sample.history.results.measurements(of: sample.work.candidateIDs[1]).scores.isEmpty)
+        #expect(try sample.history.workers.quarantineReason(of: sample.worker) == "differs")
     }
 
     private func contents(_ history: RunHistory) throws -> [QueryResult] {

@@ -3,7 +3,7 @@ import Testing
 @testable import History
 
 @Suite struct SearchTests {
-    @Test func aRunComesBackAsItWasEntered() throws {
+    @Test func storedRunEqualsTheInsertedOne() throws {
         let sample = try SampleHistory()
         let run = try #require(try sample.history.runs.all().first)
         let entered = sampleRun()
@@ -15,7 +15,7 @@ import Testing
         #expect(try sample.history.runs.prompts(of: sample.run) == samplePrompts)
     }
 
-    @Test func aRunEndsAndGoesOn() throws {
+    @Test func statusAndConfigurationCanBeUpdated() throws {
         let sample = try SampleHistory()
         try sample.history.runs.setStatus(.finished, of: sample.run, at: 500)
         #expect(try sample.history.runs.all()[0].finishedAt == 500)
@@ -28,7 +28,7 @@ import Testing
         }
     }
 
-    @Test func candidatesComeBackInTheOrderOfTheAsk() throws {
+    @Test func candidatesKeepTheOrderOfTheAsk() throws {
         let sample = try SampleHistory()
         let parents = sample.work.candidateIDs
         _ = try sample.history.search.beginGeneration(
@@ -46,7 +46,7 @@ import Testing
         #expect(try sample.history.search.candidates(of: sample.run).count == 4)
     }
 
-    @Test func aGenerationIsEnteredWholeOrNotAtAll() throws {
+    @Test func generationIsInsertedEntirelyOrNotAtAll() throws {
         let sample = try SampleHistory()
         // The last candidate acts like one of generation 0.
         #expect(throws: HistoryError.self) {
@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    @Test func totalsEnteredAgainReplaceTheFirst() throws {
+    @Test func newTotalsReplaceTheOldOnes() throws {
         let sample = try SampleHistory()
         let candidate = sample.work.candidateIDs[0]
         try sample.history.search.recordEvaluation(of: candidate, totals: totals(cost: 0.5, quality: 1))
@@ -74,7 +74,7 @@ import Testing
         }
     }
 
-    @Test func aGenerationIsCompletedOnce() throws {
+    @Test func generationIsCompletedOnce() throws {
         let sample = try SampleHistory()
         try sample.history.search.recordEvaluation(
             of: sample.work.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
@@ -89,7 +89,7 @@ import Testing
         #expect(throws: HistoryError.noSuchRecord(kind: "unfinished generation", identity: "0")) { try complete() }
     }
 
-    @Test func workersKeepTheirIdentityAndEventsTheirOrder() throws {
+    @Test func workersKeepTheirIDAndEventsTheirOrder() throws {
         let sample = try SampleHistory()
         var joined = sampleWorker("w1")
         joined.threads = 8
@@ -105,7 +105,7 @@ import Testing
         #expect(try sample.history.events.list(limit: 1).map(\.runID) == [sample.run])
     }
 
-    @Test func thumbnailsOfCandidatesAndOfTheUncachedReferenceAreApart() throws {
+    @Test func thumbnailsOfCandidatesAndReferenceAreSeparate() throws {
         let sample = try SampleHistory()
         let candidate = sample.work.candidateIDs[0]
         for (owner, byte) in [(candidate, 1), (nil, 2), (candidate, 3), (nil, 4)] as [(Int64?, UInt8)] {

@@ -21,7 +21,7 @@ import Testing
         return (sample, candidates)
     }
 
-    @Test func theFrontHoldsTheNonDominatedInRisingSpeedup() throws {
+    @Test func frontHasTheNonDominatedCandidatesSlowestFirst() throws {
         let (sample, candidates) = try searched()
         let front = try sample.history.search.front(of: sample.run)
         #expect(front.map(\.candidateID) == [candidates[6], candidates[3], candidates[4], candidates[1]])
@@ -30,7 +30,7 @@ import Testing
         #expect(front[0].macs == 5 && front[0].images == 3 && front[0].quality == 9 && front[0].cost == 1)
     }
 
-    @Test func theFrontsRatioIsTheModelledOneWhereTheCostIsLatency() throws {
+    @Test func frontReportsTheModelledRatioIfTheCostIsModelledLatency() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
         try sample.history.search.recordEvaluation(
@@ -43,7 +43,7 @@ import Testing
         #expect(try ratios() == [0.4, 0.2])
     }
 
-    @Test func theFrontEqualsItsDefinitionOnRandomPointsWithTies() throws {
+    @Test func frontEqualsItsDefinitionOnRandomPointsWithTies() throws {
         let sample = try SampleHistory()
         var random = SystemRandomNumberGenerator()
         let points = (0..<400).map { _ in
@@ -69,7 +69,7 @@ import Testing
         #expect(front.compactMap(\.speedup) == front.compactMap(\.speedup).sorted())
     }
 
-    @Test func runsAndEvaluationSetsHaveFrontsOfTheirOwn() throws {
+    @Test func runsAndEvaluationSetsHaveSeparateFronts() throws {
         let (sample, candidates) = try searched()
         let other = try sample.history.runs.create(sampleRun())
         let work = try sample.history.search.beginGeneration(
@@ -81,7 +81,7 @@ import Testing
         #expect(try sample.history.search.front(of: other).map(\.candidateID) == work.candidateIDs)
     }
 
-    @Test func hypervolumeHistoryAddsUpEvaluationsAndSeconds() throws {
+    @Test func hypervolumeHistoryAccumulatesEvaluationsAndSeconds() throws {
         let (sample, _) = try searched()
         try sample.history.search.completeGeneration(
             0, of: sample.run, searchState: [1], hypervolume: 0.25, wallSeconds: 10)
@@ -95,7 +95,7 @@ import Testing
         #expect(history.numbers("hypervolume") == [0.25, 0.5])
     }
 
-    @Test func candidateScoresAreThoseOfNumpy() throws {
+    @Test func candidateScoresEqualNumpy() throws {
         let sample = try SampleHistory()
         let seeds = (0..<5).map { ImageKey(prompt: $0 % 3, seed: Int64($0)) }
         let work = try sample.history.search.beginGeneration(
@@ -125,7 +125,7 @@ import Testing
         #expect(view.numbers("images") == [5, 1])
     }
 
-    @Test func workerUtilisationCountsWhatEachWorkerDelivered() throws {
+    @Test func workerUtilisationCountsCommittedResults() throws {
         let sample = try SampleHistory()
         let other = try sample.history.workers.upsert(sampleWorker("w2"))
         _ = try sample.history.results.commit(sample.result(0))
@@ -144,7 +144,7 @@ import Testing
         #expect(view.numbers("failures") == [0, 1])
     }
 
-    @Test func lineageHasARowForEachParent() throws {
+    @Test func lineageHasOneRowPerParent() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
         let work = try sample.history.search.beginGeneration(
@@ -160,7 +160,7 @@ import Testing
         #expect(view["operator"].last == .text("mutation") && view["origin"].first == .text("random"))
     }
 
-    @Test func geneUsageIsTheShareOfTheFrontThatRecomputes() throws {
+    @Test func geneUsageIsTheRecomputeShareOfTheFront() throws {
         // The front's genomes: twice F0 0F (candidates 4 and 7), once 01 08 (5), once FF 0F (2).
         let (sample, _) = try searched()
         let view = try sample.history.query("SELECT * FROM gene_usage WHERE run_id = ?", [.integer(sample.run)])
@@ -171,7 +171,7 @@ import Testing
         #expect(view["component"] == sampleGenes.map { .text($0.component) })
     }
 
-    @Test func latencyModelErrorComparesModelAndMeasurement() throws {
+    @Test func latencyModelErrorComparesModelledAndMeasuredRatios() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
         try sample.history.search.recordEvaluation(

@@ -15,9 +15,9 @@ import Testing
         for round in 0..<count {
             do {
                 if round.isMultiple(of: 2) {
-                    _ = try WorkerMessage.encode(WorkerMessage.decode(mutations.damaged(worker)))
+                    _ = try WorkerMessage.encode(WorkerMessage.decode(mutations.mutated(worker)))
                 } else {
-                    _ = try CoordinatorMessage.encode(CoordinatorMessage.decode(mutations.damaged(coordinator)))
+                    _ = try CoordinatorMessage.encode(CoordinatorMessage.decode(mutations.mutated(coordinator)))
                 }
             } catch {
                 rejected += 1

@@ -10,7 +10,7 @@ import Testing
         return (run.wait(), run.output, run.errors)
     }
 
-    @Test func theFrontOfARunIsPickedFromAndExported() throws {
+    @Test func frontIsPickedFromAndExported() throws {
         let small = try SmallRun(generations: 1)
         #expect(try small.begin(workers: 1).wait() == 0)
         let history = try RunHistory.openReadOnly(in: small.runFolder)

@@ -1,20 +1,20 @@
 import Foundation
 
-/// Damaged copies of good input, the same for the same seed: what fuzz tests feed.
+/// Reproducible mutations of valid input for fuzz tests.
 ///
-/// `ECAD_FUZZ_COUNT` sets how many; scripts/fuzz.sh runs millions.
+/// `ECAD_FUZZ_COUNT` sets their number; scripts/fuzz.sh runs millions.
 public struct Mutations: RandomNumberGenerator {
-    /// How many inputs a fuzz test tries.
-    public static func count(otherwise few: Int) -> Int {
-        ProcessInfo.processInfo.environment["ECAD_FUZZ_COUNT"].flatMap { Int($0) } ?? few
+    /// The number of inputs for a fuzz test.
+    public static func count(otherwise defaultCount: Int) -> Int {
+        ProcessInfo.processInfo.environment["ECAD_FUZZ_COUNT"].flatMap { Int($0) } ?? defaultCount
     }
 
     private var state: UInt64
 
-    /// Starts a sequence.
+    /// The same seed gives the same mutations.
     public init(seed: UInt64) { state = seed }
 
-    /// Steele, Lea and Flood's generator.
+    /// SplitMix64 (Steele, Lea and Flood 2014).
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var word = state
@@ -23,8 +23,8 @@ public struct Mutations: RandomNumberGenerator {
         return word ^ (word >> 31)
     }
 
-    /// A damaged copy of one of the samples, or, one time in eight, noise.
-    public mutating func damaged(_ samples: [[UInt8]], interesting: [UInt8] = []) -> [UInt8] {
+    /// A mutated copy of one of the samples, or random bytes with probability 1/8.
+    public mutating func mutated(_ samples: [[UInt8]], interesting: [UInt8] = []) -> [UInt8] {
         if Int.random(in: 0..<8, using: &self) == 0 {
             return (0..<Int.random(in: 0...96, using: &self)).map { _ in byte(interesting) }
         }

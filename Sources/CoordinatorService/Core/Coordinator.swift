@@ -281,7 +281,7 @@ final class Coordinator {
         case .recordCrash(let key): _ = try history.tasks.recordCrash(key)
         case .commit(let result):
             guard try history.results.commit(result) == .committed else {
-                throw CoordinatorError.search("task \(result.taskID) is open here, but closed in \(history.file)")
+                throw CoordinatorError.searchFailed("task \(result.taskID) is open here, but closed in \(history.file)")
             }
             imageCount += result.timings.count
         case .fail(let task, let reason):

@@ -171,7 +171,7 @@ extension Calibration {
 
     private static func searchSettings(_ configuration: RunConfiguration) -> SearchSettings {
         var settings = SearchSettings(
-            preset: SearchSettings.Preset(rawValue: configuration.preset) ?? .standard,
+            preset: configuration.preset,
             populationSize: configuration.population)
         settings.mode = configuration.mode
         return settings
@@ -180,7 +180,8 @@ extension Calibration {
     private static func newSearch(_ configuration: RunConfiguration, shape: ScheduleShape) throws -> Search {
         var generator = RandomGenerator(seed: configuration.seed)
         var seeds = try seedPopulation(
-            names: configuration.seeding, count: configuration.population, shape: shape, using: &generator)
+            names: configuration.seeding.map(\.rawValue), count: configuration.population, shape: shape,
+            using: &generator)
         if let path = configuration.warmStart {
             let warm = try WarmStart(path: path, shape: shape, count: configuration.population).seeds
             let known = Set(warm.map(\.genome))

@@ -202,7 +202,8 @@ final class Calibration: DistributedRun {
 
     private func requirePopulation() throws {
         guard search.population.isEmpty else { return }
-        throw CoordinatorError.search("no candidate of the first generation could be evaluated; see the table events")
+        throw CoordinatorError.searchFailed(
+            "no candidate of the first generation could be evaluated; see the table events")
     }
 
     // MARK: - Candidates

@@ -82,7 +82,11 @@ struct RunContext {
     /// Only tasks of candidates without totals: the search has used the others.
     func pendingRechecks() throws -> [Recheck] {
         guard configuration.recheckShare > 0 else { return [] }
-        let confirmed = Set(try history.results.rechecks(of: runID).filter(\.agrees).map(\.taskID))
+        // A worker that reproduces its own result confirms nothing.
+        let confirmations = try history.results.rechecks(of: runID).filter {
+            $0.agrees && $0.workerID != $0.checkedWorkerID
+        }
+        let confirmed = Set(confirmations.map(\.taskID))
         return try history.results.unsettledTasks(of: runID, on: evaluationSet).compactMap { task, worker in
             guard Recheck.isSampled(task.id, share: configuration.recheckShare), !confirmed.contains(task.id) else {
                 return nil

@@ -20,7 +20,7 @@ struct AccessControl {
         let hasKeys = options.keyFolder != nil || FileManager.default.fileExists(atPath: path)
         guard hasKeys, !options.isPlaintext else {
             guard options.isPlaintext || options.bind.isLoopback else {
-                throw CoordinatorError.keys(
+                throw CoordinatorError.noAuthorizedWorkers(
                     "\(options.bind) is reachable from other machines, and \(path) holds no keys: create one for each "
                         + "worker with ecad-coordinator keys new NAME --run-dir \(folder), or trust the network with "
                         + "--insecure-plaintext")

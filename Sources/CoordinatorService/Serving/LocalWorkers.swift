@@ -45,7 +45,7 @@ final class LocalWorkers {
         self.folder = folder
         self.access = access
         guard FileManager.default.isExecutableFile(atPath: executable) else {
-            throw CoordinatorError.workers(
+            throw CoordinatorError.localWorkersFailed(
                 "\(executable): not found; build the product ecad-worker, or use --workers 0")
         }
         for number in 0..<count {
@@ -60,7 +60,7 @@ final class LocalWorkers {
             _ = FileManager.default.createFile(atPath: logPath, contents: nil)
         }
         guard let log = FileHandle(forWritingAtPath: logPath) else {
-            throw CoordinatorError.workers("\(logPath): cannot be written")
+            throw CoordinatorError.localWorkersFailed("\(logPath): cannot be written")
         }
         _ = try? log.seekToEnd()
         let process = Process()
@@ -73,7 +73,7 @@ final class LocalWorkers {
         do {
             try process.run()
         } catch {
-            throw CoordinatorError.workers("\(executable): cannot be started: \(error.localizedDescription)")
+            throw CoordinatorError.localWorkersFailed("\(executable): cannot be started: \(error.localizedDescription)")
         }
         return process
     }
@@ -96,7 +96,7 @@ final class LocalWorkers {
         }
         let text = (try? String(contentsOfFile: last.logPath, encoding: .utf8)) ?? ""
         let reason = text.split(separator: "\n").last.map(String.init) ?? "\(last.logPath) gives no reason"
-        throw CoordinatorError.workers("all local workers have exited: \(reason)")
+        throw CoordinatorError.localWorkersFailed("all local workers have exited: \(reason)")
     }
 
     /// Terminates the workers and waits for their exit.

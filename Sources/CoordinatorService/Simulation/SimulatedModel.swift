@@ -2,27 +2,23 @@ import History
 import Messages
 import Schedules
 
-/// What the workers of a ``Simulation`` would measure: times by multiply-adds, and a quality that falls with them.
+/// The measurements of simulated workers: durations proportional to multiply-adds, and a quality that decreases with
+/// them.
 struct SimulatedModel {
     private let calibration: Calibration
     private let secondsPerImage: Double
     private let uncachedMACs: Double
     private var ratios: [Int64: Double] = [:]
 
-    /// A model for the candidates of a run.
-    ///
-    /// - Parameters:
-    ///   - calibration: The run.
-    ///   - secondsPerImage: Seconds for an uncached image on the fastest host.
-    /// - Throws: `SchedulesError`.
+    /// Takes the denoising time of an uncached image on the fastest host, in seconds.
     init(_ calibration: Calibration, secondsPerImage: Double) throws {
         self.calibration = calibration
         self.secondsPerImage = secondsPerImage
         uncachedMACs = Double(calibration.context.uncachedMACs)
     }
 
-    /// Seconds that a task takes the fastest host: an uncached run of its images for every four candidates, and the
-    /// candidates by their multiply-adds.
+    /// The duration of a task on the fastest host: candidates in proportion to their multiply-adds, and an uncached
+    /// pass over the images for every four candidates if latencies are measured.
     mutating func seconds(for assignment: Assignment) throws -> Double {
         let images = Double(assignment.items.count)
         let candidates = try assignment.candidates.reduce(0) { $0 + (try ratio(of: $1)) }
@@ -33,13 +29,14 @@ struct SimulatedModel {
     private mutating func ratio(of candidate: AssignedCandidate) throws -> Double {
         if let ratio = ratios[candidate.candidateID] { return ratio }
         let genome = try Genome(bytes: candidate.genome, geneCount: Int(candidate.geneCount))
-        let macs = try calibration.context.model.architecture.macs(Schedule(shape: calibration.context.shape, genome: genome)).total
+        let context = calibration.context
+        let macs = try context.model.architecture.macs(Schedule(shape: context.shape, genome: genome)).total
         let ratio = Double(macs) / uncachedMACs
         ratios[candidate.candidateID] = ratio
         return ratio
     }
 
-    /// Every instance of a component costs the same.
+    /// A cost table in which all components cost the same.
     var costReport: CostReport {
         let seconds = secondsPerImage / Double(calibration.context.shape.geneCount)
         let names = Set(calibration.context.shape.blocks.flatMap(\.components).map(\.rawValue))
@@ -52,8 +49,9 @@ struct SimulatedModel {
         return report
     }
 
-    /// A task's result on a host of some slowness: quality falls with what is saved, by an amount that depends on where
-    /// it is saved.
+    /// The result of a task on a host that is slower than the fastest by a factor.
+    ///
+    /// Quality decreases linearly with the multiply-adds saved, plus an offset that depends on the genome.
     mutating func result(of assignment: Assignment, slowness: Double) throws -> Messages.TaskResult {
         let scorer = calibration.configuration.quality.rawValue
         let seconds = try seconds(for: assignment) * slowness
