@@ -43,7 +43,7 @@ import Transport
         ("search.seeding=[\"flora\"]", ["flora", "fora"]), ("model.steps=2000", ["model.steps"]),
         ("model.path=nowhere", ["nowhere/model_index.json"]),
         ("model.height=101", ["model.height", "101", "a multiple of 4"]),
-        ("prompts.calibration=none.txt", ["none.txt", "prompts"]), ("nonsense", ["nonsense", "section.key=value"]),
+        ("prompts.calibration=none.txt", ["none.txt", "prompt file"]), ("nonsense", ["nonsense", "section.key=value"]),
     ])
     func configurationErrorsNameTheKey(_ assignment: String, _ parts: [String]) throws {
         let small = try SmallRun()
@@ -179,7 +179,7 @@ import Transport
         #expect(try small.begin(workers: 1).wait() == 0)
         expectOneLine(
             try ProgramRun("ecad-coordinator", ["query", "--run-dir", small.runFolder, "--sql", "DELETE FROM runs"]),
-            status: 1, ["changes nothing"])
+            status: 1, ["read-only statement"])
         #expect(try small.count("SELECT count(*) FROM runs") == 1)
     }
 }
