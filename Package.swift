@@ -50,27 +50,32 @@ let libraries: [Target] = [
 ]
 
 let modules: [Target] =
-    module("Schedules", ["CSodium"], tests: ["TestSupport"])
-    + module("Prompts", ["Schedules"], tests: ["TestSupport"])
-    + module("Evolution", ["Schedules"], tests: ["TestSupport"])
-    + module("Tensors", ["CJPEG", "CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
-    + module("Models", ["Tensors"], tests: ["TestSupport"])
+    module("Basics", ["CSodium"], tests: ["TestSupport"])
+    + module("JSON", ["Basics"])
+    + module("Schedules", ["Basics", "JSON"], tests: ["TestSupport"])
+    + module("Prompts", ["JSON"], tests: ["TestSupport"])
+    + module("Evolution", ["Basics", "Schedules"], tests: ["TestSupport"])
+    + module(
+        "Tensors", ["Basics", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "JSON"], tests: ["CKernels", "TestSupport"])
+    + module("Models", ["Basics", "Tensors"], tests: ["TestSupport"])
     + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
     + module("Scoring", ["COpenBLAS", "Models", "Prompts", "Schedules", "Tensors"], tests: ["TestSupport"])
-    + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
+    + module(
+        "Evaluations", ["Basics", "Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
-    + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
-    + module("Transport", ["CZeroMQ"])
+    + module("Messages", ["Basics", protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
+    + module("Transport", ["Basics", "CZeroMQ"])
     + module(
-        "CoordinatorService", ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport"],
+        "CoordinatorService",
+        ["Basics", "Evolution", "History", "JSON", "Messages", "Prompts", "Schedules", "Transport"],
         tests: ["TestSupport"])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
         tests: ["Diffusion", "TestSupport"])
     + module(
         "WorkerService",
-        ["Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
+        ["Basics", "Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
         tests: ["TestSupport"])
 
 let programs: [Target] = [
@@ -78,24 +83,23 @@ let programs: [Target] = [
     program(
         "ecad",
         [
-            "Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Prompts", "Schedules", "Scoring",
-            "Tensors",
-            "Verification",
+            "Basics", "Benchmarks", "Diffusion", "Evaluations", "Evolution", "JSON", "Models", "Prompts", "Schedules",
+            "Scoring", "Tensors", "Verification",
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [
-            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "Schedules", "Tensors", "TestSupport",
-            "Transport",
-            protobuf,
+            "ecad", "ecad-coordinator", "ecad-worker", "History", "JSON", "Messages", "Schedules", "Tensors",
+            "TestSupport", "Transport", protobuf,
         ],
         swiftSettings: swiftSettings),
 ]
 
 let testSupport: [Target] = [
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    .target(
+        name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
     .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
 ]
 

@@ -1,3 +1,4 @@
+import Basics
 import Schedules
 
 /// The schedules whose steps' times tell what the parts of a model cost.
@@ -13,7 +14,7 @@ enum CostDesign {
     ///   - hasGate: Whether TGATE schedules are among them.
     /// - Returns: The schedules; the uncached one is not among them.
     static func schedules(for shape: ScheduleShape, hasGate: Bool) -> [Schedule] {
-        var generator = SystemIndependentGenerator(state: 0x9E37_79B9_7F4A_7C15)
+        var generator = SplitMix64(seed: 0x9E37_79B9_7F4A_7C15)
         // The last interval computes the first step alone: the search goes as far.
         var schedules = Set([2, 3, 5, shape.stepCount]).sorted().filter { $0 <= shape.stepCount }.compactMap {
             try? Heuristic.fora(interval: $0).schedule(for: shape)
@@ -34,7 +35,7 @@ enum CostDesign {
     ///
     /// Without a given share another one is drawn for each component and step. TGATE freezes cross attention by itself.
     private static func scattered(
-        _ schedule: Schedule, from first: Int, share: Double? = nil, _ generator: inout SystemIndependentGenerator
+        _ schedule: Schedule, from first: Int, share: Double? = nil, _ generator: inout SplitMix64
     ) -> Schedule {
         var schedule = schedule
         let shape = schedule.shape
@@ -48,18 +49,5 @@ enum CostDesign {
             }
         }
         return schedule
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same design on every machine.
-struct SystemIndependentGenerator {
-    var state: UInt64
-
-    mutating func unit() -> Double {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Double((z ^ (z >> 31)) >> 11) * 0x1p-53
     }
 }

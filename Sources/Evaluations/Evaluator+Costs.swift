@@ -1,3 +1,4 @@
+import Basics
 import Diffusion
 import Schedules
 import Tensors
@@ -72,7 +73,7 @@ extension Evaluator {
         let layouts = try schedules.map(CacheLayout.init)
         let session = try session(imageCount: imageCount)
         let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
-        var generator = SystemIndependentGenerator(state: 1)
+        var generator = SplitMix64(seed: 1)
         // By schedule and round, the ratios of the steps.
         var runs = [[[Double]]](repeating: [], count: schedules.count)
         var references: [Double] = []

@@ -1,3 +1,5 @@
+import Basics
+
 /// xoshiro256** with the integer, fraction and permutation draws of this module.
 ///
 /// Its own generator rather than the standard library's, so that a run's numbers are part of its saved state and do
@@ -11,18 +13,11 @@ public struct RandomGenerator: Hashable, Codable, Sendable {
 
     /// Makes a generator whose state is filled from a seed by SplitMix64, as its authors advise.
     public init(seed: UInt64) {
-        var counter = seed
-        func splitMix() -> UInt64 {
-            counter &+= 0x9E37_79B9_7F4A_7C15
-            var z = counter
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-        s0 = splitMix()
-        s1 = splitMix()
-        s2 = splitMix()
-        s3 = splitMix()
+        var generator = SplitMix64(seed: seed)
+        s0 = generator.next()
+        s1 = generator.next()
+        s2 = generator.next()
+        s3 = generator.next()
     }
 
     /// Goes on from a saved state; nil for four zeros, from which the generator would not move.

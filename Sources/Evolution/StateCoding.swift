@@ -1,15 +1,12 @@
+import Basics
+
 /// Writes a search's state: integers of seven bits a byte, numbers in eight bytes, texts with their length.
 struct StateWriter {
     private(set) var bytes: [UInt8] = []
 
     mutating func integer(_ value: Int) {
         precondition(value >= 0, "states hold no negative integers")
-        var rest = UInt64(value)
-        while rest >= 0x80 {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
-        }
-        bytes.append(UInt8(rest))
+        Varint.append(UInt64(value), to: &bytes)
     }
 
     mutating func word(_ value: UInt64) {
@@ -41,15 +38,14 @@ struct StateReader {
     var isAtEnd: Bool { bytes.isEmpty }
 
     mutating func integer(_ name: String, in range: ClosedRange<Int> = 0...Int.max) throws(EvolutionError) -> Int {
-        var value: UInt64 = 0
-        for shift in stride(from: 0, to: 63, by: 7) as StrideTo<UInt64> {
-            guard let byte = bytes.popFirst() else { throw .state(problem: "it ends before \(name)") }
-            value |= UInt64(byte & 0x7F) << shift
-            guard byte & 0x80 == 0 else { continue }
-            guard let integer = Int(exactly: value), range.contains(integer) else { break }
-            return integer
+        var position = bytes.startIndex
+        let value = Varint.decode(bytes, at: &position, end: bytes.endIndex)
+        guard value != nil || position < bytes.endIndex else { throw .state(problem: "it ends before \(name)") }
+        bytes = bytes[position...]
+        guard let value, let integer = Int(exactly: value), range.contains(integer) else {
+            throw .state(problem: "\(name) is out of range")
         }
-        throw .state(problem: "\(name) is out of range")
+        return integer
     }
 
     mutating func word(_ name: String) throws(EvolutionError) -> UInt64 {

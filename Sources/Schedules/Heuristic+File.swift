@@ -1,3 +1,5 @@
+import JSON
+
 extension Heuristic {
     /// Makes the schedule file that the original's generator writes, with its name and attributes.
     ///

@@ -1,3 +1,6 @@
+import Basics
+import JSON
+
 /// What a schedule's measured cost and quality hold for: model architecture, sampler, steps and image size.
 ///
 /// Weights are not part of it: a fine-tuned model may use the schedules of the model it comes from.
@@ -26,7 +29,7 @@ public struct MeasurementSettings: Hashable, Sendable {
     /// - Throws: As ``ModelDescription/init(modelFolder:height:width:)``.
     public init(
         modelFolder folder: String, height: Int? = nil, width: Int? = nil, stepCount: Int
-    ) throws(SchedulesError) {
+    ) throws {
         var sampler = try ModelDescription.root("\(folder)/scheduler/scheduler_config.json").object()
         sampler["_diffusers_version"] = nil
         try self.init(
@@ -35,7 +38,7 @@ public struct MeasurementSettings: Hashable, Sendable {
     }
 
     /// SHA-256 of ``canonicalText``, as 64 lower-case hexadecimal digits.
-    public var hash: String { SHA256.hexadecimal(SHA256.digest(canonicalText.utf8)) }
+    public var hash: String { SHA256.digest(canonicalText.utf8).hexadecimal }
 
     /// The settings as JSON without white space, all keys in ascending order and numbers in one spelling.
     public var canonicalText: String {

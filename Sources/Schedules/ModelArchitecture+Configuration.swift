@@ -1,3 +1,5 @@
+import JSON
+
 extension ModelArchitecture {
     /// Reads a diffusers `transformer/config.json`.
     ///
@@ -15,7 +17,7 @@ extension ModelArchitecture {
     public init(
         transformerConfiguration bytes: some Sequence<UInt8>, file: String, latentHeight: Int, latentWidth: Int,
         textLength: Int
-    ) throws(SchedulesError) {
+    ) throws {
         try self.init(
             configuration: JSONCursor(root: try JSONValue(parsing: bytes, file: file), file: file),
             latentHeight: latentHeight, latentWidth: latentWidth, textLength: textLength)
@@ -23,7 +25,7 @@ extension ModelArchitecture {
 
     init(
         configuration root: JSONCursor, latentHeight: Int, latentWidth: Int, textLength: Int
-    ) throws(SchedulesError) {
+    ) throws {
         let className = try root.required("_class_name")
         let normType = try root.optional("norm_type")?.value
         let isOldPixArt = className.value == "Transformer2DModel" && normType == "ada_norm_single"
@@ -54,9 +56,10 @@ extension ModelArchitecture {
     ///   - family: The family of transformers.
     ///   - size: Edge of the image in pixels, a multiple of 16.
     /// - Throws: ``SchedulesError/outOfRange(name:expected:found:)`` for other sizes.
-    public init(family: Family, size: Int = 256) throws(SchedulesError) {
+    public init(family: Family, size: Int = 256) throws {
         guard (16...8192).contains(size), size % 16 == 0 else {
-            throw .outOfRange(name: "size", expected: "a multiple of 16 from 16 to 8192", found: "\(size)")
+            throw SchedulesError.outOfRange(
+                name: "size", expected: "a multiple of 16 from 16 to 8192", found: "\(size)")
         }
         switch family {
         case .pixartAlpha, .pixartSigma:
@@ -80,8 +83,8 @@ extension ModelArchitecture {
 extension PixArtArchitecture {
     fileprivate init(
         configuration: JSONCursor, latentHeight: Int, latentWidth: Int, textLength: Int
-    ) throws(SchedulesError) {
-        func dimension(_ key: String, default value: Int) throws(SchedulesError) -> Int {
+    ) throws {
+        func dimension(_ key: String, default value: Int) throws -> Int {
             try configuration.optional(key)?.int(in: 1...65536) ?? value
         }
         let inChannels = try dimension("in_channels", default: 4)
@@ -106,8 +109,8 @@ extension PixArtArchitecture {
 extension FluxArchitecture {
     fileprivate init(
         configuration: JSONCursor, latentHeight: Int, latentWidth: Int, textLength: Int
-    ) throws(SchedulesError) {
-        func dimension(_ key: String, default value: Int) throws(SchedulesError) -> Int {
+    ) throws {
+        func dimension(_ key: String, default value: Int) throws -> Int {
             try configuration.optional(key)?.int(in: 0...65536) ?? value
         }
         let inChannels = try dimension("in_channels", default: 64)

@@ -5,7 +5,7 @@ extension ModelArchitecture {
     /// Refuses dimensions that no model has and those with which counting would overflow.
     ///
     /// The limits of the single dimensions keep every product of ``StepCosts`` below 2^58.
-    func validate() throws(SchedulesError) {
+    func validate() throws {
         let hidden: Int
         switch self {
         case .pixart(let model):
@@ -36,7 +36,7 @@ extension ModelArchitecture {
         }
         try Self.check("num_attention_heads * attention_head_dim", hidden, 1...16384)
         guard fullStepEstimate <= Self.stepLimit else {
-            throw .outOfRange(
+            throw SchedulesError.outOfRange(
                 name: "multiply-adds of one step", expected: "at most \(Self.stepLimit)", found: "\(fullStepEstimate)")
         }
     }
@@ -61,15 +61,16 @@ extension ModelArchitecture {
         }
     }
 
-    private static func checkInput(_ height: Int, _ width: Int, _ textLength: Int) throws(SchedulesError) {
+    private static func checkInput(_ height: Int, _ width: Int, _ textLength: Int) throws {
         try check("latent height", height, 1...1024)
         try check("latent width", width, 1...1024)
         try check("text tokens", textLength, 1...65536)
     }
 
-    private static func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(SchedulesError) {
+    private static func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws {
         guard range.contains(value) else {
-            throw .outOfRange(name: name, expected: "\(range.lowerBound) to \(range.upperBound)", found: "\(value)")
+            throw SchedulesError.outOfRange(
+                name: name, expected: "\(range.lowerBound) to \(range.upperBound)", found: "\(value)")
         }
     }
 }

@@ -9,9 +9,10 @@ public enum ModelArchitecture: Hashable, Codable, Sendable {
     ///
     /// - Throws: ``SchedulesError/outOfRange(name:expected:found:)`` for fewer than 1 or more than 1,000 steps, and
     ///   for a model without blocks.
-    public func shape(stepCount: Int) throws(SchedulesError) -> ScheduleShape {
+    public func shape(stepCount: Int) throws -> ScheduleShape {
         guard (1...ScheduleShape.stepLimit).contains(stepCount) else {
-            throw .outOfRange(name: "steps", expected: "1 to \(ScheduleShape.stepLimit)", found: "\(stepCount)")
+            throw SchedulesError.outOfRange(
+                name: "steps", expected: "1 to \(ScheduleShape.stepLimit)", found: "\(stepCount)")
         }
         try validate()
         return switch self {
@@ -24,7 +25,7 @@ public enum ModelArchitecture: Hashable, Codable, Sendable {
     /// Multiply-adds of one step for a batch.
     ///
     /// - Throws: As ``shape(stepCount:)`` for a model with dimensions out of range.
-    public func costs(batch: Int = 2) throws(SchedulesError) -> StepCosts {
+    public func costs(batch: Int = 2) throws -> StepCosts {
         try validate()
         return switch self {
         case .pixart(let model): model.costs(batch: batch)
@@ -44,11 +45,11 @@ public enum ModelArchitecture: Hashable, Codable, Sendable {
     /// - Returns: The counts of every step.
     /// - Throws: ``SchedulesError/shapeMismatch(schedule:model:)``, or as ``costs(batch:)``.
     /// - Precondition: `batch` is 1 or 2.
-    public func macs(_ schedule: Schedule, batch: Int = 2) throws(SchedulesError) -> MultiplyAdds {
+    public func macs(_ schedule: Schedule, batch: Int = 2) throws -> MultiplyAdds {
         precondition((1...2).contains(batch), "a batch of 1 or 2")
         let expected = try shape(stepCount: schedule.shape.stepCount)
         guard expected == schedule.shape else {
-            throw .shapeMismatch(schedule: schedule.shape.description, model: expected.description)
+            throw SchedulesError.shapeMismatch(schedule: schedule.shape.description, model: expected.description)
         }
         let guided = try costs(batch: batch)
         let unguided = try costs(batch: 1)

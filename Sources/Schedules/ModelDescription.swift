@@ -1,3 +1,6 @@
+import Basics
+import JSON
+
 /// What a model directory's configuration files say of the model at an image size; the weights are not opened.
 public struct ModelDescription: Hashable, Sendable {
     /// Blocks and dimensions at the image size.
@@ -16,7 +19,7 @@ public struct ModelDescription: Hashable, Sendable {
     /// - Throws: ``SchedulesError`` for files that are missing or malformed and for models of other kinds;
     ///   ``SchedulesError/outOfRange(name:expected:found:)`` named `height` or `width` for sizes that the model cannot
     ///   make.
-    public init(modelFolder folder: String, height: Int? = nil, width: Int? = nil) throws(SchedulesError) {
+    public init(modelFolder folder: String, height: Int? = nil, width: Int? = nil) throws {
         let index = try Self.root("\(folder)/model_index.json")
         let pipeline = try index.optional("_class_name")?.string() ?? ""
         let textLength =
@@ -44,7 +47,8 @@ public struct ModelDescription: Hashable, Sendable {
         self.width = width ?? nativeSize
         for (name, length) in [("height", self.height), ("width", self.width)]
         where length < 1 || length % (scale * patch) != 0 {
-            throw .outOfRange(name: name, expected: "a multiple of \(scale * patch) for this model", found: "\(length)")
+            throw SchedulesError.outOfRange(
+                name: name, expected: "a multiple of \(scale * patch) for this model", found: "\(length)")
         }
         architecture = try ModelArchitecture(
             configuration: transformer, latentHeight: self.height / scale, latentWidth: self.width / scale,
@@ -52,7 +56,7 @@ public struct ModelDescription: Hashable, Sendable {
     }
 
     /// FLUX attends to padding, so a model whose T5 tokenizer states fewer tokens than the pipeline's default wants that many.
-    private static func fluxTextLength(_ folder: String) throws(SchedulesError) -> Int {
+    private static func fluxTextLength(_ folder: String) throws -> Int {
         let (longest, file) = (512.0, "\(folder)/tokenizer_2/tokenizer_config.json")
         guard FileContents.exists(file), let stated = try root(file).optional("model_max_length") else {
             return Int(longest)
@@ -62,14 +66,15 @@ public struct ModelDescription: Hashable, Sendable {
     }
 
     /// Reads a configuration file of a model directory, which must hold an object.
-    static func root(_ path: String) throws(SchedulesError) -> JSONCursor {
+    static func root(_ path: String) throws -> JSONCursor {
         let bytes: [UInt8]
         do {
             bytes = try FileContents.read(path)
-        } catch .file(_, let problem) {
-            throw .file(file: path, problem: problem + " (expected a model directory in the diffusers layout)")
+        } catch {
+            throw FileError(
+                path: path, problem: error.problem + " (expected a model directory in the diffusers layout)")
         }
-        let root = JSONCursor(root: try JSONParser.parse(bytes, file: path, acceptsInfinity: true), file: path)
+        let root = JSONCursor(root: try JSONValue(parsing: bytes, file: path, acceptsInfinity: true), file: path)
         _ = try root.object()
         return root
     }
@@ -83,7 +88,7 @@ extension ModelArchitecture {
     ///   - height: Height of the images in pixels; nil for the model's native size.
     ///   - width: Width of the images in pixels; nil for the model's native size.
     /// - Throws: As ``ModelDescription/init(modelFolder:height:width:)``.
-    public init(modelFolder folder: String, height: Int? = nil, width: Int? = nil) throws(SchedulesError) {
+    public init(modelFolder folder: String, height: Int? = nil, width: Int? = nil) throws {
         self = try ModelDescription(modelFolder: folder, height: height, width: width).architecture
     }
 }

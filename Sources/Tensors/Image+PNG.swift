@@ -1,3 +1,4 @@
+import Basics
 import CPNG
 
 extension Image {
@@ -58,9 +59,9 @@ extension Image {
     /// - Parameters:
     ///   - path: The file.
     ///   - text: Text chunks, keyword and value.
-    /// - Throws: ``TensorsError/png(reason:)`` or ``TensorsError/unwritable(file:reason:)``.
+    /// - Throws: ``TensorsError/png(reason:)`` or `FileError`.
     public func write(to path: String, text: [(String, String)] = []) throws {
-        try writeAtomically([pngData(text: text)], to: path)
+        try FileContents.write([pngData(text: text)], to: path)
     }
 }
 

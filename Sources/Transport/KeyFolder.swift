@@ -1,3 +1,4 @@
+import Basics
 import Glibc
 
 /// The coordinator's keys on disk: its own pair, and which workers may join.
@@ -42,7 +43,7 @@ public struct KeyFolder: Sendable {
                     """
                     # ECAD coordinator key. Workers know its public half and trust whoever has the secret one.
                     public = \(keys.publicKey)
-                    secret = \(Hexadecimal.text(keys.secret))
+                    secret = \(keys.secret.hexadecimal)
 
                     """, to: folder.coordinatorPath, replacing: false)
             } catch {

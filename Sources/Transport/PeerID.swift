@@ -1,3 +1,5 @@
+import Basics
+
 /// What a worker is called on the wire: its ZeroMQ routing id, and the key that its connection proved to have.
 ///
 /// Any peer can claim any routing id; with another key it is another peer.
@@ -24,6 +26,6 @@ public struct PeerID: Hashable, Sendable, CustomStringConvertible {
 
     /// Hexadecimal digits of the first eight bytes: enough to tell workers of a run apart.
     public var description: String {
-        Hexadecimal.text(bytes.prefix(8))
+        bytes.prefix(8).hexadecimal
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Glibc
 
 /// Files that hold secrets, and files beside them: readable by their owner alone, replaced in one step.
@@ -36,27 +37,11 @@ enum PrivateFile {
 
     /// Writes a file that its owner alone can read, whole or not at all, and on disk when it returns.
     static func write(_ text: String, to path: String, replacing: Bool) throws(TransportError) {
-        func failure(_ what: String) -> TransportError {
-            .keyFile(path: path, reason: "\(what): \(String(cString: strerror(errno)))")
+        do {
+            try FileContents.write([Array(text.utf8)], to: path, mode: 0o600, replacing: replacing)
+        } catch {
+            throw .keyFile(path: path, reason: error.problem)
         }
-        let temporary = "\(path).\(getpid()).new"
-        let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard file >= 0 else { throw failure("cannot be written") }
-        let bytes = Array(text.utf8)
-        let isWritten = Glibc.write(file, bytes, bytes.count) == bytes.count && fsync(file) == 0
-        close(file)
-        guard isWritten else {
-            unlink(temporary)
-            throw failure("cannot be written")
-        }
-        // A link fails where a rename would replace.
-        let isInPlace = replacing ? rename(temporary, path) == 0 : link(temporary, path) == 0
-        guard isInPlace else {
-            let error = failure("cannot be created")
-            unlink(temporary)
-            throw error
-        }
-        if !replacing { unlink(temporary) }
     }
 
     /// Makes a folder that its owner alone can enter, or checks that an existing one is such.

@@ -1,3 +1,5 @@
+import Basics
+
 /// What a worker needs to join: its own key pair and the coordinator's public key, in one file.
 ///
 /// ```
@@ -59,7 +61,7 @@ public struct WorkerKeyFile: Sendable {
             # ECAD worker key. Whoever has this file can join as "\(name)".
             name = \(name)
             public = \(keys.publicKey)
-            secret = \(Hexadecimal.text(keys.secret))
+            secret = \(keys.secret.hexadecimal)
             coordinator = \(coordinator)
 
             """, to: path, replacing: replacing)

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Messages
 import Schedules
@@ -21,7 +22,7 @@ struct BlobDownload {
     let reference: BlobReference
     private let path: String
     private let handle: FileHandle
-    private var hash = StreamingSHA256()
+    private var hash = SHA256()
     private var offset: UInt64 = 0
 
     /// Begins a download to a file of its own in the folder for temporary files.

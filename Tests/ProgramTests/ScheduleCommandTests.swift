@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Schedules
 import TestSupport
 import Testing
@@ -115,7 +116,7 @@ import Testing
         for arguments in [["info"], ["show"], ["macs", "--family", "pixart-alpha"], ["convert", "-o", "x.ecad"]] {
             let bad = try ProgramRun("ecad", ["schedule"] + arguments + [folder.file("bad.json")])
             #expect(bad.wait() == 1)
-            #expect(bad.errors.contains("bad.json: cache_schedule.schedule.000.0.attn1: expected true or false"))
+            #expect(bad.errors.contains("bad.json: cache_schedule.schedule.000.0.attn1 is 1; expected true or false"))
             #expect(bad.errors.split(separator: "\n").count == 1 && bad.output.isEmpty)
         }
         let missing = try run("info", "@none.json")

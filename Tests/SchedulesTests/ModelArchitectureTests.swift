@@ -63,11 +63,11 @@ import Testing
             do { return "\(try read(text))" } catch { return "\(error)" }
         }
         #expect(message("{}") == "config.json: _class_name is missing")
-        #expect(message("{\"_class_name\": \"UNet2DConditionModel\"}").contains("found \"UNet2DConditionModel\""))
+        #expect(message("{\"_class_name\": \"UNet2DConditionModel\"}").contains("is \"UNet2DConditionModel\""))
         #expect(message("{\"_class_name\": \"Transformer2DModel\"}").contains("norm_type ada_norm_single"))
         #expect(
             message("{\"_class_name\": \"PixArtTransformer2DModel\", \"num_layers\": \"28\"}")
-                == "config.json: num_layers: expected an integer from 1 to 65536, found \"28\"")
+                == "config.json: num_layers is \"28\"; expected an integer from 1 to 65536")
         #expect(
             message("{\"_class_name\": \"PixArtTransformer2DModel\", \"num_layers\": 5000}")
                 == "num_layers: expected 1 to 1000, found 5000")

@@ -55,7 +55,7 @@ import Testing
         try replace("\"blocks\"", with: "\"block_out_channels\"", in: "vae/config.json")
         #expect(
             complaint { try ModelDescription(modelFolder: model) }
-                .isOneLine(naming: "transformer/config.json", "expected an object, found an array"))
+                .isOneLine(naming: "transformer/config.json", "the document is an array; expected an object"))
     }
 
     @Test func sigmaHasItsOwnTextLength() throws {

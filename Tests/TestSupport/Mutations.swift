@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// Damaged copies of good input, the same for the same seed: what fuzz tests feed.
@@ -9,19 +10,13 @@ public struct Mutations: RandomNumberGenerator {
         ProcessInfo.processInfo.environment["ECAD_FUZZ_COUNT"].flatMap { Int($0) } ?? few
     }
 
-    private var state: UInt64
+    private var generator: SplitMix64
 
     /// Starts a sequence.
-    public init(seed: UInt64) { state = seed }
+    public init(seed: UInt64) { generator = SplitMix64(seed: seed) }
 
-    /// Steele, Lea and Flood's generator.
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
+    /// Draws 64 bits.
+    public mutating func next() -> UInt64 { generator.next() }
 
     /// A damaged copy of one of the samples, or, one time in eight, noise.
     public mutating func damaged(_ samples: [[UInt8]], interesting: [UInt8] = []) -> [UInt8] {

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 
@@ -15,7 +16,7 @@ public enum FrontTable {
                 String(format: "%.2f", point.quality), "\(point.images)",
             ]
         }
-        let table = TableFormat.aligned([header] + rows, numeric: Array(repeating: true, count: header.count))
+        let table = alignedTable([header] + rows, isNumeric: Array(repeating: true, count: header.count))
         return String(table.dropLast())
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import History
+import JSON
 import Schedules
 
 /// Schedules of a run as files of their own.

@@ -1,3 +1,4 @@
+import Basics
 import Evolution
 import Foundation
 import History
@@ -166,7 +167,7 @@ extension Calibration {
             ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // Lengths keep the parts apart.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
-        return SHA256.hexadecimal(SHA256.digest(text.utf8))
+        return SHA256.digest(text.utf8).hexadecimal
     }
 
     private static func restored(

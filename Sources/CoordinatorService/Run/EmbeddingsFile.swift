@@ -1,4 +1,6 @@
+import Basics
 import Foundation
+import JSON
 import Messages
 import Schedules
 
@@ -27,7 +29,7 @@ struct EmbeddingsFile: Sendable {
         do {
             handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
             var reference = BlobReference()
-            reference.sha256 = Data(try StreamingSHA256.digest(ofFile: path))
+            reference.sha256 = Data(try SHA256.digest(ofFile: path))
             reference.byteCount = try handle.seekToEnd()
             self.reference = reference
         } catch {

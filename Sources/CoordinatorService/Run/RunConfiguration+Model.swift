@@ -7,9 +7,7 @@ extension RunConfiguration {
     func modelDescription() throws -> ModelDescription {
         do {
             return try ModelDescription(modelFolder: modelPath, height: height, width: width)
-        } catch {
-            guard case .outOfRange(let name, let expected, let found) = error, name == "height" || name == "width"
-            else { throw error }
+        } catch SchedulesError.outOfRange(let name, let expected, let found) where name == "height" || name == "width" {
             throw CoordinatorError.invalidValue(
                 file: "run configuration", key: "model.\(name)", expected: expected, found: found)
         }

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 extension Simulation {
@@ -36,7 +37,7 @@ extension Simulation {
 
         /// A few lines for people.
         public var text: String {
-            let duration = ProgressLine.duration(seconds)
+            let duration = durationText(seconds: seconds)
             let lines = [
                 "time          \(duration)" + (isComplete ? "" : " (cut off: the run is not complete)"),
                 "generations   \(generations)", "evaluations   \(evaluations)",

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import Benchmarks
 import Diffusion
 import Evaluations
@@ -41,10 +42,10 @@ struct BenchModelOptions: ParsableArguments {
         var lines = Array(repeating: "", count: defaultPromptCount)
         if let prompts {
             guard let text = try? String(contentsOfFile: prompts, encoding: .utf8) else {
-                throw SchedulesError.file(file: prompts, problem: "cannot be read as UTF-8 text")
+                throw FileError(path: prompts, problem: "cannot be read as UTF-8 text")
             }
             lines = text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.isEmpty }
-            guard !lines.isEmpty else { throw SchedulesError.file(file: prompts, problem: "holds no prompts") }
+            guard !lines.isEmpty else { throw FileError(path: prompts, problem: "holds no prompts") }
         }
         return try Evaluator(
             model: ModelFolder(path: model),
@@ -102,11 +103,7 @@ struct BenchModel: ParsableCommand {
             model.evaluator(), imageCount: images, scheduleCount: schedules, seconds: seconds, seed: seed)
         let (median, p95) = (result.error(quantile: 0.5), result.error(quantile: 0.95))
         if let output {
-            do {
-                try result.costs.table.json.write(toFile: output, atomically: true, encoding: .utf8)
-            } catch {
-                throw SchedulesError.file(file: output, problem: "cannot be written: \(error.localizedDescription)")
-            }
+            try FileContents.write(result.costs.table.json, to: output)
         }
         if json {
             let encoder = JSONEncoder()

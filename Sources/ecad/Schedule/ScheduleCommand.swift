@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import JSON
 import Schedules
 
 struct ScheduleCommand: ParsableCommand {
@@ -51,17 +52,3 @@ struct ModelChoice: ParsableArguments {
 }
 
 extension Family: ExpressibleByArgument {}
-
-/// Columns of text, each as wide as its widest cell; numbers are aligned to the right.
-func table(_ header: [String], _ rows: [[String]], right: Set<Int>) -> String {
-    let lines = [header] + rows
-    let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-    return lines.map { line in
-        let cells = line.enumerated().map { column, cell in
-            let space = String(repeating: " ", count: widths[column] - cell.count)
-            return right.contains(column) ? space + cell : cell + space
-        }
-        let joined = cells.joined(separator: "  ")
-        return String(joined.reversed().drop { $0 == " " }.reversed())
-    }.joined(separator: "\n")
-}

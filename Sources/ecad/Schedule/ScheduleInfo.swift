@@ -1,5 +1,7 @@
 import ArgumentParser
+import Basics
 import Foundation
+import JSON
 import Schedules
 
 struct ScheduleInfo: ParsableCommand {
@@ -15,21 +17,22 @@ struct ScheduleInfo: ParsableCommand {
 
     func run() throws {
         let summaries = try files.flatMap { try ScheduleSummary.read($0) }
-        print(json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries))
+        print(
+            json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries), terminator: json ? "\n" : "")
     }
 
     private func text(_ summaries: [ScheduleSummary]) -> String {
-        table(
-            ["file", "name", "family", "steps", "genes", "recomputed", "share", "genome SHA-256"],
-            summaries.map { summary in
-                let schedule = summary.contents.schedule
-                let genome = schedule.genome
-                let share = 100 * Double(genome.recomputeCount) / Double(genome.geneCount)
-                return [
-                    summary.file, schedule.name, summary.contents.likelyFamily.rawValue,
-                    "\(schedule.shape.stepCount)", "\(genome.geneCount)", "\(genome.recomputeCount)",
-                    String(format: "%.1f%%", share), String(genome.sha256.prefix(16)),
-                ]
-            }, right: [3, 4, 5, 6])
+        alignedTable(
+            [["file", "name", "family", "steps", "genes", "recomputed", "share", "genome SHA-256"]]
+                + summaries.map { summary in
+                    let schedule = summary.contents.schedule
+                    let genome = schedule.genome
+                    let share = 100 * Double(genome.recomputeCount) / Double(genome.geneCount)
+                    return [
+                        summary.file, schedule.name, summary.contents.likelyFamily.rawValue,
+                        "\(schedule.shape.stepCount)", "\(genome.geneCount)", "\(genome.recomputeCount)",
+                        String(format: "%.1f%%", share), String(genome.sha256.prefix(16)),
+                    ]
+                }, isNumeric: (0..<8).map { (3...6).contains($0) })
     }
 }

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Basics
 import Foundation
+import JSON
 import Schedules
 
 struct ScheduleMacs: ParsableCommand {
@@ -26,17 +28,18 @@ struct ScheduleMacs: ParsableCommand {
                 try MultiplyAddsSummary(file: path, schedule: $0.schedule, model: model)
             }
         }
-        print(json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries))
+        print(
+            json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries), terminator: json ? "\n" : "")
     }
 
     private func text(_ summaries: [MultiplyAddsSummary]) -> String {
-        table(
-            ["file", "name", "MACs", "of uncached", "with attention"],
-            summaries.map { summary in
-                [
-                    summary.file, summary.name, "\(summary.counts.total)",
-                    String(format: "%.1f%%", 100 * summary.shareOfUncached), "\(summary.counts.totalWithAttention)",
-                ]
-            }, right: [2, 3, 4])
+        alignedTable(
+            [["file", "name", "MACs", "of uncached", "with attention"]]
+                + summaries.map { summary in
+                    [
+                        summary.file, summary.name, "\(summary.counts.total)",
+                        String(format: "%.1f%%", 100 * summary.shareOfUncached), "\(summary.counts.totalWithAttention)",
+                    ]
+                }, isNumeric: (0..<5).map { $0 >= 2 })
     }
 }
