@@ -52,30 +52,43 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Basics", ["CSodium"], tests: ["TestSupport"])
     + module("JSON", ["Basics"])
-    + module("Schedules", ["Basics", "JSON"], tests: ["TestSupport"])
+    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["TestSupport"])
+    + module("Schedules", ["Basics", "JSON", "ModelConfiguration"], tests: ["TestSupport"])
     + module("Prompts", ["JSON"], tests: ["TestSupport"])
-    + module("Evolution", ["Basics", "Schedules"], tests: ["TestSupport"])
+    + module("Evolution", ["Basics", "ModelConfiguration", "Schedules"], tests: ["TestSupport"])
     + module(
         "Tensors", ["Basics", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "JSON"], tests: ["CKernels", "TestSupport"])
-    + module("Models", ["Basics", "Tensors"], tests: ["TestSupport"])
-    + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
-    + module("Scoring", ["COpenBLAS", "Models", "Prompts", "Schedules", "Tensors"], tests: ["TestSupport"])
+    + module("Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["TestSupport"])
     + module(
-        "Evaluations", ["Basics", "Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
-    + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
+        "Diffusion", ["ModelConfiguration", "Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
+    + module(
+        "Scoring", ["COpenBLAS", "ModelConfiguration", "Models", "Prompts", "Schedules", "Tensors"],
+        tests: ["TestSupport"])
+    + module(
+        "Evaluations", ["Basics", "Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
+        tests: ["TestSupport"])
+    + module(
+        "Verification", ["Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
+        tests: ["TestSupport"])
     + module("History", [grdb], tests: [grdb])
     + module("Messages", ["Basics", protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
     + module("Transport", ["Basics", "CZeroMQ"])
     + module(
         "CoordinatorService",
-        ["Basics", "Evolution", "History", "JSON", "Messages", "Prompts", "Schedules", "Transport"],
+        [
+            "Basics", "Evolution", "History", "JSON", "Messages", "ModelConfiguration", "Prompts", "Schedules",
+            "Transport",
+        ],
         tests: ["TestSupport"])
     + module(
-        "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
+        "Benchmarks", ["Evaluations", "Evolution", "History", "ModelConfiguration", "Schedules"],
         tests: ["Diffusion", "TestSupport"])
     + module(
         "WorkerService",
-        ["Basics", "Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport"],
+        [
+            "Basics", "Diffusion", "Evaluations", "Messages", "ModelConfiguration", "Models", "Schedules", "Scoring",
+            "Tensors", "Transport",
+        ],
         tests: ["TestSupport"])
 
 let programs: [Target] = [
@@ -83,7 +96,8 @@ let programs: [Target] = [
     program(
         "ecad",
         [
-            "Basics", "Benchmarks", "Diffusion", "Evaluations", "Evolution", "JSON", "Models", "Prompts", "Schedules",
+            "Basics", "Benchmarks", "Diffusion", "Evaluations", "Evolution", "JSON", "ModelConfiguration", "Models",
+            "Prompts", "Schedules",
             "Scoring", "Tensors", "Verification",
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
@@ -91,8 +105,8 @@ let programs: [Target] = [
     .testTarget(
         name: "ProgramTests",
         dependencies: [
-            "ecad", "ecad-coordinator", "ecad-worker", "History", "JSON", "Messages", "Schedules", "Tensors",
-            "TestSupport", "Transport", protobuf,
+            "ecad", "ecad-coordinator", "ecad-worker", "History", "JSON", "Messages", "ModelConfiguration", "Schedules",
+            "Tensors", "TestSupport", "Transport", protobuf,
         ],
         swiftSettings: swiftSettings),
 ]

@@ -1,5 +1,6 @@
 import Evaluations
 import Evolution
+import ModelConfiguration
 import Schedules
 
 /// Two sets of rules for the search compared at equal evaluations, from equal seeds.

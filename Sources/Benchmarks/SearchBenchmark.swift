@@ -1,6 +1,7 @@
 import Evolution
 import Foundation
 import History
+import ModelConfiguration
 import Schedules
 
 /// What search and history cost beside the evaluations: a whole run with an objective that costs nothing.

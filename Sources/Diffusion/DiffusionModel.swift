@@ -1,12 +1,10 @@
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors
 
 /// The part of a text-to-image model that denoises and decodes: transformer, sampler configuration and autoencoder.
 public final class DiffusionModel {
-    /// The longest side of the latents, as for ``Schedules/ModelArchitecture``.
-    private static let mostLatentPixels = 1024
-
     private enum Transformer {
         case pixart(PixArtTransformer)
         case flux(FluxTransformer)
@@ -52,9 +50,13 @@ public final class DiffusionModel {
     ///
     /// FLUX's transformer names no size; its autoencoder does.
     public var nativeSize: Int {
+        configuration.nativeSize(with: decoder.settings)
+    }
+
+    private var configuration: TransformerConfiguration {
         switch transformer {
-        case .pixart(let transformer): transformer.settings.sampleSize * decoder.settings.scale
-        case .flux: decoder.settings.sampleSize
+        case .pixart(let transformer): .pixart(transformer.settings)
+        case .flux(let transformer): .flux(transformer.settings)
         }
     }
 
@@ -78,18 +80,9 @@ public final class DiffusionModel {
 
     /// The steps, blocks and components that a schedule for this model has.
     ///
-    /// - Throws: `ModelsError.invalidArgument` for a step count that no schedule has.
+    /// - Throws: `SchedulesError.outOfRange` for a step count that no schedule has.
     public func scheduleShape(stepCount: Int) throws -> ScheduleShape {
-        guard (1...ScheduleShape.stepLimit).contains(stepCount) else {
-            throw ModelsError.invalidArgument("\(stepCount) steps: expected 1 to \(ScheduleShape.stepLimit)")
-        }
-        return switch transformer {
-        case .pixart(let transformer): .pixart(blocks: transformer.settings.blockCount, steps: stepCount)
-        case .flux(let transformer):
-            .flux(
-                fullBlocks: transformer.settings.fullBlockCount, singleBlocks: transformer.settings.singleBlockCount,
-                steps: stepCount)
-        }
+        try configuration.shape(stepCount: stepCount)
     }
 
     /// What the transformer needs of a prompt, computed once for all images and schedules.
@@ -124,13 +117,9 @@ public final class DiffusionModel {
     /// - Throws: `ModelsError.invalidArgument` for a size that does not divide, or steps that do not fit the sampler.
     public func session(imageCount: Int, settings: GenerationSettings) throws -> any DenoisingSession {
         let scale = decoder.settings.scale
-        let patchSize =
-            switch transformer {
-            case .pixart(let transformer): transformer.settings.patchSize
-            case .flux: FluxSettings.patchSize
-            }
+        let patchSize = configuration.patchSize
         for (name, length) in [("height", settings.height), ("width", settings.width)] {
-            let longest = Self.mostLatentPixels * scale
+            let longest = ModelArchitecture.latentLimit * scale
             guard (1...longest).contains(length), length % (scale * patchSize) == 0 else {
                 throw ModelsError.invalidArgument(
                     "\(name) \(length): expected a multiple of \(scale * patchSize) up to \(longest) for \(path)")

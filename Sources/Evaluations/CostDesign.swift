@@ -1,4 +1,5 @@
 import Basics
+import ModelConfiguration
 import Schedules
 
 /// The schedules whose steps' times tell what the parts of a model cost.

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Schedules
 
 /// Finds the prices under which the modelled times of steps come nearest to the measured ones.

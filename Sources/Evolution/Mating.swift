@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Schedules
 
 /// Breeds new genomes: selection, crossover, mutation and the elimination of duplicates (pymoo: `Mating`).

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// BLIP's text encoder (arXiv 2201.12086): BERT (arXiv 1810.04805) whose layers look at an image's tokens too.

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// A layer norm with its own weight and bias.

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Tensors
 
 /// CLIP as a judge of how well image and text fit (arXiv 2103.00020): `CLIPModel` of transformers, any directory of one.

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 
 /// What the files of a CLIP tokenizer say.
 struct CLIPTokenizerFiles {
@@ -33,7 +34,9 @@ struct CLIPTokenizerFiles {
         }
         // Older files state the special tokens in a file of their own, newer ones beside the other settings.
         let settings = try ["tokenizer_config.json", "special_tokens_map.json"]
-            .map { "\(folder)/\($0)" }.filter(FileManager.default.fileExists(atPath:)).map(Configuration.init(path:))
+            .map { "\(folder)/\($0)" }.filter(FileManager.default.fileExists(atPath:)).map({
+                try Configuration(path: $0)
+            })
         func token(_ key: String, default fallback: String) throws -> String {
             try settings.first { $0.has(key) }?.token(key) ?? fallback
         }

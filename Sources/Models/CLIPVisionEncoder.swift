@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// The image encoder of CLIP (arXiv 2103.00020): `CLIPVisionModel` of transformers.

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Tensors
 
 /// The weights of one network as `save_pretrained` writes them: one safetensors file, or shards with an index.

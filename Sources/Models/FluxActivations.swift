@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 extension FluxTransformer {
@@ -59,7 +60,7 @@ extension FluxTransformer {
     public func activations(
         imageCount: Int, latentHeight: Int, latentWidth: Int, textTokenCount: Int, positions: Matrix? = nil
     ) throws -> Activations {
-        let (d, side) = (settings.width, FluxSettings.patchSize)
+        let (d, side) = (settings.width, FluxConfiguration.patchSize)
         guard imageCount > 0, latentHeight > 0, latentWidth > 0, latentHeight % side == 0, latentWidth % side == 0
         else {
             throw ModelsError.invalidArgument(

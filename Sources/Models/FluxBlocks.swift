@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// The weights of an attention's input: projections, and the RMS norms of each head's queries and keys.
@@ -7,7 +8,7 @@ struct FluxAttentionInput {
     let queryNorm, keyNorm: Matrix
 
     /// Reads an attention whose layers query, key, value and whose norms of queries and keys have the given names.
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ names: [String], _ settings: FluxSettings) throws {
+    init(_ checkpoint: Checkpoint, _ prefix: String, _ names: [String], _ settings: FluxConfiguration) throws {
         let d = settings.width
         query = try checkpoint.linear("\(prefix).\(names[0])", inputs: d, outputs: d)
         key = try checkpoint.linear("\(prefix).\(names[1])", inputs: d, outputs: d)
@@ -30,7 +31,7 @@ struct FluxFullBlock {
 
     let image, text: Stream
 
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxSettings) throws {
+    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration) throws {
         let d = settings.width
         func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
             try checkpoint.linear("\(prefix).\(name)", inputs: inputs, outputs: outputs)
@@ -59,7 +60,7 @@ struct FluxSingleBlock {
     let attention: FluxAttentionInput
     let projMLP, projOut: Linear
 
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxSettings) throws {
+    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration) throws {
         let d = settings.width
         modulation = try checkpoint.linear("\(prefix).norm.linear", inputs: d, outputs: 3 * d)
         attention = try FluxAttentionInput(

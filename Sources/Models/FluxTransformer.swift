@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// The FLUX.1 diffusion transformer: `FluxTransformer2DModel` of diffusers.
@@ -7,7 +8,7 @@ import Tensors
 /// per prompt, ``modulations(timesteps:guidance:prompts:)`` once per trajectory.
 public final class FluxTransformer {
     /// The sizes of the network.
-    public let settings: FluxSettings
+    public let settings: FluxConfiguration
 
     static let epsilon: Float = 1e-6
 
@@ -27,7 +28,7 @@ public final class FluxTransformer {
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
-        let settings = try FluxSettings(Configuration(path: "\(folder)/config.json"))
+        let settings = try FluxConfiguration(Configuration(path: "\(folder)/config.json"))
         let checkpoint = try Checkpoint(folder: folder)
         let d = settings.width
         self.settings = settings

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// Image Reward (arXiv 2304.05977): what people would think of an image for a text, learnt from their comparisons.

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// Inception-v3 (arXiv 1512.00567) as the Frechet distance wants it: torchvision's network with the weights of

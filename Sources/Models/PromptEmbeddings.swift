@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Tensors
 
 /// Prompts' embeddings in a file, so that machines without the text encoders can generate images.

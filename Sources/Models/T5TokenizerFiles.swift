@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 
 /// What the files of a T5 tokenizer say: those that transformers writes today, or SentencePiece's alone.
 struct T5TokenizerFiles {

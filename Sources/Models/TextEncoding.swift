@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 /// Turns prompts into the embeddings that the transformer reads.
 ///
 /// The text encoders live only as long as this value does: encode all prompts, then let it go before the transformer is

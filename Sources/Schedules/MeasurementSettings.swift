@@ -1,5 +1,6 @@
 import Basics
 import JSON
+import ModelConfiguration
 
 /// What a schedule's measured cost and quality hold for: model architecture, sampler, steps and image size.
 ///
@@ -30,7 +31,7 @@ public struct MeasurementSettings: Hashable, Sendable {
     public init(
         modelFolder folder: String, height: Int? = nil, width: Int? = nil, stepCount: Int
     ) throws {
-        var sampler = try ModelDescription.root("\(folder)/scheduler/scheduler_config.json").object()
+        var sampler = try Configuration(path: "\(folder)/scheduler/scheduler_config.json").object
         sampler["_diffusers_version"] = nil
         try self.init(
             model: ModelDescription(modelFolder: folder, height: height, width: width), sampler: sampler,
@@ -51,29 +52,28 @@ public struct MeasurementSettings: Hashable, Sendable {
 }
 
 extension ModelArchitecture {
-    /// The dimensions under their names in diffusers' configurations.
+    /// The dimensions that multiply-adds depend on, under their names in diffusers' configurations.
     fileprivate var dimensions: JSONObject {
-        switch self {
+        switch transformer {
         case .pixart(let model):
             [
-                "class": "PixArt", "num_layers": JSONValue(model.layerCount),
+                "class": "PixArt", "num_layers": JSONValue(model.blockCount),
                 "num_attention_heads": JSONValue(model.headCount), "attention_head_dim": JSONValue(model.headDimension),
                 "in_channels": JSONValue(model.inChannels), "out_channels": JSONValue(model.outChannels),
-                "patch_size": JSONValue(model.patchSize),
-                "cross_attention_dim": JSONValue(model.crossAttentionDimension),
-                "caption_channels": model.captionChannels.map { JSONValue($0) } ?? .null,
+                "patch_size": JSONValue(model.patchSize), "cross_attention_dim": JSONValue(model.width),
+                "caption_channels": JSONValue(model.captionChannels),
                 "use_additional_conditions": .bool(model.usesAdditionalConditions),
-                "text_tokens": JSONValue(model.textLength),
+                "text_tokens": JSONValue(textLength),
             ]
         case .flux(let model):
             [
-                "class": "FLUX", "num_layers": JSONValue(model.fullLayerCount),
-                "num_single_layers": JSONValue(model.singleLayerCount),
+                "class": "FLUX", "num_layers": JSONValue(model.fullBlockCount),
+                "num_single_layers": JSONValue(model.singleBlockCount),
                 "num_attention_heads": JSONValue(model.headCount), "attention_head_dim": JSONValue(model.headDimension),
-                "in_channels": JSONValue(model.inChannels), "out_channels": JSONValue(model.outChannels),
-                "joint_attention_dim": JSONValue(model.jointAttentionDimension),
-                "pooled_projection_dim": JSONValue(model.pooledProjectionDimension),
-                "guidance_embeds": .bool(model.guidanceEmbeds), "text_tokens": JSONValue(model.textLength),
+                "in_channels": JSONValue(model.patchChannels), "out_channels": JSONValue(model.patchChannels),
+                "joint_attention_dim": JSONValue(model.textWidth),
+                "pooled_projection_dim": JSONValue(model.pooledWidth),
+                "guidance_embeds": .bool(model.embedsGuidance), "text_tokens": JSONValue(textLength),
             ]
         }
     }

@@ -1,5 +1,6 @@
 import Basics
 import JSON
+import ModelConfiguration
 
 /// A file of schedules in either format: a published JSON file with one, or a compact file with a front.
 public enum ScheduleDocument: Hashable, Sendable {

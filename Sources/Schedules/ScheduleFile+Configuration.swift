@@ -1,4 +1,5 @@
 import JSON
+import ModelConfiguration
 
 extension ScheduleFile {
     /// Pipelines that the original registers.

@@ -1,4 +1,5 @@
 import JSON
+import ModelConfiguration
 
 extension ScheduleFile {
     /// Reads a schedule file's text.

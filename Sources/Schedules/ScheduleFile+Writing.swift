@@ -1,5 +1,6 @@
 import Basics
 import JSON
+import ModelConfiguration
 
 extension ScheduleFile {
     /// The file's text, as the original's search writes it: 4 spaces of indentation, keys in ascending order.

@@ -1,5 +1,6 @@
 import Basics
 import JSON
+import ModelConfiguration
 
 /// A schedule with what a published schedule file says besides: the format of the original ECAD implementation.
 ///
@@ -58,8 +59,8 @@ public struct ScheduleFile: Hashable, Sendable {
     ///
     /// FLUX is certain. PixArt-alpha and PixArt-Sigma schedules have one shape, and a file names its model only where
     /// it overrides a default; without such a hint PixArt-alpha is assumed, as most published files are for it.
-    public var likelyFamily: Family {
-        if schedule.shape.isFlux { return .fluxDev }
+    public var likelyFamily: ModelFamily {
+        if schedule.shape.isFlux { return .flux }
         let names = [
             configuration["pipeline"]?.object?["name"], configuration["transformer_weights"],
             configuration["pipeline_weights"],

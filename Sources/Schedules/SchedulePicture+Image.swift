@@ -1,4 +1,5 @@
 import Basics
+import ModelConfiguration
 
 /// Layout in pixels, of SVG and of pixels alike.
 private enum Layout {

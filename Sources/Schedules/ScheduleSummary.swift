@@ -1,5 +1,6 @@
 import Basics
 import JSON
+import ModelConfiguration
 
 /// What `ecad schedule info` says of a schedule.
 public struct ScheduleSummary: Hashable, Sendable {

@@ -47,7 +47,7 @@ extension SchedulesError: CustomStringConvertible {
             "heuristic \(heuristic) has no meaning for \(shape)"
         case .shapeMismatch(let schedule, let model):
             "the schedule is for \(schedule), the model has \(model)"
-        case .outOfRange(let name, let expected, let found): "\(name): expected \(expected), found \(found)"
+        case .outOfRange(let name, let expected, let found): "\(name) is \(found); expected \(expected)"
         case .compactFile(let file, let byte, let problem): "\(file): byte \(byte): \(problem)"
         case .compactContents(let problem): "a compact schedule file cannot be made: \(problem)"
         case .settingsMismatch(let file, let expected, let found):

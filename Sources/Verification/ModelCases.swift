@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Models
 import Tensors
 
@@ -48,7 +49,7 @@ extension Verification {
     }
 
     private static func imageSizes(
-        _ file: ReferenceFile, count: Int, _ settings: PixArtSettings
+        _ file: ReferenceFile, count: Int, _ settings: PixArtConfiguration
     ) throws -> [PixArtTransformer.ImageSize] {
         guard settings.usesAdditionalConditions else {
             return Array(repeating: PixArtTransformer.ImageSize(height: 1, width: 1), count: count)

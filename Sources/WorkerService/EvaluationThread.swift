@@ -1,5 +1,6 @@
 import Evaluations
 import Foundation
+import ModelConfiguration
 import Models
 import Schedules
 import Synchronization

@@ -1,5 +1,6 @@
 import Foundation
 import Messages
+import ModelConfiguration
 import Schedules
 import Transport
 

@@ -1,6 +1,7 @@
 import Evaluations
 import Foundation
 import Messages
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors

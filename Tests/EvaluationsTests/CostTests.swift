@@ -1,5 +1,6 @@
 import Basics
 import Diffusion
+import ModelConfiguration
 import Models
 import Schedules
 import TestSupport

@@ -1,6 +1,7 @@
 import Basics
 import Foundation
 import JSON
+import ModelConfiguration
 import Schedules
 import Testing
 
@@ -50,7 +51,7 @@ import Testing
         let file = try read(Self.toyFlux)
         #expect(file.schedule.shape == .flux(fullBlocks: 1, singleBlocks: 1, steps: 1))
         #expect(file.schedule.genome.description == "101" + "110")
-        #expect(file.likelyFamily == .fluxDev)
+        #expect(file.likelyFamily == .flux)
         #expect(file.configuration["guidance_scale"]?.double == 5)
     }
 

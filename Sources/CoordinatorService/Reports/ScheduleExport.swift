@@ -1,6 +1,7 @@
 import Foundation
 import History
 import JSON
+import ModelConfiguration
 import Schedules
 
 /// Schedules of a run as files of their own.

@@ -3,6 +3,7 @@ import Evolution
 import Foundation
 import History
 import Messages
+import ModelConfiguration
 import Prompts
 import Schedules
 

@@ -2,6 +2,7 @@ import Evolution
 import Foundation
 import History
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// A run's life: the search breeds candidates, the history keeps them, results come back and are told to the search.

@@ -2,6 +2,7 @@ import Basics
 import Foundation
 import JSON
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// A file of prompt embeddings that the coordinator hands out to its workers.
@@ -73,7 +74,7 @@ struct EmbeddingsFile: Sendable {
             throw fault("made for the negative prompt \"\(self.negativePrompt)\", not \"\(negativePrompt)\"")
         }
         var expected = "pixart"
-        if case .flux = model.architecture { expected = "flux" }
+        if case .flux = model.architecture.transformer { expected = "flux" }
         guard kind == expected else { throw fault("made for \(kind), but \(folder) is \(expected)") }
         guard ModelFingerprint.hasText(folder: folder) else { return }
         let own = try? ModelFingerprint.compute(folder: folder, part: .text)

@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// What a coordinator has its workers do: a calibration, or a benchmark of schedules.

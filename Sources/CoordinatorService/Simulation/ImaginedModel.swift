@@ -1,5 +1,6 @@
 import History
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// What the workers of a ``Simulation`` would measure: times by multiply-adds, and a quality that falls with them.

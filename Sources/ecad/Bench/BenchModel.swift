@@ -4,6 +4,7 @@ import Benchmarks
 import Diffusion
 import Evaluations
 import Foundation
+import ModelConfiguration
 import Models
 import ProgramSupport
 import Schedules

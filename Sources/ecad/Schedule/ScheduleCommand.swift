@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import JSON
+import ModelConfiguration
 import Schedules
 
 struct ScheduleCommand: ParsableCommand {
@@ -18,7 +19,7 @@ struct ScheduleCommand: ParsableCommand {
 /// The transformer that schedules are for: a family's published one or a model directory's.
 struct ModelChoice: ParsableArguments {
     @Option(help: "A family, for the dimensions of its published checkpoint.")
-    var family: Family?
+    var family: ModelFamily?
 
     @Option(help: "Edge of the square image in pixels, with --family (default: 256).")
     var size: Int?
@@ -51,4 +52,4 @@ struct ModelChoice: ParsableArguments {
     }
 }
 
-extension Family: ExpressibleByArgument {}
+extension ModelFamily: ExpressibleByArgument {}

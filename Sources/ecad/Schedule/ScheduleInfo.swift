@@ -2,6 +2,7 @@ import ArgumentParser
 import Basics
 import Foundation
 import JSON
+import ModelConfiguration
 import Schedules
 
 struct ScheduleInfo: ParsableCommand {
