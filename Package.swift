@@ -35,6 +35,9 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
 // MARK: - Targets
@@ -55,7 +58,9 @@ let modules: [Target] =
     + module("ModelConfiguration", ["Basics", "JSON"], tests: ["TestSupport"])
     + module("Schedules", ["Basics", "JSON", "ModelConfiguration"], tests: ["TestSupport"])
     + module("Prompts", ["JSON"], tests: ["TestSupport"])
-    + module("Evolution", ["Basics", "ModelConfiguration", "Schedules"], tests: ["TestSupport"])
+    + module(
+        "Evolution", ["Basics", "ModelConfiguration", "Schedules", protobuf], exclude: ["SavedSearch.proto"],
+        tests: ["TestSupport"])
     + module(
         "Tensors", ["Basics", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "JSON"], tests: ["CKernels", "TestSupport"])
     + module("Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["TestSupport"])
@@ -70,14 +75,14 @@ let modules: [Target] =
     + module(
         "Verification", ["Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
         tests: ["TestSupport"])
-    + module("History", [grdb], tests: [grdb])
+    + module("History", [grdb], tests: ["TestSupport"])
     + module("Messages", ["Basics", protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
-    + module("Transport", ["Basics", "CZeroMQ"])
+    + module("Transport", ["Basics", "CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
     + module(
         "CoordinatorService",
         [
             "Basics", "Evolution", "History", "JSON", "Messages", "ModelConfiguration", "Prompts", "Schedules",
-            "Transport",
+            "Transport", deque, heap, logging,
         ],
         tests: ["TestSupport"])
     + module(
@@ -87,20 +92,23 @@ let modules: [Target] =
         "WorkerService",
         [
             "Basics", "Diffusion", "Evaluations", "Messages", "ModelConfiguration", "Models", "Schedules", "Scoring",
-            "Tensors", "Transport",
+            "Tensors", "Transport", logging,
         ],
         tests: ["TestSupport"])
 
 let programs: [Target] = [
-    .target(name: "ProgramSupport", dependencies: [argumentParser], swiftSettings: swiftSettings),
+    .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
+    .testTarget(
+        name: "ProgramSupportTests", dependencies: ["ProgramSupport", argumentParser, logging],
+        swiftSettings: swiftSettings),
     program(
         "ecad",
         [
             "Basics", "Benchmarks", "Diffusion", "Evaluations", "Evolution", "JSON", "ModelConfiguration", "Models",
-            "Prompts", "Schedules",
-            "Scoring", "Tensors", "Verification",
+            "Prompts", "Schedules", "Scoring", "Tensors", "Verification",
         ]),
-    program("ecad-worker", ["Tensors", "Transport", "WorkerService"]),
+    program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
+    program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Schedules", "Transport"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
     .testTarget(
         name: "ProgramTests",
@@ -112,6 +120,7 @@ let programs: [Target] = [
 ]
 
 let testSupport: [Target] = [
+    .target(name: "ClusterTesting", dependencies: ["Messages", "Transport"], swiftSettings: swiftSettings),
     .target(
         name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
     .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
@@ -121,6 +130,8 @@ let package = Package(
     name: "ecad-cluster",
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],

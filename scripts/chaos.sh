@@ -1,22 +1,23 @@
 #!/bin/bash
-# The kill storm: a run whose coordinator and workers are killed (kill -9) at random moments, over and over; then it is
-# left to end, and compared with the same run undisturbed. Usage: scripts/chaos.sh [KILLS [WORKERS [FOLDER]]]
-# Environment: PAUSE, the longest pause between two kills in seconds (2); GENERATIONS, enough for the run to outlast them.
+# Kills (kill -9) the coordinator and the workers of a run at random moments, lets the run finish, and compares it with
+# the same run without faults. Usage: scripts/chaos.sh [KILLS [WORKERS [DIR]]]
+# Environment: PAUSE, the longest pause between two kills in seconds (default 2); GENERATIONS, high enough for the run to
+# outlast the kills.
 #
-# Results lost: those that a worker saw acknowledged (ecad-worker run --verbose says so) and whose images are not in the
-# history. Counted twice: images with two results, tasks acknowledged as new twice. The checks themselves are checked: on
-# copies of the history that were damaged on purpose they must find the damage. Exit status 0 if all is well.
+# Lost results: results that a worker saw acknowledged (logged by ecad-worker run --log-level debug) whose images are missing from the
+# history. Results counted twice: images with two results, tasks acknowledged as new twice. The checks are tested as well:
+# they must detect damage in copies of the history. Exit status 0 if all checks pass.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/small-run.sh
 kills=${1:-1000} workers=${2:-2} folder=${3:-$(mktemp -d)}
-run=$folder/storm calm=$folder/calm
+run=$folder/run baseline=$folder/baseline
 port=$((20000 + RANDOM % 12000))
 write_run "$folder" "${GENERATIONS:-$((2 * kills + 5))}"
 
 declare -A pid
 start_coordinator() {
-    # Killed before its first generation was entered, a run has nothing to resume.
+    # A run that was killed before its first generation was stored cannot be resumed.
     if [ "$(ask "$run" 'select count(*) from generations' 2> /dev/null || echo 0)" -gt 0 ]; then
         set -- resume --run-dir "$run"
     else
@@ -27,8 +28,8 @@ start_coordinator() {
     pid[coordinator]=$!
 }
 start_worker() {
-    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" --verbose \
-        --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
+    "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" \
+        --log-level debug --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
     pid[$1]=$!
 }
 start() { if [ "$1" = coordinator ]; then start_coordinator; else start_worker "$1"; fi; }
@@ -45,7 +46,7 @@ while kill -0 "${pid[coordinator]}" 2> /dev/null; do
         victim=${names[RANDOM % (workers + 1)]}
         if kill -9 "${pid[$victim]}" 2> /dev/null; then
             status=0; wait "${pid[$victim]}" 2> /dev/null || status=$?
-            # 137 is the kill; anything else had ended before it.
+            # 137: ended by the kill. Any other status: the process had ended before.
             if [ "$status" = 137 ]; then
                 total=$((total + 1)) killed[$victim]=$((${killed[$victim]:-0} + 1))
                 start "$victim"
@@ -65,20 +66,25 @@ while kill -0 "${pid[coordinator]}" 2> /dev/null; do
     fi
 done
 wait "${pid[coordinator]}" || { tail -n 3 "$folder/coordinator.log" >&2; echo "error: the coordinator failed" >&2; exit 1; }
-# A worker that was started when the coordinator had just ended waits for another one.
+# A worker that started after the coordinator ended is still waiting for one.
 for w in $(seq "$workers"); do kill "${pid[$w]}" 2> /dev/null || true; wait "${pid[$w]}" 2> /dev/null || true; done
-echo "the storm is over; now the same run undisturbed" >&2
-run_undisturbed "$folder"
+echo "all kills done; repeating the run without faults" >&2
+run_without_faults "$folder"
 
-# Lines "TASK LEASE" of results that a worker saw acknowledged as new.
-sed -nE 's/^.*task ([0-9]+), lease ([0-9]+): acknowledged$/\1 \2/p' "$folder"/worker-*.log > "$folder/acknowledged.txt"
+# Lines "TASK LEASE" of results that were acknowledged as new, without the contact sheet (task 0).
+sed -nE 's/^.*: result acknowledged lease=([0-9]+) task=([1-9][0-9]*).*$/\2 \1/p' "$folder"/worker-*.log \
+    > "$folder/acknowledged.txt"
 
-# Acknowledged tasks that a history does not hold whole.
+# with_acknowledged RUN-FOLDER: runs a query from standard input with a table of the acknowledged results. Not as an
+# argument: thousands of tasks are too long for a command line.
+with_acknowledged() {
+    { echo 'create temp table acknowledged (task integer, lease integer);'
+      awk '{ printf "insert into acknowledged values (%d, %d);\n", $1, $2 }' "$folder/acknowledged.txt"
+      cat; } | ask "$1"
+}
+# Acknowledged tasks whose results are not completely in the history.
 lost_in() {
-    # Not as an argument: thousands of tasks are too long for a command line.
-    ask "$1" <<SQL
-        create temp table acknowledged (task integer, lease integer);
-        $(awk '{ printf "insert into acknowledged values (%d, %d);", $1, $2 }' "$folder/acknowledged.txt")
+    with_acknowledged "$1" <<SQL
         select count(*) from (select distinct task from acknowledged) a
         left join tasks t on t.id = a.task
         where t.id is null or t.state <> 'done'
@@ -87,19 +93,21 @@ lost_in() {
                 join image_scores s using (candidate_id, prompt_id, seed) where m.task_id = t.id)
 SQL
 }
-twice_in() {
+duplicates_in() {
     ask "$1" "select count(*) from (select 1 from image_timings group by candidate_id, prompt_id, seed having count(*) > 1)"
 }
 unevaluated_in() {
     ask "$1" "select count(*) from candidates c left join evaluations e on e.candidate_id = c.id
         where e.images is null or e.images <> 3"
 }
-acknowledged_twice=$(cut -d ' ' -f 1 "$folder/acknowledged.txt" | sort | uniq -d | wc -l)
-lost=$(lost_in "$run") twice=$(($(twice_in "$run") + acknowledged_twice)) unevaluated=$(unevaluated_in "$run")
-different=$(count_differences "$run" "$calm")
+# Rechecks of a task are acknowledged too, but their leases are not in the history.
+acknowledged_twice=$(with_acknowledged "$run" <<< 'select count(*) from (select task from acknowledged
+    join leases on task_id = task and epoch = lease group by task having count(distinct lease) > 1);')
+lost=$(lost_in "$run") twice=$(($(duplicates_in "$run") + acknowledged_twice)) unevaluated=$(unevaluated_in "$run")
+different=$(count_differences "$run" "$baseline")
 
-# The checks, checked: damage that they must see.
-blind=0
+# Test the checks: each must detect this damage.
+undetected=0
 damage() {
     rm -rf "$folder/damaged"; mkdir "$folder/damaged"
     sqlite3 "$run/history.sqlite" ".backup '$folder/damaged/history.sqlite'"
@@ -108,27 +116,27 @@ damage() {
 task=$(head -n 1 "$folder/acknowledged.txt" | cut -d ' ' -f 1)
 image="(candidate_id, prompt_id, seed) = (select candidate_id, prompt_id, seed from image_timings where task_id = $task limit 1)"
 damage "delete from image_scores where $image"
-[ "$(lost_in "$folder/damaged")" = 1 ] || { blind=1; echo "error: a lost score was not seen" >&2; }
+[ "$(lost_in "$folder/damaged")" = 1 ] || { undetected=1; echo "error: a lost score was not detected" >&2; }
 damage "update tasks set state = 'pending' where id = $task"
-[ "$(lost_in "$folder/damaged")" = 1 ] || { blind=1; echo "error: a lost task was not seen" >&2; }
+[ "$(lost_in "$folder/damaged")" = 1 ] || { undetected=1; echo "error: a lost task was not detected" >&2; }
 damage "insert into image_timings select candidate_id, prompt_id, seed, (select max(id) from tasks), worker_id,
     denoise_seconds, reference_seconds, decode_seconds from image_timings where task_id = $task limit 1"
-[ "$(twice_in "$folder/damaged")" = 1 ] || { blind=1; echo "error: an image counted twice was not seen" >&2; }
+[ "$(duplicates_in "$folder/damaged")" = 1 ] || { undetected=1; echo "error: an image counted twice was not detected" >&2; }
 damage "update image_scores set value = value + 1e-9 where scorer = 'psnr' and $image"
-[ "$(count_differences "$folder/damaged" "$calm")" = 2 ] || { blind=1; echo "error: another score was not seen" >&2; }
+[ "$(count_differences "$folder/damaged" "$baseline")" = 2 ] || { undetected=1; echo "error: a changed score was not detected" >&2; }
 rm -rf "$folder/damaged"
 
 cat <<RESULT
 kills                                 $total ($(for name in "${!killed[@]}"; do echo -n "$name ${killed[$name]} "; done | sed 's/ $//'))
 tasks done                            $(ask "$run" "select count(*) from tasks where state = 'done'")
-leases given                          $(ask "$run" "select count(*) from leases")
-results seen acknowledged             $(wc -l < "$folder/acknowledged.txt")
+leases granted                        $(ask "$run" "select count(*) from leases")
+results acknowledged                  $(wc -l < "$folder/acknowledged.txt")
 acknowledged results lost             $lost
 results counted twice                 $twice
-candidates without their evaluation   $unevaluated
-lines unlike the undisturbed run's    $different
+candidates without an evaluation      $unevaluated
+differences to the run without faults $different
 RESULT
-[ "$total" -ge "$kills" ] || { echo "error: the run was over after $total of $kills kills; set GENERATIONS higher" >&2; exit 1; }
-[ "$blind $lost $twice $unevaluated $different" = "0 0 0 0 0" ] || { echo "error: see $folder" >&2; exit 1; }
+[ "$total" -ge "$kills" ] || { echo "error: the run finished after $total of $kills kills; set GENERATIONS higher" >&2; exit 1; }
+[ "$undetected $lost $twice $unevaluated $different" = "0 0 0 0 0" ] || { echo "error: see $folder" >&2; exit 1; }
 [ -s "$folder/acknowledged.txt" ]
 [ -n "${3:-}" ] || rm -rf "$folder"

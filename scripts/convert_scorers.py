@@ -1,34 +1,34 @@
-"""Converts published weights of scorers to the folders that `ecad score`, `[scorers]` and `ecad verify` read.
+"""Converts published scorer weights to the directories that `ecad score`, `[scorers]` and `ecad verify` read.
 
     python scripts/convert_scorers.py image-reward ImageReward.pt --med-config med_config.json --vocabulary vocab.txt -o DIR
     python scripts/convert_scorers.py inception pt_inception-2015-12-05-6726825d.pth -o DIR [--preprocessing pytorch-fid]
 
-`ImageReward.pt` and `med_config.json` are those of zai-org/ImageReward, `vocab.txt` that of bert-base-uncased, the `.pth` that of
-mseitzer/pytorch-fid. A CLIP model needs no conversion: any Hugging Face directory of a `CLIPModel` with safetensors is read as it is.
+`ImageReward.pt` and `med_config.json` are from zai-org/ImageReward, `vocab.txt` from bert-base-uncased, the `.pth` file from
+mseitzer/pytorch-fid. CLIP models need no conversion: any Hugging Face directory of a `CLIPModel` with safetensors works.
 Needs torch and safetensors.
 
-A folder of Image Reward holds
+Files of an Image Reward directory:
 
     config.json         "model_type": "image-reward"
-                        "image_size" 224, "patch_size" 16           pixels; the image is resized and cut to a square of image_size
-                        "vision_width" 1024, "vision_layers" 24, "vision_heads" 16; the perceptrons are 4 * vision_width wide
-                        "text_length" 35                            tokens that texts are padded and cut to
-                        "head_widths" [1024, 128, 64, 16]           outputs of the reward head's layers but the last, which has 1
+                        "image_size" 224, "patch_size" 16           pixels; images are resized and center-cropped to a square of image_size
+                        "vision_width" 1024, "vision_layers" 24, "vision_heads" 16; MLP width: 4 * vision_width
+                        "text_length" 35                            token count that texts are padded and truncated to
+                        "head_widths" [1024, 128, 64, 16]           output widths of the reward head's layers, except the last, which is 1
                         "reward_mean" 0.16717362830052426, "reward_std" 1.0333394966054072
-                        "image_mean", "image_std"                   three numbers each, of values in 0..1; default: CLIP's
-                        "med_config": {...}                         the keys of BLIP's med_config.json, of which count: vocab_size,
+                        "image_mean", "image_std"                   three numbers each, for values in 0..1; default: those of CLIP
+                        "med_config": {...}                         BLIP's med_config.json; used keys: vocab_size,
                                                                     hidden_size, num_hidden_layers, num_attention_heads,
                                                                     intermediate_size, max_position_embeddings, layer_norm_eps
     model.safetensors   the tensors under their published names, `blip.visual_encoder.*`, `blip.text_encoder.*`,
-                        `mlp.layers.{0,2,4,6,7}.*`; others may be there and are ignored
-    vocab.txt           BERT's vocabulary, a token a line; it must hold [PAD], [UNK], [CLS], [SEP]
+                        `mlp.layers.{0,2,4,6,7}.*`; other tensors are ignored
+    vocab.txt           BERT vocabulary, one token per line, with [PAD], [UNK], [CLS] and [SEP]
 
-The numbers are the defaults of absent keys (of `med_config` those of bert-base-uncased, with a vocab_size of 30524). A folder of Inception holds
+Absent keys default to the numbers above (those of `med_config` to bert-base-uncased with a vocab_size of 30524). Files of an Inception directory:
 
     config.json         "model_type": "fid-inception-v3"
-                        "preprocessing": "clean-fid" (default) or "pytorch-fid": how images become 299 x 299 numbers
-                        "width_divisor" 1                           every layer has so many times fewer channels; for tests
-    model.safetensors   torchvision's names, `Conv2d_1a_3x3.conv.weight` and so on; `fc` is not needed
+                        "preprocessing": "clean-fid" (default) or "pytorch-fid": how images are resized to 299 x 299
+                        "width_divisor" 1                           divides the channel count of every layer; for tests
+    model.safetensors   torchvision's names (`Conv2d_1a_3x3.conv.weight`, ...); `fc` is not needed
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ VISION_HEADS = {768: 12, 1024: 16}
 
 
 def read(path: pathlib.Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file that torch wrote, which may be wrapped in another dictionary."""
+    """Reads a state dict written by torch.save, plain or nested under "state_dict" or "model"."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise SystemExit(f"{path}: expected a state dict of tensors")
+        raise SystemExit(f"{path}: contains no tensors; expected a state dict")
     return tensors
 
 
@@ -64,10 +64,10 @@ def write(folder: pathlib.Path, config: dict, tensors: dict[str, torch.Tensor]) 
 
 
 def count(tensors: dict[str, torch.Tensor], prefix: str) -> int:
-    """How many numbered layers there are under a prefix."""
+    """One more than the highest layer number after the prefix."""
     numbers = {int(name[len(prefix) :].split(".")[0]) for name in tensors if name.startswith(prefix)}
     if not numbers:
-        raise SystemExit(f"no tensor is named {prefix}N: not the weights expected")
+        raise SystemExit(f"no tensor is named {prefix}N; expected the weights of Image Reward")
     return max(numbers) + 1
 
 
@@ -75,12 +75,12 @@ def image_reward(options: argparse.Namespace) -> None:
     tensors = read(options.weights)
     for name in ("blip.visual_encoder.pos_embed", "blip.text_encoder.embeddings.word_embeddings.weight", "mlp.layers.7.weight"):
         if name not in tensors:
-            raise SystemExit(f"{options.weights}: the tensor {name} is missing: not the weights of Image Reward")
+            raise SystemExit(f"{options.weights}: tensor {name} is missing; expected the weights of Image Reward")
     position, patches = tensors["blip.visual_encoder.pos_embed"], tensors["blip.visual_encoder.patch_embed.proj.weight"]
     width, patch = patches.shape[0], patches.shape[2]
     heads = options.vision_heads or VISION_HEADS.get(width)
     if heads is None:
-        raise SystemExit(f"--vision-heads: needed for a width of {width}")
+        raise SystemExit(f"--vision-heads is required for a vision width of {width}")
     config = {
         "model_type": "image-reward",
         "image_size": patch * round((position.shape[1] - 1) ** 0.5),
@@ -94,8 +94,8 @@ def image_reward(options: argparse.Namespace) -> None:
         "reward_std": REWARD_STD,
         "med_config": json.loads(options.med_config.read_text()),
     }
-    wanted = ("blip.visual_encoder.", "blip.text_encoder.", "mlp.")
-    tensors = {name: value for name, value in tensors.items() if name.startswith(wanted) and value.is_floating_point()}
+    prefixes = ("blip.visual_encoder.", "blip.text_encoder.", "mlp.")
+    tensors = {name: value for name, value in tensors.items() if name.startswith(prefixes) and value.is_floating_point()}
     write(options.output, config, tensors)
     shutil.copyfile(options.vocabulary, options.output / "vocab.txt")
 
@@ -103,26 +103,26 @@ def image_reward(options: argparse.Namespace) -> None:
 def inception(options: argparse.Namespace) -> None:
     tensors = read(options.weights)
     if "Mixed_7c.branch_pool.conv.weight" not in tensors:
-        raise SystemExit(f"{options.weights}: the tensor Mixed_7c.branch_pool.conv.weight is missing: not Inception-v3's weights")
+        raise SystemExit(f"{options.weights}: tensor Mixed_7c.branch_pool.conv.weight is missing; expected the weights of Inception-v3")
     tensors = {name: value for name, value in tensors.items() if value.is_floating_point() and not name.startswith(("fc.", "AuxLogits."))}
     write(options.output, {"model_type": "fid-inception-v3", "preprocessing": options.preprocessing}, tensors)
 
 
 def run(arguments: list[object] | None = None) -> None:
-    """Runs one command line."""
+    """Parses and runs one command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     scorers = parser.add_subparsers(required=True, metavar="SCORER")
     for name, run in (("image-reward", image_reward), ("inception", inception)):
         scorer = scorers.add_parser(name)
         scorer.set_defaults(run=run)
-        scorer.add_argument("weights", type=pathlib.Path, help="the file that torch wrote")
-        scorer.add_argument("-o", "--output", type=pathlib.Path, required=True, help="the folder to write")
+        scorer.add_argument("weights", type=pathlib.Path, help="file written by torch.save")
+        scorer.add_argument("-o", "--output", type=pathlib.Path, required=True, help="directory to write")
         if name == "inception":
             scorer.add_argument("--preprocessing", choices=["clean-fid", "pytorch-fid"], default="clean-fid")
         else:
             scorer.add_argument("--med-config", type=pathlib.Path, required=True)
             scorer.add_argument("--vocabulary", type=pathlib.Path, required=True)
-            scorer.add_argument("--vision-heads", type=int, help="needed for widths other than 768 and 1024")
+            scorer.add_argument("--vision-heads", type=int, help="required for widths other than 768 and 1024")
     options = parser.parse_args(None if arguments is None else [str(argument) for argument in arguments])
     options.run(options)
 

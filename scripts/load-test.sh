@@ -1,6 +1,6 @@
 #!/bin/bash
-# A coordinator with N connected workers (made-up results, real sockets, keys and encryption), as fast as it goes.
-# Prints durable results a second, and the coordinator's processor time and memory. Usage: scripts/load-test.sh [N]
+# Runs a coordinator with N connected workers at full speed: results are synthetic, sockets, keys and encryption are real.
+# Prints durable results per second and the coordinator's processor time and memory. Usage: scripts/load-test.sh [N]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/small-run.sh
@@ -8,7 +8,7 @@ workers=${1:-1000} folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$folder"' EXIT
 write_run "$folder" 1
 "$bin/ecad-coordinator" keys new load --count "$workers" --run-dir "$folder/run" --output "$folder/keys" > /dev/null
-# A task is one schedule on one image: as many results as there can be.
+# A task is one schedule on one image, for the highest rate of results.
 "$bin/ecad-coordinator" run --config "$folder/run.toml" --run-dir "$folder/run" --bind tcp://127.0.0.1:5999 \
     --set "search.population=${POPULATION:-10000}" --set tasks.images=1 --set tasks.schedules=1 --set tasks.recheck_share=0 \
     > /dev/null 2> "$folder/coordinator.log" & coordinator=$!
@@ -16,7 +16,7 @@ until grep -q listening "$folder/coordinator.log" 2>/dev/null; do
     kill -0 "$coordinator" 2> /dev/null || { cat "$folder/coordinator.log" >&2; exit 1; }
     sleep 0.2
 done
-"$bin/ecad-worker" load --coordinator tcp://127.0.0.1:5999 --keys "$folder/keys" --models "$model" --count "$workers" \
+"$bin/ecad-testing" load --coordinator tcp://127.0.0.1:5999 --keys "$folder/keys" --models "$model" --count "$workers" \
     --seconds "${TASK_SECONDS:-0.5}" & load=$!
 ticks=$(getconf CLK_TCK)
 cpu() { awk '{print $14 + $15}' "/proc/$coordinator/stat"; }
@@ -28,5 +28,5 @@ after=$(count) cpu1=$(cpu) t1=$(date +%s.%N)
 awk -v n="$((after - before))" -v c="$((cpu1 - cpu0))" -v k="$ticks" -v t0="$t0" -v t1="$t1" -v w="$workers" \
     -v m="$(awk '/VmHWM/ {print $2}' "/proc/$coordinator/status")" 'BEGIN {
     s = t1 - t0
-    printf "workers                  %d\ndurable results a second %.0f\ncoordinator processors   %.2f\ncoordinator memory       %.0f MB\n", w, n / s, c / k / s, m / 1024 }'
+    printf "workers                    %d\ndurable results per second %.0f\ncoordinator processors     %.2f\ncoordinator memory         %.0f MB\n", w, n / s, c / k / s, m / 1024 }'
 kill "$load" "$coordinator"; wait 2>/dev/null || true

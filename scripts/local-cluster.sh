@@ -1,9 +1,9 @@
 #!/bin/sh
-# Starts a coordinator and N workers on this machine as a cluster would: keys, encryption, one key for each worker.
-# Usage: scripts/local-cluster.sh N [RUN.toml [RUN-FOLDER]]
+# Starts a coordinator and N workers on this machine as on a network: encrypted, with one key per worker.
+# Usage: scripts/local-cluster.sh N [RUN.toml [RUN_DIR]]
 set -eu
 cd "$(dirname "$0")/.."
-count=${1:?usage: scripts/local-cluster.sh N [RUN.toml [RUN-FOLDER]]}
+count=${1:?usage: scripts/local-cluster.sh N [RUN.toml [RUN_DIR]]}
 config=${2:-cluster/shapes-pixart-alpha.toml}
 run=${3:-runs/local-cluster}
 bin=${ECAD_BIN:-$(swift build -c release --show-bin-path)}

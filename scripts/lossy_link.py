@@ -1,8 +1,8 @@
-"""A bad line: takes IP packets from a TUN device, keeps each for a while, drops some, and gives the rest back.
+"""Emulates a bad link: reads IP packets from a TUN device, delays each, drops some, and writes the others back.
 
-Used by netns-test.sh in a router's namespace whose rules send all that is forwarded through the device once. Kernels
-have netem for this (tc-netem(8)), but not all of them are built with it. Usage: lossy_link.py DEVICE DELAY-MS JITTER-MS
-LOSS-PER-CENT. Prints what it did when it is terminated.
+netns-test.sh runs it in the router's namespace, whose rules route all forwarded packets through the device once. It replaces
+tc-netem(8), which not every kernel has. Usage: lossy_link.py DEVICE DELAY-MS JITTER-MS LOSS-PER-CENT. Prints packet counts
+on SIGTERM.
 """
 
 import fcntl

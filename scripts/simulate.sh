@@ -1,7 +1,7 @@
 #!/bin/sh
-# A thousand imagined hosts, the slowest four times as slow as the fastest, of which 5 % are taken away every hour, in
-# steady state: what share of what they could do goes into the search? Exit status 0 for 90 % and more.
-# Usage: scripts/simulate.sh [OPTION OF ecad-coordinator simulate]...
+# Simulates a steady-state run on a thousand hosts, the slowest four times slower than the fastest, with 5 % preempted per
+# hour. Exit status 0 if the throughput is at least 90 % of what the hosts could do without interruption.
+# Usage: scripts/simulate.sh [OPTION of ecad-coordinator simulate]...
 set -eu
 cd "$(dirname "$0")/.."
 bin=${ECAD_BIN:-$(swift build -c release --show-bin-path)}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Format check, build with warnings as errors, all tests. Installs what is missing; runs on a bare Debian or Ubuntu with a Swift toolchain.
+# Format check, build with warnings as errors, all tests. Needs Debian or Ubuntu with a Swift toolchain; installs the rest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
-need_swift
+require_swift
 install_missing
 export OPENBLAS_NUM_THREADS=1
 

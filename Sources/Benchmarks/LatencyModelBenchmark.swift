@@ -2,28 +2,28 @@ import Evaluations
 import Evolution
 import Schedules
 
-/// How well a measured cost table tells the time of schedules that it was not made from.
+/// The error of a measured cost table on schedules that it was not fitted to.
 public struct LatencyModelBenchmark: Sendable {
-    /// One schedule, modelled and measured.
+    /// Modelled and measured latency of one schedule.
     public struct Row: Sendable, Encodable {
         /// `random` or `evolved`.
         public let origin: String
         /// Share of the genes that recompute.
         public let recomputed: Double
-        /// Seconds relative to the uncached run, from the cost table.
+        /// Latency relative to the uncached schedule, from the cost table.
         public let modelled: Double
-        /// The same, measured.
+        /// Measured latency relative to the uncached schedule.
         public let measured: Double
-        /// `modelled / measured - 1`.
+        /// Relative error, `modelled / measured - 1`.
         public var error: Double { modelled / measured - 1 }
     }
 
-    /// The cost table.
+    /// The measured cost table.
     public let costs: MeasuredCosts
-    /// The schedules.
+    /// One row for each schedule.
     public let rows: [Row]
 
-    /// A quantile of the relative errors without sign.
+    /// A quantile of the absolute relative errors.
     public func error(quantile: Double) -> Double {
         let sorted = rows.map { abs($0.error) }.sorted()
         guard let last = sorted.last else { return .nan }
@@ -33,13 +33,13 @@ public struct LatencyModelBenchmark: Sendable {
             ? sorted[index] + (position - Double(index)) * (sorted[index + 1] - sorted[index]) : last
     }
 
-    /// Measures a table, then schedules against it: half of them random, half the end of a short search.
+    /// Measures a cost table, then schedules: half of them random, half from a short search.
     ///
     /// - Parameters:
     ///   - evaluator: The model.
-    ///   - imageCount: Images denoised together.
-    ///   - scheduleCount: Schedules to compare.
-    ///   - seconds: Seconds for timing the schedules; the table is measured as a worker measures it.
+    ///   - imageCount: Batch size.
+    ///   - scheduleCount: Number of schedules to compare.
+    ///   - seconds: Time for measuring the schedules; the table is measured as by a worker.
     ///   - seed: Seed of the random schedules and of the search.
     /// - Throws: `EvaluationsError`, `EvolutionError`.
     public init(
@@ -48,7 +48,7 @@ public struct LatencyModelBenchmark: Sendable {
         guard
             let costs = try evaluator.measureCosts(imageCount: imageCount, progress: { _, _ in true })
         else {
-            preconditionFailure("a measurement that nobody gives up is complete")
+            preconditionFailure("the measurement was not cancelled")
         }
         let shape = evaluator.shape
         var generator = RandomGenerator(seed: seed)
@@ -61,7 +61,7 @@ public struct LatencyModelBenchmark: Sendable {
         guard
             let measured = try evaluator.measureRatios(
                 of: schedules, imageCount: imageCount, seconds: seconds, progress: { _, _ in true })
-        else { preconditionFailure("a measurement that nobody gives up is complete") }
+        else { preconditionFailure("the measurement was not cancelled") }
         self.costs = costs
         rows = genomes.indices.map { index in
             Row(
@@ -71,7 +71,7 @@ public struct LatencyModelBenchmark: Sendable {
         }
     }
 
-    /// The population at the end of a short search on one image.
+    /// The final population of a short search on one image.
     private static func evolve(
         _ evaluator: Evaluator, _ table: CostTable, count: Int, seed: UInt64
     ) throws -> [Genome] {

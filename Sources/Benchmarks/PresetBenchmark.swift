@@ -3,27 +3,27 @@ import Evolution
 import ModelConfiguration
 import Schedules
 
-/// Two sets of rules for the search compared at equal evaluations, from equal seeds.
+/// Compares two settings of the search with equal numbers of evaluations and equal seeds.
 public struct PresetBenchmark: Sendable, Encodable {
-    /// Hypervolumes of both, for every seed.
+    /// Hypervolumes of both settings for one seed.
     public struct Pair: Sendable, Encodable {
-        /// The seed of all random choices.
+        /// Random seed of both searches.
         public let seed: UInt64
-        /// Hypervolume of the front under the first rules.
+        /// Hypervolume of the front with the first settings.
         public let first: Double
-        /// Hypervolume of the front under the second rules.
+        /// Hypervolume of the front with the second settings.
         public let second: Double
     }
 
-    /// The pairs.
+    /// One pair for each seed.
     public let pairs: [Pair]
 
-    /// Mean of the differences, first minus second.
+    /// Mean difference, first minus second.
     public var meanDifference: Double {
         pairs.reduce(0) { $0 + $1.first - $1.second } / Double(max(1, pairs.count))
     }
 
-    /// Half the width of the 95 % confidence interval of the mean difference, by Student's t.
+    /// Half width of the 95 % confidence interval of the mean difference (Student's t).
     public var halfInterval: Double {
         let count = Double(pairs.count)
         guard count > 1 else { return .infinity }
@@ -34,8 +34,7 @@ public struct PresetBenchmark: Sendable, Encodable {
         return Self.studentQuantile(count - 1) * (squares / (count - 1) / count).squareRoot()
     }
 
-    /// The 97.5 % quantile of Student's t, by the expansion of Cornish and Fisher; within 0.3 % from five degrees of
-    /// freedom on.
+    /// The 97.5 % quantile of Student's t by the Cornish-Fisher expansion; within 0.3 % for five degrees of freedom or more.
     static func studentQuantile(_ degrees: Double) -> Double {
         let z = 1.959963984540054
         let (z3, z5, z7) = (z * z * z, z * z * z * z * z, z * z * z * z * z * z * z)
@@ -43,21 +42,21 @@ public struct PresetBenchmark: Sendable, Encodable {
             + (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * degrees * degrees * degrees)
     }
 
-    /// Searches under both rules for each seed; cost is the share of multiply-adds, quality PSNR.
+    /// Searches with both settings for each seed; cost is the share of multiply-adds, quality is PSNR.
     ///
     /// - Parameters:
     ///   - evaluator: The model.
-    ///   - architecture: The same model, for its multiply-adds.
-    ///   - imageCount: Images for each schedule, of the first prompts.
-    ///   - rules: The two sets of rules.
-    ///   - seeding: Where the first populations come from.
-    ///   - evaluations: Schedules evaluated in each search.
-    ///   - seeds: Seeds of all random choices.
+    ///   - architecture: The model's architecture, for counting multiply-adds.
+    ///   - imageCount: Number of images for each schedule, one for each of the first prompts.
+    ///   - settings: The two settings.
+    ///   - seeding: Methods of creating the initial populations.
+    ///   - evaluations: Number of schedules evaluated in each search.
+    ///   - seeds: Random seeds, one for each pair.
     ///   - report: Called after every pair.
     /// - Throws: `EvaluationsError`, `EvolutionError`, `SchedulesError`.
     public init(
         _ evaluator: Evaluator, architecture: ModelArchitecture, imageCount: Int,
-        rules: (first: SearchSettings, second: SearchSettings), seeding: [String], evaluations: Int, seeds: [UInt64],
+        settings: (first: SearchSettings, second: SearchSettings), seeding: [String], evaluations: Int, seeds: [UInt64],
         report: (Pair) -> Void = { _ in }
     ) throws {
         let uncached = Double(try architecture.macs(Schedule(shape: evaluator.shape)).total)
@@ -71,7 +70,8 @@ public struct PresetBenchmark: Sendable, Encodable {
         }
         pairs = try seeds.map { seed in
             let pair = Pair(
-                seed: seed, first: try hypervolume(rules.first, seed), second: try hypervolume(rules.second, seed))
+                seed: seed, first: try hypervolume(settings.first, seed), second: try hypervolume(settings.second, seed)
+            )
             report(pair)
             return pair
         }

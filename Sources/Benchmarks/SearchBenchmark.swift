@@ -4,47 +4,47 @@ import History
 import ModelConfiguration
 import Schedules
 
-/// What search and history cost beside the evaluations: a whole run with an objective that costs nothing.
+/// Overhead of search and history: a complete run with synthetic objectives.
 ///
-/// Candidates are bred, entered, leased, committed and told as by a coordinator, but without scores and timings of
-/// single images.
+/// Candidates are bred, inserted, leased, committed and reported as by a coordinator, but without scores and timings of
+/// individual images.
 public struct SearchBenchmark: Sendable, Encodable {
-    /// Evaluations made.
+    /// Number of evaluations.
     public private(set) var evaluations = 0
-    /// Generations, the seeds included.
+    /// Number of generations, including the seeds.
     public private(set) var generations = 0
-    /// Seconds of everything.
+    /// Total seconds.
     public private(set) var seconds = 0.0
-    /// Median seconds for breeding a generation.
+    /// Median seconds to breed a generation.
     public private(set) var breedSeconds = 0.0
-    /// Median seconds of one result's commit, lease included.
+    /// Median seconds to lease a task and commit its result.
     public private(set) var commitSeconds = 0.0
-    /// Bytes of the database at the end.
+    /// Final size of the database in bytes.
     public private(set) var bytes = 0
-    /// Hypervolume of the front at the end, of the synthetic objectives.
+    /// Hypervolume of the final front of the synthetic objectives.
     public private(set) var hypervolume = 0.0
 
-    /// Milliseconds of search and history for one evaluation.
+    /// Overhead of search and history per evaluation.
     public var millisecondsPerEvaluation: Double { seconds * 1e3 / Double(max(1, evaluations)) }
-    /// Bytes of history for one evaluation.
+    /// History size per evaluation.
     public var bytesPerEvaluation: Double { Double(bytes) / Double(max(1, evaluations)) }
 
     private static let candidatesPerTask = 4
 
-    /// Runs a search.
+    /// Runs a search in generational mode.
     ///
     /// - Parameters:
-    ///   - shape: The schedules.
-    ///   - settings: The search's rules, with a barrier between generations.
-    ///   - wanted: Evaluations at least; the last generation is a whole one.
-    ///   - folder: A run folder that does not exist yet; left behind.
-    ///   - seed: Seed of all random choices.
+    ///   - shape: Shape of the schedules.
+    ///   - settings: Parameters of the search.
+    ///   - minEvaluations: Minimum number of evaluations; the last generation is completed.
+    ///   - folder: Run directory; must not exist and is not removed.
+    ///   - seed: Random seed.
     /// - Throws: `EvolutionError`, `HistoryError`.
     public init(
-        shape: ScheduleShape, settings: SearchSettings, evaluations wanted: Int, folder: String, seed: UInt64
+        shape: ScheduleShape, settings: SearchSettings, evaluations minEvaluations: Int, folder: String, seed: UInt64
     ) throws {
         let history = try RunHistory.create(in: folder)
-        let run = try history.createRun(
+        let run = try history.runs.create(
             NewRun(
                 name: "benchmark", configuration: "", costObjective: "synthetic", qualityObjective: "synthetic",
                 shape: "{}",
@@ -52,7 +52,7 @@ public struct SearchBenchmark: Sendable, Encodable {
                     let cell = shape.cell(at: gene)
                     return GeneCell(step: cell.step, block: cell.block, component: cell.component.rawValue)
                 }, modelHash: "", seed: Int64(seed), prompts: ["none"]))
-        let worker = try history.upsertWorker(
+        let worker = try history.workers.upsert(
             WorkerDescription(name: "benchmark", host: "", cpu: "", blas: "", threads: 1, engineVersion: ""))
         var (breeding, commits): ([Double], [Double]) = ([], [])
         let clock = ContinuousClock()
@@ -63,7 +63,7 @@ public struct SearchBenchmark: Sendable, Encodable {
         var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next())
         var (byHash, byGenome): ([String: Int64], [Genome: Int64]) = ([:], [:])
         var objectives: [Int64: [Double]] = [:]
-        while evaluations < wanted {
+        while evaluations < minEvaluations {
             let before = clock.now
             let offspring = search.ask()
             if generations > 0 { breeding.append((clock.now - before) / .seconds(1)) }
@@ -71,17 +71,17 @@ public struct SearchBenchmark: Sendable, Encodable {
             let hashes = offspring.map { $0.genome.canonical(for: shape).sha256 }
             var fresh: Set<String> = []
             let new = zip(offspring, hashes).filter { byHash[$0.1] == nil && fresh.insert($0.1).inserted }
-            let places = Array(new.indices)
-            let work = try history.beginGeneration(
+            let indices = Array(new.indices)
+            let work = try history.search.beginGeneration(
                 generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
                 candidates: new.map { offspring, hash in
                     NewCandidate(
                         genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256, canonicalHash: hash,
                         operator: offspring.operation.rawValue, origin: offspring.origin, macs: 0)
                 },
-                tasks: stride(from: 0, to: places.count, by: Self.candidatesPerTask).map { first in
+                tasks: stride(from: 0, to: indices.count, by: Self.candidatesPerTask).map { first in
                     NewTask(
-                        candidates: Array(places[first..<min(first + Self.candidatesPerTask, places.count)]),
+                        candidates: Array(indices[first..<min(first + Self.candidatesPerTask, indices.count)]),
                         images: [ImageKey(prompt: 0, seed: 0)])
                 })
             var totals: [(Int64, EvaluationTotals)] = []
@@ -99,18 +99,18 @@ public struct SearchBenchmark: Sendable, Encodable {
             }
             for task in work.taskIDs {
                 let before = clock.now
-                _ = try history.recordLease(of: task, to: worker, expiresAt: RunHistory.now() + 20)
-                _ = try history.commitResult(
+                try history.tasks.recordLease(of: task, to: worker, epoch: 1, expiresAt: RunHistory.now() + 20)
+                _ = try history.results.commit(
                     TaskResult(taskID: task, workerID: worker, scores: [], timings: [], seconds: 0))
                 commits.append((clock.now - before) / .seconds(1))
             }
-            try history.finishEvaluations(totals)
+            try history.search.recordEvaluations(totals)
             try search.tell(
                 zip(offspring, hashes).map { offspring, hash in
                     Outcome(id: offspring.id, objectives: byHash[hash].flatMap { objectives[$0] } ?? [])
                 })
             hypervolume = Pareto.hypervolume(of: search.front.map(\.objectives), reference: [1.1, 0])
-            try history.completeGeneration(
+            try history.search.completeGeneration(
                 generations, of: run, searchState: search.encoded { byGenome[$0.genome] },
                 hypervolume: hypervolume, wallSeconds: 0)
             try history.checkpoint()
@@ -125,16 +125,14 @@ public struct SearchBenchmark: Sendable, Encodable {
         bytes = size ?? 0
     }
 
-    /// Cost, the share of recomputation, and loss, from -1 where nothing is lost to 0.
-    ///
-    /// Reuse hurts more the longer it lasts, and in some places more than in others.
+    /// Cost is the share of recomputation; loss is in -1...0 and grows with the duration of reuse, weighted by gene.
     private static func evaluate(_ genome: Genome, _ shape: ScheduleShape) -> [Double] {
         var loss = 0.0
-        for place in 0..<shape.genesPerStep {
+        for gene in 0..<shape.genesPerStep {
             var age = 0.0
             for step in 1..<shape.stepCount {
-                age = genome[step * shape.genesPerStep + place] ? 0 : age + 1
-                loss += age.squareRoot() * Double(1 + place % 7)
+                age = genome[step * shape.genesPerStep + gene] ? 0 : age + 1
+                loss += age.squareRoot() * Double(1 + gene % 7)
             }
         }
         let scale = Double(shape.geneCount) * 4

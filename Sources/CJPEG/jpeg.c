@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What the callbacks of libjpeg can reach: they are given the first member.
+// State of the libjpeg callbacks, which receive a pointer to the first member.
 typedef struct context {
     struct jpeg_error_mgr manager;
     jmp_buf end;
@@ -27,7 +27,7 @@ static void on_error(j_common_ptr jpeg) {
     fail((context *)jpeg->err, text);
 }
 
-// Level -1 is damage that libjpeg would paper over, such as data that ends early.
+// Level -1 is damage that libjpeg would hide, such as truncated data.
 static void on_message(j_common_ptr jpeg, int level) {
     if (level < 0) on_error(jpeg);
 }

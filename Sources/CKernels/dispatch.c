@@ -13,7 +13,7 @@ static const ck_table *table_of(ck_level level) {
 
 ck_level ck_best_level(void) {
 #if defined(__x86_64__)
-    // __builtin_cpu_supports also asks the operating system whether it saves the wide registers.
+    // __builtin_cpu_supports also checks that the operating system saves the wide registers.
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
         return __builtin_cpu_supports("avx512f") ? CK_AVX512 : CK_AVX2;
@@ -21,7 +21,7 @@ ck_level ck_best_level(void) {
     return CK_PORTABLE;
 }
 
-// -1 until the first call. Two threads that race here compute the same answer.
+// -1 until the first call; concurrent first calls store the same value.
 static _Atomic int current_level = -1;
 
 ck_level ck_current_level(void) {
@@ -41,6 +41,6 @@ ck_level ck_set_level(ck_level level) {
 CK_KERNELS(CK_DISPATCH)
 
 size_t ck_attention_scratch(size_t dimension, size_t keys) {
-    // The transposed keys of one head and the scores of sixteen queries, keys rounded up to whole vectors.
+    // The transposed keys of one head and the scores of sixteen queries; keys are rounded up to whole vectors.
     return (dimension + 16) * ((keys + 15) / 16 * 16);
 }

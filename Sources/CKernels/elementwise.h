@@ -1,4 +1,4 @@
-// Loops over the elements of strided matrices.
+// Elementwise operations on strided matrices.
 
 static void k_exp(const float *x, float *y, size_t count) {
     for (size_t j = 0; j < count; j += LANES) store_some(y + j, exp16(load_some(x + j, count - j)), count - j);
@@ -8,7 +8,7 @@ static void k_tanh(const float *x, float *y, size_t count) {
     for (size_t j = 0; j < count; j += LANES) store_some(y + j, tanh16(load_some(x + j, count - j)), count - j);
 }
 
-// `activation` is a constant at each call, so that the switch leaves the loop.
+// `activation` is a constant at each call site, so the compiler hoists the switch out of the loop.
 INLINE void bias_activation_rows(float *y, size_t stride, const float *bias, size_t rows, size_t columns,
                                  ck_activation activation) {
     for (size_t i = 0; i < rows; i++, y += stride) {
@@ -62,7 +62,7 @@ static void k_axpby(float a, const float *x, size_t x_stride, float b, float *y,
     }
 }
 
-static void k_rotate(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
+static void k_rotary(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
                      size_t dimension) {
     for (size_t i = 0; i < rows; i++, x += stride, cosine += dimension, sine += dimension) {
         for (size_t h = 0; h < heads; h++) {
@@ -71,8 +71,8 @@ static void k_rotate(float *x, size_t stride, const float *cosine, const float *
                 const size_t count = dimension - j;
                 const vf v = load_some(head + j, count);
                 const vf partner = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-                const vf turned = partner * load_some(sine + j, count);
-                store_some(head + j, fma16(v, load_some(cosine + j, count), turned), count);
+                const vf rotated = partner * load_some(sine + j, count);
+                store_some(head + j, fma16(v, load_some(cosine + j, count), rotated), count);
             }
         }
     }

@@ -1,4 +1,4 @@
-// Every kernel for the instruction set of the including file, and the table CK_TABLE of them.
+// All kernels for the instruction set of the including file, and their table CK_TABLE.
 #include "elementwise.h"
 #include "norms.h"
 #include "products.h"

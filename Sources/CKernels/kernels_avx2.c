@@ -7,7 +7,7 @@
 #include "vector.h"
 
 #define CK_TABLE ck_avx2_table
-// Vectors of an attention tile: two registers each, and three of the sixteen are needed for the factors.
+// Vectors per attention tile: two registers each; three of the sixteen registers hold the factors.
 #define CK_TILE_VECTORS 4
 
 typedef union halves {

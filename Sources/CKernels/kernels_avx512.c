@@ -7,7 +7,7 @@
 #include "vector.h"
 
 #define CK_TABLE ck_avx512_table
-// Vectors of an attention tile: eight cover four cycles of latency at two multiply-adds a cycle.
+// Vectors per attention tile: eight cover four cycles of latency at two multiply-adds per cycle.
 #define CK_TILE_VECTORS 8
 
 INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)((1u << count) - 1); }

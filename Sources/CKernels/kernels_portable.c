@@ -1,4 +1,4 @@
-// Any processor. Without fused multiply-add in hardware this is slow: it calls fmaf to return the same bits.
+// Any processor. Slow without a hardware fused multiply-add: it calls fmaf to return the same bits.
 #include "table.h"
 #include "vector.h"
 
@@ -16,7 +16,7 @@ INLINE void store_first(float *p, vf v, size_t count) { memcpy(p, &v, count * si
 INLINE vf widen_f16(vh bits) {
     const vu wide = __builtin_convertvector(bits, vu);
     const vu magnitude = (wide & 0x7fff) << 13;
-    // Exponents differ by 112; the product is exact and gets subnormal numbers right as well.
+    // The exponent biases differ by 112; the product is exact, also for subnormal numbers.
     const vu finite = (vu)((vf)magnitude * splat(0x1p112f));
     const vu special = magnitude | 0x7f800000;
     return (vf)((magnitude >= (vu)(0x7c00u << 13) ? special : finite) | (wide & 0x8000) << 16);

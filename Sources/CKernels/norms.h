@@ -1,4 +1,4 @@
-// Normalisations and softmax. Sums run over four independent accumulators, which hides the latency of the addition.
+// Normalisations and softmax. Sums use four independent accumulators to hide the latency of the addition.
 
 INLINE vf square_of_difference(vf x, vf mean, size_t count) {
     const vf d = keep(x - mean, count, splat(0.0f));
@@ -58,7 +58,7 @@ static void k_rms_norm(const float *x, size_t x_stride, const float *weight, flo
     }
 }
 
-// A group of a large image has millions of elements: float sums of a few thousand, added up in double.
+// A group of a large image has millions of elements: partial sums of a few thousand in float, their total in double.
 enum { CHUNK = 4096 };
 
 static void k_group_norm(const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups,
@@ -86,7 +86,7 @@ static void k_group_norm(const float *x, size_t x_stride, size_t channels, size_
     }
 }
 
-// x = exp(scale * x + bias - max) of one row; returns the sum, by which the caller divides.
+// x = exp(scale * x + bias - max) of one row; returns the sum for the caller to divide by.
 INLINE float exponentials_of(float *x, float scale, const float *bias, size_t columns) {
     const vf none = splat(-INFINITY);
     vf top = none;
@@ -94,8 +94,8 @@ INLINE float exponentials_of(float *x, float scale, const float *bias, size_t co
         const size_t count = columns - j;
         vf v = load_some(x + j, count);
         v = bias ? fma16(v, splat(scale), load_some(bias + j, count)) : v * splat(scale);
-        const vf seen = keep(v, count, none);
-        top = seen > top ? seen : top;
+        const vf valid = keep(v, count, none);
+        top = valid > top ? valid : top;
         store_some(x + j, v, count);
     }
     const vf shift = splat(horizontal_max(top));

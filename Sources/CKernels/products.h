@@ -1,5 +1,5 @@
-// Small matrix products: few rows times a stored weight, and attention over few tokens, where a BLAS call costs more
-// than its work.
+// Small matrix products: a few rows times a stored weight, and attention over short sequences, where the overhead of a
+// BLAS call would dominate.
 
 typedef float v4 __attribute__((ext_vector_type(4)));
 
@@ -23,7 +23,7 @@ INLINE v4 four_sums(const vf s[4]) {
     return (parts[0] + parts[2]) + (parts[1] + parts[3]);
 }
 
-// Adds up to sixteen products to each of four outputs of `rows` rows; each part of the weight is converted once.
+// Accumulates up to sixteen products into each of four outputs of `rows` rows; every weight is converted once.
 INLINE void accumulate(vf s[4][4], size_t rows, const float *x, size_t x_stride, ck_type type, const void *weight,
                        size_t element, size_t weight_stride, size_t count) {
     vf a[4];
@@ -34,7 +34,7 @@ INLINE void accumulate(vf s[4][4], size_t rows, const float *x, size_t x_stride,
     }
 }
 
-// Four outputs of `rows` rows, a constant of at most four, from the weight's row at `element`.
+// Four outputs of `rows` rows (a constant, at most four), starting at the weight's row at `element`.
 INLINE void four_outputs(size_t rows, const float *x, size_t x_stride, ck_type type, const void *weight,
                          size_t element, size_t weight_stride, size_t inputs, v4 results[4]) {
     vf s[4][4];
@@ -56,7 +56,7 @@ INLINE void linear_rows_of(size_t rows, const float *x, size_t x_stride, ck_type
         if (count == 4) {
             four_outputs(rows, x, x_stride, type, weight, o * weight_stride, weight_stride, inputs, sums);
         } else {
-            // A stride of zero repeats the row, so that nothing beyond the weight is read.
+            // A stride of zero repeats the row, to avoid reading beyond the weight.
             for (size_t u = 0; u < count; u++) {
                 v4 repeated[4];
                 four_outputs(rows, x, x_stride, type, weight, (o + u) * weight_stride, 0, inputs, repeated);
@@ -68,7 +68,7 @@ INLINE void linear_rows_of(size_t rows, const float *x, size_t x_stride, ck_type
     }
 }
 
-// One copy of the loops for each type and number of rows.
+// Specialised for each type and number of rows.
 INLINE void linear_rows_typed(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight,
                               size_t weight_stride, const float *bias, float *y, size_t y_stride, size_t outputs,
                               size_t inputs) {
@@ -101,8 +101,8 @@ static void k_linear_rows(const float *x, size_t x_stride, size_t rows, ck_type 
     }
 }
 
-// One tile of c = a b, rows x (vectors * 16) and at most eight vectors, which stays in registers; the last vector has
-// `last` columns.
+// One tile of c = a b, rows x (vectors * 16), of at most eight vectors so that it stays in registers. The last vector
+// has `last` columns.
 INLINE void tile(size_t rows, size_t vectors, const float *a, size_t a_stride, const float *b, size_t b_stride,
                  float *c, size_t c_stride, size_t depth, size_t last) {
     vf s[8][2];
@@ -122,13 +122,13 @@ INLINE void tile(size_t rows, size_t vectors, const float *a, size_t a_stride, c
             store_some(c + r * c_stride + u * LANES, s[r][u], u + 1 < vectors ? LANES : last);
 }
 
-// Constant rows, vectors and last make each call its own fully unrolled tile.
+// With constant rows, vectors and last, each call is inlined as a fully unrolled tile.
 INLINE void tile_column(size_t vectors, const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
                         size_t c_stride, size_t rows, size_t depth, size_t last) {
-    enum { MOST = CK_TILE_VECTORS };
+    enum { MAX_ROWS = CK_TILE_VECTORS };
     size_t i = 0;
-    for (; i + MOST / vectors <= rows; i += MOST / vectors)
-        tile(MOST / vectors, vectors, a + i * a_stride, a_stride, b, b_stride, c + i * c_stride, c_stride, depth, last);
+    for (; i + MAX_ROWS / vectors <= rows; i += MAX_ROWS / vectors)
+        tile(MAX_ROWS / vectors, vectors, a + i * a_stride, a_stride, b, b_stride, c + i * c_stride, c_stride, depth, last);
     for (; i < rows; i++)
         tile(1, vectors, a + i * a_stride, a_stride, b, b_stride, c + i * c_stride, c_stride, depth, last);
 }
@@ -145,7 +145,7 @@ INLINE void small_product(const float *a, size_t a_stride, const float *b, size_
     if (j < columns) tile_column(1, a, a_stride, b + j, b_stride, c + j, c_stride, rows, depth, columns - j);
 }
 
-// transposed[d, key] = k[key, d] for 4 x 4 numbers.
+// transposed[d, key] = k[key, d] for a 4 x 4 block.
 INLINE void transpose_square(const float *k, size_t k_stride, float *transposed, size_t padded) {
     v4 r[4];
     for (size_t i = 0; i < 4; i++) memcpy(&r[i], k + i * k_stride, sizeof r[i]);
@@ -153,7 +153,7 @@ INLINE void transpose_square(const float *k, size_t k_stride, float *transposed,
     for (size_t i = 0; i < 4; i++) memcpy(transposed + i * padded, &r[i], sizeof r[i]);
 }
 
-// transposed[d, key] = k[key, d], the rows padded with zeros to `padded` keys.
+// transposed[d, key] = k[key, d]; rows are zero-padded to `padded` keys.
 INLINE void transpose_keys(const float *k, size_t k_stride, float *transposed, size_t padded, size_t keys,
                            size_t dimension) {
     const size_t whole_keys = keys / 4 * 4, whole_dimension = dimension / 4 * 4;

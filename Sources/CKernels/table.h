@@ -1,4 +1,4 @@
-// The kernels of one instruction set as a table, and the one list from which tables and dispatch are made.
+// The kernel table of one instruction set, and the list that generates tables and dispatch functions.
 #ifndef CK_TABLE_H
 #define CK_TABLE_H
 
@@ -34,7 +34,7 @@
     X(softmax,                                                                                                         \
       (float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows, size_t columns),      \
       (x, stride, scale, bias, bias_stride, rows, columns))                                                            \
-    X(rotate,                                                                                                          \
+    X(rotary,                                                                                                          \
       (float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads, size_t dimension),  \
       (x, stride, cosine, sine, rows, heads, dimension))                                                               \
     X(widen, (ck_type type, const void *source, float *destination, size_t count), (type, source, destination, count)) \

@@ -1,7 +1,7 @@
-// Sixteen float lanes whatever the instruction set: one zmm register, two ymm or four xmm. Including files have defined
+// Sixteen float lanes on every instruction set: one zmm register, two ymm or four xmm. Including files define
 // load_first, store_first and widen_f16 for their instruction set.
 #pragma clang diagnostic ignored "-Wpsabi"
-// Products and sums fuse only where fma() says so: else the instruction sets would round differently.
+// Only explicit calls of fma16 fuse; implicit contraction would make instruction sets round differently.
 #pragma STDC FP_CONTRACT OFF
 
 #include <math.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
-// Before loops of constant length over arrays of vectors, which then become registers.
+// For loops of constant length over arrays of vectors, which then live in registers.
 #define UNROLL _Pragma("clang loop unroll(full)")
 enum { LANES = 16 };
 
@@ -42,7 +42,7 @@ INLINE vf load_first(const float *p, size_t count);
 INLINE void store_first(float *p, vf v, size_t count);
 INLINE vf widen_f16(vh bits);
 
-// Up to sixteen floats, zeros beyond `count`. The whole vector is the common case and branches predictably.
+// Up to sixteen floats, zeros beyond `count`. The full vector is the common case and predicts well.
 INLINE vf load_some(const float *p, size_t count) { return count >= LANES ? load(p) : load_first(p, count); }
 
 INLINE void store_some(float *p, vf v, size_t count) {
@@ -52,7 +52,7 @@ INLINE void store_some(float *p, vf v, size_t count) {
 
 INLINE vf widen_bf16(vh bits) { return (vf)(__builtin_convertvector(bits, vu) << 16); }
 
-// Up to sixteen stored numbers from element `index` of p, zeros beyond `count`.
+// Up to sixteen stored elements of p starting at `index`, zeros beyond `count`.
 INLINE vf load_stored(ck_type type, const void *p, size_t index, size_t count) {
     if (type == CK_F32) {
         // Bytes, not floats: p may be misaligned for a float.

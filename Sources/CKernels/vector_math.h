@@ -1,5 +1,5 @@
-// Elementary functions of sixteen lanes. Polynomials are weighted minimax fits made for this file; the bounds beside
-// them are the fit's own relative error, to which rounding adds about one unit in the last place.
+// Elementary functions on sixteen lanes. Polynomials are weighted minimax fits computed for this file; the stated bounds
+// are the relative error of the fit, to which rounding adds about one unit in the last place.
 
 // e^x = 2^n e^r with |r| <= ln(2) / 2; the polynomial is within 3.2e-9.
 INLINE vf exp16(vf x) {
@@ -19,7 +19,7 @@ INLINE vf exp16(vf x) {
     p = fma16(p, r, splat(0x1.555490p-3f));
     p = fma16(p, r, splat(0x1.fffffcp-2f));
     p = fma16(p, r * r, r) + splat(1.0f);
-    // 2^n in two factors, since n reaches from -150 to 128.
+    // 2^n in two factors, because n ranges from -150 to 128.
     const vi half = n >> 1;
     return p * (vf)((half + 127) << 23) * (vf)((n - half + 127) << 23);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What a callback of libpng can reach: where to jump, and where to write.
+// State of the libpng callbacks.
 typedef struct context {
     char *message;
     cpng_bytes *written;
@@ -100,7 +100,7 @@ bool cpng_encode(const uint8_t *pixels, uint32_t width, uint32_t height, const c
     return true;
 }
 
-// keyword NUL value NUL for every text chunk before and after the pixels.
+// Writes keyword NUL value NUL for every text chunk, before and after the pixels.
 static void collect_texts(png_structp png, png_infop info, cpng_bytes *out) {
     png_textp texts = NULL;
     const int count = png_get_text(png, info, &texts, NULL);
@@ -130,7 +130,7 @@ static void read_image(png_structp png, png_infop info, uint64_t pixel_limit, cp
     const int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
     const size_t row_bytes = (size_t)image->width * 3;
-    if (png_get_rowbytes(png, info) != row_bytes) png_error(png, "the pixels are not convertible to RGB");
+    if (png_get_rowbytes(png, info) != row_bytes) png_error(png, "the pixels cannot be converted to RGB");
     image->pixels.count = row_bytes * image->height;
     image->pixels.data = malloc(image->pixels.count);
     if (!image->pixels.data) png_error(png, "out of memory");

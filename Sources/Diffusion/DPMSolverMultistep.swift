@@ -4,13 +4,13 @@ import Models
 
 /// DPM-Solver++ (arXiv 2211.01095), multistep, of first and second order: `DPMSolverMultistepScheduler` of diffusers.
 ///
-/// What diffusers calls a scheduler is a sampler here; a schedule is what the search finds. The solver is linear in the
-/// sample and the last two predictions of the clean image, so each step is three numbers.
+/// diffusers calls it a scheduler; in this project a schedule is a cache schedule, so it is a sampler here. The solver is
+/// linear in the sample and the last two predictions of the clean image, so a step is defined by three weights.
 public struct DPMSolverMultistep: Sendable {
-    /// One step: `x0 = (x - sigma * noise) / alpha`, then `x = sampleWeight * x + currentWeight * x0 + previousWeight *
-    /// x0'`, where x0' is the previous step's prediction.
+    /// One step: `x0 = (x - sigma · noise) / alpha`, then `x = sampleWeight · x + currentWeight · x0 + previousWeight ·
+    /// x0'`, where x0' is the prediction of the previous step.
     public struct Step: Sendable, Equatable {
-        /// The timestep that the model is told, 0...999.
+        /// The model's timestep, 0...999.
         public let timestep: Int
         let alpha, sigma, sampleWeight, currentWeight, previousWeight: Float
     }
@@ -18,10 +18,10 @@ public struct DPMSolverMultistep: Sendable {
     /// The steps of a trajectory, from noise to image.
     public let steps: [Step]
 
-    /// Plans a trajectory.
+    /// Computes the steps of a trajectory.
     ///
     /// - Parameters:
-    ///   - configuration: `scheduler/scheduler_config.json`; rules for absent keys are those of diffusers.
+    ///   - configuration: `scheduler/scheduler_config.json`; defaults are those of diffusers.
     ///   - stepCount: The number of denoising steps.
     /// - Throws: `ModelsError` for another sampler or an unsupported option.
     public init(_ configuration: Configuration, stepCount: Int) throws {
@@ -59,11 +59,11 @@ public struct DPMSolverMultistep: Sendable {
         }
     }
 
-    /// A noise level: `x = alpha * x0 + sigma * noise`; lambda = ln(alpha / sigma).
+    /// A noise level: `x = alpha · x0 + sigma · noise`; lambda = ln(alpha / sigma).
     private struct Point {
         let alpha, sigma, lambda: Double
 
-        /// From the ratio sigma / alpha.
+        /// - Parameter ratio: sigma / alpha.
         init(ratio: Double) {
             alpha = 1 / (ratio * ratio + 1).squareRoot()
             sigma = ratio * alpha
@@ -74,7 +74,7 @@ public struct DPMSolverMultistep: Sendable {
     private static func step(
         timestep: Int, from current: Point, to next: Point, previous: Point?, usesHeun: Bool
     ) -> Step {
-        // With a final sigma of zero, h is infinite and e^-h is 0: the step ends at x0 itself.
+        // With a final sigma of zero, h is infinite and e^-h is 0: the step ends at x0.
         let h = next.lambda - current.lambda
         let decay = next.sigma == 0 ? 0 : exp(-h)
         let current0 = next.alpha * (1 - decay)
@@ -122,7 +122,7 @@ public struct DPMSolverMultistep: Sendable {
             throw ModelsError.invalidValue(
                 path: c.path, key: "num_train_timesteps",
                 expected:
-                    "a count for which betas of \(start)...\(end) add noise at first and leave some image at last",
+                    "a count for which betas of \(start)...\(end) neither start without noise nor destroy all signal",
                 found: "\(count)")
         }
         return sigmas
@@ -134,11 +134,11 @@ public struct DPMSolverMultistep: Sendable {
         let last = trainCount - trainingSigmas.count { -log($0) < lowest }
         guard last > 0 else {
             throw ModelsError.invalidValue(
-                path: c.path, key: "lambda_min_clipped", expected: "a bound that keeps some training timesteps",
+                path: c.path, key: "lambda_min_clipped", expected: "a bound that leaves some training timesteps",
                 found: "\(lowest)")
         }
         guard (1...last).contains(stepCount) else {
-            throw ModelsError.invalidArgument("\(stepCount) steps: expected 1 to \(last), the timesteps of \(c.path)")
+            throw ModelsError.invalidArgument("\(stepCount) steps; expected 1 to \(last), the timesteps of \(c.path)")
         }
         let spacing = try c.require(
             "timestep_spacing", oneOf: ["linspace", "leading", "trailing"], default: "linspace")
@@ -155,7 +155,7 @@ public struct DPMSolverMultistep: Sendable {
         let rounded = timesteps.map { Int($0.rounded(.toNearestOrEven)) }
         guard rounded.allSatisfy(trainingSigmas.indices.contains), Set(rounded).count == stepCount else {
             throw ModelsError.invalidArgument(
-                "\(stepCount) steps do not fit into \(last) training timesteps of \(c.path)")
+                "\(stepCount) steps; the \(last) training timesteps of \(c.path) do not give as many distinct ones")
         }
         return rounded
     }

@@ -1,22 +1,45 @@
 import Tensors
 
-/// Denoises a fixed number of images of a fixed size, again and again under different schedules.
+/// The settings of an image other than its prompt, seed and cache schedule.
+public struct GenerationSettings: Sendable, Hashable {
+    /// Height of the image in pixels.
+    public var height: Int
+    /// Width of the image in pixels.
+    public var width: Int
+    /// The number of denoising steps.
+    public var stepCount: Int
+    /// The guidance scale; with classifier-free guidance, the unconditional half is only computed for scales above 1.
+    public var guidanceScale: Float
+
+    /// Settings with the defaults of the PixArt pipelines for steps and guidance.
+    public init(height: Int, width: Int, stepCount: Int = 20, guidanceScale: Float = 4.5) {
+        self.height = height
+        self.width = width
+        self.stepCount = stepCount
+        self.guidanceScale = guidanceScale
+    }
+
+    /// Whether classifier-free guidance is enabled.
+    var isGuided: Bool { guidanceScale > 1 }
+}
+
+/// Denoises a fixed number of images of a fixed size, repeatedly and under different schedules.
 ///
-/// All memory of the step loop is allocated before the first step.
+/// The step loop allocates no memory.
 public protocol DenoisingSession: AnyObject {
-    /// The number of images that are denoised together.
+    /// The number of images denoised together.
     var imageCount: Int { get }
-    /// The latents [images, C * h * w]: noise before, clean latents after ``denoise(prompts:negative:layout:afterStep:)``.
+    /// The latents, `[images, C·h·w]`: noise before ``denoise(prompts:negative:layout:afterStep:)``, clean latents after it.
     var latents: Matrix { get }
 
     /// Runs all steps on the current latents.
     ///
     /// - Parameters:
-    ///   - prompts: The prompt of each image.
-    ///   - negative: The prompt of the unconditional half, which FLUX does not have.
-    ///   - layout: The schedule, worked out for as many steps as the session has.
-    ///   - afterStep: Called with the step's number; the latents are those after the step.
-    /// - Returns: The seconds of the step loop.
+    ///   - prompts: One prompt per image.
+    ///   - negative: The negative prompt; ignored by FLUX.
+    ///   - layout: The schedule; its step count must be that of the session.
+    ///   - afterStep: Called after each step with its index; ``latents`` are those after the step.
+    /// - Returns: The duration of the step loop in seconds.
     /// - Throws: ``DiffusionError`` for a schedule that the model cannot run.
     @discardableResult
     func denoise(
@@ -26,14 +49,7 @@ public protocol DenoisingSession: AnyObject {
 }
 
 extension DenoisingSession {
-    /// Runs all steps on the current latents.
-    ///
-    /// - Parameters:
-    ///   - prompts: The prompt of each image.
-    ///   - negative: The prompt of the unconditional half, which FLUX does not have.
-    ///   - layout: The schedule, worked out for as many steps as the session has.
-    /// - Returns: The seconds of the step loop.
-    /// - Throws: ``DiffusionError`` for a schedule that the model cannot run.
+    /// Runs all steps on the current latents, without a callback.
     @discardableResult
     public func denoise(
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout
@@ -41,9 +57,9 @@ extension DenoisingSession {
         try denoise(prompts: prompts, negative: negative, layout: layout, afterStep: { _ in })
     }
 
-    /// Fills the latents with the noise of each image's seed, as torch draws it for that image alone.
+    /// Fills the latents with noise from one seed per image, as PyTorch draws it for a single image.
     public func drawNoise(seeds: [UInt64]) {
-        precondition(seeds.count == imageCount, "one seed for each image")
+        precondition(seeds.count == imageCount, "\(seeds.count) seeds for \(imageCount) images")
         for (row, seed) in seeds.enumerated() {
             var generator = TorchNormal(seed: seed)
             let noise = generator.normal(count: latents.columns)

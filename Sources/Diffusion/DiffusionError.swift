@@ -1,20 +1,20 @@
-/// Why images cannot be generated as asked.
+/// Schedules that a model cannot run.
 public enum DiffusionError: Error, Equatable, CustomStringConvertible {
-    /// A TGATE schedule reuses, at its gate step, an output of before the gate.
+    /// At its gate step, a TGATE schedule reuses an output from before the gate.
     case reuseAcrossGate(step: Int, block: Int, component: String)
-    /// A TGATE schedule without classifier-free guidance.
+    /// A TGATE schedule is used without classifier-free guidance.
     case gateWithoutGuidance
-    /// A schedule for other steps or blocks than the model has.
+    /// A schedule's steps or blocks differ from those of the model.
     case scheduleShape(expected: String, found: String)
 
-    /// One line that says what would be right.
+    /// One line with what was found and what was expected.
     public var description: String {
         switch self {
         case .reuseAcrossGate(let step, let block, let component):
             "the TGATE schedule reuses \(component) of block \(block) at its gate step \(step); it must recompute there"
-        case .gateWithoutGuidance: "a TGATE schedule needs a guidance scale above 1"
+        case .gateWithoutGuidance: "a TGATE schedule requires a guidance scale above 1"
         case .scheduleShape(let expected, let found):
-            "the schedule is for \(found), the model and steps are \(expected)"
+            "the schedule is for \(found); expected \(expected)"
         }
     }
 }

@@ -3,14 +3,14 @@ import Models
 import Schedules
 import Tensors
 
-/// The part of a text-to-image model that denoises and decodes: transformer, sampler configuration and autoencoder.
+/// A text-to-image model without its text encoders: transformer, sampler configuration and autoencoder.
 public final class DiffusionModel {
     private enum Transformer {
         case pixart(PixArtTransformer)
         case flux(FluxTransformer)
     }
 
-    /// What the transformer needs of a prompt.
+    /// A prompt's inputs to the transformer.
     public enum Prompt: Sendable {
         /// A prompt of a PixArt model.
         case pixart(PixArtTransformer.Prompt)
@@ -25,7 +25,7 @@ public final class DiffusionModel {
 
     /// Opens `transformer/`, `vae/` and `scheduler/` of a model.
     ///
-    /// - Throws: `ModelsError`, `TensorsError`.
+    /// - Throws: `ModelsError`, also if the parts do not match; `TensorsError`.
     public init(_ folder: ModelFolder) throws {
         path = folder.path
         let transformerFolder = folder.folder("transformer")
@@ -40,15 +40,16 @@ public final class DiffusionModel {
             case .flux(let transformer): (transformer.settings.latentChannels, transformer.settings.latentChannels)
             }
         guard decoder.settings.latentChannels == inChannels, outChannels >= inChannels else {
-            throw ModelsError.invalidArgument(
-                "\(folder.path): the autoencoder has \(decoder.settings.latentChannels) latent channels, the transformer "
-                    + "reads \(inChannels) and gives \(outChannels)")
+            throw ModelsError.incompatibleParts(
+                path: folder.path,
+                reason: "the autoencoder has \(decoder.settings.latentChannels) latent channels, but the transformer "
+                    + "reads \(inChannels) and predicts \(outChannels)")
         }
     }
 
-    /// The side of the square image that the model was made for, in pixels.
+    /// The native side length of square images in pixels.
     ///
-    /// FLUX's transformer names no size; its autoencoder does.
+    /// For FLUX it comes from the autoencoder, because the transformer's configuration has no size.
     public var nativeSize: Int {
         configuration.nativeSize(with: decoder.settings)
     }
@@ -60,36 +61,34 @@ public final class DiffusionModel {
         }
     }
 
-    /// The size that the model was trained at whose ratio of height to width is the nearest.
+    /// The training size (aspect ratio bin) with the nearest ratio of height to width.
     ///
     /// - Parameters:
-    ///   - height: The height wanted, in pixels.
-    ///   - width: The width wanted, in pixels.
-    /// - Returns: The size.
-    /// - Throws: `ModelsError.invalidArgument` for a model without such sizes.
+    ///   - height: The requested height in pixels.
+    ///   - width: The requested width in pixels.
+    /// - Returns: The bin in pixels.
+    /// - Throws: `ModelsError.invalidArgument` for a model without aspect ratio bins.
     public func aspectRatioBin(height: Int, width: Int) throws -> (height: Int, width: Int) {
         guard case .pixart(let transformer) = transformer,
             let bin = AspectRatioBins.nearest(
                 height: height, width: width, sampleSize: transformer.settings.sampleSize)
         else {
             throw ModelsError.invalidArgument(
-                "\(path): has no aspect ratio bins; only PixArt of a sample_size of 32, 64, 128 or 256 has")
+                "\(path): no aspect ratio bins; only PixArt models with a sample_size of 32, 64, 128 or 256 have them")
         }
         return bin
     }
 
-    /// The steps, blocks and components that a schedule for this model has.
+    /// The shape of schedules for this model.
     ///
-    /// - Throws: `SchedulesError.outOfRange` for a step count that no schedule has.
+    /// - Throws: `SchedulesError.outOfRange` for an unsupported step count.
     public func scheduleShape(stepCount: Int) throws -> ScheduleShape {
         try configuration.shape(stepCount: stepCount)
     }
 
-    /// What the transformer needs of a prompt, computed once for all images and schedules.
+    /// Computes a prompt's inputs to the transformer, once for all images and schedules.
     ///
-    /// - Parameter embedding: What the text encoders give.
-    /// - Returns: The prompt, to be used as often as needed.
-    /// - Throws: `ModelsError.invalidArgument` for an embedding of another width.
+    /// - Throws: `ModelsError.incompatibleParts` for an embedding of another family or width.
     public func prompt(_ embedding: PromptEmbedding) throws -> Prompt {
         switch transformer {
         case .pixart(let transformer):
@@ -97,7 +96,8 @@ public final class DiffusionModel {
             return .pixart(transformer.prompt(embedding.text))
         case .flux(let transformer):
             guard let pooled = embedding.pooled else {
-                throw ModelsError.invalidArgument("\(path): the prompt has no pooled embedding, which FLUX reads")
+                throw ModelsError.incompatibleParts(
+                    path: path, reason: "the prompt has no pooled embedding, which FLUX requires")
             }
             try checkWidth(embedding.text, transformer.settings.textWidth)
             try checkWidth(pooled, transformer.settings.pooledWidth)
@@ -107,25 +107,27 @@ public final class DiffusionModel {
 
     private func checkWidth(_ embedding: Matrix, _ width: Int) throws {
         guard embedding.columns == width else {
-            throw ModelsError.invalidArgument(
-                "\(path): the text encoder gives \(embedding.columns) channels, the transformer reads \(width)")
+            throw ModelsError.incompatibleParts(
+                path: path,
+                reason: "the text embedding has \(embedding.columns) channels; the transformer reads \(width)")
         }
     }
 
-    /// A session for a number of images that are denoised together.
+    /// A session that denoises a number of images together.
     ///
-    /// - Throws: `ModelsError.invalidArgument` for a size that does not divide, or steps that do not fit the sampler.
+    /// - Throws: `ModelsError.invalidArgument` for a size that is not a multiple of the patch size, or a step count that
+    ///   the sampler does not support.
     public func session(imageCount: Int, settings: GenerationSettings) throws -> any DenoisingSession {
         let scale = decoder.settings.scale
         let patchSize = configuration.patchSize
         for (name, length) in [("height", settings.height), ("width", settings.width)] {
-            let longest = ModelArchitecture.latentLimit * scale
-            guard (1...longest).contains(length), length % (scale * patchSize) == 0 else {
+            let maxLength = ModelArchitecture.latentLimit * scale
+            guard (1...maxLength).contains(length), length % (scale * patchSize) == 0 else {
                 throw ModelsError.invalidArgument(
-                    "\(name) \(length): expected a multiple of \(scale * patchSize) up to \(longest) for \(path)")
+                    "\(name) \(length); expected a multiple of \(scale * patchSize) up to \(maxLength) for \(path)")
             }
         }
-        guard imageCount > 0 else { throw ModelsError.invalidArgument("\(imageCount) images: expected at least one") }
+        guard imageCount > 0 else { throw ModelsError.invalidArgument("\(imageCount) images; expected at least one") }
         let (latentHeight, latentWidth) = (settings.height / scale, settings.width / scale)
         switch transformer {
         case .pixart(let transformer):
@@ -147,9 +149,9 @@ public final class DiffusionModel {
     /// Decodes denoised latents to an image.
     ///
     /// - Parameters:
-    ///   - latents: One row of the session's latents, [1, C * h * w].
-    ///   - settings: The settings they were made with.
-    /// - Returns: The planes red, green, blue in about -1...1, [3, H * W].
+    ///   - latents: One row of the session's latents, `[1, C·h·w]`.
+    ///   - settings: The settings of the session.
+    /// - Returns: The planes red, green and blue, `[3, H·W]`; nominally in -1...1.
     public func decode(_ latents: Matrix, settings: GenerationSettings) -> FeatureMap {
         let c = decoder.settings.latentChannels
         let (h, w) = (settings.height / decoder.settings.scale, settings.width / decoder.settings.scale)
@@ -163,15 +165,63 @@ public final class DiffusionModel {
 }
 
 extension DiffusionModel.Prompt {
-    /// The prompt of a PixArt model; a session of one is given no other.
+    /// The prompt of a PixArt model; traps for other families.
     var pixart: PixArtTransformer.Prompt {
-        guard case .pixart(let prompt) = self else { preconditionFailure("a prompt of another model") }
+        guard case .pixart(let prompt) = self else { preconditionFailure("a prompt of another model family") }
         return prompt
     }
 
-    /// The prompt of a FLUX model; a session of one is given no other.
+    /// The prompt of a FLUX model; traps for other families.
     var flux: FluxTransformer.Prompt {
-        guard case .flux(let prompt) = self else { preconditionFailure("a prompt of another model") }
+        guard case .flux(let prompt) = self else { preconditionFailure("a prompt of another model family") }
         return prompt
+    }
+}
+
+/// The image sizes that PixArt was trained at, one per aspect ratio (`ASPECT_RATIO_*_BIN` of diffusers).
+enum AspectRatioBins {
+    /// Heights and widths of the 1024-pixel models; the 512- and 256-pixel models use a half and a quarter of them.
+    private static let bins1024 = [
+        (512, 2048), (512, 1856), (576, 1792), (576, 1728), (576, 1664), (640, 1600), (640, 1536), (704, 1472),
+        (704, 1408),
+        (704, 1344), (768, 1344), (768, 1280), (832, 1216), (832, 1152), (896, 1152), (896, 1088), (960, 1088),
+        (960, 1024),
+        (1024, 1024), (1024, 960), (1088, 960), (1088, 896), (1152, 896), (1152, 832), (1216, 832), (1280, 768),
+        (1344, 768),
+        (1408, 704), (1472, 704), (1536, 640), (1600, 640), (1728, 576), (2048, 512),
+    ]
+
+    /// Heights and widths of PixArt-Sigma at 2048 pixels.
+    private static let bins2048 = [
+        (1024, 4096), (1024, 3968), (1024, 3840), (1024, 3712), (1152, 3584), (1152, 3456), (1152, 3328), (1280, 3200),
+        (1280, 3072), (1408, 2944), (1408, 2816), (1408, 2688), (1536, 2688), (1536, 2560), (1664, 2432), (1664, 2304),
+        (1792, 2304), (1792, 2176), (1920, 2176), (1920, 2048), (2048, 2048), (2048, 1920), (2176, 1920), (2176, 1792),
+        (2304, 1792), (2304, 1664), (2432, 1664), (2560, 1536), (2688, 1536), (2816, 1408), (2944, 1408), (3072, 1280),
+        (3200, 1280), (3328, 1152), (3456, 1152), (3584, 1152), (3712, 1024), (3840, 1024), (3968, 1024), (4096, 1024),
+    ]
+
+    /// The bin with the nearest aspect ratio (`classify_height_width_bin` of diffusers).
+    ///
+    /// - Parameters:
+    ///   - height: The requested height in pixels.
+    ///   - width: The requested width in pixels.
+    ///   - sampleSize: The native side of the latents.
+    /// - Returns: The bin in pixels; nil if no published model has this native size.
+    static func nearest(height: Int, width: Int, sampleSize: Int) -> (height: Int, width: Int)? {
+        let (bins, divisor): ([(Int, Int)], Int)
+        switch sampleSize {
+        case 32: (bins, divisor) = (bins1024, 4)
+        case 64: (bins, divisor) = (bins1024, 2)
+        case 128: (bins, divisor) = (bins1024, 1)
+        case 256: (bins, divisor) = (bins2048, 1)
+        default: return nil
+        }
+        let ratio = Double(height) / Double(width)
+        // The original rounds the bins' ratios to two decimals; the first of equally near bins wins.
+        func distance(_ bin: (Int, Int)) -> Double {
+            abs((Double(bin.0) / Double(bin.1) * 100).rounded(.toNearestOrEven) / 100 - ratio)
+        }
+        let nearest = bins.min { distance($0) < distance($1) }
+        return nearest.map { ($0.0 / divisor, $0.1 / divisor) }
     }
 }

@@ -4,26 +4,25 @@ import Models
 
 /// Euler's method along a rectified flow (arXiv 2209.03003, 2403.03206): `FlowMatchEulerDiscreteScheduler` of diffusers.
 ///
-/// What diffusers calls a scheduler is a sampler here. The network predicts the velocity, so each step is `x += width * velocity`.
+/// The network predicts the velocity, so a step is `x += width · velocity`.
 public struct FlowMatchEuler: Sendable {
     /// One step.
     public struct Step: Sendable, Equatable {
-        /// The timestep divided by 1000, as the pipeline hands it to the network.
+        /// The timestep divided by 1000, as the pipeline passes it to the network.
         public let timestep: Float
-        /// The change of the noise level, negative.
+        /// The change of the noise level; negative.
         let width: Float
     }
 
     /// The steps of a trajectory, from noise to image.
     public let steps: [Step]
 
-    /// Plans a trajectory.
+    /// Computes the steps of a trajectory.
     ///
     /// - Parameters:
-    ///   - configuration: `scheduler/scheduler_config.json`; rules for absent keys are those of diffusers.
+    ///   - configuration: `scheduler/scheduler_config.json`; defaults are those of diffusers.
     ///   - stepCount: The number of denoising steps.
-    ///   - imageTokenCount: The tokens of an image: the more, the longer the trajectory stays at high noise levels, if the
-    ///     configuration asks for it.
+    ///   - imageTokenCount: Tokens per image. With `use_dynamic_shifting`, more tokens spend more steps at high noise levels.
     /// - Throws: `ModelsError` for another sampler or an unsupported option.
     public init(_ configuration: Configuration, stepCount: Int, imageTokenCount: Int) throws {
         let c = configuration
@@ -43,10 +42,10 @@ public struct FlowMatchEuler: Sendable {
         let trainingSteps = Float(try c.count("num_train_timesteps", default: 1000, in: 1...100_000))
         guard stepCount > 0, Float(stepCount) <= trainingSteps else {
             throw ModelsError.invalidArgument(
-                "\(stepCount) steps: expected 1 to \(Int(trainingSteps)), the timesteps of \(c.path)")
+                "\(stepCount) steps; expected 1 to \(Int(trainingSteps)), the timesteps of \(c.path)")
         }
         let shift = try Self.shift(c, imageTokenCount: imageTokenCount)
-        // Single precision throughout, as the original: the network amplifies a timestep's last bits.
+        // In single precision throughout, as in the original: the network amplifies the last bits of a timestep.
         let levels = (0..<stepCount).map { index in
             let last = 1 / Double(stepCount)
             return shift(Float(1 + (last - 1) * Double(index) / Double(max(1, stepCount - 1))))
@@ -57,30 +56,31 @@ public struct FlowMatchEuler: Sendable {
         }
     }
 
-    /// The function that bends the noise levels: by the number of tokens, or by a constant.
+    /// The time shift of the noise levels, constant or dynamic (`calculate_shift` of the pipeline).
     private static func shift(_ c: Configuration, imageTokenCount: Int) throws -> (Float) -> Float {
         guard try c.bool("use_dynamic_shifting", default: false) else {
             let shift = Float(try c.positive("shift", default: 1))
             return { shift * $0 / (1 + (shift - 1) * $0) }
         }
-        let fewest = try c.count("base_image_seq_len", default: 256)
-        let most = try c.count("max_image_seq_len", default: 4096)
-        guard most > fewest else {
+        let baseCount = try c.count("base_image_seq_len", default: 256)
+        let maxCount = try c.count("max_image_seq_len", default: 4096)
+        guard maxCount > baseCount else {
             throw ModelsError.invalidValue(
-                path: c.path, key: "max_image_seq_len", expected: "more than base_image_seq_len = \(fewest)",
-                found: "\(most)")
+                path: c.path, key: "max_image_seq_len", expected: "more than base_image_seq_len = \(baseCount)",
+                found: "\(maxCount)")
         }
         let (base, maximum) = (
             try c.double("base_shift", default: 0.5), try c.double("max_shift", default: 1.15)
         )
-        let slope = (maximum - base) / Double(most - fewest)
-        let mu = Double(imageTokenCount) * slope + (base - slope * Double(fewest))
+        let slope = (maximum - base) / Double(maxCount - baseCount)
+        let mu = Double(imageTokenCount) * slope + (base - slope * Double(baseCount))
         let isExponential =
             try c.require("time_shift_type", oneOf: ["exponential", "linear"], default: "exponential") == "exponential"
         let factor = Float(isExponential ? exp(mu) : mu)
         guard factor > 0, factor.isFinite else {
             throw ModelsError.invalidValue(
-                path: c.path, key: "max_shift", expected: "a shift that images of \(imageTokenCount) tokens can have",
+                path: c.path, key: "max_shift",
+                expected: "a finite positive shift for images of \(imageTokenCount) tokens",
                 found: "\(maximum)")
         }
         return { factor / (factor + (1 / $0 - 1)) }

@@ -2,7 +2,7 @@ import ModelConfiguration
 import Models
 import Tensors
 
-/// Denoises with FLUX: distilled guidance, so one forward pass a step.
+/// Denoises with FLUX; guidance is distilled, so there is one forward pass per step.
 final class FluxSession: DenoisingSession {
     let imageCount: Int
     let latents: Matrix
@@ -35,11 +35,15 @@ final class FluxSession: DenoisingSession {
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout,
         afterStep: (Int) -> Void
     ) throws -> Double {
-        precondition(prompts.count == imageCount, "one prompt for each image")
-        precondition(layout.actions.count == sampler.steps.count, "a layout for as many steps as the session has")
+        precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
+        precondition(
+            layout.actions.count == sampler.steps.count,
+            "a layout of \(layout.actions.count) steps for a session of \(sampler.steps.count)")
         let prompts = prompts.map(\.flux)
         let activations = try activations(textTokenCount: prompts[0].tokenCount)
-        precondition(prompts.allSatisfy { $0.tokenCount == activations.textTokenCount }, "texts of one length")
+        precondition(
+            prompts.allSatisfy { $0.tokenCount == activations.textTokenCount },
+            "prompts must have the same number of tokens")
         if !cacheExtents.starts(with: layout.slots) {
             cache = ComponentCache(slots: layout.slots.map(activations.cacheSlot))
             cacheExtents = layout.slots
@@ -47,7 +51,7 @@ final class FluxSession: DenoisingSession {
 
         let clock = ContinuousClock()
         let start = clock.now
-        // They depend on the prompts, so they are part of an image's cost.
+        // Modulations depend on the prompts, so they count towards the time of an image.
         let modulations = transformer.modulations(
             timesteps: sampler.steps.map(\.timestep), guidance: guidanceScale, prompts: prompts)
         for index in sampler.steps.indices {
@@ -60,7 +64,7 @@ final class FluxSession: DenoisingSession {
         return (clock.now - start) / .seconds(1)
     }
 
-    /// The activations for texts of a length: those of the last run if it was the same.
+    /// The activations for prompts of a length; reuses those of the last run if it matches.
     private func activations(textTokenCount: Int) throws -> FluxTransformer.Activations {
         if let activations, activations.textTokenCount == textTokenCount { return activations }
         let activations = try transformer.activations(

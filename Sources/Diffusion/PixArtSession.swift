@@ -3,10 +3,9 @@ import Models
 import Schedules
 import Tensors
 
-/// Denoises with PixArt: classifier-free guidance, in one batch of both halves.
+/// Denoises with PixArt, with both halves of classifier-free guidance in one batch.
 ///
-/// All memory of the step loop is allocated here and before the first step; the modulations of all timesteps are
-/// computed once.
+/// The modulations of all timesteps are computed once per session.
 final class PixArtSession: DenoisingSession {
     let imageCount: Int
     let latents: Matrix
@@ -16,16 +15,15 @@ final class PixArtSession: DenoisingSession {
     private let settings: GenerationSettings
     private let modulations: [PixArtTransformer.Modulation]
     private let activations: PixArtTransformer.Activations
-    /// The model's output [halves * images, out channels * h * w]; with guidance the unconditional half comes first.
+    /// The model's output, `[halves · images, out_channels·h·w]`; with guidance the unconditional half comes first.
     private let predicted: Matrix
-    /// The predictions of the clean latents at this step and the one before, [images, C * h * w].
+    /// The predictions of the clean latents at this step and the previous one, `[images, C·h·w]`.
     private var clean, previousClean: Matrix
     private var cache: ComponentCache
 
     init(
         transformer: PixArtTransformer, sampler: DPMSolverMultistep, imageCount: Int, latentHeight: Int,
-        latentWidth: Int,
-        settings: GenerationSettings
+        latentWidth: Int, settings: GenerationSettings
     ) throws {
         let batch = settings.isGuided ? 2 * imageCount : imageCount
         let pixels = latentHeight * latentWidth
@@ -48,8 +46,10 @@ final class PixArtSession: DenoisingSession {
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout,
         afterStep: (Int) -> Void
     ) throws -> Double {
-        precondition(prompts.count == imageCount, "one prompt for each image")
-        precondition(layout.actions.count == sampler.steps.count, "a layout for as many steps as the session has")
+        precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
+        precondition(
+            layout.actions.count == sampler.steps.count,
+            "a layout of \(layout.actions.count) steps for a session of \(sampler.steps.count)")
         if layout.gate != nil, !settings.isGuided { throw DiffusionError.gateWithoutGuidance }
         let unconditional = Array(repeating: negative.pixart, count: imageCount)
         let guided = (settings.isGuided ? unconditional : []) + prompts.map(\.pixart)
@@ -59,7 +59,7 @@ final class PixArtSession: DenoisingSession {
             cache = ComponentCache(
                 slots: layout.slots.map { _ in Matrix(rows: rows, columns: transformer.settings.width) })
         }
-        // The first step reads no previous prediction, but 0 times what a failed run left there could be NaN.
+        // The first step weights the previous prediction by 0, which would not cancel a NaN left by a failed run.
         clean.fill(0)
         previousClean.fill(0)
 
@@ -72,13 +72,13 @@ final class PixArtSession: DenoisingSession {
             transformer.forward(
                 latents: latents, prompts: isGated ? unconditional : guided, modulation: modulations[index],
                 actions: layout.actions[index], cache: cache, activations: activations, into: predicted)
-            advance(by: step, isGuided: settings.isGuided && !isGated)
+            applyGuidanceAndStep(step, isGuided: settings.isGuided && !isGated)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)
     }
 
-    /// Replaces the first half of a slot by the mean of both: what TGATE's unguided steps reuse.
+    /// Replaces the unconditional half of each slot by the mean of both halves, which TGATE's unguided steps reuse.
     private func averageHalves(of slots: [Int]) {
         let rows = imageCount * activations.tokenCount
         for slot in slots {
@@ -88,8 +88,8 @@ final class PixArtSession: DenoisingSession {
         }
     }
 
-    /// Guidance and the sampler's step: noise = unconditional + g (conditional - unconditional).
-    private func advance(by step: DPMSolverMultistep.Step, isGuided: Bool) {
+    /// Applies classifier-free guidance, `noise = unconditional + g (conditional - unconditional)`, and the sampler's step.
+    private func applyGuidanceAndStep(_ step: DPMSolverMultistep.Step, isGuided: Bool) {
         swap(&clean, &previousClean)
         let guidance = settings.guidanceScale
         for row in 0..<imageCount {

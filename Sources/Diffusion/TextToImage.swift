@@ -3,15 +3,15 @@ import Models
 import Schedules
 import Tensors
 
-/// From prompts to images: what `ecad generate` does.
+/// The text-to-image pipeline behind `ecad generate`: prompts to images.
 public final class TextToImage {
-    /// One image and what it took.
+    /// An image and its timings.
     public struct Generated: Sendable {
         /// The image.
         public let image: Image
-        /// Seconds of the step loop.
+        /// Duration of the step loop.
         public let denoiseSeconds: Double
-        /// Seconds of decoding.
+        /// Duration of decoding.
         public let decodeSeconds: Double
     }
 
@@ -20,13 +20,13 @@ public final class TextToImage {
     private let negative: DiffusionModel.Prompt
     private var sessions: [GenerationSettings: any DenoisingSession] = [:]
 
-    /// Encodes the prompts, lets the text encoder go, and opens the rest of the model.
+    /// Encodes the prompts, releases the text encoders, and opens the rest of the model.
     ///
     /// - Parameters:
     ///   - folder: The model.
-    ///   - prompts: The prompts; images name them by their index.
-    ///   - negativePrompt: The prompt of the unconditional half.
-    ///   - source: Where the prompts are embedded.
+    ///   - prompts: The prompts, which ``generate(prompt:seed:settings:schedule:outputSize:)`` refers to by index.
+    ///   - negativePrompt: The negative prompt for classifier-free guidance.
+    ///   - source: The source of the embeddings.
     /// - Throws: `ModelsError`, `TensorsError`.
     public init(
         _ folder: ModelFolder, prompts: [String], negativePrompt: String = "", source: EmbeddingSource = .textEncoders
@@ -37,16 +37,12 @@ public final class TextToImage {
         negative = try model.prompt(negativeEmbedding)
     }
 
-    /// The side of the square image that the model was made for, in pixels.
+    /// The native side length of square images in pixels.
     public var nativeSize: Int { model.nativeSize }
 
-    /// The size that the model was trained at whose ratio of height to width is the nearest.
+    /// The training size (aspect ratio bin) with the nearest ratio of height to width, in pixels.
     ///
-    /// - Parameters:
-    ///   - height: The height wanted, in pixels.
-    ///   - width: The width wanted, in pixels.
-    /// - Returns: The size.
-    /// - Throws: `ModelsError.invalidArgument` for a model without such sizes.
+    /// - Throws: `ModelsError.invalidArgument` for a model without aspect ratio bins.
     public func aspectRatioBin(height: Int, width: Int) throws -> (height: Int, width: Int) {
         try model.aspectRatioBin(height: height, width: width)
     }
@@ -57,10 +53,10 @@ public final class TextToImage {
     ///   - prompt: The prompt's index.
     ///   - seed: The seed of the initial noise.
     ///   - settings: Size, steps and guidance.
-    ///   - schedule: When to recompute; nil for always.
-    ///   - outputSize: The size that the image is scaled and cut to; nil for that of the settings.
-    /// - Returns: The image and its times.
-    /// - Throws: ``DiffusionError`` for a schedule that does not fit, `ModelsError` for a size that does not.
+    ///   - schedule: The cache schedule; nil to recompute everything.
+    ///   - outputSize: The size to resize and crop the image to; nil for that of the settings.
+    /// - Returns: The image and its timings.
+    /// - Throws: ``DiffusionError`` for a schedule, `ModelsError` for settings that the model does not support.
     public func generate(
         prompt: Int, seed: UInt64, settings: GenerationSettings, schedule: Schedule?,
         outputSize: (height: Int, width: Int)? = nil
@@ -78,7 +74,8 @@ public final class TextToImage {
         let clock = ContinuousClock()
         let start = clock.now
         let size = outputSize ?? (settings.height, settings.width)
-        let planes = model.decode(session.latents, settings: settings).covering(height: size.height, width: size.width)
+        let planes = model.decode(session.latents, settings: settings).resizedAndCropped(
+            height: size.height, width: size.width)
         let image = Image(planes: planes)
         return Generated(
             image: image, denoiseSeconds: denoiseSeconds, decodeSeconds: (clock.now - start) / .seconds(1))

@@ -2,21 +2,21 @@ import Basics
 import ModelConfiguration
 import Schedules
 
-/// The schedules whose steps' times tell what the parts of a model cost.
+/// The schedules that are timed to fit a cost table.
 enum CostDesign {
-    /// A dozen schedules that spread over what a search may ask for: caching in whole steps, and scattered, of every
-    /// component much in one step and little in the next.
+    /// About a dozen schedules that cover the search space: whole cached steps, and randomly scattered reuse with a
+    /// different share per component and step.
     ///
-    /// The same for a shape every time. Counts of the components vary independently of each other from step to step, or
-    /// a fit could not tell their prices apart.
+    /// Deterministic for a shape. The components' counts vary independently between steps, which makes their costs
+    /// identifiable.
     ///
     /// - Parameters:
     ///   - shape: The model's blocks and steps.
-    ///   - hasGate: Whether TGATE schedules are among them.
-    /// - Returns: The schedules; the uncached one is not among them.
+    ///   - hasGate: Whether to include TGATE schedules.
+    /// - Returns: The schedules, without the uncached one.
     static func schedules(for shape: ScheduleShape, hasGate: Bool) -> [Schedule] {
         var generator = SplitMix64(seed: 0x9E37_79B9_7F4A_7C15)
-        // The last interval computes the first step alone: the search goes as far.
+        // The last interval computes only the first step, as the search may.
         var schedules = Set([2, 3, 5, shape.stepCount]).sorted().filter { $0 <= shape.stepCount }.compactMap {
             try? Heuristic.fora(interval: $0).schedule(for: shape)
         }
@@ -25,16 +25,16 @@ enum CostDesign {
         guard hasGate, shape.stepCount > 3 else { return schedules }
         let half = shape.stepCount / 2
         for (gate, share) in [(1, 0.0), (1, nil), (half, nil), (1, 0.8)] {
-            // The step of the gate cannot reuse what was computed for twice the batch.
+            // The gate step cannot reuse outputs of the guided batch, which is twice as large.
             let schedule = Schedule(shape: shape, gateStep: gate)
             schedules.append(scattered(schedule, from: gate + 1, share: share, &generator))
         }
         return schedules
     }
 
-    /// Reuses a share of each component's instances from a step on, drawn one by one.
+    /// Reuses a random share of each component's instances from a step onwards.
     ///
-    /// Without a given share another one is drawn for each component and step. TGATE freezes cross attention by itself.
+    /// If `share` is nil, a new one is drawn per component and step. Cross-attention is left to TGATE if there is a gate.
     private static func scattered(
         _ schedule: Schedule, from first: Int, share: Double? = nil, _ generator: inout SplitMix64
     ) -> Schedule {

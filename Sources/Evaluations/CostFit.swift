@@ -1,23 +1,23 @@
 import ModelConfiguration
 import Schedules
 
-/// Finds the prices under which the modelled times of steps come nearest to the measured ones.
+/// Fits the cost coefficients that best predict the measured times of steps.
 ///
-/// The work of a step is a row of counts, its time the sum of counts times prices: non-negative least absolute
-/// deviations, in relative errors so that cheap steps count as much as full ones. Least squares would let the few steps
-/// that something else disturbed decide.
+/// The time of a step is modelled as the sum of work counts times coefficients. The fit minimises the absolute relative
+/// errors with non-negative coefficients: relative, so that cheap steps weigh as much as full ones, and absolute, so that
+/// outlier steps do not dominate as in least squares.
 struct CostFit {
-    /// A step that was measured.
+    /// A measured step.
     struct Sample {
-        /// What it does.
+        /// The work of the step.
         let work: ScheduleWork
-        /// Whether it is the first of its run, which also bears what is done once.
+        /// Whether it is the first step of its run, which includes the one-off work.
         let isFirst: Bool
-        /// How long it took.
+        /// The measured time.
         let seconds: Double
     }
 
-    /// One price: of what is done once, of a phase's step, or of something done about a component in it.
+    /// One coefficient: of a run's one-off work, of a step of a phase, or of an operation on a component in a phase.
     private struct Term: Hashable {
         enum Kind: Hashable { case start, step, compute, keep, read }
         let isGated: Bool
@@ -28,11 +28,9 @@ struct CostFit {
     private let stepCount: Int
     private let terms: [Term]
 
-    /// Prices for schedules of a shape.
-    ///
     /// - Parameters:
     ///   - shape: The model's blocks and steps.
-    ///   - hasGate: Whether schedules with TGATE's gate are among those measured.
+    ///   - hasGate: Whether TGATE schedules are among those measured.
     init(shape: ScheduleShape, hasGate: Bool) {
         let components = Component.allCases.filter { component in shape.blocks.contains(component.blockKind) }
         stepCount = shape.stepCount
@@ -42,41 +40,41 @@ struct CostFit {
             + (hasGate ? [false, true] : [false]).flatMap { isGated in
                 [Term(isGated: isGated, component: nil, kind: .step)]
                     + components.flatMap { component -> [Term] in
-                        // Cross attention is frozen after the gate.
+                        // Cross-attention is frozen after the gate.
                         if isGated, component == .attn2 { return [] }
                         var kinds: [Term.Kind] = [.compute, .keep]
-                        // Elsewhere an instance is either computed or read, and the price of a step holds reading all.
+                        // Other components are either computed or read, so the cost of reading is part of the step's.
                         if component == .singleAttn || component == .singleProjMLP { kinds.append(.read) }
                         return kinds.map { Term(isGated: isGated, component: component, kind: $0) }
                     }
             }
     }
 
-    /// Fits prices.
+    /// Fits a cost table.
     ///
     /// - Parameters:
-    ///   - samples: Steps of runs under many schedules.
+    ///   - samples: Measured steps of many schedules.
     ///   - imageCount: Images denoised together.
-    /// - Returns: The table. What is done once is spread over the prices of the steps.
+    /// - Returns: The table. The cost of one-off work is spread over the steps.
     func table(from samples: [Sample], imageCount: Int) -> CostTable {
-        // A step too short for the clock has no relative error.
+        // The relative error is undefined for steps below the clock's resolution.
         let rows = samples.filter { $0.seconds > 0 }.map { sample in
             terms.map { count(of: $0, in: sample) / sample.seconds }
         }
-        let prices = Self.leastDeviations(rows)
-        let start = zip(terms, prices).first { $0.0.kind == .start }?.1 ?? 0
+        let coefficients = Self.leastAbsoluteDeviations(rows)
+        let start = zip(terms, coefficients).first { $0.0.kind == .start }?.1 ?? 0
         func phase(_ isGated: Bool) -> CostTable.Phase {
             var phase = CostTable.Phase(step: start / Double(stepCount), components: [:])
-            for (term, price) in zip(terms, prices) where term.isGated == isGated {
+            for (term, coefficient) in zip(terms, coefficients) where term.isGated == isGated {
                 guard let component = term.component else {
-                    if term.kind == .step { phase.step += price }
+                    if term.kind == .step { phase.step += coefficient }
                     continue
                 }
                 switch term.kind {
                 case .start, .step: break
-                case .compute: phase.components[component.rawValue, default: .init()].compute = price
-                case .keep: phase.components[component.rawValue, default: .init()].keep = price
-                case .read: phase.components[component.rawValue, default: .init()].read = price
+                case .compute: phase.components[component.rawValue, default: .init()].compute = coefficient
+                case .keep: phase.components[component.rawValue, default: .init()].keep = coefficient
+                case .read: phase.components[component.rawValue, default: .init()].read = coefficient
                 }
             }
             return phase
@@ -99,28 +97,27 @@ struct CostFit {
         }
     }
 
-    /// The non-negative x that makes every row's product with it nearest to 1 in the sum of the distances: iteratively
-    /// reweighted least squares.
-    private static func leastDeviations(_ rows: [[Double]]) -> [Double] {
-        // Distances below a thousandth all weigh alike: clocks tell no more.
-        let least = 1e-3
-        var x = solve(rows.map { ($0, 1) })
+    /// The non-negative x that minimises the sum of |row · x - 1|, by iteratively reweighted least squares.
+    private static func leastAbsoluteDeviations(_ rows: [[Double]]) -> [Double] {
+        // Residuals below a thousandth are within clock resolution and weigh the same.
+        let minResidual = 1e-3
+        var x = nonNegativeLeastSquares(rows.map { ($0, 1) })
         for _ in 0..<20 {
-            x = solve(
+            x = nonNegativeLeastSquares(
                 rows.map { row in
-                    let distance = abs(zip(row, x).reduce(-1) { $0 + $1.0 * $1.1 })
-                    return (row, 1 / max(distance, least))
+                    let residual = abs(zip(row, x).reduce(-1) { $0 + $1.0 * $1.1 })
+                    return (row, 1 / max(residual, minResidual))
                 })
         }
         return x
     }
 
-    /// The non-negative x that makes every row's product with it nearest to 1, by coordinate descent.
+    /// The non-negative x that minimises the weighted sum of (row · x - 1)², by coordinate descent.
     ///
-    /// - Complexity: The normal equations have a few dozen unknowns; a sweep costs their square.
-    private static func solve(_ rows: [(row: [Double], weight: Double)]) -> [Double] {
+    /// - Complexity: Quadratic in the number of unknowns (a few dozen) per sweep.
+    private static func nonNegativeLeastSquares(_ rows: [(row: [Double], weight: Double)]) -> [Double] {
         let count = rows.first?.row.count ?? 0
-        // Columns of very different sizes would make the descent slow.
+        // Normalise the columns: coordinate descent converges slowly if their norms differ.
         let scales = (0..<count).map { column in
             let norm = rows.reduce(0) { $0 + $1.weight * $1.row[column] * $1.row[column] }.squareRoot()
             return norm > 0 ? norm : 1

@@ -3,18 +3,18 @@ import Schedules
 import Scoring
 import Tensors
 
-/// What all evaluations of a run have in common.
+/// The settings shared by all evaluations of a run.
 public struct EvaluationSettings: Sendable {
     /// Size, steps and guidance of every image.
     public var generation: GenerationSettings
-    /// The prompts; tasks name them by their index.
+    /// The prompts, which tasks refer to by index.
     public var prompts: [String]
-    /// The prompt of the unconditional half.
+    /// The negative prompt for classifier-free guidance.
     public var negativePrompt: String
-    /// What every image is scored by.
+    /// The scorers to apply to every image.
     public var scorers: [ScorerSource]
 
-    /// Settings of a run.
+    /// Settings, by default with the paired fidelity scorers.
     public init(
         generation: GenerationSettings, prompts: [String], negativePrompt: String,
         scorers: [ScorerSource] = ScorerSource.paired
@@ -26,32 +26,32 @@ public struct EvaluationSettings: Sendable {
     }
 }
 
-/// One image to make: a prompt and a seed.
+/// An image to generate.
 public struct EvaluationItem: Sendable, Hashable {
-    /// The prompt, by its index in the run.
+    /// The index of the prompt in the run.
     public let prompt: Int
     /// The seed of the initial noise.
     public let seed: UInt64
 
-    /// A prompt and a seed.
+    /// An image by its prompt index and seed.
     public init(prompt: Int, seed: UInt64) {
         self.prompt = prompt
         self.seed = seed
     }
 }
 
-/// Schedules to be measured on the same images.
+/// Candidates to evaluate on the same images.
 public struct EvaluationTask: Sendable {
-    /// The candidates: a number of the coordinator's and the schedule; nil is the uncached reference itself.
+    /// The candidates by the coordinator's id; a nil schedule is the uncached reference.
     public var candidates: [(id: Int64, schedule: Schedule?)]
     /// The images, denoised together.
     public var items: [EvaluationItem]
-    /// True if the uncached reference is timed between the candidates.
+    /// Whether to time the uncached reference between the candidates.
     public var measuresLatency: Bool
-    /// True if the images themselves are wanted.
+    /// Whether results include the images.
     public var returnsImages: Bool
 
-    /// A task.
+    /// A task for the coordinator's candidates.
     public init(
         candidates: [(id: Int64, schedule: Schedule?)], items: [EvaluationItem], measuresLatency: Bool,
         returnsImages: Bool
@@ -63,24 +63,24 @@ public struct EvaluationTask: Sendable {
     }
 }
 
-/// One image of one candidate, scored and timed.
+/// The scores and timings of one image of one candidate.
 public struct ImageResult: Sendable {
-    /// The candidate's number.
+    /// The coordinator's id of the candidate.
     public let candidateID: Int64
-    /// Prompt and seed.
+    /// The prompt and seed of the image.
     public let item: EvaluationItem
-    /// Values by the scorer's name.
+    /// Scores by scorer name.
     public let scores: [String: Double]
-    /// Seconds of the step loop by `ComputeClock`, divided by the number of images denoised together.
+    /// Duration of the step loop by `ComputeClock`, per image of the batch.
     public let denoiseSeconds: Double
-    /// The same of the uncached reference, timed before and after; nil if it was not timed.
+    /// The same for the uncached reference, averaged over the runs before and after; nil if not timed.
     public let referenceSeconds: Double?
-    /// Seconds of decoding.
+    /// Duration of decoding, per image of the batch.
     public let decodeSeconds: Double
-    /// The image, if it was asked for.
+    /// The image, if the task requested it.
     public let image: Image?
 
-    /// A result.
+    /// A result with all measurements.
     public init(
         candidateID: Int64, item: EvaluationItem, scores: [String: Double], denoiseSeconds: Double,
         referenceSeconds: Double?, decodeSeconds: Double, image: Image?

@@ -1,27 +1,27 @@
-/// Why a candidate could not be evaluated.
+/// Errors in evaluating a candidate.
 public enum EvaluationsError: Error, Equatable, CustomStringConvertible {
-    /// A task names a prompt that the run does not have.
+    /// A task refers to a prompt index outside the run's prompts.
     case unknownPrompt(index: Int, count: Int)
-    /// A candidate's schedule was made for another model or step count.
+    /// A candidate's schedule is for another model or step count.
     case scheduleShape(candidate: Int64)
-    /// A candidate's latents are not numbers.
+    /// A candidate's latents are not finite.
     case notFinite(candidate: Int64)
-    /// The latents of the uncached reference are not numbers: no candidate is to blame.
+    /// The latents of the uncached reference are not finite, so no candidate is at fault.
     case referenceNotFinite
-    /// A scorer has no finite number for an image of a candidate.
+    /// A scorer returned a non-finite score for a candidate's image.
     case scoreNotFinite(candidate: Int64, scorer: String)
 
-    /// One line that names the candidate or prompt.
+    /// One line with the candidate or prompt.
     public var description: String {
         switch self {
-        case .unknownPrompt(let index, let count): "prompt \(index): the run has \(count) prompts"
+        case .unknownPrompt(let index, let count): "prompt index \(index) is out of range; the run has \(count) prompts"
         case .scheduleShape(let candidate):
-            "candidate \(candidate): its schedule has other steps or blocks than the model"
-        case .notFinite(let candidate): "candidate \(candidate): its latents are not finite numbers"
+            "candidate \(candidate): the schedule's steps or blocks differ from the model's"
+        case .notFinite(let candidate): "candidate \(candidate): the latents are not finite"
         case .scoreNotFinite(let candidate, let scorer):
-            "candidate \(candidate): its \(scorer) score is not a finite number"
+            "candidate \(candidate): the \(scorer) score is not finite"
         case .referenceNotFinite:
-            "the latents of the uncached reference are not finite numbers; the model's weights may be damaged"
+            "the latents of the uncached reference are not finite; the model's weights may be corrupt"
         }
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Diffusion
 import ModelConfiguration
 import Models
@@ -5,36 +6,36 @@ import Schedules
 import Scoring
 import Tensors
 
-/// Measures candidates on one machine: images, scores, and latency against the uncached reference.
+/// Evaluates candidates on one machine: images, scores, and latency relative to the uncached reference.
 ///
-/// Prompt embeddings and uncached images with their latents are kept between tasks; nothing else is.
+/// Prompt embeddings, sessions and uncached images with their latents are cached between tasks; no candidate's results are.
 public final class Evaluator {
-    /// Candidates that are timed between two runs of the uncached reference.
-    static let candidatesBetweenReferences = 4
-    /// Runs shorter than this many seconds are repeated, since one interruption could double them.
-    static let shortestTiming = 0.1
-    /// Uncached images beyond this many bytes are computed again when needed.
-    static let keptImageBytes = 512 << 20
+    /// Candidates timed between two runs of the uncached reference.
+    private static let candidatesBetweenReferences = 4
+    /// Runs shorter than this many seconds are repeated, because one interruption could double their duration.
+    private static let minTimingSeconds = 0.1
+    /// Maximum size of the cache of uncached images in bytes.
+    private static let referenceCacheLimit = 512 << 20
 
-    /// The steps, blocks and components of the run's schedules.
+    /// The shape of the run's schedules.
     public let shape: ScheduleShape
 
     private let model: DiffusionModel
-    let settings: EvaluationSettings
-    let prompts: [DiffusionModel.Prompt]
-    let negative: DiffusionModel.Prompt
-    let uncached: CacheLayout
+    private let settings: EvaluationSettings
+    private let prompts: [DiffusionModel.Prompt]
+    private let negative: DiffusionModel.Prompt
+    private let uncached: CacheLayout
     private var sessions: [Int: any DenoisingSession] = [:]
     private let scorers: [any Scorer]
-    /// By the images that were denoised together: the last bits of one depend on its neighbours.
+    /// Keyed by the images denoised together, because the last bits of an image depend on its batch.
     private var references: [[EvaluationItem]: Reference] = [:]
 
-    /// Embeds the run's prompts and opens a model.
+    /// Embeds the run's prompts and opens the model and the scorers.
     ///
     /// - Parameters:
     ///   - folder: The model.
-    ///   - settings: What the run's evaluations have in common.
-    ///   - source: Where the prompts are embedded.
+    ///   - settings: The settings of the run.
+    ///   - source: The source of the prompt embeddings.
     /// - Throws: `ModelsError`, `ScoringError`, `TensorsError`.
     public init(
         model folder: ModelFolder, settings: EvaluationSettings, source: EmbeddingSource = .textEncoders
@@ -43,19 +44,19 @@ public final class Evaluator {
             settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
         model = try DiffusionModel(folder)
         self.settings = settings
-        scorers = try settings.scorers.map { try $0.open() }
+        scorers = try ScorerSource.open(settings.scorers)
         prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)
         shape = try model.scheduleShape(stepCount: settings.generation.stepCount)
         uncached = try CacheLayout(Schedule(shape: shape))
     }
 
-    /// Measures a task's candidates.
+    /// Evaluates a task's candidates.
     ///
     /// - Parameters:
     ///   - task: Schedules and images.
-    ///   - progress: Called with the number of images done and the number of all; return false to give the task up.
-    /// - Returns: A result for every candidate and image, or nil if the task was given up.
+    ///   - progress: Called with the number of finished images and the total; returns false to cancel.
+    /// - Returns: A result per candidate and image, candidate-major, or nil if cancelled.
     /// - Throws: ``EvaluationsError``, `ModelsError`, `ScoringError`.
     public func evaluate(_ task: EvaluationTask, progress: (Int, Int) -> Bool) throws -> [ImageResult]? {
         for item in task.items where !prompts.indices.contains(item.prompt) {
@@ -79,13 +80,13 @@ public final class Evaluator {
             let isGroupEnd =
                 pending.count == Self.candidatesBetweenReferences || index == task.candidates.count - 1
             guard isGroupEnd else { continue }
-            var reference: Double?
+            var referenceSeconds: Double?
             if task.measuresLatency {
                 let after = try runReference(task, session)
-                reference = ((referenceBefore ?? after) + after) / 2
+                referenceSeconds = ((referenceBefore ?? after) + after) / 2
                 referenceBefore = after
             }
-            for (id, run) in pending { results += try score(run, of: id, task, reference: reference) }
+            for (id, run) in pending { results += try score(run, of: id, task, referenceSeconds: referenceSeconds) }
             pending = []
         }
         _ = progress(total, total)
@@ -95,7 +96,7 @@ public final class Evaluator {
     private struct Run {
         let secondsPerImage, decodeSecondsPerImage: Double
         let images: [Image]
-        /// One row for each image, `[images, C·h·w]`.
+        /// `[images, C·h·w]`.
         let latents: Matrix
     }
 
@@ -107,10 +108,10 @@ public final class Evaluator {
         }
     }
 
-    func session(imageCount: Int) throws -> any DenoisingSession {
+    private func session(imageCount: Int) throws -> any DenoisingSession {
         if let session = sessions[imageCount] { return session }
         let session = try model.session(imageCount: imageCount, settings: settings.generation)
-        // The first run of a session touches new memory: it is not timed.
+        // Warm up: the first run of a session touches new memory and must not be timed.
         session.drawNoise(seeds: Array(repeating: 0, count: imageCount))
         try session.denoise(
             prompts: Array(repeating: negative, count: imageCount), negative: negative, layout: uncached)
@@ -118,7 +119,7 @@ public final class Evaluator {
         return session
     }
 
-    /// Denoises and decodes a task's images under one schedule; `failure` is thrown for latents that are not finite.
+    /// Denoises and decodes a task's images with one schedule; throws `failure` if latents are not finite.
     private func run(
         _ schedule: Schedule?, _ task: EvaluationTask, _ session: any DenoisingSession, failure: EvaluationsError
     ) throws -> Run {
@@ -139,45 +140,47 @@ public final class Evaluator {
             latents: latents)
     }
 
-    /// Denoises a task's images and returns the seconds: of one run, or the median of several if it is short and its
-    /// time wanted.
+    /// Denoises a task's images and returns the duration in seconds; for latency measurements, the median of several runs
+    /// if they are short.
     private func denoise(
         _ task: EvaluationTask, _ session: any DenoisingSession, _ layout: CacheLayout
     ) throws -> Double {
         func once() throws -> Double {
             session.drawNoise(seeds: task.items.map(\.seed))
-            let own = task.items.map { prompts[$0.prompt] }
-            return try ComputeClock.seconds { try session.denoise(prompts: own, negative: negative, layout: layout) }
+            let itemPrompts = task.items.map { prompts[$0.prompt] }
+            return try ComputeClock.seconds {
+                try session.denoise(prompts: itemPrompts, negative: negative, layout: layout)
+            }
         }
         let first = try once()
-        guard task.measuresLatency, first < Self.shortestTiming else { return first }
-        let repetitions = 3 * first < Self.shortestTiming ? 5 : 3
+        guard task.measuresLatency, first < Self.minTimingSeconds else { return first }
+        let repetitions = 3 * first < Self.minTimingSeconds ? 5 : 3
         let seconds = try [first] + (1..<repetitions).map { _ in try once() }
         return seconds.sorted()[repetitions / 2]
     }
 
-    /// Runs the uncached reference and returns its seconds per image; keeps its images and latents.
+    /// Runs the uncached reference and returns its seconds per image; caches its images and latents.
     private func runReference(_ task: EvaluationTask, _ session: any DenoisingSession) throws -> Double {
         if references[task.items] != nil {
             return try denoise(task, session, uncached) / Double(task.items.count)
         }
         let reference = try run(nil, task, session, failure: .referenceNotFinite)
         let bytes = references.values.reduce(0) { $0 + $1.byteCount }
-        if bytes > Self.keptImageBytes { references = [:] }
+        if bytes > Self.referenceCacheLimit { references = [:] }
         references[task.items] = Reference(images: reference.images, latents: reference.latents)
         return reference.secondsPerImage
     }
 
     /// Applies every scorer to the images of a run.
     private func score(
-        _ run: Run, of candidate: Int64, _ task: EvaluationTask, reference: Double?
+        _ run: Run, of candidate: Int64, _ task: EvaluationTask, referenceSeconds: Double?
     ) throws -> [ImageResult] {
-        let known = references[task.items]
+        let reference = references[task.items]
         let batch = task.items.indices.map { row in
             ScoredImage(
                 image: run.images[row], prompt: settings.prompts[task.items[row].prompt],
-                reference: known?.images[row], latents: run.latents.rows(row..<(row + 1)),
-                referenceLatents: known?.latents.rows(row..<(row + 1)))
+                reference: reference?.images[row], latents: run.latents.rows(row..<(row + 1)),
+                referenceLatents: reference?.latents.rows(row..<(row + 1)))
         }
         var scores = [[String: Double]](repeating: [:], count: batch.count)
         for scorer in scorers {
@@ -191,16 +194,16 @@ public final class Evaluator {
         return task.items.indices.map { index in
             ImageResult(
                 candidateID: candidate, item: task.items[index], scores: scores[index],
-                denoiseSeconds: run.secondsPerImage, referenceSeconds: reference,
+                denoiseSeconds: run.secondsPerImage, referenceSeconds: referenceSeconds,
                 decodeSeconds: run.decodeSecondsPerImage, image: task.returnsImages ? run.images[index] : nil)
         }
     }
 
-    /// Numbers by which a machine that computes wrongly is found out: latents of one uncached image, evenly sampled.
+    /// A fingerprint for detecting machines that compute wrong results: evenly sampled latents of one uncached image.
     ///
-    /// They depend on the model and the run's settings alone; between machines they differ by rounding.
+    /// It depends only on the model and the run's settings; machines differ only by rounding.
     ///
-    /// - Returns: At most 256 numbers, some of which may not be finite where something is wrong.
+    /// - Returns: At most 256 values; they may be non-finite on a faulty machine.
     /// - Throws: ``EvaluationsError``, `ModelsError`.
     public func canary() throws -> [Float] {
         let session = try session(imageCount: 1)
@@ -210,4 +213,129 @@ public final class Evaluator {
         let count = min(256, latents.count)
         return (0..<count).map { latents[$0 * latents.count / count] }
     }
+
+    // MARK: - Costs
+
+    /// Measures the cost of each component: times the steps of a dozen designed schedules and fits a cost table.
+    ///
+    /// - Parameters:
+    ///   - imageCount: Images denoised together; the costs hold for batches of this size.
+    ///   - seconds: The time budget in seconds; one round of the designed schedules always completes.
+    ///   - progress: Called before every run with the number of finished runs and the total; returns false to cancel.
+    /// - Returns: The table, or nil if cancelled.
+    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    public func measureCosts(
+        imageCount: Int, seconds: Double = 20, progress: (Int, Int) -> Bool
+    ) throws -> MeasuredCosts? {
+        let hasGate = !shape.isFlux && settings.generation.guidanceScale > 1
+        let schedules = [Schedule(shape: shape)] + CostDesign.schedules(for: shape, hasGate: hasGate)
+        guard
+            let measured = try measureRatios(
+                of: schedules, imageCount: imageCount, seconds: seconds, progress: progress)
+        else { return nil }
+        let samples = zip(schedules, measured.steps).flatMap { schedule, ratios in
+            ScheduleWork.steps(of: schedule).enumerated().map { step, work in
+                CostFit.Sample(work: work, isFirst: step == 0, seconds: ratios[step] * measured.uncachedSeconds)
+            }
+        }
+        let table = CostFit(shape: shape, hasGate: hasGate).table(from: samples, imageCount: imageCount)
+        let errors = zip(schedules, measured.ratios).map { abs((table.ratio(of: $0) ?? .infinity) / $1 - 1) }
+        return MeasuredCosts(
+            table: table, uncachedSeconds: measured.uncachedSeconds, fitError: Self.median(errors))
+    }
+
+    /// Times schedules relative to the uncached reference.
+    ///
+    /// Runs the schedules in rounds, each in a random order, with the reference after every few schedules, so that neither
+    /// drift nor temporary disturbances bias a schedule's median.
+    ///
+    /// - Parameters:
+    ///   - schedules: The schedules.
+    ///   - imageCount: Images denoised together, with the run's first prompts.
+    ///   - seconds: The time budget in seconds, for one to fifteen rounds.
+    ///   - progress: As for ``measureCosts(imageCount:seconds:progress:)``.
+    /// - Returns: The ratios, or nil if cancelled.
+    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    public func measureRatios(
+        of schedules: [Schedule], imageCount: Int, seconds: Double, progress: (Int, Int) -> Bool
+    ) throws -> MeasuredRatios? {
+        guard !prompts.isEmpty else { throw EvaluationsError.unknownPrompt(index: 0, count: 0) }
+        for (index, schedule) in schedules.enumerated() where schedule.shape != shape {
+            throw EvaluationsError.scheduleShape(candidate: Int64(index))
+        }
+        let layouts = try schedules.map(CacheLayout.init)
+        let session = try session(imageCount: imageCount)
+        let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
+        var generator = SplitMix64(seed: 1)
+        // Per schedule and round, the ratios of the steps.
+        var runs = [[[Double]]](repeating: [], count: schedules.count)
+        var references: [Double] = []
+        let groupCount =
+            (schedules.count + Self.candidatesBetweenReferences - 1) / Self.candidatesBetweenReferences
+        let runsInRound = schedules.count + groupCount + 1
+        var (roundCount, runCount) = (1, 0)
+        let clock = ContinuousClock()
+        let start = clock.now
+        var round = 0
+        func run(_ layout: CacheLayout) throws -> [Double]? {
+            guard progress(runCount, roundCount * runsInRound) else { return nil }
+            runCount += 1
+            return try time(layout, items, session)
+        }
+        while round < roundCount {
+            var order = Array(schedules.indices)
+            for last in stride(from: order.count - 1, to: 0, by: -1) {
+                order.swapAt(last, Int(generator.unit() * Double(last + 1)))
+            }
+            guard var before = try run(uncached)?.sum else { return nil }
+            references.append(before)
+            for first in stride(from: 0, to: order.count, by: Self.candidatesBetweenReferences) {
+                let group = order[first..<min(first + Self.candidatesBetweenReferences, order.count)]
+                var measured: [(Int, [Double])] = []
+                for index in group {
+                    guard let seconds = try run(layouts[index]) else { return nil }
+                    measured.append((index, seconds))
+                }
+                guard let after = try run(uncached)?.sum else { return nil }
+                references.append(after)
+                for (index, seconds) in measured { runs[index].append(seconds.map { $0 / ((before + after) / 2) }) }
+                before = after
+            }
+            round += 1
+            if round == 1 {
+                let roundSeconds = (clock.now - start) / .seconds(1)
+                roundCount = min(max(Int(seconds / roundSeconds), 1), 15)
+            }
+        }
+        return MeasuredRatios(
+            ratios: runs.map { Self.median($0.map(\.sum)) }, uncachedSeconds: Self.median(references),
+            steps: runs.map { runs in
+                (0..<shape.stepCount).map { step in Self.median(runs.map { $0[step] }) }
+            })
+    }
+
+    static func median(_ values: [Double]) -> Double {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return .nan }
+        return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+    }
+
+    /// The seconds of every step of a run; the first includes the work before it.
+    private func time(
+        _ layout: CacheLayout, _ items: [EvaluationItem], _ session: any DenoisingSession
+    ) throws -> [Double] {
+        session.drawNoise(seeds: items.map(\.seed))
+        let itemPrompts = items.map { prompts[$0.prompt] }
+        var readings: [Double] = []
+        readings.reserveCapacity(shape.stepCount + 1)
+        readings.append(ComputeClock.now)
+        try session.denoise(
+            prompts: itemPrompts, negative: negative, layout: layout,
+            afterStep: { _ in readings.append(ComputeClock.now) })
+        return zip(readings.dropFirst(), readings).map { $0 - $1 }
+    }
+}
+
+extension [Double] {
+    fileprivate var sum: Double { reduce(0, +) }
 }

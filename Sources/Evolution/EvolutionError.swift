@@ -1,38 +1,38 @@
-/// What can be wrong with a search's settings, its seeds or the results told to it.
+/// Invalid settings, seeds, results or saved states of a search.
 public enum EvolutionError: Error, Equatable {
     /// A setting is out of range.
     case setting(name: String, expected: String, found: String)
-    /// A search was started without seeds.
+    /// The initial population would be empty.
     case noSeeds
-    /// A seed has another number of genes than the search's shape.
+    /// A genome has the wrong number of genes for the search's shape.
     case geneCount(origin: String, expected: Int, found: Int)
-    /// A result belongs to no offspring that waits for one.
+    /// A result for an offspring that is not pending.
     case unknownOffspring(id: Int)
-    /// A result has another number of objectives than those before.
+    /// A result with a different number of objectives than earlier ones.
     case objectiveCount(id: Int, expected: Int, found: Int)
-    /// A way of seeding does not exist under a name.
+    /// An unknown seeding method.
     case unknownSeeding(name: String, expected: String)
-    /// There are fewer distinct genomes than wanted.
-    case tooFewGenomes(wanted: Int, found: Int, shape: String)
-    /// Bytes are no state of a search.
+    /// The shape has fewer distinct genomes than requested.
+    case tooFewGenomes(expected: Int, found: Int, shape: String)
+    /// A saved state that cannot be decoded.
     case state(problem: String)
 }
 
 extension EvolutionError: CustomStringConvertible {
-    /// One line: what was expected and what was found.
+    /// One line: what is wrong and what would be right.
     public var description: String {
         switch self {
-        case .setting(let name, let expected, let found): "search.\(name): expected \(expected), found \(found)"
-        case .noSeeds: "a search needs at least one seed, found none"
+        case .setting(let name, let expected, let found): "search.\(name) is \(found); expected \(expected)"
+        case .noSeeds: "the initial population is empty; expected at least one seed"
         case .geneCount(let origin, let expected, let found):
-            "seed \(origin): expected \(expected) genes, found \(found)"
-        case .unknownOffspring(let id): "no offspring \(id) waits for a result"
+            "seed \(origin): \(found) genes; expected \(expected)"
+        case .unknownOffspring(let id): "offspring \(id) is not pending; expected a result for a pending offspring"
         case .objectiveCount(let id, let expected, let found):
-            "offspring \(id): expected \(expected) objectives, found \(found)"
-        case .unknownSeeding(let name, let expected): "search.seeding: expected \(expected), found '\(name)'"
-        case .tooFewGenomes(let wanted, let found, let shape):
-            "expected \(wanted) distinct seeds, found only \(found) for \(shape)"
-        case .state(let problem): "not the state of a search: \(problem)"
+            "offspring \(id): \(found) objectives; expected \(expected)"
+        case .unknownSeeding(let name, let expected): "search.seeding is \"\(name)\"; expected \(expected)"
+        case .tooFewGenomes(let expected, let found, let shape):
+            "only \(found) distinct seeds found for \(shape); expected \(expected)"
+        case .state(let problem): "invalid saved search: \(problem)"
         }
     }
 }

@@ -1,8 +1,8 @@
 import Schedules
 
-/// How an offspring came to be.
-public enum Operation: String, CaseIterable, Codable, Sendable {
-    /// Given at the start.
+/// The operators that produced an offspring.
+public enum Operation: String, CaseIterable, Sendable {
+    /// Member of the initial population.
     case seed
     /// Genes of two parents.
     case crossover
@@ -10,23 +10,23 @@ public enum Operation: String, CaseIterable, Codable, Sendable {
     case mutation
     /// Genes of two parents, some flipped.
     case crossoverAndMutation = "crossover+mutation"
-    /// A parent as it is; new only where its canonical form differs.
+    /// An unchanged parent; distinct from it only in canonical form.
     case copy
 }
 
-/// A genome that waits for its evaluation.
+/// A genome to be evaluated.
 public struct Offspring: Hashable, Sendable, Identifiable {
-    /// Number within the search, ascending in the order of birth.
+    /// Ascending within the search, from 0.
     public let id: Int
     /// Generation it belongs to; 0 for seeds.
     public let generation: Int
-    /// The genes, in canonical form where the settings say so.
+    /// In canonical form if ``SearchSettings/usesCanonicalGenomes`` is set.
     public let genome: Genome
     /// Identifiers of its parents: none for seeds, else one or two.
     public let parents: [Int]
-    /// How it came to be.
+    /// The operators applied.
     public let operation: Operation
-    /// Where its genes come from in words: a seed's label, such as "fora-3" or "random", else the operation.
+    /// A seed's label, such as "fora-3" or "random"; otherwise the operation's name.
     public let origin: String
 
     package init(
@@ -41,40 +41,40 @@ public struct Offspring: Hashable, Sendable, Identifiable {
     }
 }
 
-/// What evaluating an offspring gave.
-public struct Outcome: Hashable, Codable, Sendable {
+/// The result of evaluating an offspring.
+public struct Outcome: Hashable, Sendable {
     /// The offspring's identifier.
     public let id: Int
-    /// Its objectives, all minimised.
+    /// All minimised.
     public let objectives: [Double]
 
-    /// Makes the outcome of an evaluation.
+    /// Pairs an offspring with its objectives.
     public init(id: Int, objectives: [Double]) {
         self.id = id
         self.objectives = objectives
     }
 }
 
-/// An evaluated genome, with its standing in the population.
+/// An evaluated offspring, with its rank in the population.
 public struct Individual: Hashable, Sendable, Identifiable {
-    /// The genome and its descent.
+    /// The genome and its parents.
     public let offspring: Offspring
-    /// Its objectives, all minimised and finite.
+    /// All minimised and finite.
     public let objectives: [Double]
-    /// By how many genes it is too close to the uncached schedule; 0 for feasible ones (pymoo: `CV`).
+    /// Number of genes by which it misses the minimum difference from the uncached schedule (pymoo: `CV`); 0 if feasible.
     public let violation: Int
-    /// Index of its front within the population, nil where it is infeasible or was never ranked.
+    /// Index of its front at the last survival; nil if it is infeasible or has not been ranked.
     public package(set) var rank: Int?
-    /// Its crowding distance within that front when the population was formed.
+    /// Crowding distance within that front at the last survival.
     public package(set) var crowding: Double?
 
     /// The offspring's identifier.
     public var id: Int { offspring.id }
 
-    /// Whether it satisfies the constraint.
+    /// Whether it differs enough from the uncached schedule.
     public var isFeasible: Bool { violation == 0 }
 
-    /// Makes an individual that has not been ranked.
+    /// Creates an unranked individual.
     public init(offspring: Offspring, objectives: [Double], violation: Int) {
         self.offspring = offspring
         self.objectives = objectives

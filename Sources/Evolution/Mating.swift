@@ -1,7 +1,7 @@
 import ModelConfiguration
 import Schedules
 
-/// Breeds new genomes: selection, crossover, mutation and the elimination of duplicates (pymoo: `Mating`).
+/// Selection, crossover, mutation and duplicate elimination (pymoo: `Mating`).
 package struct Mating {
     private let settings: SearchSettings
     private let shape: ScheduleShape
@@ -11,7 +11,7 @@ package struct Mating {
         self.shape = shape
     }
 
-    /// A new genome and how it came to be.
+    /// A new genome that has no identifier yet.
     package struct Child {
         package var genome: Genome
         package var parents: [Int]
@@ -24,20 +24,20 @@ package struct Mating {
         }
     }
 
-    /// Breeds genomes that neither the population nor the batch holds yet.
+    /// Breeds distinct genomes that do not occur in the population.
     ///
     /// - Parameters:
-    ///   - population: Ranked individuals; at least one.
-    ///   - others: Genomes that are not wanted either.
-    ///   - count: Number of children wanted.
+    ///   - population: Ranked individuals, not empty.
+    ///   - others: Further genomes to avoid.
+    ///   - count: Maximum number of children.
     ///   - generator: Source of all randomness.
-    /// - Returns: The children, all first ones of a round's matings before all second ones; fewer than wanted when
-    ///   the rounds of the settings do not give enough new genomes.
+    /// - Returns: The children; in each round, the first child of every mating precedes all second ones. Fewer than
+    ///   `count` if ``SearchSettings/duplicateRounds`` rounds do not produce enough new genomes.
     package func breed(
         from population: [Individual], avoiding others: [Genome] = [], count: Int,
         using generator: inout RandomGenerator
     ) -> [Child] {
-        var known = Set(population.map(\.offspring.genome) + others)
+        var seen = Set(population.map(\.offspring.genome) + others)
         var children: [Child] = []
         for _ in 0..<settings.duplicateRounds where children.count < count {
             let matings = (count - children.count + 1) / 2
@@ -52,13 +52,13 @@ package struct Mating {
             for var child in firsts + seconds where children.count < count {
                 mutate(&child, using: &generator)
                 if settings.usesCanonicalGenomes { child.genome = child.genome.canonical(for: shape) }
-                if known.insert(child.genome).inserted { children.append(child) }
+                if seen.insert(child.genome).inserted { children.append(child) }
             }
         }
         return children
     }
 
-    /// Exchanges every second segment between random points of two genomes (pymoo: `PointCrossover`).
+    /// Exchanges every second segment between random cut points of two genomes (pymoo: `PointCrossover`).
     package func cross(
         _ first: Offspring, _ second: Offspring, using generator: inout RandomGenerator
     ) -> (Child, Child) {
@@ -81,7 +81,7 @@ package struct Mating {
         return children
     }
 
-    /// Draws distinct cut positions from 1 up to but not including a bound (Floyd's algorithm).
+    /// Draws distinct cut points from `1..<bound` (Floyd's algorithm).
     private static func distinctPoints(
         _ count: Int, below bound: Int, using generator: inout RandomGenerator
     ) -> [Int] {
@@ -94,7 +94,7 @@ package struct Mating {
         return points
     }
 
-    /// Flips genes independently, at a rate of the child's own (pymoo: `BitflipMutation`), or sets a region alike.
+    /// Flips genes independently at a rate drawn for the child (pymoo: `BitflipMutation`), or sets a whole region.
     package func mutate(_ child: inout Child, using generator: inout RandomGenerator) {
         guard generator.unit() < settings.mutationProbability else { return }
         let isRegion = settings.regionProbability > 0 && generator.unit() < settings.regionProbability
@@ -103,7 +103,7 @@ package struct Mating {
     }
 
     private func flip(_ genome: inout Genome, _ generator: inout RandomGenerator) -> Bool {
-        let flips = settings.fewestFlips + (settings.mostFlips - settings.fewestFlips) * generator.unit()
+        let flips = settings.minFlips + (settings.maxFlips - settings.minFlips) * generator.unit()
         let rate = min(0.5, flips / Double(shape.geneCount))
         let threshold = UInt64(rate * 0x1p64)
         var hasFlipped = false
@@ -114,10 +114,10 @@ package struct Mating {
         return hasFlipped
     }
 
-    /// Sets one component of some neighbouring blocks, at up to a quarter of the steps in a row, to one decision.
+    /// Sets one component of adjacent blocks, at up to a quarter of the steps in a row, all to reuse or all to recompute.
     private func setRegion(of genome: inout Genome, _ generator: inout RandomGenerator) -> Bool {
-        func range(within count: Int, atMost most: Int) -> Range<Int> {
-            let length = 1 + generator.integer(below: min(count, max(1, most)))
+        func range(within count: Int, atMost limit: Int) -> Range<Int> {
+            let length = 1 + generator.integer(below: min(count, max(1, limit)))
             let start = generator.integer(below: count - length + 1)
             return start..<(start + length)
         }
@@ -134,5 +134,44 @@ package struct Mating {
             }
         }
         return hasChanged
+    }
+}
+
+// MARK: - Selection
+
+/// Binary tournament selection on random permutations (pymoo: `TournamentSelection` with `binary_tournament`).
+package enum Tournament {
+    /// Selects two parents for each mating, by index; both may be the same individual.
+    ///
+    /// Every individual competes once before any competes again.
+    ///
+    /// - Precondition: The population is ranked and not empty.
+    package static func parents(
+        from population: [Individual], matings: Int, using generator: inout RandomGenerator
+    ) -> [(Int, Int)] {
+        var competitors: [Int] = []
+        while competitors.count < matings * 4 {
+            competitors += generator.permutation(of: population.count)
+        }
+        func winner(_ position: Int) -> Int {
+            let (first, second) = (competitors[position], competitors[position + 1])
+            return isBetter(population[first], than: population[second], using: &generator) ? first : second
+        }
+        return (0..<matings).map { (winner($0 * 4), winner($0 * 4 + 2)) }
+    }
+
+    /// Whether the first wins: by constraint violation, then dominance, then crowding distance, then at random.
+    package static func isBetter(
+        _ first: Individual, than second: Individual, using generator: inout RandomGenerator
+    ) -> Bool {
+        if !first.isFeasible || !second.isFeasible {
+            if first.violation != second.violation { return first.violation < second.violation }
+        } else {
+            if Pareto.dominates(first.objectives, second.objectives) { return true }
+            if Pareto.dominates(second.objectives, first.objectives) { return false }
+            let (near, far) = (first.crowding ?? 0, second.crowding ?? 0)
+            if near != far { return near > far }
+        }
+        return generator.integer(below: 2) == 0
     }
 }

@@ -1,10 +1,10 @@
 /// Dominance among objective vectors, all objectives minimised; none may be NaN.
 public enum Pareto {
-    /// Whether a point is nowhere worse than another and somewhere better.
+    /// Whether a point is no worse than another in any objective and better in at least one.
     ///
     /// - Precondition: Both have the same number of objectives.
     public static func dominates(_ point: [Double], _ other: [Double]) -> Bool {
-        precondition(point.count == other.count, "points of \(point.count) and \(other.count) objectives")
+        precondition(point.count == other.count, "\(point.count) and \(other.count) objectives")
         var isBetter = false
         for objective in point.indices {
             if point[objective] > other[objective] { return false }
@@ -13,13 +13,12 @@ public enum Pareto {
         return isBetter
     }
 
-    /// Sorts points into fronts: each holds what only points of earlier fronts dominate.
+    /// Sorts points into fronts by the algorithm of NSGA-II; equal points share a front.
     ///
-    /// The result of pymoo's `NonDominatedSorting` (Deb et al. 2002), equal points sharing a front.
+    /// Within a front, points are in the order of pymoo's `NonDominatedSorting`: by their last dominator in the previous
+    /// front. The crowding distance of equal points depends on that order.
     ///
-    /// - Parameter points: Objective vectors.
-    /// - Returns: Indices of every front, in pymoo's order: by the last of those in the front before that dominate a
-    ///   point, on which the crowding distance of points with equal objectives depends.
+    /// - Returns: Indices of the points in each front.
     /// - Complexity: O(*m n*²) for *n* points of *m* objectives.
     public static func nonDominatedSort(_ points: [[Double]]) -> [[Int]] {
         var dominated = [[Int]](repeating: [], count: points.count)
@@ -51,7 +50,7 @@ public enum Pareto {
         return fronts
     }
 
-    /// Indices of the points that no other dominates, ascending; equal points are all kept.
+    /// Indices of the non-dominated points, ascending; includes all copies of equal points.
     ///
     /// - Complexity: O(*n* log *n*) for two objectives, O(*m n*²) for others.
     public static func front(of points: [[Double]]) -> [Int] {
@@ -72,14 +71,11 @@ public enum Pareto {
         return front.sorted()
     }
 
-    /// How far apart each point's neighbours within its front are.
+    /// Crowding distances of the points of one front, equal to pymoo's `calc_crowding_distance`.
     ///
-    /// The result of pymoo's `calc_crowding_distance`: for each objective the gap between both neighbours divided by
-    /// the front's range, averaged over the objectives. The first and last point of an objective have an infinite
-    /// gap there; an objective in which all points are equal adds nothing to any of them.
-    ///
-    /// - Parameter points: Objective vectors of one front.
-    /// - Returns: One distance for each point; all infinite for one or two points.
+    /// For each objective, the gap between a point's neighbours divided by the front's range, averaged over the
+    /// objectives. The first and last point of an objective have an infinite gap; an objective in which all points are
+    /// equal contributes 0. With one or two points all distances are infinite.
     public static func crowdingDistances(_ points: [[Double]]) -> [Double] {
         guard points.count > 2 else { return points.map { _ in .infinity } }
         var distances = [Double](repeating: 0, count: points.count)
@@ -89,7 +85,7 @@ public enum Pareto {
             }
             let values = order.map { points[$0][objective] }
             let range = values[values.count - 1] - values[0]
-            // Equal infinities leave no range either.
+            // The range of equal infinities is NaN.
             guard range > 0 else { continue }
             for position in order.indices {
                 let gapBefore = position == 0 ? .infinity : values[position] - values[position - 1]
@@ -102,16 +98,14 @@ public enum Pareto {
         return distances.map { $0 / Double(points[0].count) }
     }
 
-    /// The area that points dominate up to a reference point.
+    /// The exact hypervolume of points with two objectives: the area they dominate within a reference point.
     ///
-    /// - Parameters:
-    ///   - points: Points of two objectives, dominated ones included or not; those that do not lie below the
-    ///     reference in both objectives, and infinite ones, add nothing.
-    ///   - reference: The worst point that counts.
-    /// - Returns: The exact hypervolume of two objectives.
-    /// - Precondition: Everything has two objectives.
+    /// Points that are infinite, dominated, or not below the reference in both objectives contribute nothing.
+    ///
+    /// - Precondition: The points and the reference have two objectives.
     public static func hypervolume(of points: [[Double]], reference: [Double]) -> Double {
-        precondition(reference.count == 2 && points.allSatisfy { $0.count == 2 }, "an area has two dimensions")
+        precondition(
+            reference.count == 2 && points.allSatisfy { $0.count == 2 }, "the hypervolume needs two objectives")
         let inside = points.filter {
             $0[0] < reference[0] && $0[1] < reference[1] && $0[0].isFinite && $0[1].isFinite
         }
@@ -122,5 +116,49 @@ public enum Pareto {
             ceiling = point[1]
         }
         return area
+    }
+}
+
+// MARK: - Survival
+
+/// Rank-and-crowding survival (pymoo: `RankAndCrowding`).
+package enum Survival {
+    /// Selects and ranks the next population from parents and offspring.
+    ///
+    /// Whole fronts of feasible individuals survive while they fit. The last front is cut by crowding distance, computed
+    /// once over the whole front, with ties broken at random. Infeasible individuals fill the rest, smallest violation
+    /// first.
+    ///
+    /// - Returns: At most `count` survivors, best front first and infeasible ones last.
+    package static func select(
+        _ individuals: [Individual], count: Int, using generator: inout RandomGenerator
+    ) -> [Individual] {
+        let feasible = individuals.filter(\.isFeasible)
+        var survivors: [Individual] = []
+        for (rank, front) in Pareto.nonDominatedSort(feasible.map(\.objectives)).enumerated() {
+            guard survivors.count < count else { break }
+            let crowding = Pareto.crowdingDistances(front.map { feasible[$0].objectives })
+            var order = Array(front.indices)
+            let room = count - survivors.count
+            if front.count > room {
+                // A stable sort of a shuffled order breaks ties at random.
+                generator.shuffle(&order)
+                let ordered = Array(order.enumerated()).sorted {
+                    crowding[$0.element] != crowding[$1.element]
+                        ? crowding[$0.element] > crowding[$1.element] : $0.offset < $1.offset
+                }
+                order = ordered.prefix(room).map(\.element)
+            }
+            for position in order {
+                var survivor = feasible[front[position]]
+                survivor.rank = rank
+                survivor.crowding = crowding[position]
+                survivors.append(survivor)
+            }
+        }
+        let infeasible = individuals.filter { !$0.isFeasible }.sorted {
+            ($0.violation, $0.id) < ($1.violation, $1.id)
+        }
+        return survivors + infeasible.prefix(max(0, count - survivors.count))
     }
 }

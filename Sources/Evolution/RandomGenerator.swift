@@ -1,17 +1,16 @@
 import Basics
 
-/// xoshiro256** with the integer, fraction and permutation draws of this module.
+/// xoshiro256**, with its own integer, fraction and permutation draws.
 ///
-/// Its own generator rather than the standard library's, so that a run's numbers are part of its saved state and do
-/// not change with the compiler. Blackman and Vigna, "Scrambled linear pseudorandom number generators",
+/// Unlike the standard library's generator it can be saved, and its numbers do not depend on the compiler. Blackman and Vigna, "Scrambled linear pseudorandom number generators",
 /// ACM TOMS 47 (2021).
-public struct RandomGenerator: Hashable, Codable, Sendable {
+public struct RandomGenerator: Hashable, Sendable {
     private var s0: UInt64
     private var s1: UInt64
     private var s2: UInt64
     private var s3: UInt64
 
-    /// Makes a generator whose state is filled from a seed by SplitMix64, as its authors advise.
+    /// Fills the state from a seed with SplitMix64, as the authors recommend.
     public init(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
         s0 = generator.next()
@@ -20,13 +19,13 @@ public struct RandomGenerator: Hashable, Codable, Sendable {
         s3 = generator.next()
     }
 
-    /// Goes on from a saved state; nil for four zeros, from which the generator would not move.
+    /// Restores a saved state; nil unless it is four words, one of them nonzero.
     init?(state: [UInt64]) {
         guard state.count == 4, state.contains(where: { $0 != 0 }) else { return nil }
         (s0, s1, s2, s3) = (state[0], state[1], state[2], state[3])
     }
 
-    /// The four words that determine all that follows.
+    /// The four words of the state.
     var state: [UInt64] { [s0, s1, s2, s3] }
 
     /// Draws 64 random bits.
@@ -43,11 +42,11 @@ public struct RandomGenerator: Hashable, Codable, Sendable {
         return result
     }
 
-    /// Draws an integer from 0 up to but not including a bound, without bias (Lemire 2019).
+    /// Draws an integer in `0..<bound` without bias (Lemire 2019).
     ///
     /// - Precondition: `bound` is positive.
     public mutating func integer(below bound: Int) -> Int {
-        precondition(bound > 0, "no integers below \(bound)")
+        precondition(bound > 0, "bound is \(bound); expected at least 1")
         let bound = UInt64(bound)
         var product = next().multipliedFullWidth(by: bound)
         if product.low < bound {
@@ -57,19 +56,19 @@ public struct RandomGenerator: Hashable, Codable, Sendable {
         return Int(product.high)
     }
 
-    /// Draws a number from 0 up to but not including 1, a multiple of 2^-53.
+    /// Draws a multiple of 2^-53 in `0..<1`.
     public mutating func unit() -> Double {
         Double(next() >> 11) * 0x1p-53
     }
 
-    /// Shuffles an array uniformly.
+    /// Shuffles an array in place (Fisher-Yates).
     public mutating func shuffle<Element>(_ elements: inout [Element]) {
         for last in stride(from: elements.count - 1, to: 0, by: -1) {
             elements.swapAt(last, integer(below: last + 1))
         }
     }
 
-    /// Draws a permutation of the integers from 0 up to but not including a count.
+    /// Draws a permutation of `0..<count`.
     public mutating func permutation(of count: Int) -> [Int] {
         var order = Array(0..<count)
         shuffle(&order)

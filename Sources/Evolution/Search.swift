@@ -1,17 +1,17 @@
 import Schedules
 
-/// A multi-objective search for caching schedules that is asked for genomes and told their objectives.
+/// Multi-objective search for caching schedules with an ask/tell interface.
 ///
-/// NSGA-II with a barrier between generations: ``ask()`` gives the offspring of a generation, ``tell(_:)`` takes
-/// their results one by one or together, and when the last is settled the best of parents and offspring survive.
-/// What it does depends on the seed of its generator and the results, never on their order.
+/// In generational mode this is NSGA-II: ``ask()`` returns the offspring of a generation, ``tell(_:)`` accepts their
+/// results in any order and any number of batches, and after the last one survival selects from parents and offspring.
+/// The outcome depends on the seed and the results, not on their order.
 ///
-/// In steady state there is no barrier: ``breed(_:)`` gives as many offspring as are wanted at any time, and each
-/// result enters the population at once, where it takes the place of the worst. What the search does then depends on
-/// the order of the results too.
+/// In steady-state mode ``breed(_:)`` returns any number of offspring at any time, and each result enters the
+/// population immediately and displaces the worst individual. The outcome then also depends on the order of the
+/// results.
 ///
-/// The search is a value with all of its state, the random generator included: a saved and restored copy goes on as
-/// the original would.
+/// The search is a value that includes its random generator: a saved and restored copy proceeds exactly as the
+/// original would.
 ///
 /// ```swift
 /// var search = try Search(settings: SearchSettings(), shape: shape, seeds: seeds, seed: 0)
@@ -20,56 +20,56 @@ import Schedules
 /// }
 /// ```
 public struct Search: Sendable {
-    /// The parameters.
+    /// Parameters of the search.
     public private(set) var settings: SearchSettings
-    /// The schedules searched.
+    /// Shape of the schedules searched.
     public let shape: ScheduleShape
-    /// The survivors of the last finished generation, best fronts first.
+    /// Survivors of the last survival, best front first.
     public private(set) var population: [Individual] = []
-    /// The non-dominated feasible individuals of everything told, in the order of birth.
+    /// Non-dominated feasible individuals among all results so far, by identifier.
     public private(set) var front: [Individual] = []
-    /// Number of the generation bred last; 0 while the seeds are evaluated.
+    /// Index of the generation bred last; 0 for the seeds.
     ///
-    /// In steady state as many offspring as the population has members are a generation.
+    /// In steady state, ``SearchSettings/populationSize`` offspring count as a generation.
     public private(set) var generation = 0
-    /// Offspring without a result, in the order of birth.
+    /// Offspring without a result, by identifier.
     public private(set) var pending: [Offspring]
-    /// Evaluated offspring of the current generation that wait for the others.
-    private(set) var arrived: [Individual] = []
+    /// Evaluated offspring of the current generation, until it is complete.
+    private(set) var evaluated: [Individual] = []
     private(set) var generator: RandomGenerator
     private(set) var nextID: Int
-    /// Generations settled so far, where a barrier ends them.
+    /// Completed generations in generational mode.
     private(set) var barrierGenerations = 0
     private(set) var epoch: Epoch
-    /// What the results told so far say of single genes; unused without screening.
-    private(set) var effects: GeneEffects
+    /// Fitted to the results if screening is enabled.
+    private(set) var surrogate: LinearSurrogate
 
-    /// Where steady state began: generations are counted from there.
+    /// The point from which steady state counts generations.
     struct Epoch: Hashable, Sendable {
-        /// The generation of the last offspring before.
+        /// Generation of the last offspring before it.
         var generation: Int
-        /// The number of offspring before.
-        var births: Int
+        /// Number of offspring before it.
+        var offspringCount: Int
     }
 
-    /// Number of generations whose offspring are all bred and settled.
+    /// Number of generations whose offspring have all been bred and evaluated or discarded.
     public var finishedGenerations: Int {
         guard settings.mode == .steadyState else { return barrierGenerations }
-        let isWhole = (nextID - epoch.births) % settings.populationSize == 0
+        let isWhole = (nextID - epoch.offspringCount) % settings.populationSize == 0
         let bred = isWhole ? generation + 1 : generation
         return min(bred, pending.map(\.generation).min() ?? bred)
     }
 
-    /// In steady state, the generation that the next offspring belongs to, and how many more belong to it.
+    /// In steady state, the generation of the next offspring and how many more offspring it includes.
     public var nextGeneration: (number: Int, room: Int) {
-        let (count, rest) = (nextID - epoch.births).quotientAndRemainder(dividingBy: settings.populationSize)
+        let (count, rest) = (nextID - epoch.offspringCount).quotientAndRemainder(dividingBy: settings.populationSize)
         return (epoch.generation + 1 + count, settings.populationSize - rest)
     }
 
     init(
         settings: SearchSettings, shape: ScheduleShape, population: [Individual], front: [Individual],
-        generation: Int, barrierGenerations: Int, pending: [Offspring], arrived: [Individual],
-        generator: RandomGenerator, nextID: Int, epoch: Epoch, effects: GeneEffects
+        generation: Int, barrierGenerations: Int, pending: [Offspring], evaluated: [Individual],
+        generator: RandomGenerator, nextID: Int, epoch: Epoch, surrogate: LinearSurrogate
     ) {
         self.settings = settings
         self.shape = shape
@@ -78,37 +78,36 @@ public struct Search: Sendable {
         self.generation = generation
         self.barrierGenerations = barrierGenerations
         self.pending = pending
-        self.arrived = arrived
+        self.evaluated = evaluated
         self.generator = generator
         self.nextID = nextID
         self.epoch = epoch
-        self.effects = effects
+        self.surrogate = surrogate
     }
 
-    /// Starts a search.
+    /// Starts a search from an initial population, with duplicates removed.
     ///
-    /// The first generation are the seeds, duplicates dropped; its size may differ from the population size, to
-    /// which the next survival cuts it.
+    /// The initial population may have any size; the next survival cuts it to the population size.
     ///
     /// - Parameters:
-    ///   - settings: The parameters.
-    ///   - shape: The schedules searched.
-    ///   - seeds: Genomes of the first generation.
+    ///   - settings: Parameters of the search.
+    ///   - shape: Shape of the schedules searched.
+    ///   - seeds: The initial population.
     ///   - seed: Seed of the random generator.
-    /// - Throws: ``EvolutionError`` when a setting is out of range, there are no seeds or one does not fit the shape.
+    /// - Throws: ``EvolutionError`` if a setting is out of range, there are no seeds or one does not fit the shape.
     public init(
         settings: SearchSettings, shape: ScheduleShape, seeds: [Seed], seed: UInt64
     ) throws(EvolutionError) {
         try settings.validate()
         guard !seeds.isEmpty else { throw .noSeeds }
-        var known: Set<Genome> = []
+        var seen: Set<Genome> = []
         var offspring: [Offspring] = []
         for seed in seeds {
             guard seed.genome.geneCount == shape.geneCount else {
                 throw .geneCount(origin: seed.origin, expected: shape.geneCount, found: seed.genome.geneCount)
             }
             let genome = settings.usesCanonicalGenomes ? seed.genome.canonical(for: shape) : seed.genome
-            guard known.insert(genome).inserted else { continue }
+            guard seen.insert(genome).inserted else { continue }
             offspring.append(
                 Offspring(
                     id: offspring.count, generation: 0, genome: genome, parents: [], operation: .seed,
@@ -118,17 +117,17 @@ public struct Search: Sendable {
         self.shape = shape
         pending = offspring
         nextID = offspring.count
-        epoch = Epoch(generation: 0, births: offspring.count)
-        effects = GeneEffects()
+        epoch = Epoch(generation: 0, offspringCount: offspring.count)
+        surrogate = LinearSurrogate()
         generator = RandomGenerator(seed: seed)
     }
 
-    /// Goes on under other settings from the end of a generation; offspring that still wait for a result are given up.
+    /// Continues with other settings after the last complete generation; discards pending offspring.
     ///
     /// - Parameters:
-    ///   - settings: The parameters from now on.
-    ///   - seed: Seed of the random generator from now on; nil to leave it as it is.
-    /// - Throws: ``EvolutionError`` when a setting is out of range.
+    ///   - settings: The new parameters.
+    ///   - seed: Reseeds the random generator unless nil.
+    /// - Throws: ``EvolutionError`` if a setting is out of range.
     public mutating func change(to settings: SearchSettings, seed: UInt64?) throws(EvolutionError) {
         try settings.validate()
         let finished = finishedGenerations
@@ -137,129 +136,121 @@ public struct Search: Sendable {
         pending = []
         generation = max(0, finished - 1)
         barrierGenerations = finished
-        epoch = Epoch(generation: generation, births: nextID)
+        epoch = Epoch(generation: generation, offspringCount: nextID)
     }
 
-    /// Gives the offspring that wait for a result, breeding a new generation when none does.
+    /// Returns the pending offspring; breeds a new generation if there are none.
     ///
-    /// Asking again before the results are told gives the remaining ones again.
-    ///
-    /// - Returns: The offspring in order of birth; empty when no new genome can be bred from the population, at the
-    ///   latest when every schedule is in it.
+    /// - Returns: The offspring by identifier; empty if no new genome can be bred from the population.
     public mutating func ask() -> [Offspring] {
         guard pending.isEmpty, !population.isEmpty else { return pending }
         return breed(settings.populationSize)
     }
 
-    /// Breeds offspring from the population as it is, whoever still waits for a result.
+    /// Breeds offspring from the current population, regardless of pending ones; for steady state.
     ///
-    /// With a barrier between generations this is what ``ask()`` does; it is for steady state that it is public.
-    ///
-    /// - Parameter count: Number of offspring wanted.
-    /// - Returns: The new offspring in order of birth: fewer where no more new genomes can be bred, none before the
-    ///   first result.
+    /// - Parameter count: Maximum number of offspring.
+    /// - Returns: The new offspring by identifier. Fewer than `count` if no more new genomes can be bred; empty before
+    ///   the first result.
     public mutating func breed(_ count: Int) -> [Offspring] {
         guard !population.isEmpty, count > 0 else { return [] }
         let bred = Mating(settings: settings, shape: shape).breed(
             from: population, avoiding: pending.map(\.genome), count: count * settings.screening, using: &generator)
-        let children = settings.screening > 1 ? screened(bred, count) : bred
+        let children = settings.screening > 1 ? screen(bred, count) : bred
         guard !children.isEmpty else { return [] }
         let isSteady = settings.mode == .steadyState
         if !isSteady { generation += 1 }
-        let born = children.map { child in
+        let offspring = children.map { child in
             if isSteady {
-                generation = epoch.generation + 1 + (nextID - epoch.births) / settings.populationSize
+                generation = epoch.generation + 1 + (nextID - epoch.offspringCount) / settings.populationSize
             }
             defer { nextID += 1 }
             return Offspring(
                 id: nextID, generation: generation, genome: child.genome, parents: child.parents,
                 operation: child.operation, origin: child.operation.rawValue)
         }
-        pending += born
-        return born
+        pending += offspring
+        return offspring
     }
 
-    /// Takes results, in any order and any number of parts.
+    /// Reports results of pending offspring; those with an objective that is not finite are discarded.
     ///
-    /// An offspring whose objectives are not all finite is discarded: it never enters the population.
-    ///
-    /// - Parameter outcomes: Results of offspring that ``ask()`` gave.
+    /// - Parameter outcomes: Results in any order.
     /// - Returns: Identifiers of the discarded offspring.
-    /// - Throws: ``EvolutionError/unknownOffspring(id:)`` for a result nobody waits for, also a second one, and
-    ///   ``EvolutionError/objectiveCount(id:expected:found:)``. Nothing is taken then.
+    /// - Throws: ``EvolutionError/unknownOffspring(id:)`` if an offspring is not pending, and
+    ///   ``EvolutionError/objectiveCount(id:expected:found:)``. The search is then unchanged.
     @discardableResult
     public mutating func tell(_ outcomes: [Outcome]) throws(EvolutionError) -> [Int] {
-        var waiting = Dictionary(uniqueKeysWithValues: pending.map { ($0.id, $0) })
-        var known = arrived.first ?? front.first ?? population.first
-        var evaluated: [Individual] = []
-        var refused: [Int] = []
+        var remaining = Dictionary(uniqueKeysWithValues: pending.map { ($0.id, $0) })
+        var previous = evaluated.first ?? front.first ?? population.first
+        var individuals: [Individual] = []
+        var discarded: [Int] = []
         for outcome in outcomes {
-            guard let offspring = waiting.removeValue(forKey: outcome.id) else {
+            guard let offspring = remaining.removeValue(forKey: outcome.id) else {
                 throw .unknownOffspring(id: outcome.id)
             }
-            let expected = known?.objectives.count ?? max(1, outcome.objectives.count)
+            let expected = previous?.objectives.count ?? max(1, outcome.objectives.count)
             guard outcome.objectives.count == expected else {
                 throw .objectiveCount(id: outcome.id, expected: expected, found: outcome.objectives.count)
             }
             guard outcome.objectives.allSatisfy(\.isFinite) else {
-                refused.append(outcome.id)
+                discarded.append(outcome.id)
                 continue
             }
             let distance = shape.geneCount - offspring.genome.recomputeCount
             let individual = Individual(
                 offspring: offspring, objectives: outcome.objectives,
                 violation: max(0, settings.minimumDifference - distance))
-            evaluated.append(individual)
-            known = individual
+            individuals.append(individual)
+            previous = individual
         }
-        settle(evaluated, stillPending: pending.filter { waiting[$0.id] != nil })
-        return refused
+        update(with: individuals, pending: pending.filter { remaining[$0.id] != nil })
+        return discarded
     }
 
-    /// Gives up offspring that cannot be evaluated.
+    /// Discards pending offspring that cannot be evaluated.
     ///
-    /// - Throws: ``EvolutionError/unknownOffspring(id:)`` when one has a result or does not exist. Nothing is given
-    ///   up then.
+    /// - Throws: ``EvolutionError/unknownOffspring(id:)`` if one is not pending. The search is then unchanged.
     public mutating func discard(_ ids: [Int]) throws(EvolutionError) {
-        let waiting = Set(pending.map(\.id))
-        if let unknown = ids.first(where: { !waiting.contains($0) }) { throw .unknownOffspring(id: unknown) }
+        let pendingIDs = Set(pending.map(\.id))
+        if let unknown = ids.first(where: { !pendingIDs.contains($0) }) { throw .unknownOffspring(id: unknown) }
         let discarded = Set(ids)
-        settle([], stillPending: pending.filter { !discarded.contains($0.id) })
+        update(with: [], pending: pending.filter { !discarded.contains($0.id) })
     }
 
-    private mutating func settle(_ evaluated: [Individual], stillPending: [Offspring]) {
-        guard stillPending.count < pending.count else { return }
-        pending = stillPending
-        arrived += evaluated
-        let candidates = (front + evaluated.filter(\.isFeasible)).sorted { $0.id < $1.id }
+    private mutating func update(with individuals: [Individual], pending remaining: [Offspring]) {
+        guard remaining.count < pending.count else { return }
+        pending = remaining
+        evaluated += individuals
+        let candidates = (front + individuals.filter(\.isFeasible)).sorted { $0.id < $1.id }
         front = Pareto.front(of: candidates.map(\.objectives)).map { candidates[$0] }
         if settings.mode == .steadyState {
-            for individual in arrived {
-                learn(population + [individual])
-                let everyone = population + [individual]
+            for individual in evaluated {
+                let merged = population + [individual]
+                fitSurrogate(merged)
                 population = Survival.select(
-                    everyone, count: min(everyone.count, settings.populationSize), using: &generator)
+                    merged, count: min(merged.count, settings.populationSize), using: &generator)
             }
-            arrived = []
+            evaluated = []
             return
         }
         guard pending.isEmpty else { return }
-        // The first survival only ranks.
-        let size = barrierGenerations == 0 ? arrived.count : settings.populationSize
-        let everyone = population + arrived.sorted { $0.id < $1.id }
-        learn(everyone)
-        population = Survival.select(everyone, count: size, using: &generator)
-        arrived = []
+        // The first survival only ranks the initial population.
+        let size = barrierGenerations == 0 ? evaluated.count : settings.populationSize
+        let merged = population + evaluated.sorted { $0.id < $1.id }
+        fitSurrogate(merged)
+        population = Survival.select(merged, count: size, using: &generator)
+        evaluated = []
         barrierGenerations += 1
     }
 
-    /// The most promising children, none of which is too close to the uncached schedule.
-    private func screened(_ children: [Mating.Child], _ count: Int) -> [Mating.Child] {
+    /// Selects the feasible children with the best predicted objectives.
+    private func screen(_ children: [Mating.Child], _ count: Int) -> [Mating.Child] {
         let feasible = children.filter { shape.geneCount - $0.genome.recomputeCount >= settings.minimumDifference }
-        return Screening(effects: effects, population: population).best(count, of: feasible)
+        return Screening(surrogate: surrogate, population: population).best(count, of: feasible)
     }
 
-    private mutating func learn(_ individuals: [Individual]) {
-        if settings.screening > 1 { effects.learn(individuals) }
+    private mutating func fitSurrogate(_ individuals: [Individual]) {
+        if settings.screening > 1 { surrogate.fit(individuals) }
     }
 }

@@ -1,63 +1,62 @@
-/// Parameters of the evolutionary search, NSGA-II.
+/// Parameters of NSGA-II.
 ///
 /// Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC 6 (2002).
-public struct SearchSettings: Hashable, Codable, Sendable {
-    /// A named choice of all parameters.
-    public enum Preset: String, CaseIterable, Codable, Sendable {
-        /// This project's own: canonical genomes, and whole regions mutated in three of ten offspring.
+public struct SearchSettings: Hashable, Sendable {
+    /// A named set of parameters.
+    public enum Preset: String, CaseIterable, Sendable {
+        /// Canonical genomes, region mutation in 30 % of the offspring, and surrogate screening.
         case standard = "default"
-        /// The original's, rule for rule: raw genomes, and 0.05 flipped genes for each offspring on average.
+        /// The settings of the ECAD paper: raw genomes, and 0.05 flipped genes per offspring on average.
         ///
-        /// In pymoo 0.6.1.3 `BitflipMutation(prob=0.05)` mutates 5 % of the offspring, and flips each gene of those
-        /// with probability 1/n.
+        /// In pymoo 0.6.1.3, `BitflipMutation(prob=0.05)` mutates 5 % of the offspring and flips each of their genes with
+        /// probability 1/n.
         case ecadPaper = "ecad-paper"
     }
 
     /// When offspring are bred.
-    public enum Mode: String, CaseIterable, Codable, Sendable {
-        /// A generation at a time, once all of the one before are evaluated.
+    public enum Mode: String, CaseIterable, Sendable {
+        /// One generation at a time, after the previous one has been evaluated.
         case generations
-        /// One by one, as soon as somebody can evaluate them, from whatever has been evaluated by then.
+        /// Continuously, from the individuals evaluated so far (asynchronous).
         case steadyState = "steady-state"
     }
 
-    /// The preset that the settings started from.
+    /// The preset these settings are based on.
     public let preset: Preset
     /// When offspring are bred.
     public var mode = Mode.generations
-    /// Number of individuals that survive a generation, and of offspring bred for the next.
+    /// Number of survivors and of offspring in each generation.
     public var populationSize: Int
     /// Probability that a mating exchanges genes.
     public var crossoverProbability: Double
-    /// Number of points at which a mating changes parents.
+    /// Number of cut points of a crossover.
     public var crossoverPoints: Int
     /// Probability that an offspring is mutated.
     public var mutationProbability: Double
-    /// Least expected number of flipped genes of a mutated offspring.
+    /// Lower bound of the expected number of flipped genes in a mutated offspring.
     ///
-    /// Each draws its own expectation uniformly from here to ``mostFlips``, so that small steps and larger ones both
-    /// occur; each gene then flips independently, with a probability of at most one half.
-    public var fewestFlips: Double
-    /// Greatest expected number of flipped genes of a mutated offspring.
-    public var mostFlips: Double
-    /// Probability that a mutated offspring has one component of some neighbouring blocks and steps set alike, instead of
-    /// scattered genes flipped.
+    /// Each mutation draws its expectation uniformly from `minFlips...maxFlips`; each gene then flips independently, with
+    /// a probability of at most one half.
+    public var minFlips: Double
+    /// Upper bound of the expected number of flipped genes in a mutated offspring.
+    public var maxFlips: Double
+    /// Probability that a mutation sets one component of adjacent blocks and steps to the same value, instead of
+    /// flipping independent genes.
     ///
-    /// Such genes matter together: what one of them saves or spoils, its neighbours do too.
+    /// Adjacent genes affect cost and quality alike, so changing them together takes larger useful steps.
     public var regionProbability = 0.0
-    /// Number of offspring bred for each that is evaluated: the one that promises most by the effects of its genes, as
-    /// far as they are known.
+    /// Number of offspring bred for each one evaluated, which the surrogate selects; 1 disables screening.
     public var screening = 1
-    /// Least number of genes in which a feasible schedule differs from the uncached one.
+    /// Minimum number of genes in which a feasible schedule differs from the uncached one.
     public var minimumDifference: Int
-    /// How often breeding is repeated to replace duplicates before a generation stays short.
+    /// Maximum number of mating rounds to replace duplicates.
     public var duplicateRounds: Int
-    /// Whether offspring take the form with the least recomputation that gives the same images.
+    /// Whether genomes are reduced to the form with the least recomputation that gives the same images.
     ///
-    /// Genomes that must give equal images are then duplicates, and no evaluation is spent on them.
+    /// Genomes that produce identical images then count as duplicates and are evaluated once.
     public var usesCanonicalGenomes: Bool
 
-    /// Makes the settings of a preset.
+    /// Uses a preset's parameters.
     public init(preset: Preset = .standard, populationSize: Int = 72) {
         self.preset = preset
         self.populationSize = populationSize
@@ -70,20 +69,20 @@ public struct SearchSettings: Hashable, Codable, Sendable {
             screening = 12
             mutationProbability = 0.3
             regionProbability = 1
-            fewestFlips = 1
-            mostFlips = 1
+            minFlips = 1
+            maxFlips = 1
             usesCanonicalGenomes = true
         case .ecadPaper:
             mutationProbability = 0.05
-            fewestFlips = 1
-            mostFlips = 1
+            minFlips = 1
+            maxFlips = 1
             usesCanonicalGenomes = false
         }
     }
 
-    /// Checks that every parameter is in its range.
+    /// Checks all ranges.
     ///
-    /// - Throws: ``EvolutionError/setting(name:expected:found:)`` for the first that is not.
+    /// - Throws: ``EvolutionError/setting(name:expected:found:)`` for the first parameter out of range.
     public func validate() throws(EvolutionError) {
         func check(_ name: String, _ isValid: Bool, _ expected: String, _ found: Any) throws(EvolutionError) {
             guard isValid else { throw .setting(name: name, expected: expected, found: "\(found)") }
@@ -93,9 +92,9 @@ public struct SearchSettings: Hashable, Codable, Sendable {
             "crossover_probability", (0...1).contains(crossoverProbability), "0 to 1", crossoverProbability)
         try check("crossover_points", (1...1000).contains(crossoverPoints), "1 to 1000", crossoverPoints)
         try check("mutation_probability", (0...1).contains(mutationProbability), "0 to 1", mutationProbability)
-        try check("fewest_flips", (0...1e6).contains(fewestFlips), "0 to 1000000", fewestFlips)
+        try check("fewest_flips", (0...1e6).contains(minFlips), "0 to 1000000", minFlips)
         try check(
-            "most_flips", mostFlips >= fewestFlips && mostFlips <= 1e6, "\(fewestFlips) to 1000000", mostFlips)
+            "most_flips", maxFlips >= minFlips && maxFlips <= 1e6, "\(minFlips) to 1000000", maxFlips)
         try check("region_probability", (0...1).contains(regionProbability), "0 to 1", regionProbability)
         try check("screening", (1...1000).contains(screening), "1 to 1000", screening)
         try check("minimum_difference", (0...1_000_000).contains(minimumDifference), "0 to 1000000", minimumDifference)

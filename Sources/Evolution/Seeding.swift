@@ -1,48 +1,45 @@
 import Schedules
 
-/// A genome of a search's first generation.
-public struct Seed: Hashable, Codable, Sendable {
-    /// The genes.
+/// A member of the initial population.
+public struct Seed: Hashable, Sendable {
+    /// Raw or canonical genes.
     public let genome: Genome
-    /// Label of where they come from, such as "fora-3" or "random".
+    /// A label, such as "fora-3" or "random".
     public let origin: String
 
-    /// Makes a seed.
+    /// Labels a genome.
     public init(genome: Genome, origin: String) {
         self.genome = genome
         self.origin = origin
     }
 }
 
-/// A source of seeds.
-public enum Seeding: String, CaseIterable, Codable, Sendable {
+/// A method of creating seeds.
+public enum Seeding: String, CaseIterable, Sendable {
     /// The uncached schedule.
     case uncached = "default"
-    /// FORA of all components and of attention alone.
+    /// FORA of all components, and of attention only.
     case fora
-    /// FORA of attention alone.
+    /// FORA of attention only.
     case foraAttention = "fora-attention"
-    /// TGATE with guidance kept; none for FLUX.
+    /// TGATE that keeps guidance on; creates no seeds for FLUX.
     case tgateNoAverage = "tgate-no-average"
-    /// One part of evenly spread blocks at evenly spread steps.
+    /// One component of evenly spaced blocks at evenly spaced steps.
     case evenly
-    /// Genes reused at random.
+    /// Random genes reused.
     case random
 
-    /// Heuristics of the source in lists that share its places, each from light caching to heavy.
+    /// Lists of heuristics, each from light caching to heavy, among which the method's seeds are divided evenly.
     ///
-    /// - Parameters:
-    ///   - shape: The schedules searched.
-    ///   - count: Number of places, of which intervals that differ in cost come first.
-    /// - Returns: No list for ``random``.
+    /// With few seeds (`count`), intervals that differ in cost take precedence. ``random`` has no lists.
     func heuristics(for shape: ScheduleShape, count: Int) -> [[Heuristic]] {
         let steps = shape.stepCount
-        func intervals(_ places: Int) -> [Int] {
+        func intervals(_ count: Int) -> [Int] {
             let all = Array(2..<max(2, steps + 1))
-            // The smallest interval of every number of recomputed steps.
+            // The smallest interval for each number of recomputed steps.
             let distinct = all.filter { (steps + $0 - 1) / $0 < (steps + $0 - 2) / ($0 - 1) }
             let others = all.filter { !distinct.contains($0) }
-            let extra = max(0, min(places - distinct.count, others.count))
+            let extra = max(0, min(count - distinct.count, others.count))
             return (distinct + Heuristic.spread(from: 0, to: others.count - 1, count: extra).map { others[$0] })
                 .sorted()
         }
@@ -78,49 +75,49 @@ public enum Seeding: String, CaseIterable, Codable, Sendable {
     }
 }
 
-/// Makes the first generation of a search.
+/// Creates the initial population of a search.
 ///
-/// Every source gets an equal share of the places and fills it with heuristics spread evenly from light caching to
-/// heavy; what a source cannot fill goes to random schedules. Those reuse from a single gene up to 90 % of the genes
-/// after the first step, in even steps, so that the population spans the range from no speed-up to the greatest.
+/// Each method contributes an equal share, with heuristics spread evenly from light caching to heavy; random schedules
+/// fill the rest. These reuse from one gene up to 90 % of the genes after the first step, in equal increments, so that
+/// the population covers the whole range of speed-ups.
 ///
 /// - Parameters:
 ///   - names: Raw values of ``Seeding``.
 ///   - count: Number of seeds.
-///   - shape: The schedules searched.
+///   - shape: Shape of the schedules searched.
 ///   - generator: Source of the random schedules.
-/// - Returns: Exactly `count` seeds with distinct canonical genomes, given in canonical form.
-/// - Throws: ``EvolutionError/unknownSeeding(name:expected:)``, ``EvolutionError/noSeeds`` for a count below 1 or no
-///   names, and ``EvolutionError/tooFewGenomes(wanted:found:shape:)`` when the shape has not that many.
+/// - Returns: Exactly `count` seeds with distinct genomes in canonical form.
+/// - Throws: ``EvolutionError/unknownSeeding(name:expected:)``, ``EvolutionError/noSeeds`` if `count` is below 1 or there
+///   are no names, and ``EvolutionError/tooFewGenomes(expected:found:shape:)`` if the shape has fewer genomes.
 public func seedPopulation(
     names: [String], count: Int, shape: ScheduleShape, using generator: inout RandomGenerator
 ) throws(EvolutionError) -> [Seed] {
-    var sources: [Seeding] = []
+    var methods: [Seeding] = []
     for name in names {
-        guard let source = Seeding(rawValue: name) else {
+        guard let method = Seeding(rawValue: name) else {
             throw .unknownSeeding(
                 name: name, expected: "one of " + Seeding.allCases.map(\.rawValue).joined(separator: ", "))
         }
-        if !sources.contains(source) { sources.append(source) }
+        if !methods.contains(method) { methods.append(method) }
     }
-    guard count > 0, !sources.isEmpty else { throw .noSeeds }
+    guard count > 0, !methods.isEmpty else { throw .noSeeds }
     var seeds: [Seed] = []
-    var known: Set<Genome> = []
+    var seen: Set<Genome> = []
     func add(_ genome: Genome, _ origin: String) -> Bool {
         let canonical = genome.canonical(for: shape)
-        guard known.insert(canonical).inserted else { return false }
+        guard seen.insert(canonical).inserted else { return false }
         seeds.append(Seed(genome: canonical, origin: origin))
         return true
     }
-    for (position, source) in sources.enumerated() {
-        let places = share(of: count, for: position, among: sources.count)
-        let lists = source.heuristics(for: shape, count: places)
+    for (position, method) in methods.enumerated() {
+        let methodCount = share(of: count, for: position, among: methods.count)
+        let lists = method.heuristics(for: shape, count: methodCount)
         for (position, list) in lists.enumerated() {
-            let wanted = min(share(of: places, for: position, among: lists.count), list.count)
-            for place in Heuristic.spread(from: 0, to: list.count - 1, count: wanted) {
-                // A rule that a small shape does not allow leaves its place to a random schedule.
-                guard let schedule = try? list[place].schedule(for: shape) else { continue }
-                _ = add(schedule.genome, list[place].description)
+            let listCount = min(share(of: methodCount, for: position, among: lists.count), list.count)
+            for index in Heuristic.spread(from: 0, to: list.count - 1, count: listCount) {
+                // A random schedule replaces a heuristic that a small shape does not support.
+                guard let schedule = try? list[index].schedule(for: shape) else { continue }
+                _ = add(schedule.genome, list[index].description)
             }
         }
     }
@@ -128,21 +125,21 @@ public func seedPopulation(
     for position in 0..<randomCount {
         let share = randomCount == 1 ? 0.5 : Double(position) / Double(randomCount - 1)
         let isAdded = (0..<100).contains { attempt in
-            // A small shape may have no further genome of just this share.
+            // A small shape may have no further genome with exactly this share.
             let reuseShare = attempt < 50 ? 0.9 * share : generator.unit()
             return add(randomGenome(shape, reuseShare: reuseShare, using: &generator), Seeding.random.rawValue)
         }
-        guard isAdded else { throw .tooFewGenomes(wanted: count, found: seeds.count, shape: shape.description) }
+        guard isAdded else { throw .tooFewGenomes(expected: count, found: seeds.count, shape: shape.description) }
     }
     return seeds
 }
 
-/// What one of several parties gets of a whole; earlier ones get the remainder.
-private func share(of whole: Int, for position: Int, among parties: Int) -> Int {
-    whole / parties + (position < whole % parties ? 1 : 0)
+/// An equal share of a total; the first shares absorb the remainder.
+private func share(of total: Int, for position: Int, among count: Int) -> Int {
+    total / count + (position < total % count ? 1 : 0)
 }
 
-/// A genome that reuses a share of the genes after the first step, at least one.
+/// A genome that reuses a share of the genes after the first step, but at least one gene.
 private func randomGenome(
     _ shape: ScheduleShape, reuseShare: Double, using generator: inout RandomGenerator
 ) -> Genome {

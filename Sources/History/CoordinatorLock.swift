@@ -1,22 +1,19 @@
 import Foundation
 import Synchronization
 
-/// The exclusive hold of one coordinator on a run folder: an advisory lock on the file `coordinator.lock`.
+/// One coordinator's exclusive access to a run folder: an advisory lock on the file `coordinator.lock`.
 ///
-/// The kernel drops the lock when the process ends, however it ends, so that a crash leaves nothing to clean up; the
-/// file stays, and its text (process and host) only serves the message that a second coordinator prints.
+/// The kernel releases the lock when the process ends for any reason, so that a crash leaves nothing to clean up. The
+/// file stays; its content (process and host) is for the error message of a second coordinator.
 final class CoordinatorLock: Sendable {
     static let fileName = "coordinator.lock"
 
     private let descriptor: Mutex<Int32?>
 
-    /// Takes the lock of a run folder.
-    ///
-    /// - Parameter folder: The run folder, which exists.
-    /// - Throws: `HistoryError.locked` while another coordinator holds it, `.notWritable` without write access.
+    /// Throws `HistoryError.locked` while another coordinator has the lock, `.notWritable` without write permission.
     init(folder: String) throws {
         let path = folder + "/" + Self.fileName
-        // Workers started by the coordinator must not inherit the descriptor: they would keep the lock after its death.
+        // O_CLOEXEC: a worker started by the coordinator would otherwise inherit the lock and outlive it.
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw HistoryError.notWritable(file: path, reason: String(cString: strerror(errno))) }
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
@@ -26,10 +23,10 @@ final class CoordinatorLock: Sendable {
             guard code == EWOULDBLOCK else {
                 throw HistoryError.notWritable(file: path, reason: String(cString: strerror(code)))
             }
-            throw HistoryError.locked(folder: folder, holder: holder.isEmpty ? "process unknown" : holder)
+            throw HistoryError.locked(folder: folder, holder: holder.isEmpty ? "unknown process" : holder)
         }
         let holder = Array("pid \(getpid()) on \(Self.hostName())\n".utf8)
-        // The text is a courtesy: the lock itself holds even if a full disk keeps it from being written.
+        // Errors are ignored: the lock does not depend on the content.
         _ = ftruncate(file, 0)
         _ = pwrite(file, holder, holder.count, 0)
         descriptor = Mutex(file)
@@ -37,7 +34,7 @@ final class CoordinatorLock: Sendable {
 
     deinit { release() }
 
-    /// Gives the lock up; does nothing the second time.
+    /// Has no effect the second time.
     func release() {
         descriptor.withLock { file in
             if let file { close(file) }
@@ -45,7 +42,7 @@ final class CoordinatorLock: Sendable {
         }
     }
 
-    /// The kernel's name of this host; Foundation's would ask the network, which can take seconds.
+    /// The kernel's host name; Foundation's `hostName` asks the network, which can take seconds.
     private static func hostName() -> String {
         var name = [CChar](repeating: 0, count: 256)
         guard gethostname(&name, name.count - 1) == 0 else { return "an unknown host" }

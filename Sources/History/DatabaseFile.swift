@@ -1,54 +1,51 @@
 import Foundation
 import GRDB
 
-/// The database file of a run folder, looked at without changing it.
+/// The database file of a run folder: its path, its content and the settings of connections to it.
 struct DatabaseFile {
-    /// What a path holds.
     enum Content: Equatable {
-        /// No file.
+        /// The file does not exist.
         case missing
-        /// A database without a schema: the remains of a creation that was interrupted.
+        /// A database without a schema, left by an interrupted creation.
         case empty
-        /// A run history with this schema version.
+        /// A run history of this schema version.
         case history(version: Int)
     }
 
-    /// "ECAD" in ASCII, written in the file's header as `application_id` (https://www.sqlite.org/fileformat.html).
+    /// "ECAD" in ASCII, stored in the file header as `application_id` (https://www.sqlite.org/fileformat.html).
     static let applicationID = 0x4543_4144
     static let fileName = "history.sqlite"
+    static let emptyDescription = "empty database, its creation was interrupted"
 
     let folder: String
     var path: String { folder + "/" + Self.fileName }
 
-    /// Names the database file of a run folder.
-    ///
-    /// - Parameter folder: The run folder; a relative path is resolved against the current directory.
+    /// A relative path is resolved against the current directory.
     init(folder: String) {
         self.folder = URL(fileURLWithPath: folder).standardizedFileURL.path
     }
 
-    /// Whether the file has a write-ahead log with content.
+    /// Whether the file has a write-ahead log that is not empty.
     var hasLog: Bool { walBytes > 0 }
 
-    /// The write-ahead log's size in bytes, 0 when there is none.
+    /// Size of the write-ahead log in bytes, 0 if there is none.
     var walBytes: Int {
         var status = stat()
         return stat(path + "-wal", &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// Finds out what the file is, leaving every byte of it as it was.
+    /// Identifies the content without changing the file.
     ///
-    /// - Returns: What the file holds.
-    /// - Throws: `HistoryError.notAHistory`, `.notReadable`, `.corrupt`.
+    /// Throws `HistoryError.notAHistory`, `.notReadable` or `.corrupt`.
     func inspect() throws -> Content {
         switch access(path, F_OK) == 0 ? 0 : errno {
         case 0: break
         case ENOENT: return .missing
         case let code: throw HistoryError.notReadable(file: path, reason: String(cString: strerror(code)))
         }
-        // Closing a plain descriptor would drop the locks that SQLite holds for this process
-        // (https://www.sqlite.org/howtocorrupt.html, 2.2), so the header is read by hand only while no connection is
-        // open, when its answer is also final and SQLite would leave two new files behind.
+        // Closing a plain descriptor releases the locks that SQLite holds in this process
+        // (https://www.sqlite.org/howtocorrupt.html, 2.2), so the header is read directly only if no connection is open.
+        // It is then complete, and SQLite would leave a log and its index behind.
         let isInUse = access(path + "-shm", F_OK) == 0 || hasLog
         return isInUse ? try inspectThroughSQLite() : try inspectHeader()
     }
@@ -85,20 +82,16 @@ struct DatabaseFile {
             file: path, found: "application_id \(application), expected \(Self.applicationID)")
     }
 
-    /// The name under which SQLite opens the file.
+    /// The path, or a URI with parameters, under which SQLite opens the file.
     ///
-    /// - Parameter isImmutable: Promises that nobody writes; SQLite then needs neither locks nor the log's index, which
-    ///   it could not create in a folder without write permission (https://www.sqlite.org/uri.html#uriimmutable).
-    /// - Returns: A path, or a URI where a parameter is needed.
+    /// `isImmutable` asserts that no process writes to the file. SQLite then needs neither locks nor the log's index,
+    /// which it cannot create in a folder without write permission (https://www.sqlite.org/uri.html#uriimmutable).
     func location(isImmutable: Bool) -> String {
         guard isImmutable else { return path }
         let escaped = path.addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) ?? path
         return "file:\(escaped)?immutable=1"
     }
 
-    /// The settings of a connection that reads.
-    ///
-    /// - Returns: A configuration that waits for locks and never writes.
     static func readOnly() -> Configuration {
         var configuration = Configuration()
         configuration.readonly = true
@@ -107,28 +100,26 @@ struct DatabaseFile {
         return configuration
     }
 
-    /// The settings of the coordinator's connection: write-ahead log, every commit on disk when it returns.
-    ///
-    /// - Parameter isDurable: False to let the system write when it likes.
-    /// - Returns: A configuration that waits for locks and sets the journal up.
+    /// Write-ahead log; with `isDurable`, every commit is on disk when it returns.
     static func writer(isDurable: Bool = true) -> Configuration {
         var configuration = Configuration()
         configuration.busyMode = .timeout(busySeconds)
-        // GRDB's own WAL set-up chooses synchronous = NORMAL, which loses acknowledged results in a power failure.
+        // GRDB's own WAL setup uses synchronous = NORMAL, which loses acknowledged results in a power failure.
         configuration.prepareDatabase { db in
             try checkVersion(db)
             let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode = WAL")
             guard mode == "wal" else {
-                throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "the write-ahead log cannot be set up here")
+                throw DatabaseError(
+                    resultCode: .SQLITE_CANTOPEN, message: "the file system does not support the write-ahead log")
             }
             try db.execute(sql: "PRAGMA synchronous = \(isDurable ? "FULL" : "OFF")")
-            // Without a limit a log grown behind a long reader keeps its size for ever.
+            // Without a limit, a log that has grown while a reader blocked checkpoints never shrinks.
             _ = try Int.fetchOne(db, sql: "PRAGMA journal_size_limit = 67108864")
         }
         return configuration
     }
 
-    /// How long a connection waits for a lock.
+    /// Seconds a connection waits for a lock.
     static let busySeconds = 5.0
 
     private static func checkVersion(_ db: Database) throws {
@@ -143,6 +134,17 @@ struct DatabaseFile {
         let count = read(file, &header, header.count)
         guard count >= 0 else { throw HistoryError.notReadable(file: path, reason: String(cString: strerror(errno))) }
         return Array(header.prefix(count))
+    }
+
+    /// Waits until a file or folder is on disk.
+    static func synchronize(_ path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0, fsync(descriptor) == 0 else {
+            let reason = String(cString: strerror(errno))
+            if descriptor >= 0 { close(descriptor) }
+            throw HistoryError.notWritable(file: path, reason: reason)
+        }
+        close(descriptor)
     }
 
     private static func bigEndian(_ bytes: ArraySlice<UInt8>) -> Int {

@@ -1,17 +1,14 @@
 import Foundation
 
-/// Recognises file systems shared between hosts, on which SQLite's write-ahead log is not safe.
+/// Detects network file systems, on which SQLite's write-ahead log is not safe.
 ///
-/// The log's index is memory shared by the processes of one host (https://www.sqlite.org/wal.html#overview), and
-/// Slurm's home and scratch folders are nearly always on one of these.
+/// The log's index is memory shared by the processes of one host (https://www.sqlite.org/wal.html#overview). Home and
+/// scratch folders of Slurm clusters are usually on a network file system.
 enum NetworkFileSystem {
-    /// The name of the network file system that holds a path.
+    /// Name of the network file system of an existing path; nil for a local one and if the mount table is unreadable.
     ///
-    /// The kernel's table of mounts is read instead of statfs(2), whose one type number for FUSE hides sshfs and
-    /// GlusterFS among local file systems (the root of rootless containers is one).
-    ///
-    /// - Parameter path: An existing file or folder.
-    /// - Returns: `nil` for a local file system, and where the kernel does not say.
+    /// Reads the mount table instead of statfs(2), which reports the same type for all FUSE file systems: sshfs and
+    /// GlusterFS as well as local ones, such as the root of rootless containers.
     static func kind(at path: String) -> String? {
         guard let resolved = realpath(path, nil) else { return nil }
         defer { free(resolved) }
@@ -19,13 +16,9 @@ enum NetworkFileSystem {
         return kind(of: String(cString: resolved), mounts: mounts)
     }
 
-    /// The name of the network file system that holds a path, by a given table of mounts.
+    /// The same for an absolute path without symbolic links and the content of /proc/self/mountinfo.
     ///
-    /// - Parameters:
-    ///   - path: An absolute path without symbolic links.
-    ///   - mounts: Lines of /proc/self/mountinfo, see proc(5): the fifth field is the mount point, the type is the
-    ///     first field after a lone hyphen.
-    /// - Returns: `nil` for a local file system.
+    /// See proc(5): the fifth field is the mount point, the type is the first field after a single hyphen.
     static func kind(of path: String, mounts: String) -> String? {
         var best = (length: -1, type: "")
         for line in mounts.split(separator: "\n") {
@@ -34,14 +27,14 @@ enum NetworkFileSystem {
                 continue
             }
             let point = unescaped(fields[4])
-            let holds = point == "/" || path == point || path.hasPrefix(point + "/")
-            // A later mount on the same point covers the earlier one.
-            if holds, point.utf8.count >= best.length { best = (point.utf8.count, String(fields[hyphen + 1])) }
+            let contains = point == "/" || path == point || path.hasPrefix(point + "/")
+            // A later mount on the same mount point hides the earlier one.
+            if contains, point.utf8.count >= best.length { best = (point.utf8.count, String(fields[hyphen + 1])) }
         }
         return names[best.type]
     }
 
-    /// Undoes the kernel's octal escapes of blanks and backslashes.
+    /// Decodes the kernel's octal escapes of whitespace and backslashes.
     private static func unescaped(_ field: Substring) -> String {
         String(field).replacing("\\040", with: " ").replacing("\\011", with: "\t").replacing("\\012", with: "\n")
             .replacing("\\134", with: "\\")

@@ -1,21 +1,17 @@
-/// What a scorer says of one image.
+import GRDB
+
+/// The score of one image.
 public struct ImageScore: Hashable, Sendable {
-    /// The candidate that made the image.
+    /// Candidate that generated the image.
     public let candidateID: Int64
-    /// Which image.
+    /// Prompt and seed of the image.
     public let image: ImageKey
-    /// The scorer's name.
+    /// Name of the scorer.
     public let scorer: String
-    /// The score; higher is better.
+    /// Higher is better.
     public let value: Double
 
-    /// Makes a score.
-    ///
-    /// - Parameters:
-    ///   - candidateID: The candidate that made the image.
-    ///   - image: Which image.
-    ///   - scorer: The scorer's name.
-    ///   - value: The score, finite; higher is better.
+    /// A score; `value` must be finite, and higher is better.
     public init(candidateID: Int64, image: ImageKey, scorer: String, value: Double) {
         self.candidateID = candidateID
         self.image = image
@@ -24,27 +20,20 @@ public struct ImageScore: Hashable, Sendable {
     }
 }
 
-/// How long one image took.
+/// The timing of one image.
 public struct ImageTiming: Hashable, Sendable {
-    /// The candidate that made the image.
+    /// Candidate that generated the image.
     public let candidateID: Int64
-    /// Which image.
+    /// Prompt and seed of the image.
     public let image: ImageKey
-    /// Denoising seconds.
+    /// Seconds to denoise the image.
     public let denoiseSeconds: Double
-    /// Denoising seconds of the uncached reference on the same worker, where it was measured.
+    /// Seconds to denoise it without a cache on the same worker; nil if not measured.
     public let referenceSeconds: Double?
-    /// Seconds to decode the latents into an image.
+    /// Seconds to decode the latents.
     public let decodeSeconds: Double
 
-    /// Makes a timing.
-    ///
-    /// - Parameters:
-    ///   - candidateID: The candidate that made the image.
-    ///   - image: Which image.
-    ///   - denoiseSeconds: Denoising seconds.
-    ///   - referenceSeconds: Denoising seconds of the uncached reference on the same worker.
-    ///   - decodeSeconds: Seconds to decode the latents into an image.
+    /// A timing; all seconds must be finite and not negative.
     public init(
         candidateID: Int64, image: ImageKey, denoiseSeconds: Double, referenceSeconds: Double?, decodeSeconds: Double
     ) {
@@ -58,25 +47,18 @@ public struct ImageTiming: Hashable, Sendable {
 
 /// A worker's result of one task.
 public struct TaskResult: Sendable {
-    /// The task.
+    /// Row id of the task.
     public var taskID: Int64
-    /// Who did it.
+    /// Worker that computed it.
     public var workerID: Int64
     /// Scores of the task's images.
     public var scores: [ImageScore]
     /// Timings of the task's images.
     public var timings: [ImageTiming]
-    /// The worker's seconds from start to result.
+    /// Seconds the worker spent on the task.
     public var seconds: Double
 
-    /// Describes a result.
-    ///
-    /// - Parameters:
-    ///   - taskID: The task.
-    ///   - workerID: Who did it.
-    ///   - scores: Scores of the task's images.
-    ///   - timings: Timings of the task's images.
-    ///   - seconds: The worker's seconds from start to result.
+    /// A result; `seconds` is the worker's time from start to result.
     public init(taskID: Int64, workerID: Int64, scores: [ImageScore], timings: [ImageTiming], seconds: Double) {
         self.taskID = taskID
         self.workerID = workerID
@@ -86,20 +68,61 @@ public struct TaskResult: Sendable {
     }
 }
 
-/// What became of a result.
+/// Whether a result was stored.
 public enum CommitOutcome: Hashable, Sendable {
-    /// It is on disk; acknowledge it.
+    /// The result is on disk.
     case committed
-    /// The task had its result (this one sent again, or another worker's); nothing changed, acknowledge it.
+    /// Nothing changed: the task already has a result, this one or another worker's.
     case alreadyDone
-    /// The task was given up; nothing changed, acknowledge it.
+    /// Nothing changed: the task was given up.
     case taskFailed
 }
 
-/// All that was measured of a candidate on one evaluation set, in an order that makes sums reproducible.
+/// The measurements of a candidate on one evaluation set, in an order that makes sums reproducible.
 public struct CandidateMeasurements: Hashable, Sendable {
-    /// Ordered by scorer, prompt, seed.
+    /// Ordered by scorer, prompt and seed.
     public let scores: [ImageScore]
-    /// Ordered by prompt, seed, task.
+    /// Ordered by prompt, seed and task.
     public let timings: [ImageTiming]
+}
+
+/// The comparison of a task's result with that of a second worker.
+public struct RecheckRecord: Hashable, Sendable {
+    /// Row id of the task.
+    public var taskID: Int64
+    /// Worker that computed the task again.
+    public var workerID: Int64
+    /// Worker whose result is stored.
+    public var checkedWorkerID: Int64
+    /// Whether the two results agree within the tolerance.
+    public var agrees: Bool
+    /// Largest absolute difference of two scores.
+    public var largestDifference: Double
+
+    /// A comparison; `checkedWorkerID` is the worker whose result is stored.
+    public init(taskID: Int64, workerID: Int64, checkedWorkerID: Int64, agrees: Bool, largestDifference: Double) {
+        self.taskID = taskID
+        self.workerID = workerID
+        self.checkedWorkerID = checkedWorkerID
+        self.agrees = agrees
+        self.largestDifference = largestDifference
+    }
+}
+
+extension RecheckRecord {
+    init(_ row: Row) {
+        self.init(
+            taskID: row["task_id"], workerID: row["worker_id"], checkedWorkerID: row["checked_worker_id"],
+            agrees: row["agrees"], largestDifference: row["largest_difference"])
+    }
+}
+
+/// A reduced image for display.
+public struct Thumbnail: Hashable, Sendable {
+    /// Candidate that generated the image; nil for the uncached reference.
+    public let candidateID: Int64?
+    /// Prompt and seed of the image.
+    public let image: ImageKey
+    /// Content of a PNG file.
+    public let png: [UInt8]
 }

@@ -1,29 +1,32 @@
 import Foundation
 import GRDB
 
-/// The history of a calibration run: everything the coordinator knows, in the one file `history.sqlite` of the run
-/// folder.
+/// The persistent state of calibration runs: one SQLite file, `history.sqlite`, in the run folder.
 ///
-/// One writer (the coordinator, which holds `coordinator.lock` as long as it lives) and any number of readers, in this
-/// or other processes of the same host. Every method that writes is one transaction, on disk when it returns
-/// (write-ahead log, `synchronous = FULL`): what has been acknowledged survives a killed process and a power failure,
-/// and what had not returned is absent altogether. All methods are synchronous, and throw `HistoryError`.
+/// There is one writer, the coordinator, which holds `coordinator.lock` until it closes the history, and any number of
+/// readers in this or other processes of the same host. Every writing method is one transaction, or part of the
+/// enclosing `transaction`, and is on disk when that returns (write-ahead log, `synchronous = FULL`): an acknowledged
+/// result survives a killed process and a power failure, and an interrupted write leaves no trace.
 ///
-/// Instants are Unix seconds; methods that note one take it as `at`, so that a simulated clock can be used.
+/// All methods are synchronous and throw `HistoryError`. Times are Unix seconds; methods that store the current time
+/// accept it as `at`, so that a simulated clock can be used.
 public final class RunHistory: Sendable {
-    /// The evaluation set that the search itself uses, as opposed to benchmarks.
+    /// The evaluation set of the search, as opposed to those of benchmarks.
     public static let calibration = "calibration"
 
-    /// The database file's path.
+    /// Path of the database file.
     public var file: String { databaseFile.path }
 
-    /// Whether this is the coordinator's own, writable history.
+    /// False for a history opened with `openReadOnly`.
     public var isWritable: Bool { lock != nil }
 
-    let databaseFile: DatabaseFile
+    /// Size of the write-ahead log in bytes; it grows while a reader holds a snapshot.
+    public var walBytes: Int { databaseFile.walBytes }
+
+    private let databaseFile: DatabaseFile
     let database: DatabaseQueue
     private let lock: CoordinatorLock?
-    let group = TransactionGroup()
+    private let openTransaction = OpenTransaction()
 
     private init(file: DatabaseFile, database: DatabaseQueue, lock: CoordinatorLock?) {
         self.databaseFile = file
@@ -31,13 +34,12 @@ public final class RunHistory: Sendable {
         self.lock = lock
     }
 
-    /// Creates the history of a new run folder, and the folder itself if need be.
+    // MARK: - Opening and closing
+
+    /// Creates an empty history in a run folder, and the folder if it is missing.
     ///
-    /// - Parameters:
-    ///   - folder: The run folder.
-    ///   - isDurable: False for a history that may be lost in a power failure: nothing waits for the disk.
-    /// - Returns: A writable history without runs.
-    /// - Throws: `HistoryError.alreadyExists`, `.locked`, `.networkFileSystem`, `.notWritable`, `.diskFull`.
+    /// `isDurable: false` skips waiting for the disk; such a history may be lost in a power failure. Throws
+    /// `HistoryError.alreadyExists`, `.locked`, `.networkFileSystem`, `.notWritable` or `.diskFull`.
     public static func create(in folder: String, isDurable: Bool = true) throws -> RunHistory {
         let file = DatabaseFile(folder: folder)
         try prepareFolder(of: file)
@@ -46,30 +48,25 @@ public final class RunHistory: Sendable {
         }
     }
 
-    /// Opens the history of an existing run folder as its coordinator, migrating an older schema.
+    /// Opens an existing history for writing and migrates an older schema.
     ///
-    /// - Parameter folder: The run folder.
-    /// - Returns: A writable history.
-    /// - Throws: `HistoryError.missing`, `.locked`, `.newerSchema`, `.notAHistory`, `.networkFileSystem`,
-    ///   `.notWritable`, `.corrupt`.
+    /// Throws `HistoryError.missing`, `.locked`, `.newerSchema`, `.notAHistory`, `.networkFileSystem`, `.notWritable`
+    /// or `.corrupt`.
     public static func open(in folder: String) throws -> RunHistory {
         let file = DatabaseFile(folder: folder)
         guard try file.inspect() != .missing else { throw HistoryError.missing(file: file.path) }
         return try openForWriting(file) { content in
             guard case .history = content else {
-                throw HistoryError.notAHistory(file: file.path, found: "empty, its creation was interrupted")
+                throw HistoryError.notAHistory(file: file.path, found: DatabaseFile.emptyDescription)
             }
         }
     }
 
-    /// Opens the history of a run folder for reading, whether its coordinator is at work or not.
+    /// Opens an existing history for reading, whether or not a coordinator is writing to it.
     ///
-    /// A folder without write permission, or on a network disk, is read as an archive: nobody may be writing to it.
-    ///
-    /// - Parameter folder: The run folder.
-    /// - Returns: A history whose writing methods throw `HistoryError.notWritable`.
-    /// - Throws: `HistoryError.missing`, `.newerSchema`, `.olderSchema`, `.notAHistory`, `.notReadable`,
-    ///   `.networkFileSystem`, `.corrupt`.
+    /// A folder without write permission or on a network file system is read as an archive: nothing may write to it
+    /// meanwhile. Writing methods throw `HistoryError.notWritable`. Throws `HistoryError.missing`, `.newerSchema`,
+    /// `.olderSchema`, `.notAHistory`, `.notReadable`, `.networkFileSystem` or `.corrupt`.
     public static func openReadOnly(in folder: String) throws -> RunHistory {
         let file = DatabaseFile(folder: folder)
         let network = NetworkFileSystem.kind(at: file.folder)
@@ -77,8 +74,8 @@ public final class RunHistory: Sendable {
         do {
             switch try file.inspect() {
             case .missing: throw HistoryError.missing(file: file.path)
-            case .empty: throw HistoryError.notAHistory(file: file.path, found: "empty, its creation was interrupted")
-            case .history(let version): try requireReadable(version, file)
+            case .empty: throw HistoryError.notAHistory(file: file.path, found: DatabaseFile.emptyDescription)
+            case .history(let version): try requireCurrent(version, file)
             }
             let isArchive = !file.hasLog && (network != nil || access(file.folder, W_OK) != 0)
             return try HistoryError.translating(file: file.path) {
@@ -87,79 +84,28 @@ public final class RunHistory: Sendable {
                 return RunHistory(file: file, database: database, lock: nil)
             }
         } catch HistoryError.notWritable(let path, let reason) {
-            // SQLite says "unable to open" also when it lacks the permission to make the log's index.
-            let isStuck = file.hasLog && access(file.folder, W_OK) != 0
-            let advice = "a crash left its log unfinished: copy the folder to where you may write, and read it there"
-            throw HistoryError.notReadable(file: path, reason: isStuck ? advice : reason)
+            // SQLite also reports "unable to open" if it lacks the permission to create the log's index.
+            let needsRecovery = file.hasLog && access(file.folder, W_OK) != 0
+            let advice =
+                "an interrupted run left a write-ahead log: copy the folder to a writable place and open the copy"
+            throw HistoryError.notReadable(file: path, reason: needsRecovery ? advice : reason)
         }
     }
 
-    /// Closes the database, which empties the log into it, and lets another coordinator in.
+    /// Writes the log back into the database, closes it and releases the coordinator's lock.
     ///
-    /// - Throws: `HistoryError` when the log cannot be written back; nothing is lost then.
+    /// If the log cannot be written back it stays beside the database, and nothing is lost.
     public func close() throws {
         defer { lock?.release() }
         try HistoryError.translating(file: file) { try database.close() }
     }
 
-    /// The clock that `at` parameters default to.
-    ///
-    /// - Returns: Unix seconds.
+    /// Current time in Unix seconds, the default of all `at` parameters.
     public static func now() -> Double {
         Date().timeIntervalSince1970
     }
 
-    // MARK: - Transactions
-
-    /// Runs the body in one transaction that takes the write lock at once.
-    ///
-    /// A transaction that began by reading could not wait for the lock later (SQLITE_BUSY_SNAPSHOT), hence IMMEDIATE.
-    func write<T>(_ body: (Database) throws -> T) throws -> T {
-        guard isWritable else {
-            throw HistoryError.notWritable(file: file, reason: "it was opened for reading only")
-        }
-        return try HistoryError.translating(file: file) {
-            guard let db = group.current else { return try database.write(body) }
-            var result: T?
-            try db.inSavepoint {
-                result = try body(db)
-                return .commit
-            }
-            guard let result else { throw DatabaseError(resultCode: .SQLITE_INTERNAL) }
-            return result
-        }
-    }
-
-    /// Runs the body on one consistent state of the database.
-    func read<T>(_ body: (Database) throws -> T) throws -> T {
-        try HistoryError.translating(file: file) {
-            try group.current.map(body) ?? database.read(body)
-        }
-    }
-
-    /// Makes one transaction of everything that the body writes: one wait for the disk instead of many.
-    ///
-    /// When the call returns all of it is on disk; when it throws, nothing of it has happened, and the caller's own
-    /// picture of the run is ahead of the history. Within the body a single call that throws is undone alone.
-    ///
-    /// - Parameter body: Calls the methods of this history, on this thread alone.
-    /// - Returns: What the body returns.
-    /// - Throws: What the body throws, or `HistoryError`.
-    public func grouped<T>(_ body: () throws -> T) throws -> T {
-        guard isWritable else { throw HistoryError.notWritable(file: file, reason: "it was opened for reading only") }
-        guard group.current == nil else { return try body() }
-        return try HistoryError.translating(file: file) {
-            try database.write { db in
-                group.enter(db)
-                defer { group.leave() }
-                return try body()
-            }
-        }
-    }
-
-    // MARK: - Opening
-
-    /// Creates a run folder if need be, and refuses one that no coordinator may write to.
+    /// Creates a run folder if it is missing, and rejects one on a network file system.
     static func prepareFolder(of file: DatabaseFile) throws {
         do {
             try FileManager.default.createDirectory(atPath: file.folder, withIntermediateDirectories: true)
@@ -192,12 +138,173 @@ public final class RunHistory: Sendable {
         }
     }
 
-    private static func requireReadable(_ version: Int, _ file: DatabaseFile) throws {
+    private static func requireCurrent(_ version: Int, _ file: DatabaseFile) throws {
         if version > Schema.version {
             throw HistoryError.newerSchema(file: file.path, found: version, supported: Schema.version)
         }
         if version < Schema.version {
             throw HistoryError.olderSchema(file: file.path, found: version, supported: Schema.version)
         }
+    }
+
+    // MARK: - Transactions
+
+    /// Runs the body in one transaction: one wait for the disk instead of many.
+    ///
+    /// All writes of the body are on disk when this returns and undone if it throws; the caller's in-memory state is
+    /// then ahead of the history. A single write that throws inside the body is undone alone. The body must call this
+    /// history on the current thread only. A nested call joins the outer transaction.
+    public func transaction<T>(_ body: () throws -> T) throws -> T {
+        try requireWritable()
+        guard openTransaction.database == nil else { return try body() }
+        return try HistoryError.translating(file: file) {
+            try database.write { db in
+                openTransaction.begin(db)
+                defer { openTransaction.end() }
+                return try body()
+            }
+        }
+    }
+
+    /// Runs the body in an IMMEDIATE transaction, or in a savepoint of the open one.
+    ///
+    /// A deferred transaction that starts by reading cannot wait for the write lock (SQLITE_BUSY_SNAPSHOT).
+    func write<T>(_ body: (Database) throws -> T) throws -> T {
+        try requireWritable()
+        return try HistoryError.translating(file: file) {
+            guard let db = openTransaction.database else { return try database.write(body) }
+            var result: T?
+            try db.inSavepoint {
+                result = try body(db)
+                return .commit
+            }
+            guard let result else { throw DatabaseError(resultCode: .SQLITE_INTERNAL) }
+            return result
+        }
+    }
+
+    /// Runs the body on one snapshot of the database, or in the open transaction.
+    func read<T>(_ body: (Database) throws -> T) throws -> T {
+        try HistoryError.translating(file: file) {
+            try openTransaction.database.map(body) ?? database.read(body)
+        }
+    }
+
+    private func requireWritable() throws {
+        guard isWritable else { throw HistoryError.notWritable(file: file, reason: "it is opened read-only") }
+    }
+
+    // MARK: - Maintenance
+
+    /// Writes the log back into the database and truncates it.
+    ///
+    /// Returns false, and changes nothing, inside a transaction and while another connection blocks it for 50 ms.
+    @discardableResult
+    public func checkpoint() throws -> Bool {
+        guard openTransaction.database == nil else { return false }
+        return try HistoryError.translating(file: file) {
+            do {
+                return try database.writeWithoutTransaction { db in
+                    // The coordinator's loop must not wait long for a reader; the next checkpoint will do.
+                    try db.execute(sql: "PRAGMA busy_timeout = 50")
+                    defer { try? db.execute(sql: "PRAGMA busy_timeout = \(Int(DatabaseFile.busySeconds * 1000))") }
+                    _ = try db.checkpoint(.truncate)
+                    return true
+                }
+            } catch DatabaseError.SQLITE_BUSY, DatabaseError.SQLITE_LOCKED {
+                return false
+            }
+        }
+    }
+
+    /// Writes a compacted copy of one snapshot of the history to a new file, while the run continues.
+    ///
+    /// The copy gets its final name once it is complete and on disk; it may be on a network file system. Throws
+    /// `HistoryError.alreadyExists`, `.notWritable` or `.diskFull`.
+    public func backup(to path: String) throws {
+        guard access(path, F_OK) != 0 else { throw HistoryError.alreadyExists(file: path) }
+        let partial = path + ".partial"
+        unlink(partial)
+        do {
+            try HistoryError.translating(file: partial) {
+                try database.writeWithoutTransaction { db in
+                    try db.execute(sql: "VACUUM INTO ?", arguments: [partial])
+                }
+            }
+            // VACUUM INTO does not sync the file it writes.
+            try DatabaseFile.synchronize(partial)
+            guard rename(partial, path) == 0 else {
+                throw HistoryError.notWritable(file: path, reason: String(cString: strerror(errno)))
+            }
+            try DatabaseFile.synchronize(URL(fileURLWithPath: path).deletingLastPathComponent().path)
+        } catch {
+            unlink(partial)
+            throw error
+        }
+    }
+}
+
+// MARK: - Stores
+
+extension RunHistory {
+    /// Runs: configuration, genes, prompts, canary, cost tables, forks.
+    public var runs: RunStore { RunStore(history: self) }
+    /// The search: generations, candidates, evaluations, the Pareto front.
+    public var search: SearchStore { SearchStore(history: self) }
+    /// Tasks and their leases.
+    public var tasks: TaskStore { TaskStore(history: self) }
+    /// Results of tasks: scores, timings, thumbnails, rechecks.
+    public var results: ResultStore { ResultStore(history: self) }
+    /// Benchmarked schedules and their statistics.
+    public var benchmarks: BenchmarkStore { BenchmarkStore(history: self) }
+    /// Workers: description, connected time, quarantine.
+    public var workers: WorkerStore { WorkerStore(history: self) }
+    /// The event log and the counts of refused peers and messages.
+    public var events: EventStore { EventStore(history: self) }
+}
+
+/// The transaction that a thread has opened with `RunHistory.transaction`.
+private final class OpenTransaction: Sendable {
+    // Used only on the thread that opened the transaction: `database` returns nil on all others.
+    nonisolated(unsafe) private var current: Database?
+    nonisolated(unsafe) private var owner: pthread_t?
+    private let lock = NSLock()
+
+    /// Nil unless the current thread has opened a transaction.
+    var database: Database? {
+        lock.withLock {
+            guard let owner, pthread_equal(owner, pthread_self()) != 0 else { return nil }
+            return current
+        }
+    }
+
+    func begin(_ database: Database) {
+        lock.withLock {
+            current = database
+            owner = pthread_self()
+        }
+    }
+
+    func end() {
+        lock.withLock {
+            current = nil
+            owner = nil
+        }
+    }
+}
+
+// Statements that run for every task or worker are cached: compiling one takes longer than running it.
+extension Database {
+    func executeCached(sql: String, arguments: StatementArguments) throws {
+        try cachedStatement(sql: sql).execute(arguments: arguments)
+    }
+
+    func cachedRows(sql: String, arguments: StatementArguments = []) throws -> [Row] {
+        try Row.fetchAll(cachedStatement(sql: sql), arguments: arguments)
+    }
+
+    /// Throws `HistoryError.noSuchRecord` if the last statement changed no row.
+    func requireChange(_ kind: String, _ identity: Int64) throws {
+        guard changesCount > 0 else { throw HistoryError.noSuchRecord(kind: kind, identity: String(identity)) }
     }
 }

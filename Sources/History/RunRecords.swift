@@ -1,18 +1,16 @@
-/// One cell of the schedule: what a gene decides about.
+import Foundation
+import GRDB
+
+/// The cell of the schedule that one gene controls.
 public struct GeneCell: Hashable, Sendable {
-    /// Denoising step, 0 first.
+    /// Denoising step, counted from 0.
     public let step: Int
-    /// Block index as the model counts it.
+    /// Block index, as the model counts blocks.
     public let block: Int
-    /// The component's name, `attn1` for one.
+    /// Component name, such as `attn1`.
     public let component: String
 
-    /// Describes a gene.
-    ///
-    /// - Parameters:
-    ///   - step: Denoising step, 0 first.
-    ///   - block: Block index.
-    ///   - component: Component name.
+    /// A cell; `step` counts from 0.
     public init(step: Int, block: Int, component: String) {
         self.step = step
         self.block = block
@@ -20,63 +18,46 @@ public struct GeneCell: Hashable, Sendable {
     }
 }
 
-/// The point that bounds the hypervolume: no better in either objective than any front member that shall count.
+/// Reference point of the hypervolume: the worst cost and quality that still count.
 public struct ReferencePoint: Hashable, Sendable {
-    /// Cost, minimised.
+    /// Highest cost that counts.
     public let cost: Double
-    /// Quality, maximised.
+    /// Lowest quality that counts.
     public let quality: Double
 
-    /// Makes a reference point.
-    ///
-    /// - Parameters:
-    ///   - cost: The worst (highest) cost that counts.
-    ///   - quality: The worst (lowest) quality that counts.
+    /// A point in the run's objectives: cost is minimised, quality maximised.
     public init(cost: Double, quality: Double) {
         self.cost = cost
         self.quality = quality
     }
 }
 
-/// A run about to be entered in the history.
+/// A run to insert.
 public struct NewRun: Sendable {
-    /// A name for people.
+    /// Display name.
     public var name: String
-    /// The run configuration as TOML, all defaults resolved.
+    /// Run configuration as TOML, with all defaults resolved.
     public var configuration: String
-    /// What is minimised: `latency`, `measured` or `macs`.
+    /// Minimised objective: `latency`, `measured` or `macs`.
     public var costObjective: String
-    /// What is maximised: a scorer's name.
+    /// Maximised objective: the name of a scorer.
     public var qualityObjective: String
-    /// The model as schedules see it, as JSON.
+    /// Steps, blocks and components of the schedules, as JSON.
     public var shape: String
-    /// What each gene decides about, in genome order; its count fixes the length of all genomes.
+    /// Cells of the genes in genome order; their number fixes the length of all genomes.
     public var genes: [GeneCell]
-    /// Identifies the model's weights.
+    /// Fingerprint of the model's weights.
     public var modelHash: String
-    /// The search's seed.
+    /// Seed of the search.
     public var seed: Int64
-    /// The hypervolume's reference point, if it is known already.
+    /// Reference point of the hypervolume.
     public var reference: ReferencePoint?
-    /// The calibration prompts; a prompt's index is its place here.
+    /// Calibration prompts; a prompt's index is its position here.
     public var prompts: [String]
-    /// Equal for runs in which equal images get equal scores: their evaluations may be taken over.
+    /// Equal for runs in which equal images get equal scores, so that one can reuse the other's measurements.
     public var evaluationKey: String?
 
-    /// Describes a run.
-    ///
-    /// - Parameters:
-    ///   - name: A name for people.
-    ///   - configuration: The run configuration as TOML, all defaults resolved.
-    ///   - costObjective: What is minimised.
-    ///   - qualityObjective: What is maximised.
-    ///   - shape: The model as schedules see it, as JSON.
-    ///   - genes: What each gene decides about, in genome order.
-    ///   - modelHash: Identifies the model's weights.
-    ///   - seed: The search's seed.
-    ///   - reference: The hypervolume's reference point.
-    ///   - prompts: The calibration prompts.
-    ///   - evaluationKey: Equal for runs in which equal images get equal scores.
+    /// A run; `configuration` is TOML, `shape` is JSON.
     public init(
         name: String, configuration: String, costObjective: String, qualityObjective: String, shape: String,
         genes: [GeneCell], modelHash: String, seed: Int64, reference: ReferencePoint? = nil, prompts: [String],
@@ -96,69 +77,122 @@ public struct NewRun: Sendable {
     }
 }
 
-/// Where a run stands.
+/// State of a run.
 public enum RunStatus: String, Sendable, CaseIterable {
-    /// At work, or killed and not yet resumed.
+    /// Running, or interrupted and not yet resumed.
     case running
-    /// All generations done.
+    /// All generations are finished.
     case finished
-    /// Ended early by a person.
+    /// Stopped by a person.
     case stopped
-    /// Ended by an error.
+    /// Stopped by an error.
     case failed
 }
 
-/// A run as the history holds it.
+/// A stored run.
 public struct RunRecord: Hashable, Sendable {
-    /// The row's identity.
+    /// Row id.
     public let id: Int64
-    /// A name for people.
+    /// Display name.
     public let name: String
-    /// The resolved run configuration, TOML.
+    /// Run configuration as TOML, with all defaults resolved.
     public let configuration: String
-    /// What is minimised.
+    /// Minimised objective.
     public let costObjective: String
-    /// What is maximised.
+    /// Maximised objective.
     public let qualityObjective: String
-    /// The model as schedules see it, JSON.
+    /// Steps, blocks and components of the schedules, as JSON.
     public let shape: String
-    /// Genes of a genome.
+    /// Number of genes of a genome.
     public let geneCount: Int
-    /// Identifies the model's weights.
+    /// Fingerprint of the model's weights.
     public let modelHash: String
-    /// The search's seed.
+    /// Seed of the search.
     public let seed: Int64
-    /// The hypervolume's reference point.
+    /// Reference point of the hypervolume.
     public let reference: ReferencePoint?
-    /// Equal for runs in which equal images get equal scores; `nil` in histories of the first schema.
+    /// As in `NewRun`; nil in a run created by the first release.
     public let evaluationKey: String?
-    /// Where the run stands.
+    /// State of the run.
     public let status: RunStatus
     /// Unix seconds.
     public let createdAt: Double
-    /// Unix seconds; `nil` while running.
+    /// Unix seconds; nil while the status is `running`.
     public let finishedAt: Double?
 }
 
-/// A generation as the history holds it.
-public struct GenerationRecord: Hashable, Sendable {
-    /// The run it belongs to.
-    public let runID: Int64
-    /// 0 for the first.
-    public let number: Int
-    /// The search's state: after this generation's ask, and once it is finished after its tell.
-    public let searchState: [UInt8]
-    /// Unix seconds.
-    public let startedAt: Double
-    /// Unix seconds; `nil` while candidates are being evaluated.
-    public let finishedAt: Double?
-    /// Of the front at the generation's end.
-    public let hypervolume: Double?
-    /// Candidates of this generation with a finished evaluation, counted at its end.
-    public let evaluations: Int
-    /// Seconds of work on this generation, without the time the coordinator was down.
-    public let wallSeconds: Double
+extension RunRecord {
+    init(_ row: Row) throws {
+        let cost: Double? = row["reference_cost"]
+        let quality: Double? = row["reference_quality"]
+        id = row["id"]
+        name = row["name"]
+        configuration = row["configuration"]
+        costObjective = row["cost_objective"]
+        qualityObjective = row["quality_objective"]
+        shape = row["shape"]
+        geneCount = row["gene_count"]
+        modelHash = row["model_hash"]
+        seed = row["seed"]
+        reference = cost.flatMap { cost in quality.map { ReferencePoint(cost: cost, quality: $0) } }
+        evaluationKey = row["evaluation_key"]
+        status = try row.value("status", of: "runs")
+        createdAt = row["created_at"]
+        finishedAt = row["finished_at"]
+    }
+}
 
-    /// Whether the search has been told this generation's results.
-    public var isFinished: Bool { finishedAt != nil }
+/// The state needed to resume a run.
+public struct RunSnapshot: Hashable, Sendable {
+    /// The run with its configuration.
+    public let run: RunRecord
+    /// The latest generation, whose search state the run resumes from; nil before the first.
+    public let generation: GenerationRecord?
+    /// Candidates of that generation in the order of the ask.
+    public let candidates: [CandidateRecord]
+    /// Tasks of that generation, and the open ones of earlier generations and of benchmarks.
+    public let tasks: [TaskRecord]
+    /// Leases that have not ended, whether or not their workers are still alive.
+    public let openLeases: [LeaseRecord]
+}
+
+/// A cost table to insert.
+public struct NewCostTable: Sendable {
+    /// Worker that measured it; nil for a table named by the configuration.
+    public var workerID: Int64?
+    /// Seconds by phase and component, as JSON.
+    public var costs: String
+    /// Seconds of the uncached reference for all images of a batch.
+    public var uncachedSeconds: Double?
+    /// Median absolute relative error of the fit.
+    public var fitError: Double?
+
+    /// A table; `costs` is JSON, `fitError` a fraction.
+    public init(workerID: Int64?, costs: String, uncachedSeconds: Double? = nil, fitError: Double? = nil) {
+        self.workerID = workerID
+        self.costs = costs
+        self.uncachedSeconds = uncachedSeconds
+        self.fitError = fitError
+    }
+}
+
+/// A stored cost table.
+public struct CostTableRecord: Hashable, Sendable {
+    /// Row id.
+    public let id: Int64
+    /// Worker that measured it; nil for a table named by the configuration.
+    public let workerID: Int64?
+    /// Seconds by phase and component, as JSON.
+    public let costs: String
+    /// Whether the run's modelled costs are computed from it; true for exactly one table of a run.
+    public let isObjective: Bool
+}
+
+extension CostTableRecord {
+    init(_ row: Row) {
+        id = row["id"]
+        workerID = row["worker_id"]
+        costs = row["costs"]
+        isObjective = row["is_objective"]
+    }
 }

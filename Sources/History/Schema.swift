@@ -1,11 +1,13 @@
 import Foundation
 import GRDB
 
-/// The database schema: numbered migrations, and the views, which are made anew whenever a migration has run.
+/// The database schema: numbered migrations, and the views, which are recreated whenever a migration runs.
 ///
-/// `PRAGMA user_version` decides; the table `schema_migrations` tells a reader of the file when each step was taken.
+/// `PRAGMA user_version` is the schema version. It is in the file header, so that a newer file can be rejected without
+/// opening it. The table `schema_migrations` records when each migration ran. GRDB's `DatabaseMigrator` has a table of
+/// its own instead of a version and commits each migration separately; here all pending migrations and the views are
+/// one transaction, so that a file always has the complete schema of one version.
 enum Schema {
-    /// One step of the schema, applied in one transaction.
     struct Migration {
         /// 1 for the first; without gaps.
         let version: Int
@@ -15,30 +17,26 @@ enum Schema {
 
     static let migrations = [
         Migration(version: 1, name: "create the tables", sql: tables),
-        Migration(version: 2, name: "cost tables, evaluations shared by runs", sql: searchTables),
-        Migration(version: 3, name: "refusals, canaries, rechecks and quarantine", sql: clusterTables),
-        Migration(version: 4, name: "gates of benchmarked TGATE schedules", sql: benchmarkTables),
+        Migration(version: 2, name: "cost tables, evaluations shared by runs", sql: costTables),
+        Migration(version: 3, name: "refusals, canaries, rechecks and quarantine", sql: trustTables),
+        Migration(version: 4, name: "gates of benchmarked TGATE schedules", sql: gateSteps),
     ]
 
-    /// The schema version that this program writes.
+    /// The schema version of this release.
     static var version: Int { migrations.count }
 
-    /// SQLite 3.37 brought STRICT tables (https://www.sqlite.org/stricttables.html).
+    /// SQLite 3.37 introduced STRICT tables (https://www.sqlite.org/stricttables.html).
     static let requiredSQLite = "3.37.0"
 
-    /// Brings a database up to date; one that is up to date is not written to.
+    /// Runs the pending migrations in one transaction; does not write to an up-to-date file.
     ///
-    /// - Parameters:
-    ///   - database: A connection that may write.
-    ///   - migrations: The steps known, in order.
-    ///   - now: Unix seconds, noted with each step.
-    /// - Throws: `DatabaseError`; the database is then as it was.
+    /// On an error the database is unchanged. `now` is stored with each migration.
     static func migrate(_ database: DatabaseQueue, to migrations: [Migration] = migrations, at now: Double) throws {
         try database.write { db in
             let version = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
             let pending = migrations.filter { $0.version > version }
             guard let last = pending.last else { return }
-            // Views are read through names: dropped first, they cannot hinder a step that changes a table.
+            // A view that refers to a changed table would make ALTER TABLE fail.
             for view in try String.fetchAll(db, sql: "SELECT name FROM sqlite_master WHERE type = 'view'") {
                 try db.execute(sql: "DROP VIEW \"\(view)\"")
             }
@@ -56,10 +54,7 @@ enum Schema {
         }
     }
 
-    /// Refuses a SQLite that cannot hold the schema.
-    ///
-    /// - Parameter version: What `sqlite_version()` says.
-    /// - Throws: `HistoryError.sqliteTooOld`.
+    /// Throws `HistoryError.sqliteTooOld` for a SQLite without the features of the schema.
     static func checkSQLite(version: String) throws {
         guard version.compare(requiredSQLite, options: .numeric) == .orderedAscending else { return }
         throw HistoryError.sqliteTooOld(found: version, required: requiredSQLite)

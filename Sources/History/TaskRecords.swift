@@ -1,15 +1,14 @@
-/// Names one image of an evaluation set: which prompt, which seed.
+import Foundation
+import GRDB
+
+/// Identifies an image of an evaluation set.
 public struct ImageKey: Hashable, Sendable {
-    /// The prompt's index in its evaluation set.
+    /// Index of the prompt in its evaluation set, from 0.
     public let prompt: Int
-    /// The noise's seed.
+    /// Seed of the initial noise.
     public let seed: Int64
 
-    /// Names an image.
-    ///
-    /// - Parameters:
-    ///   - prompt: The prompt's index in its evaluation set.
-    ///   - seed: The noise's seed.
+    /// An image; `prompt` is the prompt's index in its evaluation set.
     public init(prompt: Int, seed: Int64) {
         self.prompt = prompt
         self.seed = seed
@@ -20,130 +19,157 @@ public struct ImageKey: Hashable, Sendable {
 public enum TaskKind: String, Sendable, CaseIterable {
     /// Generates, times and scores them.
     case evaluate
-    /// Generates them to be looked at.
+    /// Generates them for display.
     case render
 }
 
-/// Where a task stands.
+/// State of a task.
 public enum TaskState: String, Sendable, CaseIterable {
-    /// Waits for a worker.
+    /// Waiting for a worker.
     case pending
-    /// At least one worker has it.
+    /// Leased to at least one worker.
     case leased
     /// Its result is committed.
     case done
-    /// Given up.
+    /// Given up without a result.
     case failed
 }
 
-/// A task about to be entered in the history.
+/// A task to insert.
 public struct NewTask: Sendable {
-    /// What is to be done.
+    /// What the worker does.
     public var kind: TaskKind
-    /// Places of its candidates among the candidates entered with it.
+    /// Indices into the candidates that are inserted with the task.
     public var candidates: [Int]
-    /// The images to make with each candidate.
+    /// Images to generate with each candidate.
     public var images: [ImageKey]
-    /// Whatever else the coordinator needs to send the task.
-    public var payload: [UInt8]?
 
-    /// Describes a task.
-    ///
-    /// - Parameters:
-    ///   - kind: What is to be done.
-    ///   - candidates: Places of its candidates among the candidates entered with it.
-    ///   - images: The images to make with each candidate; not empty.
-    ///   - payload: Whatever else the coordinator needs to send the task.
-    public init(kind: TaskKind = .evaluate, candidates: [Int], images: [ImageKey], payload: [UInt8]? = nil) {
+    /// A task; `candidates` are indices into the candidates inserted with it, `images` must not be empty.
+    public init(kind: TaskKind = .evaluate, candidates: [Int], images: [ImageKey]) {
         self.kind = kind
         self.candidates = candidates
         self.images = images
-        self.payload = payload
     }
 }
 
-/// A task as the history holds it.
+/// A stored task.
 public struct TaskRecord: Hashable, Sendable {
-    /// The row's identity.
+    /// Row id.
     public let id: Int64
-    /// The run it belongs to.
+    /// Run of the task.
     public let runID: Int64
-    /// The generation it serves; `nil` for a benchmark.
+    /// Generation it evaluates; nil for a benchmark.
     public let generation: Int?
-    /// The evaluation set that the images' prompts are of.
+    /// Evaluation set of the images' prompts.
     public let evaluationSet: String
-    /// What is to be done.
+    /// What the worker does.
     public let kind: TaskKind
-    /// Where it stands.
+    /// State of the task.
     public let state: TaskState
-    /// Its candidates, lowest first.
+    /// Row ids of its candidates, ascending.
     public let candidateIDs: [Int64]
-    /// The images to make with each candidate.
+    /// Images to generate with each candidate.
     public let images: [ImageKey]
-    /// Whatever else the coordinator needs to send the task.
-    public let payload: [UInt8]?
-    /// Leases given so far.
+    /// Epoch of the latest lease; 0 before the first.
     public let attempts: Int
-    /// Attempts that failed by the task's own fault, as opposed to a lost worker.
+    /// Number of attempts that failed because of the task, as opposed to a lost worker.
     public let failures: Int
 }
 
-/// The identities of what one call entered, each in the order given.
-public struct EnteredWork: Hashable, Sendable {
-    /// The candidates.
-    public let candidateIDs: [Int64]
-    /// The tasks.
-    public let taskIDs: [Int64]
+extension TaskRecord {
+    init(_ row: Row, candidateIDs: [Int64]) throws {
+        id = row["id"]
+        runID = row["run_id"]
+        generation = row["generation"]
+        evaluationSet = row["evaluation_set"]
+        kind = try row.value("kind", of: "tasks")
+        state = try row.value("state", of: "tasks")
+        self.candidateIDs = candidateIDs
+        images = try ImageKey.decode(row["shard"], row: row["id"])
+        attempts = row["attempts"]
+        failures = row["failures"]
+    }
 }
 
-/// Names a lease: a task, and which of its leases.
+/// Identifies a lease.
 public struct LeaseKey: Hashable, Sendable {
-    /// The task.
+    /// Row id of the task.
     public let taskID: Int64
-    /// 1 for the task's first lease.
+    /// Increases from lease to lease of a task, from 1.
     public let epoch: Int
 
-    /// Names a lease.
-    ///
-    /// - Parameters:
-    ///   - taskID: The task.
-    ///   - epoch: 1 for the task's first lease.
+    /// A lease; `epoch` increases from lease to lease of a task, from 1.
     public init(taskID: Int64, epoch: Int) {
         self.taskID = taskID
         self.epoch = epoch
     }
 }
 
-/// A lease that has not ended.
+/// A stored lease.
 public struct LeaseRecord: Hashable, Sendable {
-    /// The task, and which of its leases.
+    /// Task and epoch.
     public let key: LeaseKey
-    /// The worker that has the task.
+    /// Worker that holds or held the lease.
     public let workerID: Int64
     /// Unix seconds.
-    public let leasedAt: Double
-    /// Unix seconds.
     public let expiresAt: Double
+    /// How the lease ended; nil while it is active.
+    public let outcome: LeaseOutcome?
 }
 
-/// How a lease ended without a result.
+extension LeaseRecord {
+    init(_ row: Row) throws {
+        key = LeaseKey(taskID: row["task_id"], epoch: row["epoch"])
+        workerID = row["worker_id"]
+        expiresAt = row["expires_at"]
+        let isActive = row["ended_at"] == nil
+        outcome = isActive ? nil : try row.value("outcome", of: "leases")
+    }
+}
+
+/// How a lease ended.
 public enum LeaseOutcome: String, Sendable, CaseIterable {
-    /// The worker reported an error; counts as the task's and the worker's failure.
+    /// The worker's result was committed.
+    case done
+    /// The task was completed by another worker, or given up.
+    case superseded
+    /// The worker reported an error, or crashed; counts as a failure of the task.
     case failed
-    /// No sign of life in time.
+    /// The worker sent no message in time.
     case expired
-    /// The worker left or was declared dead.
+    /// The worker disconnected or was declared dead.
     case lost
-    /// The worker handed the task back.
+    /// The worker gave the task back.
     case returned
 }
 
-/// Where a task stands after one of its leases ended.
-public struct TaskStanding: Hashable, Sendable {
-    /// `pending` when no other worker has it.
-    public let state: TaskState
-    /// Leases given so far.
-    public let attempts: Int
-    /// Attempts that failed by the task's own fault.
-    public let failures: Int
+// MARK: - Stored values
+
+extension ImageKey {
+    /// Encodes images for the column `tasks.shard`: `[[prompt index, seed], ...]`.
+    static func encode(_ keys: [ImageKey]) -> String {
+        "[" + keys.map { "[\($0.prompt),\($0.seed)]" }.joined(separator: ",") + "]"
+    }
+
+    static func decode(_ json: String, row: Int64) throws -> [ImageKey] {
+        let pairs = try? JSONDecoder().decode([[Int64]].self, from: Data(json.utf8))
+        guard let pairs, pairs.allSatisfy({ $0.count == 2 }) else {
+            throw CorruptValue(
+                table: "tasks", row: row, column: "shard", found: json, expected: "[[prompt, seed], ...]")
+        }
+        return pairs.map { ImageKey(prompt: Int($0[0]), seed: $0[1]) }
+    }
+}
+
+extension Row {
+    /// Decodes a column that stores the raw value of an enum; throws `CorruptValue` for any other text.
+    func value<Value: RawRepresentable<String> & CaseIterable>(_ column: String, of table: String) throws -> Value {
+        let text: String = self[column]
+        guard let value = Value(rawValue: text) else {
+            throw CorruptValue(
+                table: table, row: self["id"], column: column, found: text,
+                expected: Value.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return value
+    }
 }

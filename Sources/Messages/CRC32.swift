@@ -1,8 +1,8 @@
-/// The cyclic redundancy check of zlib, PNG and IEEE 802.3 (reflected polynomial `0xEDB88320`).
+/// CRC-32 as in zlib, PNG and IEEE 802.3 (reflected polynomial `0xEDB88320`).
 struct CRC32 {
     private var state: UInt32 = .max
 
-    /// The check of everything so far.
+    /// The checksum of all bytes so far.
     var value: UInt32 { ~state }
 
     mutating func update(bytes: some Sequence<UInt8>) {

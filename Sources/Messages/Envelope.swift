@@ -1,9 +1,10 @@
+import FoundationEssentials
 import SwiftProtobuf
 
-/// The protocol this release speaks; see the head of Messages.proto for when it is raised.
+/// The protocol version of this release; Messages.proto explains when it is raised.
 package let protocolVersion: UInt32 = 2
 
-/// What both envelopes have in common, so that versions and bounds are checked in one place.
+/// The common interface of both envelopes: version and limits are checked in one place.
 protocol Envelope: SwiftProtobuf.Message {
     associatedtype Body
 
@@ -12,7 +13,7 @@ protocol Envelope: SwiftProtobuf.Message {
     var protocolVersion: UInt32 { get set }
     var body: Body? { get set }
 
-    /// Tells whether every field is within what the protocol allows.
+    /// Checks that every field is within the limits of the protocol.
     static func validate(_ body: Body, _ limits: MessageLimits) throws(MessageError)
 }
 
@@ -33,7 +34,7 @@ extension Envelope {
         return bytes
     }
 
-    /// The version and, from a coordinator, the refusal: all that is safe to read before the version is known.
+    /// The version and, from a coordinator, the refusal: the fields that every protocol version shares.
     static func preamble(of bytes: [UInt8], _ limits: MessageLimits) throws(MessageError) -> Preamble {
         guard bytes.count <= limits.messageBytes else {
             throw .tooLarge(speaker: speaker, bytes: bytes.count, limit: limits.messageBytes)
@@ -62,12 +63,50 @@ extension Envelope {
     private static func parse<M: SwiftProtobuf.Message>(_ bytes: [UInt8]) throws(MessageError) -> M {
         var options = BinaryDecodingOptions()
         options.messageDepthLimit = 8
-        // A later release may add fields; keeping them would only cost memory.
+        // Fields of later releases are ignored; storing them would only cost memory.
         options.discardUnknownFields = true
         do {
             return try M(serializedBytes: bytes, options: options)
         } catch {
             throw .malformed(speaker: speaker, detail: "\(error)")
+        }
+    }
+}
+
+/// Limits on messages, so that no peer can exhaust the receiver's memory.
+///
+/// They are far above the needs of any run; a larger message is a bug or an attack.
+package struct MessageLimits: Sendable {
+    /// Encoded size of one message; the largest are results with images.
+    package var messageBytes = 64 << 20
+    /// Fields in the body of a message: images of a result, prompts of a run, candidates and items of a task.
+    package var elements = 100_000
+    /// UTF-8 length of a text field.
+    package var textBytes = 16_384
+    /// Length of one packed genome.
+    package var genomeBytes = 65_536
+    /// Scorers of a run, and scores of one image.
+    package var scorers = 64
+    /// Values in a canary.
+    package var canaryValues = 4_096
+
+    /// The limits that both programs use.
+    package static let standard = MessageLimits()
+
+    private static let digestByteCount = 32
+
+    package init() {}
+
+    func check(text: String, _ name: String) throws(MessageError) {
+        guard text.utf8.count <= textBytes else {
+            throw .field(name: name, expected: "at most \(textBytes) bytes of text", found: "\(text.utf8.count)")
+        }
+    }
+
+    /// Checks the length of a SHA-256 digest.
+    func check(digest: Data, _ name: String) throws(MessageError) {
+        guard digest.count == Self.digestByteCount else {
+            throw .field(name: name, expected: "\(Self.digestByteCount) bytes", found: "\(digest.count)")
         }
     }
 }

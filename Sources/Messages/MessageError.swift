@@ -1,48 +1,48 @@
-/// Which end of the line a message came from.
+/// The program that sent a message.
 package enum Speaker: String, Sendable {
     case worker
     case coordinator
 
-    fileprivate var listener: Speaker { self == .worker ? .coordinator : .worker }
+    fileprivate var receiver: Speaker { self == .worker ? .coordinator : .worker }
 }
 
-/// Why bytes from a peer are not a message that can be acted on.
+/// The reason bytes from a peer are not a valid message.
 ///
-/// Each description is one line fit for a log, and for the `reason` of a `Refusal`.
+/// Each description is one line for the log and for the `reason` of a `Refusal`.
 package enum MessageError: Error, Equatable, CustomStringConvertible {
-    /// The message is larger than either side ever sends.
+    /// The message exceeds the size limit.
     case tooLarge(speaker: Speaker, bytes: Int, limit: Int)
-    /// The bytes are not protocol buffers of the schema.
+    /// The bytes do not match the protocol buffer schema.
     case malformed(speaker: Speaker, detail: String)
-    /// The bytes are protocol buffers, but no message of this protocol in any version.
+    /// The protocol version is missing: the message belongs to another protocol.
     case noProtocolVersion(speaker: Speaker)
-    /// The peer's release and this one do not understand each other.
+    /// The peer uses another protocol version.
     case protocolVersion(speaker: Speaker, found: UInt32, expected: UInt32)
-    /// The envelope is empty, or holds a kind of message this release does not know.
+    /// The envelope is empty or contains an unknown message kind.
     case noBody(speaker: Speaker)
-    /// A field, named as in the `.proto` file, has a value outside what the protocol allows.
+    /// A field, named as in the `.proto` file, violates a limit.
     case field(name: String, expected: String, found: String)
-    /// A result was altered between its measurement and its arrival.
+    /// A result was altered after it had been sealed.
     case checksum(taskID: Int64, expected: UInt32, found: UInt32)
 
-    /// One line for people.
+    /// One line.
     package var description: String {
         switch self {
         case .tooLarge(let speaker, let bytes, let limit):
-            "message for the \(speaker.listener.rawValue) has \(bytes) bytes, at most \(limit) are allowed"
+            "message to the \(speaker.receiver.rawValue) has \(bytes) bytes; expected at most \(limit)"
         case .malformed(let speaker, let detail):
             "message from the \(speaker.rawValue) cannot be read: \(detail)"
         case .noProtocolVersion(let speaker):
-            "message without a protocol version: the peer is not an ecad \(speaker.rawValue)"
+            "message has no protocol version: the peer is not an ECAD \(speaker.rawValue)"
         case .protocolVersion(let speaker, let found, let expected):
-            "\(speaker.rawValue) speaks protocol \(found), this \(speaker.listener.rawValue) \(expected): "
+            "\(speaker.rawValue) uses protocol version \(found), this \(speaker.receiver.rawValue) uses \(expected): "
                 + "run the same release on both"
         case .noBody(let speaker):
-            "message from the \(speaker.rawValue) is empty or of an unknown kind"
+            "message from the \(speaker.rawValue) is empty or of unknown kind"
         case .field(let name, let expected, let found):
             "message field \(name): expected \(expected), found \(found)"
         case .checksum(let taskID, let expected, let found):
-            "result of task \(taskID) was damaged on its way: checksum \(expected) sent, \(found) received"
+            "result of task \(taskID) was corrupted: its checksum is \(found); expected \(expected)"
         }
     }
 }

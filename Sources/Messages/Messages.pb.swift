@@ -10,37 +10,37 @@
 
 // The wire protocol between the coordinator and its workers.
 //
-// Every message is one envelope in one ZeroMQ frame: `WorkerMessage` from a worker, `CoordinatorMessage` to it.
+// Every message is one envelope in one ZeroMQ frame: `WorkerMessage` from a worker, `CoordinatorMessage` to a worker.
 //
 //   worker                         coordinator
 //     Registration        ──>
 //                         <──      Welcome | Refusal
 //     Canary              ──>
-//     BlobRequest         ──>      (only where the welcome names a file to fetch, part after part)
+//     BlobRequest         ──>      (once per chunk, if the welcome contains `embeddings`)
 //                         <──      BlobChunk
-//     CostReport          ──>      (where the welcome asks for one)
+//     CostReport          ──>      (if the welcome contains `cost_image_count`)
 //     TaskRequest         ──>      (Refusal if the canary differs from the run's)
 //                         <──      Assignment | Wait | Finish
 //     Heartbeat ...       ──>
 //     TaskResult          ──>
 //                         <──      Acknowledgement (only after the result is committed)
-//                         <──      Cancel (the task is somebody else's, or done)
+//                         <──      Cancel (the task has been reassigned or completed)
 //     TaskRequest ...     ──>
 //     Goodbye             ──>
 //
-// A worker may join, vanish and come back at any time. It keeps a result until it is acknowledged, so losing either
-// side costs nothing that was finished. A coordinator that does not know a worker (it was restarted) answers any
-// message with a `Refusal` whose `retry` is true, and the worker registers again.
+// A worker may join, disappear and return at any time. It stores a result until it is acknowledged, so a crash of
+// either side loses no finished work. A restarted coordinator answers any message of a worker that has not registered
+// with a `Refusal` whose `retry` is true, and the worker registers again.
 //
-// Compatibility. These must never change, in any protocol version, so that a worker of one release can read why a
-// coordinator of another turned it away:
+// Compatibility. The following must never change, in any protocol version, so that a worker of one release can read
+// the refusal of a coordinator of another:
 //   - field 1 of both envelopes is `protocol_version`, a varint;
 //   - field 2 of `CoordinatorMessage` is `refusal`, and field 2 of `WorkerMessage` stays unused;
 //   - fields 1 and 2 of `Refusal` are `reason` and `retry`.
-// `Preamble` is exactly that part. A change that an older peer cannot ignore raises the protocol version; adding a
-// field that it can ignore does not. Numbers of removed fields are reserved, not reused.
+// `Preamble` is exactly that part. A change that an older peer cannot ignore raises the protocol version; a new field
+// that it can ignore does not. Numbers of removed fields are reserved, never reused.
 //
-// Regenerate Messages.pb.swift with scripts/generate-messages.sh after every change here.
+// After every change, regenerate Messages.pb.swift with scripts/generate-messages.sh.
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials
@@ -59,7 +59,7 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-/// The part of an envelope that every protocol version shares.
+/// The fields of an envelope that all protocol versions share.
 package nonisolated struct Preamble: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -83,7 +83,7 @@ package nonisolated struct Preamble: Sendable {
   fileprivate var _refusal: Refusal? = nil
 }
 
-/// What a worker sends.
+/// Envelope of messages from a worker.
 package nonisolated struct WorkerMessage: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -192,7 +192,7 @@ package nonisolated struct WorkerMessage: Sendable {
   package init() {}
 }
 
-/// What the coordinator sends.
+/// Envelope of messages from the coordinator.
 package nonisolated struct CoordinatorMessage: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -292,35 +292,35 @@ package nonisolated struct CoordinatorMessage: Sendable {
   package init() {}
 }
 
-/// A worker asks to take part in the run.
+/// A worker requests to join the run.
 package nonisolated struct Registration: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// 16 random bytes, drawn when the worker process starts; also its ZeroMQ routing id.
+  /// 16 random bytes, generated when the worker process starts; also its ZeroMQ routing id.
   package var sessionID: Data = Data()
 
-  /// Release of the worker program, for people and for the history.
+  /// Release of the worker program; must equal the coordinator's.
   package var engineVersion: String = String()
 
-  /// What the worker is called in reports; need not be unique.
+  /// Name of the worker in reports; need not be unique. A key's name takes precedence.
   package var workerName: String = String()
 
   package var host: String = String()
 
-  /// Processor model, as the operating system names it.
+  /// Processor model as reported by the operating system.
   package var cpu: String = String()
 
-  /// Matrix library, version and kernel set, e.g. "OpenBLAS 0.3.21 SkylakeX".
+  /// BLAS library, version and kernel set, such as "OpenBLAS 0.3.21 SkylakeX".
   package var blas: String = String()
 
   package var threads: UInt32 = 0
 
-  /// Content hash of the model the worker has; the coordinator refuses another than the run's.
+  /// Content hash of the worker's model; the coordinator refuses any other than the run's.
   package var modelHash: String = String()
 
-  /// Seconds until the batch system ends this worker; absent when nothing ends it.
+  /// Seconds until the batch system ends this worker; absent without such a limit.
   package var walltimeLeftSeconds: Double {
     get {_walltimeLeftSeconds ?? 0}
     set {_walltimeLeftSeconds = newValue}
@@ -330,10 +330,10 @@ package nonisolated struct Registration: Sendable {
   /// Clears the value of `walltimeLeftSeconds`. Subsequent reads from it will return its default value.
   package mutating func clearWalltimeLeftSeconds() {self._walltimeLeftSeconds = nil}
 
-  /// Content hash of the model without text encoders and tokenizers: all that counts where embeddings are shipped.
+  /// Content hash of the model without text encoders and tokenizers; used instead when the run ships embeddings.
   package var imageModelHash: String = String()
 
-  /// Content hashes of the scorers' models that the worker has; the coordinator refuses a worker that lacks one of the run's.
+  /// Content hashes of the worker's scorer models; the coordinator refuses a worker that lacks one of the run's.
   package var scorerHashes: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -343,13 +343,13 @@ package nonisolated struct Registration: Sendable {
   fileprivate var _walltimeLeftSeconds: Double? = nil
 }
 
-/// A worker is idle and asks for one task.
+/// An idle worker requests one task.
 package nonisolated struct TaskRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Seconds until the batch system ends this worker; absent when nothing ends it.
+  /// Seconds until the batch system ends this worker; absent without such a limit.
   package var walltimeLeftSeconds: Double {
     get {_walltimeLeftSeconds ?? 0}
     set {_walltimeLeftSeconds = newValue}
@@ -366,7 +366,7 @@ package nonisolated struct TaskRequest: Sendable {
   fileprivate var _walltimeLeftSeconds: Double? = nil
 }
 
-/// A worker is alive; sent every `Welcome.heartbeat_seconds`.
+/// Sent every `Welcome.heartbeat_seconds`, idle or not.
 package nonisolated struct Heartbeat: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -382,7 +382,7 @@ package nonisolated struct Heartbeat: Sendable {
   /// Clears the value of `taskID`. Subsequent reads from it will return its default value.
   package mutating func clearTaskID() {self._taskID = nil}
 
-  /// Images finished and to do in that task: a worker that is alive but stuck shows here.
+  /// Finished and total images of that task, by which the coordinator detects stalled workers.
   package var imagesDone: UInt32 = 0
 
   package var imagesTotal: UInt32 = 0
@@ -397,7 +397,7 @@ package nonisolated struct Heartbeat: Sendable {
   fileprivate var _taskID: Int64? = nil
 }
 
-/// Everything measured in one task.
+/// The measurements of one task.
 package nonisolated struct TaskResult: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -405,16 +405,16 @@ package nonisolated struct TaskResult: Sendable {
 
   package var taskID: Int64 = 0
 
-  /// Of the assignment answered; a result of an older lease is recognised by it.
+  /// Copied from the assignment; identifies results of an expired lease.
   package var leaseEpoch: Int64 = 0
 
-  /// One row per candidate and item.
+  /// One entry per candidate and item.
   package var images: [ImageMeasurement] = []
 
   /// Wall-clock seconds of the whole task.
   package var taskSeconds: Double = 0
 
-  /// CRC-32 of the content, see TaskResult.contentChecksum: guards the way through the worker's spool and memory.
+  /// CRC-32 of the content, see TaskResult.contentChecksum; detects corruption in memory and in the worker's spool.
   package var checksum: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -422,7 +422,7 @@ package nonisolated struct TaskResult: Sendable {
   package init() {}
 }
 
-/// One image of one candidate: scores, seconds, and the image itself when the assignment asked for it.
+/// Scores and times of one image, and the image itself if the assignment requests it.
 package nonisolated struct ImageMeasurement: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -434,12 +434,12 @@ package nonisolated struct ImageMeasurement: Sendable {
 
   package var seed: Int64 = 0
 
-  /// Score by name of the scorer. Not checked to be finite here.
+  /// Score by scorer name. May be NaN or infinite.
   package var scores: Dictionary<String,Double> = [:]
 
   package var denoiseSeconds: Double = 0
 
-  /// Denoising seconds of the uncached reference, measured beside it; absent unless latency is measured.
+  /// Denoising seconds of the uncached reference, measured in alternation; absent unless latency is measured.
   package var referenceSeconds: Double {
     get {_referenceSeconds ?? 0}
     set {_referenceSeconds = newValue}
@@ -451,7 +451,7 @@ package nonisolated struct ImageMeasurement: Sendable {
 
   package var decodeSeconds: Double = 0
 
-  /// The image as PNG; absent unless images are to be returned.
+  /// The image as PNG; absent unless the assignment requests images.
   package var png: Data {
     get {_png ?? Data()}
     set {_png = newValue}
@@ -469,7 +469,7 @@ package nonisolated struct ImageMeasurement: Sendable {
   fileprivate var _png: Data? = nil
 }
 
-/// A task could not be done.
+/// A task failed.
 package nonisolated struct TaskFailure: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -479,7 +479,7 @@ package nonisolated struct TaskFailure: Sendable {
 
   package var leaseEpoch: Int64 = 0
 
-  /// The candidate at fault; absent when the worker is.
+  /// The candidate that caused the failure; absent if the cause is the worker.
   package var candidateID: Int64 {
     get {_candidateID ?? 0}
     set {_candidateID = newValue}
@@ -489,10 +489,10 @@ package nonisolated struct TaskFailure: Sendable {
   /// Clears the value of `candidateID`. Subsequent reads from it will return its default value.
   package mutating func clearCandidateID() {self._candidateID = nil}
 
-  /// One line for people.
+  /// One line.
   package var reason: String = String()
 
-  /// True if the worker's process died of the task and has been started again since.
+  /// True if the task crashed the worker's process, which has been restarted since.
   package var crashed: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -502,13 +502,13 @@ package nonisolated struct TaskFailure: Sendable {
   fileprivate var _candidateID: Int64? = nil
 }
 
-/// What a worker computed from the run's settings alone, before its first task: workers whose arithmetic is wrong differ.
+/// A fixed computation from the run's settings, before the first task; it reveals workers with faulty arithmetic.
 package nonisolated struct Canary: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Latents of an uncached image, evenly sampled.
+  /// Evenly sampled latents of an uncached image.
   package var values: [Float] = []
 
   package var seconds: Double = 0
@@ -518,7 +518,7 @@ package nonisolated struct Canary: Sendable {
   package init() {}
 }
 
-/// Asks who is there, without joining.
+/// Requests a `ProbeReply` without joining the run.
 package nonisolated struct Probe: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -531,7 +531,7 @@ package nonisolated struct Probe: Sendable {
   package init() {}
 }
 
-/// What the parts of the run's model cost on this worker. Sent when measured, and again to a coordinator that came back.
+/// Measured costs of the model's components on this worker. Sent after each measurement and after rejoining.
 package nonisolated struct CostReport: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -540,10 +540,10 @@ package nonisolated struct CostReport: Sendable {
   /// A cost table as JSON, see Schedules.CostTable.
   package var table: String = String()
 
-  /// Seconds of the uncached reference beside it, for the whole batch.
+  /// Seconds of the uncached reference for the whole batch.
   package var uncachedSeconds: Double = 0
 
-  /// Median relative error of the schedules that the table was fitted to.
+  /// Median relative error over the schedules to which the table was fitted.
   package var fitError: Double = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -551,7 +551,7 @@ package nonisolated struct CostReport: Sendable {
   package init() {}
 }
 
-/// A worker leaves; what it had leased is free at once.
+/// A worker leaves; its leases end at once.
 package nonisolated struct Goodbye: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -564,16 +564,16 @@ package nonisolated struct Goodbye: Sendable {
   package init() {}
 }
 
-/// The worker cannot take part. Readable by every protocol version: see the head of this file.
+/// The worker cannot join. All protocol versions can decode it: see the head of this file.
 package nonisolated struct Refusal: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// One line for people.
+  /// One line.
   package var reason: String = String()
 
-  /// True: register again (after a pause). False: it will never work, exit.
+  /// True: register again after a pause. False: the refusal is permanent, exit.
   package var retry: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -581,13 +581,13 @@ package nonisolated struct Refusal: Sendable {
   package init() {}
 }
 
-/// The worker takes part; all it needs to know of the run.
+/// The worker has joined; contains everything it needs to know about the run.
 package nonisolated struct Welcome: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Unique over all runs.
+  /// Unique across all runs.
   package var runID: String = String()
 
   package var settings: RunSettings {
@@ -601,11 +601,11 @@ package nonisolated struct Welcome: Sendable {
 
   package var prompts: [PromptEntry] = []
 
-  /// Pause between heartbeats.
+  /// Interval of heartbeats.
   package var heartbeatSeconds: Double = 0
 
-  /// The prompts' embeddings as `ecad embed` writes them; absent where workers embed the prompts themselves. With them
-  /// `RunSettings.model_hash` is a `Registration.image_model_hash`.
+  /// The prompt embeddings as written by `ecad embed`; absent if workers embed the prompts themselves. With embeddings,
+  /// `RunSettings.model_hash` is compared with `Registration.image_model_hash`.
   package var embeddings: BlobReference {
     get {_embeddings ?? BlobReference()}
     set {_embeddings = newValue}
@@ -615,8 +615,8 @@ package nonisolated struct Welcome: Sendable {
   /// Clears the value of `embeddings`. Subsequent reads from it will return its default value.
   package mutating func clearEmbeddings() {self._embeddings = nil}
 
-  /// What parts of the model cost is to be measured on batches of so many images, before the first task; absent where
-  /// nobody asks.
+  /// Images per batch on which to measure the costs of the model's components before the first task; absent if they are
+  /// not needed.
   package var costImageCount: UInt32 {
     get {_costImageCount ?? 0}
     set {_costImageCount = newValue}
@@ -635,7 +635,7 @@ package nonisolated struct Welcome: Sendable {
   fileprivate var _costImageCount: UInt32? = nil
 }
 
-/// How images of this run are made and scored.
+/// How images of this run are generated and scored.
 package nonisolated struct RunSettings: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -654,10 +654,10 @@ package nonisolated struct RunSettings: Sendable {
 
   package var negativePrompt: String = String()
 
-  /// Names of the scorers to apply to every image.
+  /// Names of the scorers that rate every image.
   package var scorers: [String] = []
 
-  /// The models of those scorers that have one.
+  /// Models of the scorers that have one.
   package var scorerModels: [ScorerModel] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -674,7 +674,7 @@ package nonisolated struct ScorerModel: Sendable {
   /// The scorer's name.
   package var scorer: String = String()
 
-  /// Content hash, as for the run's model.
+  /// Content hash of the model.
   package var hash: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -682,7 +682,7 @@ package nonisolated struct ScorerModel: Sendable {
   package init() {}
 }
 
-/// One prompt of the run and the number other messages call it by.
+/// A prompt of the run and the index by which other messages refer to it.
 package nonisolated struct PromptEntry: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -711,16 +711,16 @@ package nonisolated struct Assignment: Sendable {
 
   package var candidates: [AssignedCandidate] = []
 
-  /// Every candidate is run on every item.
+  /// Every candidate is evaluated on every item.
   package var items: [PromptSeed] = []
 
-  /// Time the uncached reference beside each candidate.
+  /// Also measure the latency of the uncached reference.
   package var measureLatency: Bool = false
 
-  /// Send each image back as PNG.
+  /// Return each image as PNG.
   package var returnImages: Bool = false
 
-  /// How long the task stays this worker's without a heartbeat.
+  /// The lease expires after this time without a heartbeat.
   package var leaseSeconds: Double = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -732,7 +732,7 @@ package nonisolated struct Assignment: Sendable {
     /// Generate, time and score.
     case evaluate // = 1
 
-    /// Generate only, for the images.
+    /// Generate images only.
     case render // = 2
     case UNRECOGNIZED(Int)
 
@@ -770,7 +770,7 @@ package nonisolated struct Assignment: Sendable {
   package init() {}
 }
 
-/// One schedule to run.
+/// A candidate of a task.
 package nonisolated struct AssignedCandidate: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -778,12 +778,12 @@ package nonisolated struct AssignedCandidate: Sendable {
 
   package var candidateID: Int64 = 0
 
-  /// Genes eight to a byte, as the history stores them; `gene_count` of them, rounded up to whole bytes.
+  /// `gene_count` genes, eight per byte as in the history, padded to whole bytes.
   package var genome: Data = Data()
 
   package var geneCount: UInt32 = 0
 
-  /// First step without guidance of a TGATE schedule, from 1; absent for all others.
+  /// First step without guidance of a TGATE schedule, counted from 1; absent for all other schedules.
   package var gateStep: UInt32 {
     get {_gateStep ?? 0}
     set {_gateStep = newValue}
@@ -800,7 +800,7 @@ package nonisolated struct AssignedCandidate: Sendable {
   fileprivate var _gateStep: UInt32? = nil
 }
 
-/// What identifies an image of a candidate: the prompt and the seed of the initial noise.
+/// Identifies an image of a candidate by its prompt and the seed of its initial noise.
 package nonisolated struct PromptSeed: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -815,7 +815,7 @@ package nonisolated struct PromptSeed: Sendable {
   package init() {}
 }
 
-/// The result or failure has been dealt with and may be forgotten.
+/// The result or failure has been processed; the worker may delete it.
 package nonisolated struct Acknowledgement: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -825,7 +825,7 @@ package nonisolated struct Acknowledgement: Sendable {
 
   package var leaseEpoch: Int64 = 0
 
-  /// False: it came too late or was not wanted; forget it all the same.
+  /// False if it was discarded, for example because the lease had expired; the worker deletes it nevertheless.
   package var accepted: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -833,13 +833,13 @@ package nonisolated struct Acknowledgement: Sendable {
   package init() {}
 }
 
-/// Nothing to do at present: ask again.
+/// No task is available at present; request again later.
 package nonisolated struct Wait: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Pause before the next request.
+  /// Seconds until the next request.
   package var retrySeconds: Double = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -860,7 +860,7 @@ package nonisolated struct Finish: Sendable {
   package init() {}
 }
 
-/// The task is not wanted from this worker any more: give it up and ask for another.
+/// The lease has been cancelled: abandon the task and request another.
 package nonisolated struct Cancel: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -875,7 +875,7 @@ package nonisolated struct Cancel: Sendable {
   package init() {}
 }
 
-/// Who is there.
+/// Describes the coordinator and its run.
 package nonisolated struct ProbeReply: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -894,13 +894,13 @@ package nonisolated struct ProbeReply: Sendable {
   package init() {}
 }
 
-/// A file that the coordinator hands out.
+/// Identifies a file that the coordinator provides.
 package nonisolated struct BlobReference: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Of the whole content, 32 bytes; what the file is asked for by.
+  /// Digest of the content, 32 bytes; used to request the file.
   package var sha256: Data = Data()
 
   package var byteCount: UInt64 = 0
@@ -910,7 +910,7 @@ package nonisolated struct BlobReference: Sendable {
   package init() {}
 }
 
-/// A worker asks for the part of a blob that begins at an offset.
+/// Requests the chunk of a file that begins at an offset.
 package nonisolated struct BlobRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -925,7 +925,7 @@ package nonisolated struct BlobRequest: Sendable {
   package init() {}
 }
 
-/// A part of a blob; empty if the coordinator has none such.
+/// A chunk of a file; empty if the coordinator does not have the file.
 package nonisolated struct BlobChunk: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for

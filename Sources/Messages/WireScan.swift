@@ -1,28 +1,27 @@
 import Basics
 
-/// A walk over encoded protocol buffers that builds nothing from them.
+/// Counts the fields of encoded protocol buffers without decoding them.
 ///
 /// An empty element of a repeated field takes two bytes on the wire and a hundred in memory, so a message within the
-/// size limit could still decode to gigabytes. Counting first costs one pass over tags and lengths.
+/// size limit could still decode to gigabytes. Counting costs one pass over tags and lengths.
 struct WireScan {
-    /// Why bytes cannot be walked.
     enum Failure: Error, Equatable, CustomStringConvertible {
         case truncated
         case wireType(UInt8)
 
         var description: String {
             switch self {
-            case .truncated: "it ends in the middle of a field"
+            case .truncated: "truncated field"
             case .wireType(let type): "wire type \(type) is not used by this protocol"
             }
         }
     }
 
-    /// Counts the fields inside the length-delimited fields of `bytes`: the elements of an envelope's body.
+    /// Counts the fields inside the length-delimited fields of an envelope: the elements of its body.
     ///
     /// - Parameter bytes: An encoded envelope.
-    /// - Returns: The number of fields one level down, summed over all bodies (decoding would merge them).
-    /// - Throws: `Failure` when the bytes are not protocol buffers to that depth.
+    /// - Returns: The number of fields one level down, summed over all bodies, since decoding merges them.
+    /// - Throws: `Failure` if the bytes are not protocol buffers to that depth.
     static func countBodyFields(of bytes: [UInt8]) throws(Failure) -> Int {
         var count = 0
         var envelope = WireScan(position: 0, end: bytes.count)
@@ -41,7 +40,7 @@ struct WireScan {
         self.end = end
     }
 
-    /// The payload of the next field if it is length-delimited, an empty range if it is a number, nil at the end.
+    /// The payload of the next field if length-delimited, an empty range for a number, nil at the end.
     private mutating func nextField(in bytes: [UInt8]) throws(Failure) -> Range<Int>? {
         guard position < end else { return nil }
         let wireType = UInt8(truncatingIfNeeded: try varint(in: bytes) & 7)
@@ -50,19 +49,19 @@ struct WireScan {
             _ = try varint(in: bytes)
             return position..<position
         case 1:
-            _ = try take(8)
+            _ = try skip(8)
             return position..<position
         case 2:
-            return try take(try varint(in: bytes))
+            return try skip(try varint(in: bytes))
         case 5:
-            _ = try take(4)
+            _ = try skip(4)
             return position..<position
         default:
             throw .wireType(wireType)
         }
     }
 
-    private mutating func take(_ length: UInt64) throws(Failure) -> Range<Int> {
+    private mutating func skip(_ length: UInt64) throws(Failure) -> Range<Int> {
         guard length <= UInt64(end - position) else { throw .truncated }
         let start = position
         position += Int(length)

@@ -3,7 +3,7 @@ import Tensors
 
 /// The decoder of the latent autoencoder (arXiv 2112.10752): `AutoencoderKL.decode` of diffusers.
 public final class AutoencoderDecoder {
-    /// The sizes of the decoder.
+    /// The architecture and the latent scaling.
     public let settings: AutoencoderConfiguration
 
     private static let epsilon: Float = 1e-6
@@ -96,13 +96,13 @@ public final class AutoencoderDecoder {
                     "\(prefix).conv_shortcut", inputs: inputs, outputs: outputs, kernelSize: 1))
     }
 
-    /// The attention of the middle block; files from before diffusers 0.17 name its layers otherwise.
+    /// The attention of the middle block, with the layer names of diffusers before or since 0.17.
     private static func attentionBlock(
         _ checkpoint: Checkpoint, _ prefix: String, channels: Int
     ) throws -> AttentionBlock {
-        let isOld = checkpoint.has("\(prefix).query.weight")
+        let usesOldNames = checkpoint.has("\(prefix).query.weight")
         func layer(_ name: String, _ oldName: String) throws -> Linear {
-            try checkpoint.linear("\(prefix).\(isOld ? oldName : name)", inputs: channels, outputs: channels)
+            try checkpoint.linear("\(prefix).\(usesOldNames ? oldName : name)", inputs: channels, outputs: channels)
         }
         return AttentionBlock(
             norm: try normLayer(checkpoint, "\(prefix).group_norm", channels: channels),
@@ -114,10 +114,10 @@ public final class AutoencoderDecoder {
 
     /// Decodes one image.
     ///
-    /// - Parameter latents: Unscaled and unshifted latents, [C, h * w].
-    /// - Returns: The decoder's raw output, [3, H * W] with H = h * ``Settings/scale``; about -1...1.
+    /// - Parameter latents: Unscaled and unshifted latents, `[C, h·w]`.
+    /// - Returns: The planes red, green and blue, `[3, H·W]` with H = h · ``Settings/scale``; nominally in -1...1.
     public func decode(_ latents: FeatureMap) -> FeatureMap {
-        var x = latents
+        var x = latents  // [C, h·w]
         if let postQuantConvolution { x = convolved(x, postQuantConvolution) }
         x = convolved(x, convolutionIn)
         x = resnet(x, middleResnets[0])
@@ -155,10 +155,10 @@ public final class AutoencoderDecoder {
         return output
     }
 
-    /// Adds single-head attention over all pixels to x.
+    /// Adds single-head self-attention over all pixels to `x`, `[C, h·w]`.
     private func attend(_ x: FeatureMap, _ block: AttentionBlock) {
         let (channels, pixels) = (x.channels.rows, x.height * x.width)
-        let tokens = Matrix(rows: pixels, columns: channels)
+        let tokens = Matrix(rows: pixels, columns: channels)  // [h·w, C]
         transpose(normed(x, block.norm, silu: false).channels, into: tokens)
         func project(_ input: Matrix, _ layer: Linear) -> Matrix {
             let output = Matrix(rows: pixels, columns: channels)
@@ -177,7 +177,7 @@ public final class AutoencoderDecoder {
 }
 
 extension Checkpoint {
-    /// The square convolution `prefix.weight` [outputs, inputs, k, k] with its bias, padded so that the size stays.
+    /// The convolution `prefix.weight`, `[outputs, inputs, k, k]`, with bias and padding that preserves the size.
     fileprivate func convolution(_ prefix: String, inputs: Int, outputs: Int, kernelSize k: Int) throws -> Convolution {
         let stored = try tensor("\(prefix).weight", shape: [outputs, inputs, k, k])
         return Convolution(

@@ -3,18 +3,18 @@ import Tensors
 
 /// The text encoder of CLIP (arXiv 2103.00020): `CLIPTextModel` of transformers.
 ///
-/// Pre-norm layers with causal attention and learned positions. FLUX reads the pooled output alone.
+/// Pre-norm layers with causal attention and learned positions. FLUX uses only the pooled output.
 public final class CLIPTextEncoder {
-    /// The sizes of a CLIP text encoder, from its `config.json`.
+    /// The architecture of a CLIP text encoder, from its `config.json`.
     public struct Settings: Sendable, Equatable {
         let vocabulary, width, headCount, layerCount, feedForwardWidth, positionCount: Int
         let activation: Activation
         let epsilon: Float
         let endID: Int
 
-        /// Reads `text_encoder/config.json`; rules for absent keys are those of `CLIPTextConfig`.
+        /// Reads `text_encoder/config.json`; defaults are those of `CLIPTextConfig`.
         ///
-        /// - Throws: ``ModelsError`` for another kind of encoder or sizes that do not fit each other.
+        /// - Throws: ``ModelsError`` for another kind of encoder or inconsistent sizes.
         public init(_ configuration: Configuration) throws {
             let c = configuration
             _ = try c.require("model_type", oneOf: ["clip_text_model"], default: "clip_text_model")
@@ -35,19 +35,19 @@ public final class CLIPTextEncoder {
         }
     }
 
-    /// What the encoder makes of a text.
+    /// The encoder's output for one text.
     public struct Output: Sendable {
-        /// Hidden states after the final norm, [T, D].
+        /// Hidden states after the final norm, `[T, D]`.
         public let hiddenStates: Matrix
-        /// The hidden state at the end token, [1, D].
+        /// The hidden state at the end token, `[1, D]`.
         public let pooled: Matrix
     }
 
-    /// The width of the encoder's output.
+    /// D: the width of the encoder's output.
     public var width: Int { settings.width }
-    /// The number of token ids that have an embedding.
+    /// The number of token embeddings.
     public var vocabulary: Int { settings.vocabulary }
-    /// The most tokens that the encoder reads.
+    /// The maximum number of tokens.
     public var positionCount: Int { settings.positionCount }
 
     private let folder: String
@@ -64,13 +64,13 @@ public final class CLIPTextEncoder {
         try self.init(Checkpoint(folder: folder), Configuration(path: "\(folder)/config.json"), folder: folder)
     }
 
-    /// The text encoder in a checkpoint, alone or beside a vision encoder.
+    /// The text encoder in a checkpoint, which may also contain a vision encoder.
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     init(_ checkpoint: Checkpoint, _ configuration: Configuration, folder: String) throws {
         let settings = try Settings(configuration)
         let d = settings.width
-        // Published files have this prefix; transformers 5 writes none for an encoder alone.
+        // Published files have this prefix; transformers 5 writes a stand-alone encoder without it.
         let root = checkpoint.has("text_model.embeddings.token_embedding.weight") ? "text_model." : ""
         self.folder = folder
         self.settings = settings
@@ -89,9 +89,9 @@ public final class CLIPTextEncoder {
 
     /// Encodes one text.
     ///
-    /// - Parameter ids: Token ids, padding included.
+    /// - Parameter ids: T token ids, including padding.
     /// - Returns: The hidden states and the pooled output.
-    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id beyond the vocabulary, and for more ids than positions.
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id outside the vocabulary or more ids than positions.
     public func encode(ids: [Int64]) throws -> Output {
         let (t, d) = (ids.count, settings.width)
         guard (1...settings.positionCount).contains(t) else {
@@ -104,7 +104,7 @@ public final class CLIPTextEncoder {
         for (row, id) in ids.enumerated() {
             guard let id = Int(exactly: id), id >= 0, id < settings.vocabulary else {
                 throw ModelsError.invalidArgument(
-                    "\(folder): the tokenizer gives id \(id), but the vocabulary has \(settings.vocabulary) entries")
+                    "\(folder): token id \(id) is out of range; the vocabulary has \(settings.vocabulary) entries")
             }
             embedding.widen(rows: id..<(id + 1), into: normed.rows(row..<(row + 1)).pointer)
         }
@@ -117,18 +117,92 @@ public final class CLIPTextEncoder {
         return Output(hiddenStates: normed, pooled: normed.rows(end..<(end + 1)))
     }
 
-    /// The first end token; published configurations name a wrong one, 2, for which transformers takes the largest id.
+    /// The position of the first end token.
+    ///
+    /// Published configurations state a wrong end id, 2, for which transformers uses the largest id.
     private func pooledPosition(of ids: [Int64]) -> Int {
         let end = settings.endID == 2 ? ids.max() : Int64(settings.endID)
         return ids.firstIndex { $0 == end } ?? 0
     }
 
-    /// Keeps every token from looking at later ones: a bias for each head, [H * T, T].
+    /// The additive causal mask of every head, `[heads · T, T]`.
     private func causalMask(tokenCount t: Int) -> Matrix {
         let mask = Matrix(rows: settings.headCount * t, columns: t)
         for row in 0..<mask.rows {
             for key in (row % t + 1)..<max(t, row % t + 1) { mask[row, key] = -.infinity }
         }
         return mask
+    }
+}
+
+/// A pre-norm transformer layer of CLIP's text and image encoders: self-attention, then feed-forward.
+struct CLIPLayer {
+    private let headCount: Int
+    private let activation: Activation
+    private let attentionNorm, feedForwardNorm: LayerNorm
+    private let query, key, value, output: Linear
+    private let up, down: Linear
+
+    init(
+        _ checkpoint: Checkpoint, prefix: String, width: Int, feedForwardWidth: Int, headCount: Int,
+        activation: Activation, epsilon: Float
+    ) throws {
+        func projection(_ name: String) throws -> Linear {
+            try checkpoint.linear("\(prefix).self_attn.\(name)", inputs: width, outputs: width)
+        }
+        self.headCount = headCount
+        self.activation = activation
+        attentionNorm = try LayerNorm(checkpoint, "\(prefix).layer_norm1", count: width, epsilon: epsilon)
+        feedForwardNorm = try LayerNorm(checkpoint, "\(prefix).layer_norm2", count: width, epsilon: epsilon)
+        query = try projection("q_proj")
+        key = try projection("k_proj")
+        value = try projection("v_proj")
+        output = try projection("out_proj")
+        up = try checkpoint.linear("\(prefix).mlp.fc1", inputs: width, outputs: feedForwardWidth)
+        down = try checkpoint.linear("\(prefix).mlp.fc2", inputs: feedForwardWidth, outputs: width)
+    }
+
+    /// The activations of a forward pass over T tokens, shared by all layers.
+    struct Activations {
+        /// The residual stream, `[T, D]`.
+        let hidden: Matrix
+        /// Normalised hidden states, `[T, D]`.
+        let normed: Matrix
+        fileprivate let queries, keys, values, attended, added, mlpHidden: Matrix
+
+        init(tokenCount: Int, width: Int, feedForwardWidth: Int) {
+            func matrix() -> Matrix { Matrix(rows: tokenCount, columns: width) }
+            (hidden, normed, queries, keys) = (matrix(), matrix(), matrix(), matrix())
+            (values, attended, added) = (matrix(), matrix(), matrix())
+            mlpHidden = Matrix(rows: tokenCount, columns: feedForwardWidth)
+        }
+    }
+
+    /// Updates the hidden states; `mask`, `[heads · T, T]`, is added to the attention scores.
+    func apply(_ a: Activations, mask: Matrix? = nil, workspace: Workspace) {
+        attentionNorm.apply(a.hidden, into: a.normed)
+        linear(a.normed, query, into: a.queries, workspace: workspace)
+        linear(a.normed, key, into: a.keys, workspace: workspace)
+        linear(a.normed, value, into: a.values, workspace: workspace)
+        attention(
+            queries: a.queries, keys: a.keys, values: a.values, headCount: headCount,
+            scale: 1 / Float(a.hidden.columns / headCount).squareRoot(), bias: mask, into: a.attended,
+            workspace: workspace)
+        linear(a.attended, output, into: a.added, workspace: workspace)
+        add(a.added, to: a.hidden)
+
+        feedForwardNorm.apply(a.hidden, into: a.normed)
+        linear(a.normed, up, activation: activation, into: a.mlpHidden, workspace: workspace)
+        linear(a.mlpHidden, down, into: a.added, workspace: workspace)
+        add(a.added, to: a.hidden)
+    }
+
+    /// The activation named by `hidden_act`.
+    static func activation(_ configuration: Configuration) throws -> Activation {
+        let activations: [String: Activation] = [
+            "quick_gelu": .quickGelu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
+        ]
+        let name = try configuration.require("hidden_act", oneOf: activations.keys.sorted(), default: "quick_gelu")
+        return activations[name, default: .quickGelu]
     }
 }

@@ -2,18 +2,18 @@ import Foundation
 import ModelConfiguration
 import Tensors
 
-/// The weights of one network as `save_pretrained` writes them: one safetensors file, or shards with an index.
+/// The weights of a network in the layout of `save_pretrained`: one safetensors file, or shards with an index.
 ///
-/// Files are mapped, not read; a weight keeps the type it is stored in (see ``Tensors/Weight``).
+/// Files are memory-mapped, and weights keep their stored type (see ``Tensors/Weight``).
 public struct Checkpoint: Sendable {
-    /// The folder that holds the weights.
+    /// The directory with the weights.
     public let folder: String
     private let files: [SafetensorsFile]
     private let fileOfTensor: [String: Int]
 
-    /// Opens the weights of a folder such as `transformer/`.
+    /// Opens the weights in a directory such as `transformer/`.
     ///
-    /// - Throws: ``ModelsError`` if there are none or a shard is missing, `TensorsError` if a file is damaged.
+    /// - Throws: ``ModelsError`` if there are none or a shard is missing, `TensorsError` if a file is corrupt.
     public init(folder: String) throws {
         self.folder = folder
         for base in ["diffusion_pytorch_model", "model"] {
@@ -42,27 +42,18 @@ public struct Checkpoint: Sendable {
                 path: index, key: "weight_map", expected: "names of files in the same folder", found: "\"\(shard)\"")
         }
         for shard in shards where !FileManager.default.fileExists(atPath: "\(folder)/\(shard)") {
-            throw ModelsError.missingFile(path: "\(folder)/\(shard)", expected: "the shard that \(index) names")
+            throw ModelsError.missingFile(path: "\(folder)/\(shard)", expected: "a shard listed in \(index)")
         }
         let files = try shards.map { try SafetensorsFile(path: "\(folder)/\($0)") }
         let position = Dictionary(uniqueKeysWithValues: shards.enumerated().map { ($1, $0) })
         return (files, shardOfTensor.compactMapValues { position[$0] })
     }
 
-    /// The names of all tensors.
-    public var names: some Collection<String> { fileOfTensor.keys }
+    /// Whether there is a tensor with this name.
+    public func has(_ name: String) -> Bool { fileOfTensor[name] != nil }
 
-    /// True when a tensor of this name is stored.
-    public func has(_ name: String) -> Bool {
-        fileOfTensor[name] != nil
-    }
-
-    /// A tensor of a known shape.
+    /// A tensor as stored; its shape must be the given one.
     ///
-    /// - Parameters:
-    ///   - name: The name in the file.
-    ///   - shape: The shape that the configuration asks for.
-    /// - Returns: The tensor as stored.
     /// - Throws: ``ModelsError/missingTensor(path:name:)``, ``ModelsError/tensorShape(path:name:expected:found:)``.
     public func tensor(_ name: String, shape: [Int]) throws -> StoredTensor {
         guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }
@@ -73,22 +64,22 @@ public struct Checkpoint: Sendable {
         return stored
     }
 
-    /// A weight of shape [rows, columns], as stored.
+    /// A weight matrix `[rows, columns]`, as stored.
     public func weight(_ name: String, rows: Int, columns: Int) throws -> Weight {
         try Weight(tensor(name, shape: [rows, columns]), rows: rows, columns: columns)
     }
 
-    /// A small tensor widened to float32, as a matrix of the given shape whatever its stored rank.
+    /// A tensor of the given shape as a float32 matrix `[rows, columns]`; copies, so for small tensors only.
     public func matrix(_ name: String, shape: [Int], rows: Int, columns: Int) throws -> Matrix {
         Matrix(try tensor(name, shape: shape).floats(), rows: rows, columns: columns)
     }
 
-    /// A vector widened to float32, as a matrix [1, count].
+    /// A vector as a float32 matrix `[1, count]`; copies.
     public func vector(_ name: String, count: Int) throws -> Matrix {
         try matrix(name, shape: [count], rows: 1, columns: count)
     }
 
-    /// The linear layer `prefix.weight` [outputs, inputs] with `prefix.bias` [outputs] if it has one.
+    /// The linear layer with `prefix.weight`, `[outputs, inputs]`, and, if `bias`, `prefix.bias`, `[outputs]`.
     public func linear(_ prefix: String, inputs: Int, outputs: Int, bias: Bool = true) throws -> Linear {
         Linear(
             weight: try weight("\(prefix).weight", rows: outputs, columns: inputs),

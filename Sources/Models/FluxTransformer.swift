@@ -3,21 +3,20 @@ import Tensors
 
 /// The FLUX.1 diffusion transformer: `FluxTransformer2DModel` of diffusers.
 ///
-/// Shapes: P images, L text tokens, T image tokens, S = L + T, D width. Hidden states hold image after image, [P * S, D], the text
-/// tokens of each before those of its picture. What does not depend on the latents is computed apart: ``prompt(text:pooled:)`` once
-/// per prompt, ``modulations(timesteps:guidance:prompts:)`` once per trajectory.
+/// Shapes: P images, L text tokens, T image tokens, S = L + T, D width. Hidden states `[P·S, D]` are image-major, with the
+/// text tokens of each image before its image tokens. Inputs that do not depend on the latents are computed in advance:
+/// ``prompt(text:pooled:)`` per prompt, ``modulations(timesteps:guidance:prompts:)`` per trajectory.
 public final class FluxTransformer {
-    /// The sizes of the network.
+    /// The architecture of the network.
     public let settings: FluxConfiguration
 
     static let epsilon: Float = 1e-6
 
-    let latentEmbedding: Linear
-    let fullBlocks: [FluxFullBlock]
-    let singleBlocks: [FluxSingleBlock]
-    let projOut: Linear
-    let workspace = Workspace()
-
+    private let latentEmbedding: Linear
+    private let fullBlocks: [FluxFullBlock]
+    private let singleBlocks: [FluxSingleBlock]
+    private let projOut: Linear
+    private let workspace = Workspace()
     private let textEmbedding: Linear
     private let timestepEmbedder: SinusoidEmbedder
     private let guidanceEmbedder: SinusoidEmbedder?
@@ -53,23 +52,23 @@ public final class FluxTransformer {
 
     // MARK: - Once per prompt
 
-    /// A prompt as the transformer reads it.
+    /// A prompt's projected embeddings.
     public struct Prompt: Sendable {
-        /// T5's output projected to the hidden width, [L, D].
-        let text: Matrix
-        /// CLIP's pooled output, embedded, [1, D].
-        let pooled: Matrix
+        /// T5's output projected to the hidden width, `[L, D]`.
+        fileprivate let text: Matrix
+        /// The embedding of CLIP's pooled output, `[1, D]`.
+        fileprivate let pooled: Matrix
 
-        /// The number of text tokens, L.
+        /// L: the number of text tokens.
         public var tokenCount: Int { text.rows }
     }
 
-    /// Projects a prompt's two embeddings.
+    /// Projects a prompt's embeddings (`context_embedder` and `text_embedder`).
     ///
     /// - Parameters:
-    ///   - text: T5's output for all tokens, padding included, [L, joint attention width].
-    ///   - pooled: CLIP's pooled output, [1, pooled width].
-    /// - Returns: The prompt, to be used as often as needed.
+    ///   - text: T5's output including padding, `[L, joint_attention_dim]`.
+    ///   - pooled: CLIP's pooled output, `[1, pooled_projection_dim]`.
+    /// - Returns: The prompt, for any number of forward passes.
     public func prompt(text: Matrix, pooled: Matrix) -> Prompt {
         let d = settings.width
         let (tokens, hidden) = (Matrix(rows: text.rows, columns: d), Matrix(rows: 1, columns: d))
@@ -82,34 +81,34 @@ public final class FluxTransformer {
 
     // MARK: - Once per trajectory
 
-    /// The adaLN modulations of all images at one step, a row for each image.
+    /// The adaLN-zero modulations of one step, one row per image.
     public struct Modulation: Sendable {
-        /// Of each double-stream block, [P, 6 D].
-        let fullImage, fullText: [Matrix]
-        /// Of each single-stream block, [P, 3 D].
-        let single: [Matrix]
-        /// Scale, then shift of the output layer, [P, 2 D].
-        let final: Matrix
+        /// Per double-stream block, `[P, 6 D]`.
+        fileprivate let fullImage, fullText: [Matrix]
+        /// Per single-stream block, `[P, 3 D]`.
+        fileprivate let single: [Matrix]
+        /// Scale, then shift of the output layer, `[P, 2 D]`.
+        fileprivate let final: Matrix
     }
 
     /// The modulations of all steps of a trajectory.
     ///
-    /// They depend on the pooled text, so each image has its own. Computed together, since reading the weights costs more than all
-    /// steps' arithmetic.
+    /// They differ between images because they depend on the pooled text. All steps are computed together, because reading
+    /// the weights costs more than the arithmetic.
     ///
     /// - Parameters:
-    ///   - timesteps: The sampler's timesteps divided by 1000, as the original's forward pass takes them.
-    ///   - guidance: The guidance scale; networks without a guidance embedding do not use it.
-    ///   - prompts: The prompt of each image.
-    /// - Returns: One for each timestep.
+    ///   - timesteps: The sampler's timesteps divided by 1000, as in the original's forward pass.
+    ///   - guidance: The guidance scale; ignored by networks without a guidance embedding.
+    ///   - prompts: One prompt per image.
+    /// - Returns: One modulation per timestep.
     public func modulations(timesteps: [Float], guidance: Float, prompts: [Prompt]) -> [Modulation] {
         let (n, p, d) = (timesteps.count, prompts.count, settings.width)
-        let times = timestepEmbedder(timesteps.map { $0 * 1000 }, workspace: workspace)
+        let times = timestepEmbedder(timesteps.map { $0 * 1000 }, workspace: workspace)  // [N, D]
         if let guidanceEmbedder {
             let embedded = guidanceEmbedder([guidance * 1000], workspace: workspace)
             for step in 0..<n { add(embedded, to: times.rows(step..<(step + 1))) }
         }
-        let condition = Matrix(rows: n * p, columns: d)
+        let condition = Matrix(rows: n * p, columns: d)  // SiLU(timestep + guidance + pooled text), [N·P, D]
         for row in 0..<(n * p) {
             let sum = condition.rows(row..<(row + 1))
             sum.copy(from: times.rows((row / p)..<(row / p + 1)))
@@ -129,6 +128,141 @@ public final class FluxTransformer {
             Modulation(
                 fullImage: fullImage.map { $0[step] }, fullText: fullText.map { $0[step] },
                 single: single.map { $0[step] }, final: final[step])
+        }
+    }
+
+    // MARK: - Activations
+
+    /// The activations of a forward pass, allocated once for all steps.
+    public struct Activations {
+        /// P: the number of images.
+        public let imageCount: Int
+        /// L: text tokens per image.
+        public let textTokenCount: Int
+        /// T: image tokens per image.
+        public var imageTokenCount: Int { grid.rows * grid.columns }
+
+        let grid: PatchGrid
+        let rotation: RotaryEmbedding
+        /// `[P·T, patch channels]`.
+        let patches: Matrix
+        /// `[P·S, D]`.
+        let hidden, normed, component, queries, keys, values: Matrix
+        /// `[P·S, 5 D]`: the attention output, then the hidden layer of the MLP.
+        let combined: Matrix
+
+        /// S: tokens per image.
+        var tokenCount: Int { textTokenCount + imageTokenCount }
+        var attended: Matrix { combined.columns(0..<hidden.columns) }
+        var mlpHidden: Matrix { combined.columns(hidden.columns..<combined.columns) }
+
+        func rows(_ image: Int) -> Range<Int> { (image * tokenCount)..<((image + 1) * tokenCount) }
+        func textRows(_ image: Int) -> Range<Int> {
+            (image * tokenCount)..<(image * tokenCount + textTokenCount)
+        }
+        func imageRows(_ image: Int) -> Range<Int> { textRows(image).upperBound..<rows(image).upperBound }
+        func rows(_ image: Int, isText: Bool) -> Range<Int> { isText ? textRows(image) : imageRows(image) }
+
+        /// Allocates a cache slot for a component's output.
+        public func cacheSlot(_ extent: ComponentExtent) -> Matrix {
+            let d = hidden.columns
+            return switch extent {
+            case .tokens: Matrix(rows: imageCount * tokenCount, columns: d)
+            case .imageTokens: Matrix(rows: imageCount * imageTokenCount, columns: d)
+            case .textTokens: Matrix(rows: imageCount * textTokenCount, columns: d)
+            case .expandedTokens: Matrix(rows: imageCount * tokenCount, columns: 4 * d)
+            }
+        }
+    }
+
+    /// Allocates the activations for images of one size with prompts of one length.
+    ///
+    /// - Parameters:
+    ///   - imageCount: P.
+    ///   - latentHeight: Rows of the latents.
+    ///   - latentWidth: Columns of the latents.
+    ///   - textTokenCount: L.
+    ///   - positions: Positions along the rotary axes of the text tokens, then the image tokens, `[S, 3]`. Nil for the
+    ///     pipeline's default: zeros for text, (0, row, column) for the image.
+    /// - Returns: The activations.
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` if the latents are not divisible into patches.
+    public func activations(
+        imageCount: Int, latentHeight: Int, latentWidth: Int, textTokenCount: Int, positions: Matrix? = nil
+    ) throws -> Activations {
+        let (d, side) = (settings.width, FluxConfiguration.patchSize)
+        guard imageCount > 0, latentHeight > 0, latentWidth > 0, latentHeight % side == 0, latentWidth % side == 0
+        else {
+            throw ModelsError.invalidArgument(
+                "latents of \(latentHeight)x\(latentWidth) are not divisible into patches of \(side)x\(side)")
+        }
+        let grid = PatchGrid(
+            channels: settings.latentChannels, side: side, rows: latentHeight / side, columns: latentWidth / side)
+        let imageTokenCount = grid.rows * grid.columns
+        let rows = imageCount * (textTokenCount + imageTokenCount)
+        func matrix(_ columns: Int) -> Matrix { Matrix(rows: rows, columns: columns) }
+        return Activations(
+            imageCount: imageCount, textTokenCount: textTokenCount, grid: grid,
+            rotation: RotaryEmbedding(
+                positions: positions ?? Self.positions(grid, textTokenCount: textTokenCount),
+                dimensions: settings.rotaryDimensions),
+            patches: Matrix(rows: imageCount * imageTokenCount, columns: settings.patchChannels), hidden: matrix(d),
+            normed: matrix(d), component: matrix(d), queries: matrix(d), keys: matrix(d), values: matrix(d),
+            combined: matrix(5 * d))
+    }
+
+    private static func positions(_ grid: PatchGrid, textTokenCount: Int) -> Matrix {
+        let positions = Matrix(rows: textTokenCount + grid.rows * grid.columns, columns: 3)
+        for token in 0..<(grid.rows * grid.columns) {
+            positions[textTokenCount + token, 1] = Float(token / grid.columns)
+            positions[textTokenCount + token, 2] = Float(token % grid.columns)
+        }
+        return positions
+    }
+
+    // MARK: - Forward pass
+
+    /// One forward pass: predicts the velocity at the latents (`FluxTransformer2DModel.forward`).
+    ///
+    /// - Parameters:
+    ///   - latents: Noisy latents, `[P, C·h·w]`.
+    ///   - prompts: One prompt per image, with L tokens each.
+    ///   - modulation: The modulations of this timestep.
+    ///   - actions: The action of each component at this step: attention, image feed-forward, text feed-forward of every
+    ///     double-stream block, then attention, MLP, output projection of every single-stream block.
+    ///   - cache: The cached outputs.
+    ///   - a: The activations for this number and size of images.
+    ///   - output: The prediction, `[P, C·h·w]`; overwritten.
+    public func forward(
+        latents: Matrix, prompts: [Prompt], modulation: Modulation, actions: [ComponentAction], cache: ComponentCache,
+        activations a: Activations, into output: Matrix
+    ) {
+        precondition(prompts.count == a.imageCount, "\(prompts.count) prompts for \(a.imageCount) images")
+        let t = a.imageTokenCount
+        for image in 0..<a.imageCount {
+            let patches = a.patches.rows((image * t)..<((image + 1) * t))
+            a.grid.patchify(latents.rows(image..<(image + 1)), into: patches)
+            a.hidden.rows(a.textRows(image)).copy(from: prompts[image].text)
+            linear(patches, latentEmbedding, into: a.hidden.rows(a.imageRows(image)), workspace: workspace)
+        }
+        for index in fullBlocks.indices {
+            let (image, text) = (modulation.fullImage[index], modulation.fullText[index])
+            fullBlocks[index].apply(
+                a, imageModulation: image, textModulation: text, actions: actions[(3 * index)..<(3 * index + 3)],
+                cache: cache, workspace: workspace)
+        }
+        for index in singleBlocks.indices {
+            let first = 3 * (fullBlocks.count + index)
+            singleBlocks[index].apply(
+                a, modulation: modulation.single[index], actions: actions[first..<(first + 3)], cache: cache,
+                workspace: workspace)
+        }
+        for image in 0..<a.imageCount {
+            let rows = a.imageRows(image)
+            let patches = a.patches.rows((image * t)..<((image + 1) * t))
+            // Unlike in the blocks, scale precedes shift.
+            a.modulate(rows, modulation.final, image, shift: 1, scale: 0)
+            linear(a.normed.rows(rows), projOut, into: patches, workspace: workspace)
+            a.grid.unpatchify(patches, into: output.rows(image..<(image + 1)))
         }
     }
 }

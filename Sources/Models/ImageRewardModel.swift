@@ -1,12 +1,12 @@
 import ModelConfiguration
 import Tensors
 
-/// Image Reward (arXiv 2304.05977): what people would think of an image for a text, learnt from their comparisons.
+/// ImageReward (arXiv 2304.05977): a reward model of human preference for text-to-image generation.
 ///
-/// BLIP's vision transformer, its text encoder that looks at the image, and linear layers on the first token. The folder's
-/// layout is described in `scripts/convert_scorers.py`.
+/// BLIP's image encoder, its image-grounded text encoder, and an MLP on the first token. `scripts/convert_scorers.py`
+/// documents the directory layout.
 public final class ImageRewardModel {
-    /// A text as the network reads it.
+    /// A tokenised text.
     public struct Tokens: Sendable {
         let ids: [Int]
     }
@@ -20,7 +20,7 @@ public final class ImageRewardModel {
     private let mean, deviation: Double
     private let workspace = Workspace()
 
-    /// Opens a folder: `config.json`, the weights, `vocab.txt`.
+    /// Opens a directory with `config.json`, weights and `vocab.txt`.
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
@@ -68,20 +68,20 @@ public final class ImageRewardModel {
         }
     }
 
-    /// The numbers between are dropouts.
+    /// The linear layers of the MLP; the indices between are dropout layers.
     private static let headLayers = [0, 2, 4, 6, 7]
 
-    /// The tokens of a text, cut to the length that the model reads.
+    /// The tokens of a text, truncated to the model's text length.
     public func tokens(of text: String) -> Tokens {
         Tokens(ids: tokenizer.encode(text, maxLength: textLength).map(Int.init))
     }
 
-    /// The reward of an image for a text: larger is better, about 0 on average and 1 in spread.
+    /// The reward of an image for a text; higher is better, normalised to about mean 0 and standard deviation 1.
     ///
     /// - Throws: ``ModelsError/invalidArgument(_:)`` for an empty image.
     public func reward(of image: Image, for tokens: Tokens) throws -> Double {
-        let seen = vision.encode(try preprocessing(image), workspace: workspace)
-        var state = text.encode(ids: tokens.ids, image: seen, workspace: workspace)
+        let imageTokens = vision.encode(try preprocessing(image), workspace: workspace)
+        var state = text.encode(ids: tokens.ids, image: imageTokens, workspace: workspace)
         for layer in head {
             let next = Matrix(rows: 1, columns: layer.weight.rows)
             linear(state, layer, into: next, workspace: workspace)

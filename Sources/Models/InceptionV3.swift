@@ -1,33 +1,33 @@
 import ModelConfiguration
 import Tensors
 
-/// Inception-v3 (arXiv 1512.00567) as the Frechet distance wants it: torchvision's network with the weights of
-/// TensorFlow's release of 2015 and three traits of it (`fid_inception_v3` of pytorch-fid).
+/// Inception-v3 (arXiv 1512.00567) as used for the Fréchet inception distance: `fid_inception_v3` of pytorch-fid.
 ///
-/// Average pools leave out what lies beyond the edges, the pool branch of the last block takes the largest value instead,
-/// and the features are the means of the last block's 2,048 channels. Batch norms are folded into the convolutions.
+/// It has the weights of TensorFlow's 2015 release and differs from torchvision's network in two points: average pooling
+/// does not count padding, and the pool branch of the last block uses max pooling. The features are the channel means of
+/// the last block. Batch norms are folded into the convolutions.
 public final class InceptionV3 {
-    /// The side of its input, in pixels.
+    /// The side of the square input in pixels.
     public static let side = 299
 
-    /// How an image becomes the network's input.
+    /// The resizing and scaling of an image to the network's input.
     public enum Preprocessing: String, Sendable, CaseIterable {
-        /// As the package clean-fid: cubic convolution that smooths, in floating point; `(x - 128) / 128`.
+        /// As in clean-fid: antialiased bicubic in floating point, then `(x - 128) / 128`.
         case cleanFID = "clean-fid"
-        /// As the package pytorch-fid: linear between pixels, without smoothing; `2 x / 255 - 1`.
+        /// As in pytorch-fid: bilinear without antialiasing, then `2 x / 255 - 1`.
         case pytorchFID = "pytorch-fid"
     }
 
-    /// What images go through when nothing else is asked for.
+    /// The default preprocessing, from the configuration.
     public let preprocessing: Preprocessing
-    /// The number of features.
+    /// The number of features; 2048 for the published network.
     public let width: Int
 
     private let stem: [Step]
     private let blocks: [[Branch]]
     private let workspace = Workspace()
 
-    /// Opens a folder that `scripts/convert_scorers.py` wrote: `config.json` and the weights.
+    /// Opens a directory written by `scripts/convert_scorers.py`, with `config.json` and weights.
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
@@ -50,27 +50,28 @@ public final class InceptionV3 {
     /// The features of an image, `[1, width]`.
     ///
     /// - Parameters:
-    ///   - image: An image that is not empty.
-    ///   - preprocessing: How it becomes the network's input; nil for what the folder says.
+    ///   - image: A non-empty image.
+    ///   - preprocessing: The preprocessing; nil for the default.
     /// - Returns: The features.
     /// - Throws: ``ModelsError/invalidArgument(_:)`` for an empty image.
     public func features(of image: Image, preprocessing: Preprocessing? = nil) throws -> Matrix {
         guard image.width > 0, image.height > 0 else {
-            throw ModelsError.invalidArgument("an image of \(image.width)x\(image.height) pixels has no features")
+            throw ModelsError.invalidArgument(
+                "the image has \(image.width)x\(image.height) pixels; expected at least 1x1")
         }
         let input: FeatureMap
         switch preprocessing ?? self.preprocessing {
         case .cleanFID:
             input = image.resizedPlanes(width: Self.side, height: Self.side)
-            Self.change(input) { (min(max($0, 0), 255) - 128) / 128 }
+            Self.transform(input) { (min(max($0, 0), 255) - 128) / 128 }
         case .pytorchFID:
             input = image.planes().interpolated(height: Self.side, width: Self.side)
-            Self.change(input) { 2 * $0 - 1 }
+            Self.transform(input) { 2 * $0 - 1 }
         }
         return features(of: input)
     }
 
-    /// The features of the network's own input.
+    /// The features of a preprocessed image.
     ///
     /// - Parameter input: `[3, 299²]`.
     /// - Returns: `[1, width]`.
@@ -91,12 +92,12 @@ public final class InceptionV3 {
         return channelMeans(map)
     }
 
-    private static func change(_ map: FeatureMap, _ body: (Float) -> Float) {
+    private static func transform(_ map: FeatureMap, _ body: (Float) -> Float) {
         let values = UnsafeMutableBufferPointer(start: map.channels.pointer, count: map.channels.count)
         for index in values.indices { values[index] = body(values[index]) }
     }
 
-    // MARK: - Parts
+    // MARK: - Operations
 
     /// One operation of a branch.
     private enum Step {
@@ -104,7 +105,7 @@ public final class InceptionV3 {
         case unit(Convolution)
         case averagePool
         case maxPool(stride: Int, padding: Int)
-        /// Two units of the same input, their outputs one after the other.
+        /// Two units on the same input, with concatenated output channels.
         case fork(Convolution, Convolution)
 
         func apply(_ x: FeatureMap, workspace: Workspace) -> FeatureMap {
@@ -147,13 +148,13 @@ public final class InceptionV3 {
         }
     }
 
-    /// Builds the network of the weights.
+    /// Builds the network from the weights.
     private struct Loader {
         static let epsilon: Float = 1e-3
         let checkpoint: Checkpoint
         let divisor: Int
 
-        /// A convolution with the batch norm behind it: `scale = weight / √(variance + ε)` goes into its rows.
+        /// A convolution with the following batch norm folded in: rows are scaled by `weight / √(variance + ε)`.
         func convolution(
             _ name: String, _ inputs: Int, _ outputs: Int, _ height: Int, _ width: Int, stride: Int = 1,
             isPadded: Bool = true

@@ -3,11 +3,11 @@ import Tensors
 
 /// The PixArt diffusion transformer (arXiv 2310.00426, 2403.04692): `PixArtTransformer2DModel` of diffusers.
 ///
-/// Shapes: B rows of the batch (images x guidance halves), T image tokens, S text tokens, D width. What does not depend
-/// on the latents is computed apart and once: ``prompt(_:)`` per prompt, ``modulations(timesteps:size:)`` per
-/// trajectory.
+/// Shapes: B rows of the batch (images, twice with classifier-free guidance), T image tokens, S text tokens, D width.
+/// Inputs that do not depend on the latents are computed in advance: ``prompt(_:)`` per prompt,
+/// ``modulations(timesteps:size:)`` per trajectory.
 public final class PixArtTransformer {
-    /// The sizes of the network.
+    /// The architecture of the network.
     public let settings: PixArtConfiguration
 
     private let patchEmbedding: Linear
@@ -82,18 +82,17 @@ public final class PixArtTransformer {
 
     // MARK: - Once per prompt
 
-    /// What cross attention needs of a prompt: keys and values of every block, [S, D] each, of the unmasked tokens
-    /// alone.
+    /// The cross-attention keys and values of a prompt, `[S, D]` each per block, for the unmasked tokens only.
     ///
-    /// A masked token's weight is exp(-10000) = 0 in the original, so leaving it out changes nothing.
+    /// In the original, a masked token has weight exp(-10000) = 0, so omitting it is equivalent.
     public struct Prompt: Sendable {
         fileprivate let keys, values: [Matrix]
     }
 
     /// Projects a prompt's embedding and computes the cross-attention keys and values.
     ///
-    /// - Parameter embedding: The text encoder's output for the unmasked tokens, [S, caption channels].
-    /// - Returns: The prompt, to be used as often as needed.
+    /// - Parameter embedding: The text encoder's output for the unmasked tokens, `[S, caption_channels]`.
+    /// - Returns: The prompt, for any number of forward passes.
     public func prompt(_ embedding: Matrix) -> Prompt {
         let (s, d) = (embedding.rows, settings.width)
         let hidden = Matrix(rows: s, columns: d)
@@ -111,24 +110,24 @@ public final class PixArtTransformer {
 
     // MARK: - Once per trajectory
 
-    /// The adaLN-single modulation of one timestep.
+    /// The adaLN-single modulation of one timestep (arXiv 2310.00426, section 2.3).
     public struct Modulation: Sendable {
-        /// Per block: shift, scale, gate of self attention, then of the feed forward, [1, 6 D].
+        /// Per block: shift, scale, gate of self-attention, then of the feed-forward, `[1, 6 D]`.
         fileprivate let blocks: [Matrix]
-        /// Shift and scale of the output layer, [1, 2 D].
+        /// Shift and scale of the output layer, `[1, 2 D]`.
         fileprivate let final: Matrix
     }
 
-    /// The height and width of the image in pixels, which 1024-MS models embed.
+    /// The size of the image in pixels, which 1024-MS models embed.
     public struct ImageSize: Sendable, Equatable {
         let height, width, aspectRatio: Float
 
-        /// A size; the aspect ratio is height / width.
+        /// A size in pixels; the aspect ratio is height / width.
         public init(height: Int, width: Int) {
             self.init(height: Float(height), width: Float(width), aspectRatio: Float(height) / Float(width))
         }
 
-        /// A size with the ratio given, as the original's forward pass takes them.
+        /// A size with an explicit aspect ratio, as in the original's forward pass.
         public init(height: Float, width: Float, aspectRatio: Float) {
             self.height = height
             self.width = width
@@ -140,8 +139,8 @@ public final class PixArtTransformer {
     ///
     /// - Parameters:
     ///   - timesteps: The sampler's timesteps, 0...999.
-    ///   - size: The image size; only models with additional conditions use it.
-    /// - Returns: One for each timestep.
+    ///   - size: The image size; ignored by models without additional conditions.
+    /// - Returns: One modulation per timestep.
     public func modulations(timesteps: [Int], size: ImageSize) -> [Modulation] {
         let (n, d) = (timesteps.count, settings.width)
         let embedded = timestepEmbedder(timesteps.map(Float.init), workspace: workspace)
@@ -172,40 +171,48 @@ public final class PixArtTransformer {
         }
     }
 
-    /// The activations of a forward pass, allocated once for a batch and size and used for every step.
+    /// The activations of a forward pass, allocated once for all steps.
     public struct Activations {
-        /// The number of rows of the batch, B.
+        /// B: the rows of the batch.
         public let batch: Int
         /// Rows of the token grid.
         public let gridHeight: Int
         /// Columns of the token grid.
         public let gridWidth: Int
-        /// T = gridHeight * gridWidth.
+        /// T: tokens per image, `gridHeight · gridWidth`.
         public var tokenCount: Int { gridHeight * gridWidth }
 
+        /// `[T, D]`.
         fileprivate let positions: Matrix
-        fileprivate let patches, hidden, normed, component, queries, keys, values, attended, expanded, output: Matrix
+        /// `[B·T, p²·C]`.
+        fileprivate let patches: Matrix
+        /// `[B·T, D]`.
+        fileprivate let hidden, normed, component, queries, keys, values, attended: Matrix
+        /// `[B·T, 4 D]`.
+        fileprivate let mlpHidden: Matrix
+        /// `[B·T, p²·out_channels]`.
+        fileprivate let output: Matrix
 
-        /// The same memory for a smaller batch.
+        /// A view for a smaller batch.
         fileprivate func firstRows(_ count: Int) -> Activations {
             let rows = 0..<(count * tokenCount)
             return Activations(
                 batch: count, gridHeight: gridHeight, gridWidth: gridWidth, positions: positions,
                 patches: patches.rows(rows), hidden: hidden.rows(rows), normed: normed.rows(rows),
                 component: component.rows(rows), queries: queries.rows(rows), keys: keys.rows(rows),
-                values: values.rows(rows), attended: attended.rows(rows), expanded: expanded.rows(rows),
+                values: values.rows(rows), attended: attended.rows(rows), mlpHidden: mlpHidden.rows(rows),
                 output: output.rows(rows))
         }
     }
 
-    /// Allocates the activations for B rows of latents [C, height, width].
+    /// Allocates the activations for B rows of latents `[C, h, w]`.
     ///
-    /// - Throws: ``ModelsError/invalidArgument(_:)`` if the latents do not divide into patches.
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` if the latents are not divisible into patches.
     public func activations(batch: Int, latentHeight: Int, latentWidth: Int) throws -> Activations {
         let (d, p) = (settings.width, settings.patchSize)
         guard batch > 0, latentHeight > 0, latentWidth > 0, latentHeight % p == 0, latentWidth % p == 0 else {
             throw ModelsError.invalidArgument(
-                "latents of \(latentHeight)x\(latentWidth) do not divide into patches of \(p)x\(p)")
+                "latents of \(latentHeight)x\(latentWidth) are not divisible into patches of \(p)x\(p)")
         }
         let (gridHeight, gridWidth) = (latentHeight / p, latentWidth / p)
         let rows = batch * gridHeight * gridWidth
@@ -216,36 +223,36 @@ public final class PixArtTransformer {
                 height: gridHeight, width: gridWidth, baseSize: max(settings.sampleSize / p, 1),
                 interpolationScale: settings.interpolationScale, dimension: d),
             patches: matrix(settings.inChannels * p * p), hidden: matrix(d), normed: matrix(d), component: matrix(d),
-            queries: matrix(d), keys: matrix(d), values: matrix(d), attended: matrix(d), expanded: matrix(4 * d),
+            queries: matrix(d), keys: matrix(d), values: matrix(d), attended: matrix(d), mlpHidden: matrix(4 * d),
             output: matrix(p * p * settings.outChannels))
     }
 
     // MARK: - Every step
 
-    /// One forward pass.
+    /// One forward pass: predicts noise and variance (`PixArtTransformer2DModel.forward`).
     ///
     /// - Parameters:
-    ///   - latents: Noisy latents, [images, C * h * w]; row b of the batch reads image b modulo their number, so the
+    ///   - latents: Noisy latents, `[images, C·h·w]`. Row b of the batch reads image b modulo the number of images, so the
     ///     two halves of classifier-free guidance share one copy.
-    ///   - prompts: The prompt of each row of the batch; their number is B, at most the activations' own.
+    ///   - prompts: One prompt per row of the batch; their number is B, at most that of the activations.
     ///   - modulation: The modulation of this timestep.
-    ///   - actions: What each component does at this step: block by block attn1, attn2, ff.
-    ///   - cache: The kept outputs, [B * T, D] each.
-    ///   - activations: Scratch for at least this batch, and this size.
-    ///   - output: The prediction; its first B rows, out channels * h * w each, are overwritten.
+    ///   - actions: The action of each component at this step: attn1, attn2, ff of every block.
+    ///   - cache: The cached outputs, `[B·T, D]` each.
+    ///   - activations: The activations for this size and at least B rows.
+    ///   - output: The prediction, `[B, out_channels·h·w]`; further rows are left unchanged.
     public func forward(
         latents: Matrix, prompts: [Prompt], modulation: Modulation, actions: [ComponentAction], cache: ComponentCache,
         activations: Activations, into output: Matrix
     ) {
         let d = settings.width
         let a = activations.firstRows(prompts.count)
-        let x = a.hidden
+        let x = a.hidden  // [B·T, D]
         let rows = 0..<x.rows
         embedPatches(of: latents, a)
         for index in blocks.indices {
             let block = blocks[index]
             let m = modulation.blocks[index]
-            func part(_ number: Int) -> Matrix { m.columns((number * d)..<((number + 1) * d)) }
+            func part(_ number: Int) -> Matrix { m.columns((number * d)..<((number + 1) * d)) }  // [1, D]
             let (shiftMSA, scaleMSA, gateMSA) = (part(0), part(1), part(2))
             let (shiftMLP, scaleMLP, gateMLP) = (part(3), part(4), part(5))
 
@@ -262,8 +269,8 @@ public final class PixArtTransformer {
 
             let ff = cache.output(actions[3 * index + 2], rows: rows, scratch: a.component) { output in
                 modulatedLayerNorm(x, scale: scaleMLP, shift: shiftMLP, epsilon: settings.normEpsilon, into: a.normed)
-                linear(a.normed, block.feedForwardIn, activation: .geluTanh, into: a.expanded, workspace: workspace)
-                linear(a.expanded, block.feedForwardOut, into: output, workspace: workspace)
+                linear(a.normed, block.feedForwardIn, activation: .geluTanh, into: a.mlpHidden, workspace: workspace)
+                linear(a.mlpHidden, block.feedForwardOut, into: output, workspace: workspace)
             }
             add(ff, gate: gateMLP, to: x)
         }
@@ -306,13 +313,13 @@ public final class PixArtTransformer {
             scale: 1 / Float(settings.headDimension).squareRoot(), into: output, workspace: workspace)
     }
 
-    /// Cuts the latents into patches (channel, row, column), projects them and adds the positions: tokens [B * T, D].
+    /// Patchifies the latents, projects the patches and adds the positions: hidden states `[B·T, D]`.
     private func embedPatches(of latents: Matrix, _ a: Activations) {
         let grid = PatchGrid(
             channels: settings.inChannels, side: settings.patchSize, rows: a.gridHeight, columns: a.gridWidth)
         for row in 0..<a.batch {
             let image = latents.rows((row % latents.rows)..<(row % latents.rows + 1))
-            grid.cut(image, into: a.patches.rows((row * a.tokenCount)..<((row + 1) * a.tokenCount)))
+            grid.patchify(image, into: a.patches.rows((row * a.tokenCount)..<((row + 1) * a.tokenCount)))
         }
         linear(a.patches, patchEmbedding, into: a.hidden, workspace: workspace)
         for row in 0..<a.batch {
@@ -320,7 +327,7 @@ public final class PixArtTransformer {
         }
     }
 
-    /// Puts the output tokens, each (row, column, channel), back into images: nhwpqc -> nchpwq.
+    /// Converts output tokens in the order (row, column, channel) to images: `nhwpqc->nchpwq`.
     private func unpatchify(_ a: Activations, into output: Matrix) {
         let (c, p) = (settings.outChannels, settings.patchSize)
         let (height, width) = (a.gridHeight * p, a.gridWidth * p)

@@ -2,10 +2,10 @@ import Foundation
 import ModelConfiguration
 import Tensors
 
-/// Prompts' embeddings in a file, so that machines without the text encoders can generate images.
+/// A file of prompt embeddings, for generating images on machines without the text encoders.
 ///
-/// A safetensors file: for prompt n the tensor `n.text`, [S, d_model], and for FLUX `n.pooled`, [1, D]; `negative.text` and
-/// `negative.pooled` for the prompt of the unconditional half. What they belong to is in the metadata.
+/// A safetensors file. Prompt n has the tensor `n.text`, `[S, d_model]`, and for FLUX `n.pooled`, `[1, D]`; the negative
+/// prompt has `negative.text` and `negative.pooled`. The metadata holds the prompts and identifies the text encoders.
 public struct PromptEmbeddings: Sendable {
     private static let format = "ecad-embeddings/1"
 
@@ -18,38 +18,40 @@ public struct PromptEmbeddings: Sendable {
         static let maxLength = "max_length"
     }
 
-    /// The file.
+    /// The path of the file.
     public let path: String
-    /// The prompts.
+    /// The prompts with an embedding.
     public let prompts: [String]
-    /// The prompt of the unconditional half.
+    /// The negative prompt for classifier-free guidance.
     public let negativePrompt: String
-    /// The fingerprint of the text encoders and tokenizers that made them.
+    /// The fingerprint of the text encoders and tokenizers that produced the embeddings.
     public let textEncoder: String
 
     private let kind: String
     private let maxLength: String
     private let file: SafetensorsFile
-    /// Prompts by their bytes: texts that look alike can have different tokens.
-    private let positions: [[UInt8]: Int]
+    /// Keyed by UTF-8, because `String` equates canonically equivalent texts, whose tokens differ.
+    private let indexOfPrompt: [[UInt8]: Int]
 
-    /// Opens a file of embeddings; they are read when they are asked for.
+    /// Opens a file; embeddings are read on demand.
     ///
-    /// - Throws: `TensorsError`, ``ModelsError/invalidArgument(_:)`` for a file of something else.
+    /// - Throws: `TensorsError`, ``ModelsError/promptEmbeddings(path:reason:)`` for another kind of file.
     public init(path: String) throws {
         let file = try SafetensorsFile(path: path)
         func value(_ key: String) throws -> String {
             guard let value = file.metadata[key] else {
-                throw ModelsError.invalidArgument(
-                    "\(path): the metadata key \"\(key)\" is missing; ecad embed writes it")
+                throw ModelsError.promptEmbeddings(
+                    path: path, reason: "the metadata key \"\(key)\" is missing; expected a file written by ecad embed")
             }
             return value
         }
         guard file.metadata[Key.format] == Self.format else {
-            throw ModelsError.invalidArgument("\(path): not a file of prompt embeddings, as ecad embed writes it")
+            throw ModelsError.promptEmbeddings(
+                path: path, reason: "not a file of prompt embeddings; expected one written by ecad embed")
         }
         guard let prompts = try? JSONDecoder().decode([String].self, from: Data(try value(Key.prompts).utf8)) else {
-            throw ModelsError.invalidArgument("\(path): \"\(Key.prompts)\" is no JSON array of strings")
+            throw ModelsError.promptEmbeddings(
+                path: path, reason: "the metadata key \"\(Key.prompts)\" is not a JSON array of strings")
         }
         self.path = path
         self.file = file
@@ -58,39 +60,40 @@ public struct PromptEmbeddings: Sendable {
         textEncoder = try value(Key.textEncoder)
         kind = try value(Key.kind)
         maxLength = try value(Key.maxLength)
-        positions = Dictionary(prompts.enumerated().map { (Array($1.utf8), $0) }) { first, _ in first }
+        indexOfPrompt = Dictionary(prompts.enumerated().map { (Array($1.utf8), $0) }) { first, _ in first }
     }
 
-    /// Checks that a model of this family reads such embeddings.
+    /// Checks that the family and text length match a model.
     ///
-    /// - Throws: ``ModelsError/invalidArgument(_:)``.
+    /// - Throws: ``ModelsError/promptEmbeddings(path:reason:)``.
     public func check(for model: ModelFolder) throws {
         guard kind == model.embeddingKind, maxLength == "\(model.maxTextLength)" else {
-            throw ModelsError.invalidArgument(
-                "\(path): made for \(kind) with at most \(maxLength) text tokens, \(model.path) is \(model.embeddingKind) "
-                    + "with \(model.maxTextLength)")
+            throw ModelsError.promptEmbeddings(
+                path: path,
+                reason: "made for \(kind) with at most \(maxLength) text tokens; \(model.path) is "
+                    + "\(model.embeddingKind) with \(model.maxTextLength)")
         }
     }
 
     /// The embedding of a prompt.
     ///
-    /// - Throws: ``ModelsError/invalidArgument(_:)`` if the file has none; `TensorsError`.
+    /// - Throws: ``ModelsError/promptEmbeddings(path:reason:)`` if the file has none; `TensorsError`.
     public func embedding(of prompt: String) throws -> PromptEmbedding {
-        guard let position = positions[Array(prompt.utf8)] else {
-            throw ModelsError.invalidArgument(
-                "\(path): has no embedding of the prompt \"\(prompt.prefix(60))\"; write the file again with ecad embed"
-            )
+        guard let index = indexOfPrompt[Array(prompt.utf8)] else {
+            throw ModelsError.promptEmbeddings(
+                path: path,
+                reason: "has no embedding of the prompt \"\(prompt.prefix(60))\"; write the file again with ecad embed")
         }
-        return try read("\(position)")
+        return try read("\(index)")
     }
 
-    /// The embedding of the prompt of the unconditional half.
+    /// The embedding of the negative prompt.
     ///
-    /// - Throws: ``ModelsError/invalidArgument(_:)`` if the file was made for another; `TensorsError`.
+    /// - Throws: ``ModelsError/promptEmbeddings(path:reason:)`` if the file has another negative prompt; `TensorsError`.
     public func negative(_ prompt: String) throws -> PromptEmbedding {
         guard Array(prompt.utf8) == Array(negativePrompt.utf8) else {
-            throw ModelsError.invalidArgument(
-                "\(path): made for the negative prompt \"\(negativePrompt)\", not \"\(prompt)\"")
+            throw ModelsError.promptEmbeddings(
+                path: path, reason: "made for the negative prompt \"\(negativePrompt)\", not \"\(prompt)\"")
         }
         return try read("negative")
     }
@@ -99,7 +102,9 @@ public struct PromptEmbeddings: Sendable {
         func matrix(_ part: String) throws -> Matrix {
             let stored = try file.tensor("\(name).\(part)")
             guard stored.shape.count == 2, stored.shape.allSatisfy({ $0 > 0 }) else {
-                throw ModelsError.tensorShape(path: path, name: stored.name, expected: [-1, -1], found: stored.shape)
+                throw ModelsError.promptEmbeddings(
+                    path: path,
+                    reason: "the tensor \"\(stored.name)\" has shape \(stored.shape); expected two positive extents")
             }
             return try stored.matrix(rows: stored.shape[0], columns: stored.shape[1])
         }
@@ -107,14 +112,14 @@ public struct PromptEmbeddings: Sendable {
             text: try matrix("text"), pooled: kind == ModelFamily.flux.embeddingKind ? try matrix("pooled") : nil)
     }
 
-    /// Encodes prompts and writes the file.
+    /// Encodes prompts and writes them to a file.
     ///
     /// - Parameters:
     ///   - prompts: The prompts.
-    ///   - negativePrompt: The prompt of the unconditional half.
-    ///   - model: The model whose text encoders to use; they are let go at the end.
-    ///   - fingerprint: That of its text encoders and tokenizers.
-    ///   - path: The file; one of that name is replaced.
+    ///   - negativePrompt: The negative prompt for classifier-free guidance.
+    ///   - model: The model whose text encoders to use; they are released before this returns.
+    ///   - fingerprint: The fingerprint of the text encoders and tokenizers.
+    ///   - path: The file; an existing one is replaced atomically.
     /// - Throws: ``ModelsError``, `TensorsError`.
     public static func write(
         prompts: [String], negativePrompt: String, model: ModelFolder, fingerprint: String, to path: String
@@ -141,7 +146,7 @@ public struct PromptEmbeddings: Sendable {
 }
 
 extension ModelFamily {
-    /// PixArt's embeddings leave padding out, FLUX's have a pooled one beside them.
+    /// PixArt's embeddings omit padding; FLUX's include it and a pooled embedding.
     fileprivate var embeddingKind: String { self == .flux ? "flux" : "pixart" }
 }
 
@@ -149,14 +154,14 @@ extension ModelFolder {
     fileprivate var embeddingKind: String { family.embeddingKind }
 }
 
-/// Where a model's prompts are embedded: by its own text encoders, or beforehand.
+/// The source of prompt embeddings: the model's text encoders, or a file.
 public enum EmbeddingSource {
-    /// By the text encoders in the model's folder, which are let go before anything else is opened.
+    /// The text encoders in the model directory, released before anything else is opened.
     case textEncoders
-    /// By whoever wrote the file.
+    /// Embeddings computed beforehand.
     case file(PromptEmbeddings)
 
-    /// The embeddings of a negative prompt and of prompts.
+    /// The embeddings of the negative prompt and of the prompts.
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public func embed(

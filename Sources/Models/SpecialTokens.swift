@@ -1,22 +1,20 @@
-/// Tokens that a tokenizer recognises as they stand in a text, before anything is normalised.
+/// Tokens that a tokenizer recognises verbatim in a text, before normalisation.
 struct SpecialTokens: Sendable {
-    /// One such token.
     struct Token: Sendable {
         let text: String
         let id: Int32
-        /// Whether white space before the token is part of it.
+        /// Whether the token absorbs white space before it.
         var stripsLeft = false
-        /// Whether white space behind the token is part of it.
+        /// Whether the token absorbs white space after it.
         var stripsRight = false
     }
 
-    /// A part of a text.
     enum Part: Equatable {
         case text(String)
         case token(Int32)
     }
 
-    /// With their scalars, the longest first.
+    /// By descending length.
     private let tokens: [(token: Token, scalars: [Unicode.Scalar])]
     private let firstScalars: Set<Unicode.Scalar>
 
@@ -26,7 +24,7 @@ struct SpecialTokens: Sendable {
         firstScalars = Set(self.tokens.map { $0.scalars[0] })
     }
 
-    /// Cuts a text at the tokens; where several begin, the longest counts.
+    /// Splits a text at the tokens; the longest match wins.
     func split(_ text: String) -> [Part] {
         let scalars = Array(text.unicodeScalars)
         var parts: [Part] = []

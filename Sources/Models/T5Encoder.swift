@@ -4,10 +4,10 @@ import Tensors
 
 /// The encoder of T5 v1.1 (arXiv 1910.10683, 2002.05202): `T5EncoderModel` of transformers.
 ///
-/// Pre-norm layers with RMS norm, attention without scaling and with one relative position bias for all layers, gated
-/// tanh-GELU.
+/// Pre-norm layers with RMS norm, unscaled attention, one relative position bias shared by all layers, and gated
+/// tanh-GELU (GEGLU) feed-forward.
 public final class T5Encoder {
-    /// The sizes of a T5 encoder, from its `config.json`.
+    /// The architecture of a T5 encoder, from its `config.json`.
     public struct Settings: Sendable, Equatable {
         let vocabulary, width, innerWidth, headCount, layerCount, feedForwardWidth: Int
         let bucketCount, maxDistance: Int
@@ -25,7 +25,7 @@ public final class T5Encoder {
             layerCount = try configuration.count("num_layers")
             feedForwardWidth = try configuration.count("d_ff")
             bucketCount = try configuration.count("relative_attention_num_buckets", default: 32, in: 4...1_000_000)
-            // The logarithmic buckets lie between a quarter of their number and the maximal distance.
+            // Logarithmic buckets start at a quarter of the bucket count, which must be below the maximum distance.
             maxDistance = try configuration.count(
                 "relative_attention_max_distance", default: 128, in: (bucketCount / 4 + 1)...1_000_000)
             epsilon = Float(try configuration.positive("layer_norm_epsilon", default: 1e-6))
@@ -39,9 +39,9 @@ public final class T5Encoder {
         let gate, up, down: Linear
     }
 
-    /// The width of the encoder's output, d_model.
+    /// d_model: the width of the encoder's output.
     public var width: Int { settings.width }
-    /// The number of token ids that have an embedding.
+    /// The number of token embeddings.
     public var vocabulary: Int { settings.vocabulary }
 
     private let folder: String
@@ -61,7 +61,7 @@ public final class T5Encoder {
         let (d, inner, ff) = (settings.width, settings.innerWidth, settings.feedForwardWidth)
         self.folder = folder
         self.settings = settings
-        // Published files hold `shared`; in-memory dictionaries and some exports only the alias.
+        // Published files have `shared`; some exports only have the alias.
         let embeddingName = checkpoint.has("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight"
         embedding = try checkpoint.weight(embeddingName, rows: settings.vocabulary, columns: d)
         positionBias = try checkpoint.tensor(
@@ -91,29 +91,29 @@ public final class T5Encoder {
     /// Encodes one text.
     ///
     /// - Parameters:
-    ///   - ids: Token ids, T of them.
-    ///   - attendedCount: How many of the first positions may be attended to: the tokens that are not padding. Passing
-    ///     only those as `ids` gives the same rows for less work.
-    /// - Returns: Hidden states after the final norm, [T, d_model].
-    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id beyond the vocabulary.
+    ///   - ids: T token ids.
+    ///   - attendedCount: S, the number of leading tokens to attend to; the rest is padding. Omitting padding from `ids`
+    ///     gives the same leading rows for less work.
+    /// - Returns: Hidden states after the final norm, `[T, d_model]`.
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id outside the vocabulary.
     public func encode(ids: [Int64], attendedCount: Int) throws -> Matrix {
         let (t, d) = (ids.count, settings.width)
-        let hidden = Matrix(rows: t, columns: d)
+        let hidden = Matrix(rows: t, columns: d)  // [T, d_model]
         for (row, id) in ids.enumerated() {
             guard let id = Int(exactly: id), id >= 0, id < settings.vocabulary else {
                 throw ModelsError.invalidArgument(
-                    "\(folder): the tokenizer gives id \(id), but the vocabulary has \(settings.vocabulary) entries")
+                    "\(folder): token id \(id) is out of range; the vocabulary has \(settings.vocabulary) entries")
             }
             embedding.widen(rows: id..<(id + 1), into: hidden.rows(row..<(row + 1)).pointer)
         }
-        let bias = relativePositionBias(queryCount: t, keyCount: attendedCount)
+        let bias = relativePositionBias(queryCount: t, keyCount: attendedCount)  // [heads · T, S]
         let normed = Matrix(rows: t, columns: d)
         let queries = Matrix(rows: t, columns: settings.innerWidth)
         let keys = Matrix(rows: t, columns: settings.innerWidth)
         let values = Matrix(rows: t, columns: settings.innerWidth)
         let attended = Matrix(rows: t, columns: settings.innerWidth)
         let gated = Matrix(rows: t, columns: settings.feedForwardWidth)
-        let lifted = Matrix(rows: t, columns: settings.feedForwardWidth)
+        let mlpHidden = Matrix(rows: t, columns: settings.feedForwardWidth)
         let output = Matrix(rows: t, columns: d)
 
         for layer in layers {
@@ -129,8 +129,8 @@ public final class T5Encoder {
 
             rmsNorm(hidden, weight: layer.feedForwardNorm, epsilon: settings.epsilon, into: normed)
             linear(normed, layer.gate, activation: .geluTanh, into: gated, workspace: workspace)
-            linear(normed, layer.up, into: lifted, workspace: workspace)
-            multiply(lifted, into: gated)
+            linear(normed, layer.up, into: mlpHidden, workspace: workspace)
+            multiply(mlpHidden, into: gated)
             linear(gated, layer.down, into: output, workspace: workspace)
             add(output, to: hidden)
         }
@@ -138,7 +138,7 @@ public final class T5Encoder {
         return normed
     }
 
-    /// The additive bias of every head, [H * Tq, Tk]: a learned number for the bucket of each distance.
+    /// The additive bias of every head, `[heads · T, S]`: a learned value per bucket of distances.
     private func relativePositionBias(queryCount: Int, keyCount: Int) -> Matrix {
         let heads = settings.headCount
         var values = [Float](repeating: 0, count: heads * queryCount * keyCount)
@@ -153,8 +153,7 @@ public final class T5Encoder {
         return Matrix(values, rows: heads * queryCount, columns: keyCount)
     }
 
-    /// Bidirectional buckets (`_relative_position_bucket`): exact for short distances, logarithmic up to the maximal
-    /// one.
+    /// Bidirectional buckets (`_relative_position_bucket`): exact for short distances, logarithmic up to the maximum.
     private func bucket(ofRelativePosition relative: Int) -> Int {
         let half = settings.bucketCount / 2
         let exact = half / 2

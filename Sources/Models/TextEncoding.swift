@@ -1,9 +1,9 @@
 import ModelConfiguration
+import Tensors
 
-/// Turns prompts into the embeddings that the transformer reads.
+/// The text encoders of a model, which turn prompts into embeddings.
 ///
-/// The text encoders live only as long as this value does: encode all prompts, then let it go before the transformer is
-/// opened.
+/// To save memory, encode all prompts and release this value before opening the transformer.
 public struct TextEncoding {
     private struct CLIP {
         let tokenizer: CLIPTokenizer
@@ -12,18 +12,18 @@ public struct TextEncoding {
 
     private let tokenizer: T5Tokenizer
     private let encoder: T5Encoder
-    /// FLUX reads CLIP's pooled output beside T5's.
+    /// FLUX only: its transformer also reads CLIP's pooled output.
     private let clip: CLIP?
     private let maxLength: Int
 
-    /// Opens the tokenizers and the text encoders of a model.
+    /// Opens the tokenizers and text encoders of a model.
     ///
-    /// - Throws: ``ModelsError``, also if a tokenizer does not belong to its encoder; `TensorsError`.
+    /// - Throws: ``ModelsError``, also if a tokenizer does not match its encoder; `TensorsError`.
     public init(model: ModelFolder) throws {
         let suffix = model.family == .flux ? "_2" : ""
         tokenizer = try T5Tokenizer(folder: model.folder("tokenizer\(suffix)"))
         encoder = try T5Encoder(folder: model.folder("text_encoder\(suffix)"))
-        try tokenizer.checkPieces(fit: encoder.vocabulary)
+        try tokenizer.validate(vocabularySize: encoder.vocabulary)
         maxLength = model.maxTextLength
         clip = try model.family == .flux ? Self.openCLIP(model) : nil
     }
@@ -32,17 +32,17 @@ public struct TextEncoding {
         let clip = CLIP(
             tokenizer: try CLIPTokenizer(folder: model.folder("tokenizer")),
             encoder: try CLIPTextEncoder(folder: model.folder("text_encoder")))
-        try clip.tokenizer.checkTokens(fit: clip.encoder.vocabulary)
+        try clip.tokenizer.validate(vocabularySize: clip.encoder.vocabulary)
         return clip
     }
 
     /// The embedding of a prompt.
     ///
     /// - Parameters:
-    ///   - prompt: Lower-cased and stripped as the PixArt pipelines do; the FLUX pipeline takes it as it is.
-    ///   - maxLength: The number of T5's tokens that a longer prompt is cut to; nil for the family's own.
-    /// - Returns: One row for each token: for PixArt without padding, which its transformer would not attend to, for FLUX with it.
-    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id beyond an encoder's vocabulary.
+    ///   - prompt: Lower-cased and stripped for PixArt, as in its pipelines; used unchanged for FLUX.
+    ///   - maxLength: The maximum number of T5 tokens; nil for the model's default.
+    /// - Returns: One row per token: without padding for PixArt, whose transformer masks it, with padding for FLUX.
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id outside an encoder's vocabulary.
     public func embed(_ prompt: String, maxLength: Int? = nil) throws -> PromptEmbedding {
         let length = maxLength ?? self.maxLength
         guard let clip else {
@@ -56,8 +56,59 @@ public struct TextEncoding {
             pooled: try clip.encoder.encode(ids: clip.tokenizer.encode(prompt).ids).pooled)
     }
 
-    /// The prompt as the PixArt pipelines pass it on without their optional HTML cleaning: Python's `lower().strip()`.
+    /// The PixArt pipelines' prompt cleaning without the optional HTML step: Python's `lower().strip()`.
     public static func cleaned(_ prompt: String) -> String {
         prompt.pythonLowercased.pythonStripped
+    }
+}
+
+/// The text encoders' output for a prompt.
+public struct PromptEmbedding: Sendable {
+    /// T5's output, `[S, d_model]`: without padding for PixArt, with padding for FLUX.
+    public let text: Matrix
+    /// CLIP's pooled output, `[1, D]`; FLUX only.
+    public let pooled: Matrix?
+
+    /// An embedding with the output of T5 and, for FLUX, of CLIP.
+    public init(text: Matrix, pooled: Matrix? = nil) {
+        self.text = text
+        self.pooled = pooled
+    }
+}
+
+// Python's `str` methods, where Swift's `String` differs from them.
+extension String {
+    /// `str.lower()`: unlike in Swift, a capital sigma at the end of a word becomes a final sigma.
+    fileprivate var pythonLowercased: String {
+        guard unicodeScalars.contains("Σ") else { return lowercased() }
+        let scalars = Array(unicodeScalars)
+        var result = ""
+        for (index, scalar) in scalars.enumerated() {
+            if scalar == "Σ" {
+                result += Self.isFinalSigma(index, scalars) ? "ς" : "σ"
+            } else {
+                result += scalar.properties.lowercaseMapping
+            }
+        }
+        return result
+    }
+
+    /// Unicode's Final_Sigma: a cased letter before and none after, skipping case-ignorable characters.
+    private static func isFinalSigma(_ index: Int, _ scalars: [Unicode.Scalar]) -> Bool {
+        let before = scalars[..<index].last { !$0.properties.isCaseIgnorable }
+        let after = scalars[(index + 1)...].first { !$0.properties.isCaseIgnorable }
+        return before?.properties.isCased == true && after?.properties.isCased != true
+    }
+
+    /// `str.strip()`: also strips the four ASCII separators, U+001C to U+001F.
+    fileprivate var pythonStripped: String {
+        func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+        }
+        let scalars = unicodeScalars
+        guard let first = scalars.firstIndex(where: { !isSpace($0) }),
+            let last = scalars.lastIndex(where: { !isSpace($0) })
+        else { return "" }
+        return String(scalars[first...last])
     }
 }

@@ -1,9 +1,13 @@
 import ArgumentParser
 import Foundation
+import Logging
 
-/// What the programs have in common: one line for an error, exit status 0 done, 1 failed, 2 usage.
+/// The entry point shared by all programs: one line per error; exit status 0 done, 1 failed, 2 usage.
 public enum Program {
-    /// Parses the command line and runs the command.
+    /// The version of this release; coordinator and workers must run the same one.
+    public static let version = "0.1.0"
+
+    /// Parses the command line, runs the command and exits.
     ///
     /// - Parameter command: The program's root command.
     public static func main(_ command: any ParsableCommand.Type) -> Never {
@@ -14,23 +18,23 @@ public enum Program {
             let code = command.exitCode(for: error)
             if code == .validationFailure {
                 printError(command.fullMessage(for: error))
-                end(2)
+                exit(2)
             }
-            if let code = error as? ExitCode { end(code.rawValue) }
+            if let code = error as? ExitCode { exit(code.rawValue) }
             if code == .failure {
-                printError("\(command._commandName): error: \(oneLine(error))")
-                end(1)
+                LineLogHandler.logger(label: command._commandName).error("\(error)")
+                exit(1)
             }
             command.exit(withError: error)
         }
-        end(0)
+        exit(0)
     }
 
-    /// Ends the process without the clean-up of its libraries.
+    /// Exits without running library destructors.
     ///
-    /// A worker that leaves in the middle of a task has a thread that computes: OpenBLAS would take its buffers away from
-    /// under it, and the crash would be put down to the task.
-    private static func end(_ status: Int32) -> Never {
+    /// A worker that stops during a task has a computing thread: OpenBLAS would free its buffers under that thread, and
+    /// the crash would be attributed to the task.
+    private static func exit(_ status: Int32) -> Never {
         fflush(nil)
         _exit(status)
     }
@@ -39,11 +43,31 @@ public enum Program {
     public static func printError(_ line: String) {
         FileHandle.standardError.write(Data("\(line)\n".utf8))
     }
+}
 
-    /// The version of this release, which worker and coordinator tell each other and people.
-    public static let version = "0.1.0"
+/// Checks that an integer option is within its range.
+///
+/// - Parameters:
+///   - name: The option, such as `--steps`.
+///   - value: The value given.
+///   - range: The accepted values.
+/// - Throws: `ValidationError`.
+public func requireOption(_ name: String, _ value: Int, in range: ClosedRange<Int>) throws {
+    guard range.contains(value) else {
+        throw ValidationError("\(name) \(value): expected \(range.lowerBound) to \(range.upperBound)")
+    }
+}
 
-    private static func oneLine(_ error: any Error) -> String {
-        "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
+/// Checks that a floating-point option is within its range; NaN is not.
+///
+/// - Parameters:
+///   - name: The option, such as `--seconds`.
+///   - value: The value given.
+///   - range: The accepted values.
+/// - Throws: `ValidationError`.
+public func requireOption(_ name: String, _ value: Double, in range: ClosedRange<Double>) throws {
+    guard range.contains(value) else {
+        func text(_ value: Double) -> String { Int(exactly: value).map(String.init) ?? "\(value)" }
+        throw ValidationError("\(name) \(text(value)): expected \(text(range.lowerBound)) to \(text(range.upperBound))")
     }
 }

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import JSON
 
-/// Prompts in JSON documents.
+/// Parser of JSON prompt sets.
 enum JSONPrompts {
     static func read(
         _ bytes: [UInt8], file: String
@@ -10,7 +10,7 @@ enum JSONPrompts {
         case .array(let entries):
             var prompts: [Prompt] = []
             for (index, entry) in entries.enumerated() {
-                prompts.append(try prompt(entry, key: "prompt", name: "entry \(index)", identity: nil, file))
+                prompts.append(try prompt(entry, key: "prompt", name: "entry \(index)", identifier: nil, file))
             }
             return (.imageReward, prompts)
         case .object(let object):
@@ -18,7 +18,7 @@ enum JSONPrompts {
                 var prompts: [Prompt] = []
                 for (index, entry) in annotations.enumerated() {
                     prompts.append(
-                        try prompt(entry, key: "caption", name: "annotations[\(index)]", identity: nil, file))
+                        try prompt(entry, key: "caption", name: "annotations[\(index)]", identifier: nil, file))
                 }
                 return (.coco, prompts)
             }
@@ -27,7 +27,7 @@ enum JSONPrompts {
             }
             var prompts: [Prompt] = []
             for (key, value) in object.members.map({ ($0.key, $0.value) }) {
-                prompts.append(try prompt(value, key: "prompt", name: key, identity: key, file))
+                prompts.append(try prompt(value, key: "prompt", name: key, identifier: key, file))
             }
             return (.mjhq, prompts)
         default: throw .unknownJSON(file: file)
@@ -44,26 +44,26 @@ enum JSONPrompts {
             throw .line(
                 file: file, line: line,
                 problem:
-                    "not valid JSON at column \(column): \(problem) (a file that begins with [ or { is read as JSON)")
+                    "invalid JSON at column \(column): \(problem) (files that begin with [ or { are parsed as JSON)")
         }
     }
 
     private static func prompt(
-        _ entry: JSONValue, key: String, name: String, identity: String?, _ file: String
+        _ entry: JSONValue, key: String, name: String, identifier: String?, _ file: String
     ) throws(PromptSetError) -> Prompt {
         guard let object = entry.object, let text = object[key]?.string else {
-            throw .entry(file: file, entry: name, problem: "expected an object with a text \"\(key)\"")
+            throw .entry(file: file, entry: name, problem: "expected an object with a string \"\(key)\"")
         }
         guard let text = text.trimmedPrompt else {
-            throw .entry(file: file, entry: name, problem: "\"\(key)\" is empty: expected a prompt")
+            throw .entry(file: file, entry: name, problem: "\"\(key)\" is empty; expected a prompt")
         }
         let id = object["id"].flatMap { $0.string ?? $0.int.map(String.init) }
-        return Prompt(text: text, category: object["category"]?.string?.trimmedPrompt, identity: identity ?? id)
+        return Prompt(text: text, category: object["category"]?.string?.trimmedPrompt, identifier: identifier ?? id)
     }
 }
 
 extension StringProtocol {
-    /// The text without white space around it; nil if nothing is left.
+    /// The text without surrounding white space; nil if it is blank.
     var trimmedPrompt: String? {
         guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace })
         else { return nil }

@@ -1,43 +1,59 @@
 import FoundationEssentials
 
-/// A file of prompts, in any of the forms in which the usual sets are published.
+/// A text prompt with the metadata of its set.
+public struct Prompt: Hashable, Sendable {
+    /// Not empty; without surrounding white space.
+    public let text: String
+    /// Category in the set, such as "Animals"; nil if the set has none.
+    public let category: String?
+    /// Identifier in the set; nil if the set has none.
+    public let identifier: String?
+
+    /// The text must not be empty or have surrounding white space.
+    public init(text: String, category: String? = nil, identifier: String? = nil) {
+        self.text = text
+        self.category = category
+        self.identifier = identifier
+    }
+}
+
+/// A prompt file, in the format of any of the common published sets.
 ///
-/// The content decides what a file is, not its name: JSON begins with a bracket or a brace, a table with a row of
-/// column names, and everything else has a prompt on each line.
+/// The format is detected from the content: JSON begins with a bracket or brace, tables begin with a row of column
+/// names, and all other files have one prompt per line.
 public struct PromptSet: Hashable, Sendable {
-    /// What a file was recognised as.
+    /// Detected file format.
     public enum Format: String, Sendable, CaseIterable {
-        /// A JSON array of objects with `prompt`, and perhaps `id` and `category`.
+        /// A JSON array of objects with `prompt` and optionally `id` and `category`.
         case imageReward = "ImageReward JSON"
-        /// A JSON object of objects with `prompt` and `category`, by image.
+        /// A JSON object that maps image names to objects with `prompt` and `category`.
         case mjhq = "MJHQ-30K JSON"
-        /// A JSON object whose `annotations` have a `caption` each.
+        /// A JSON object with `annotations`, each with a `caption`.
         case coco = "COCO captions JSON"
-        /// Columns with tabs between them, the first row naming them: `Prompt`, `Category`, ...
+        /// Tab-separated columns with the header `Prompt`, `Category`, ...
         case partiPrompts = "PartiPrompts TSV"
-        /// Columns with commas between them, the first row naming them: `Prompts`, `Category`.
+        /// Comma-separated columns with the header `Prompts`, `Category`.
         case drawBench = "DrawBench CSV"
-        /// A prompt on each line.
+        /// One prompt per line.
         case lines = "lines"
     }
 
-    /// What the file was recognised as.
+    /// Format of the file.
     public let format: Format
-    /// The prompts in the file's order, at least one; a text may occur more than once, as in COCO.
+    /// In file order, not empty; COCO and other sets repeat texts.
     public let prompts: [Prompt]
 
-    /// The prompts' texts.
+    /// Texts in file order.
     public var texts: [String] { prompts.map(\.text) }
 
-    /// The categories in the order in which they first occur; empty where the set has none.
+    /// Distinct categories in order of first occurrence; empty if the set has none.
     public var categories: [String] {
         var seen: Set<String> = []
         return prompts.compactMap(\.category).filter { seen.insert($0).inserted }
     }
 
-    /// Reads a file.
+    /// Reads a UTF-8 file with or without a byte order mark, and with LF or CRLF line endings.
     ///
-    /// - Parameter file: UTF-8, with or without a byte order mark; lines end in LF or CRLF.
     /// - Throws: ``PromptSetError``.
     public init(file: String) throws(PromptSetError) {
         let bytes: [UInt8]
@@ -53,11 +69,8 @@ public struct PromptSet: Hashable, Sendable {
         try self.init(bytes: bytes, file: file)
     }
 
-    /// Reads a file's content.
+    /// Parses the content of a file, whose name is used in errors.
     ///
-    /// - Parameters:
-    ///   - bytes: The content.
-    ///   - file: What an error message calls it.
     /// - Throws: ``PromptSetError``.
     public init(bytes: [UInt8], file: String) throws(PromptSetError) {
         let mark: [UInt8] = [0xEF, 0xBB, 0xBF]

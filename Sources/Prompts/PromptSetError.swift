@@ -1,27 +1,27 @@
-/// What can be wrong with a file of prompts.
+/// Errors of prompt files.
 public enum PromptSetError: Error, Equatable, CustomStringConvertible {
     /// The file cannot be read.
     case unreadable(file: String, reason: String)
-    /// A line is malformed; `line` counts from 1.
+    /// A malformed line, counted from 1.
     case line(file: String, line: Int, problem: String)
-    /// An entry of a JSON document is malformed.
+    /// A malformed entry of a JSON document.
     case entry(file: String, entry: String, problem: String)
-    /// The document is valid JSON, but no set of prompts.
+    /// Valid JSON in none of the known formats.
     case unknownJSON(file: String)
-    /// The file holds no prompt.
+    /// A file without prompts.
     case empty(file: String)
 
-    /// One line: where, what was found and what would be right.
+    /// One line: where, what is wrong and what would be right.
     public var description: String {
         switch self {
         case .unreadable(let file, let reason):
-            "\(file): cannot be read: \(reason); expected a file of prompts, for one with a prompt on each line"
+            "\(file): cannot be read: \(reason); expected a prompt file, for example one prompt per line"
         case .line(let file, let line, let problem): "\(file):\(line): \(problem)"
         case .entry(let file, let entry, let problem): "\(file): \(entry): \(problem)"
         case .unknownJSON(let file):
-            "\(file): not a set of prompts: expected an array of objects with \"prompt\" (ImageReward), an object of "
-                + "such objects (MJHQ-30K) or one with \"annotations\", each with a \"caption\" (COCO)"
-        case .empty(let file): "\(file): no prompts; expected at least one, for one on a line of its own"
+            "\(file): unknown JSON prompt format; expected an array of objects with \"prompt\" (ImageReward), an object "
+                + "of such objects (MJHQ-30K) or an object with \"annotations\", each with a \"caption\" (COCO)"
+        case .empty(let file): "\(file): no prompts; expected at least one"
         }
     }
 }

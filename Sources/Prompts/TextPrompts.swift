@@ -1,4 +1,4 @@
-/// Prompts in lines and in tables.
+/// Parser of prompt lists and tables.
 enum TextPrompts {
     static func read(
         _ bytes: [UInt8], file: String
@@ -6,10 +6,10 @@ enum TextPrompts {
         var lines: [(number: Int, text: String)] = []
         for (index, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
             guard let text = String(validating: line, as: UTF8.self) else {
-                throw .line(file: file, line: index + 1, problem: "not UTF-8: expected text in UTF-8")
+                throw .line(file: file, line: index + 1, problem: "invalid UTF-8; expected UTF-8 text")
             }
             guard !text.unicodeScalars.contains(where: { $0.value == 0 }) else {
-                throw .line(file: file, line: index + 1, problem: "a zero byte: expected text")
+                throw .line(file: file, line: index + 1, problem: "contains a null character; expected text")
             }
             lines.append((index + 1, text.hasSuffix("\r") ? String(text.unicodeScalars.dropLast()) : text))
         }
@@ -19,14 +19,14 @@ enum TextPrompts {
         return (.lines, lines.compactMap { $0.text.trimmedPrompt.map { Prompt(text: $0) } })
     }
 
-    /// A table whose first row names its columns, the first of them being the prompt.
+    /// A table with a header row whose first column is the prompt.
     private struct Table {
         let format: PromptSet.Format
         private let separator: Character
         private let columnCount: Int
         private let category: Int
 
-        /// Nil when the row names no columns.
+        /// Nil if the row is not a header.
         init?(header: String) {
             for (separator, format) in [("\t", PromptSet.Format.partiPrompts), (",", .drawBench)] {
                 let names = header.split(separator: Character(separator), omittingEmptySubsequences: false)
@@ -50,24 +50,24 @@ enum TextPrompts {
             for line in lines where line.text.trimmedPrompt != nil {
                 guard let cells = cells(of: line.text) else {
                     throw .line(
-                        file: file, line: line.number, problem: "a quoted column does not end: expected \" at its end")
+                        file: file, line: line.number, problem: "unterminated quoted column; expected a closing \"")
                 }
                 guard cells.count <= columnCount, cells.count > category else {
                     throw .line(
                         file: file, line: line.number,
-                        problem: "\(cells.count) columns: expected \(columnCount), as the first row names")
+                        problem: "\(cells.count) columns; expected \(columnCount) as in the header")
                 }
                 guard let text = cells[0].trimmedPrompt else {
-                    throw .line(file: file, line: line.number, problem: "the prompt is empty: expected a text")
+                    throw .line(file: file, line: line.number, problem: "the prompt is empty; expected text")
                 }
                 prompts.append(Prompt(text: text, category: cells[category].trimmedPrompt))
             }
             return prompts
         }
 
-        /// The columns of a row.
+        /// The columns of a row, or nil if a quoted column is not terminated.
         ///
-        /// Only where commas separate them do quotes enclose one: PartiPrompts has texts that begin with a quoted word.
+        /// Quotes are only special in CSV: PartiPrompts has prompts that begin with a quoted word.
         private func cells(of row: String) -> [String]? {
             guard separator == "," else {
                 return row.split(separator: separator, omittingEmptySubsequences: false).map(String.init)

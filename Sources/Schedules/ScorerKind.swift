@@ -13,7 +13,7 @@ public enum ScorerKind: String, Sendable, CaseIterable {
     /// Image Reward: how well people would like the image for its prompt.
     case imageReward = "image-reward"
     /// The lower of the image's and the uncached image's Image Reward, so that nothing is better than the uncached images.
-    case imageRewardKept = "image-reward-kept"
+    case imageRewardClipped = "image-reward-clipped"
     /// CLIP score: 100 times the cosine of the image's and the prompt's features.
     case clip
 
@@ -26,7 +26,7 @@ public enum ScorerKind: String, Sendable, CaseIterable {
     public var model: ScorerKind? {
         switch self {
         case .psnr, .ssim, .latentError: nil
-        case .imageReward, .imageRewardKept: .imageReward
+        case .imageReward, .imageRewardClipped: .imageReward
         case .clip: .clip
         }
     }
@@ -38,7 +38,7 @@ public enum ScorerKind: String, Sendable, CaseIterable {
         case .ssim: "SSIM to the uncached image"
         case .latentError: "minus the relative error of the latents"
         case .imageReward: "Image Reward"
-        case .imageRewardKept: "Image Reward, no image counted better than uncached"
+        case .imageRewardClipped: "Image Reward, no image counted better than uncached"
         case .clip: "CLIP score"
         }
     }
@@ -48,7 +48,7 @@ public enum ScorerKind: String, Sendable, CaseIterable {
         switch self {
         case .psnr: String(format: "%.1f dB", value)
         case .clip: String(format: "CLIP %.1f", value)
-        case .ssim, .latentError, .imageReward, .imageRewardKept: "\(rawValue) " + String(format: "%.3f", value)
+        case .ssim, .latentError, .imageReward, .imageRewardClipped: "\(rawValue) " + String(format: "%.3f", value)
         }
     }
 
@@ -57,7 +57,7 @@ public enum ScorerKind: String, Sendable, CaseIterable {
         switch self {
         case .psnr, .ssim, .clip: 0
         case .latentError: -1.5
-        case .imageReward, .imageRewardKept: -3
+        case .imageReward, .imageRewardClipped: -3
         }
     }
 
@@ -70,7 +70,7 @@ public enum ScorerKind: String, Sendable, CaseIterable {
         case .psnr: 1 + 0.02 * abs(value)
         case .ssim: 0.02
         case .latentError: 0.01 + 0.02 * abs(value)
-        case .imageReward, .imageRewardKept: 0.1
+        case .imageReward, .imageRewardClipped: 0.1
         case .clip: 1
         }
     }

@@ -4,57 +4,57 @@ import Prompts
 import Schedules
 import Tensors
 
-/// Scores a folder of images, one after the other: nothing but numbers is kept of them.
+/// Scores a directory of images one at a time; only scores and feature statistics stay in memory.
 public final class FolderScoring {
-    /// What to apply.
+    /// A metric to compute.
     public enum Request: Sendable, Hashable {
-        /// A scorer of single images.
+        /// A score for each image.
         case scorer(ScorerSource)
-        /// The Frechet distance to the reference folder, on the features of the network in a folder.
+        /// The Frechet distance to the reference directory, with the network of a model directory.
         case frechet(folder: String)
     }
 
-    /// What came of it.
+    /// Scores, distances and failures.
     public struct Report: Sendable, Codable {
-        /// An image that could not be read or scored, and why.
+        /// An image that could not be read or scored.
         public struct Failure: Sendable, Codable, Equatable {
-            /// The file.
+            /// Path of the image.
             public let file: String
-            /// One line.
+            /// The error, in one line.
             public let reason: String
         }
 
-        /// A Frechet distance.
+        /// A Frechet distance and the images it compares.
         public struct Distance: Sendable, Codable, Equatable {
-            /// The features' name.
+            /// Name of the network.
             public let features: String
-            /// The images that count.
+            /// Number of images compared.
             public let images: Int
-            /// The images of the reference folder that count.
+            /// Number of reference images.
             public let referenceImages: Int
-            /// The distance: 0 for equal distributions.
+            /// 0 for equal distributions.
             public let distance: Double
         }
 
-        /// The images found.
+        /// Number of images in the directory.
         public internal(set) var images: Int
         /// One for each scorer.
         public internal(set) var scores: [ScoreSummary] = []
         /// One for each network.
         public internal(set) var distances: [Distance] = []
-        /// In the order in which they came up.
+        /// In the order of occurrence.
         public internal(set) var failures: [Failure] = []
     }
 
-    /// One image's score.
+    /// The score of one image.
     public struct Score: Sendable {
-        /// The image's name in its folder.
+        /// File name of the image.
         public let image: String
-        /// Its prompt; empty without prompts.
+        /// Empty without prompts.
         public let prompt: String
-        /// The scorer.
+        /// Name of the scorer.
         public let scorer: String
-        /// The score, finite.
+        /// Finite.
         public let value: Double
     }
 
@@ -69,39 +69,41 @@ public final class FolderScoring {
     private let scorers: [(scorer: any Scorer, isPaired: Bool)]
     private let networks: [Network]
 
-    /// The steps of a run: images to score, and where a distance is wanted those of the reference folder.
+    /// Number of images to process, including reference images if a distance is computed.
     public var stepCount: Int { images.names.count + (networks.isEmpty ? 0 : references?.names.count ?? 0) }
 
-    /// Opens folders and scorers, and pairs images with prompts.
+    /// Opens directories and scorers, and pairs images with prompts.
     ///
     /// - Parameters:
-    ///   - images: The folder of images.
-    ///   - reference: A folder of images to compare with: of the same names for scorers of pairs, of any for distances.
-    ///   - prompts: The prompts; nil where no scorer reads them.
-    ///   - requests: What to apply.
-    /// - Throws: ``ScoringError`` for what is missing or cannot be paired, `ModelsError`, `TensorsError`.
+    ///   - images: Directory of images.
+    ///   - reference: Directory of reference images, with equal names for PSNR and SSIM and any names for distances.
+    ///   - prompts: May be nil if no scorer needs prompts.
+    ///   - requests: The metrics to compute.
+    /// - Throws: ``ScoringError`` if an input is missing or cannot be paired, `ModelsError`, `TensorsError`.
     public init(images: String, reference: String?, prompts: PromptSet?, requests: [Request]) throws {
         self.images = try ImageFolder(path: images)
         references = try reference.map { try ImageFolder(path: $0) }
         self.prompts = try prompts.map(self.images.pair)
-        scorers = try requests.compactMap { request in
+        let sources = try requests.compactMap { request -> (source: ScorerSource, isPaired: Bool)? in
             guard case .scorer(let source) = request else { return nil }
             let isPaired = ScorerKind.paired.contains(source.kind)
             guard source.kind != .latentError else {
-                throw ScoringError.missing(scorer: source.kind.rawValue, what: "latents, which no folder has,")
+                throw ScoringError.missing(
+                    scorer: source.kind.rawValue, what: "latents, which image files do not contain,")
             }
             if isPaired, reference == nil {
-                throw ScoringError.missing(scorer: source.kind.rawValue, what: "a reference folder with an image")
+                throw ScoringError.missing(scorer: source.kind.rawValue, what: "a reference image")
             }
             if !isPaired, prompts == nil {
                 throw ScoringError.missing(scorer: source.kind.rawValue, what: "a prompt")
             }
-            return (try source.open(), isPaired)
+            return (source, isPaired)
         }
+        scorers = zip(try ScorerSource.open(sources.map(\.source)), sources).map { ($0, $1.isPaired) }
         networks = try requests.compactMap { request in
             guard case .frechet(let folder) = request else { return nil }
             guard reference != nil else {
-                throw ScoringError.distance("a Frechet distance needs a reference folder to compare with")
+                throw ScoringError.distance("a Frechet distance needs a reference directory")
             }
             let extractor = try FeatureExtractor(folder: folder)
             return Network(
@@ -110,14 +112,14 @@ public final class FolderScoring {
         }
     }
 
-    /// Scores all images.
+    /// Scores all images; those that cannot be read or scored are reported and skipped.
     ///
     /// - Parameters:
-    ///   - progress: Called after each step with the number of steps done.
-    ///   - failed: Called for every image that cannot be read or scored; the rest goes on.
+    ///   - progress: Called after each image with the number of images processed, up to ``stepCount``.
+    ///   - failed: Called for every failure.
     ///   - scored: Called for every score.
-    /// - Returns: The summaries.
-    /// - Throws: ``ScoringError/noneScored(folder:count:)`` if nothing could be scored, and what `scored` throws.
+    /// - Returns: Summaries, distances and failures.
+    /// - Throws: ``ScoringError/noneScored(folder:count:scorer:)`` if a scorer has no scores, and errors of `scored`.
     public func run(
         progress: (Int) -> Void = { _ in }, failed: (Report.Failure) -> Void = { _ in },
         scored: (Score) throws -> Void = { _ in }
@@ -148,7 +150,7 @@ public final class FolderScoring {
                     do {
                         let value = try scorer.scores(of: [scoredImage])[0]
                         guard value.isFinite else {
-                            fail(images.file(name), "its \(scorer.name) score is not a finite number")
+                            fail(images.file(name), "the \(scorer.name) score is not finite")
                             continue
                         }
                         values[index].positions.append(position)
@@ -197,11 +199,53 @@ public final class FolderScoring {
         do {
             let features = try network.extractor.features(of: image).values
             guard features.allSatisfy(\.isFinite) else {
-                return fail(file, "its \(network.extractor.name) features are not finite numbers")
+                return fail(file, "the \(network.extractor.name) features are not finite")
             }
             statistics.add(features)
         } catch {
             fail(file, "\(error)")
         }
+    }
+}
+
+// MARK: - Summary
+
+/// Statistics of the scores of many images.
+public struct ScoreSummary: Sendable, Codable, Equatable {
+    /// Name of the scorer.
+    public let scorer: String
+    /// Number of images scored.
+    public let images: Int
+    /// Mean score.
+    public let mean: Double
+    /// Standard error of the mean; nil for one image.
+    public let standardError: Double?
+    /// Fifth percentile, interpolated like `numpy.percentile`.
+    public let p5: Double
+    /// Lowest score.
+    public let worst: Double
+    /// Image with the lowest score.
+    public let worstImage: String
+    /// Prompt of that image; nil without prompts.
+    public let worstPrompt: String?
+
+    /// Summarises finite scores; `name` and `prompt` return image and prompt of a score by its index.
+    init(scorer: String, scores: [Double], name: (Int) -> String, prompt: (Int) -> String?) {
+        precondition(!scores.isEmpty, "no scores to summarise")
+        let count = Double(scores.count)
+        let mean = scores.reduce(0, +) / count
+        let squares = scores.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        let sorted = scores.sorted()
+        let position = 0.05 * (count - 1)
+        let (low, share) = (Int(position), position - position.rounded(.down))
+        let worst = scores.indices.min { scores[$0] < scores[$1] } ?? 0
+        self.scorer = scorer
+        images = scores.count
+        self.mean = mean
+        standardError = scores.count > 1 ? (squares / (count - 1) / count).squareRoot() : nil
+        p5 = sorted[low] * (1 - share) + sorted[min(low + 1, sorted.count - 1)] * share
+        self.worst = scores[worst]
+        worstImage = name(worst)
+        worstPrompt = prompt(worst)
     }
 }

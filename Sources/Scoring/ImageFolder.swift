@@ -1,17 +1,16 @@
 import Foundation
 import Prompts
 
-/// The images of a folder, in the order of their names.
+/// A directory of PNG and JPEG images, sorted by name.
 public struct ImageFolder: Sendable {
-    /// The folder.
+    /// Path of the directory.
     public let path: String
-    /// The names of its PNG and JPEG files, sorted by their bytes.
+    /// File names in byte order.
     public let names: [String]
 
-    /// Looks into a folder, not into those inside it; names that begin with a dot are left out.
+    /// Lists a directory without its subdirectories and hidden files.
     ///
-    /// - Parameter path: The folder.
-    /// - Throws: ``ScoringError/noImages(folder:)`` if it cannot be read or holds none.
+    /// - Throws: ``ScoringError/noImages(folder:)`` if it cannot be read or contains no images.
     public init(path: String) throws {
         self.path = path
         let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
@@ -22,38 +21,36 @@ public struct ImageFolder: Sendable {
         guard !self.names.isEmpty else { throw ScoringError.noImages(folder: path) }
     }
 
-    /// A file's path.
+    /// Path of an image.
     func file(_ name: String) -> String { "\(path)/\(name)" }
 
-    /// The prompt of each image.
+    /// Assigns a prompt to each image.
     ///
-    /// Where every name without its ending is a prompt's identity in its set, these pair. Else, where every one is a number,
-    /// as `ecad generate` names its images, it is the prompt's position in the file, from 0. Else there must be as many
-    /// prompts as images, which pair in order.
+    /// If every file name without extension is the identifier of a prompt in the set, images are paired by identifier.
+    /// Otherwise, if every name is a number, as `ecad generate` writes them, it is the zero-based index of the prompt.
+    /// Otherwise there must be as many prompts as images, which are paired in order.
     ///
-    /// - Parameter prompts: The prompts.
-    /// - Returns: One text for each name.
-    /// - Throws: ``ScoringError/pairing(_:)``.
+    /// - Throws: ``ScoringError/pairing(_:)`` if none of these applies.
     public func pair(with prompts: PromptSet) throws -> [String] {
         let stems = names.map { String($0[..<($0.lastIndex(of: ".") ?? $0.endIndex)]) }
         var texts: [String: String] = [:]
-        for prompt in prompts.prompts { if let identity = prompt.identity { texts[identity] = prompt.text } }
-        let identified = stems.compactMap { texts[$0] }
-        if identified.count == stems.count { return identified }
+        for prompt in prompts.prompts { if let identifier = prompt.identifier { texts[identifier] = prompt.text } }
+        let matched = stems.compactMap { texts[$0] }
+        if matched.count == stems.count { return matched }
         let numbers = stems.compactMap { stem in stem.utf8.allSatisfy { (48...57).contains($0) } ? Int(stem) : nil }
         if numbers.count == stems.count {
             let count = prompts.prompts.count
             if let index = numbers.firstIndex(where: { $0 >= count }) {
                 throw ScoringError.pairing(
-                    "\(file(names[index])): there is no prompt \(numbers[index]); the file has \(count), numbered from 0"
+                    "\(file(names[index])): no prompt \(numbers[index]); expected 0 to \(count - 1), an index in the prompt file"
                 )
             }
             return numbers.map { prompts.prompts[$0].text }
         }
         guard prompts.prompts.count == names.count else {
             throw ScoringError.pairing(
-                "\(path): \(names.count) images and \(prompts.prompts.count) prompts; expected as many of both, or images "
-                    + "named by their prompt's position (00000.png) or its identity in the set")
+                "\(path): \(names.count) images and \(prompts.prompts.count) prompts; expected equal numbers, or images named "
+                    + "after the prompt's index (00000.png) or identifier")
         }
         return prompts.texts
     }

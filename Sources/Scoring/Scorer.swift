@@ -1,19 +1,23 @@
+import Foundation
+import ModelConfiguration
+import Models
+import Schedules
 import Tensors
 
-/// An image to be scored, and what scorers may want to know of it.
+/// An image and the inputs that scorers compare it with.
 public struct ScoredImage: Sendable {
-    /// The image.
+    /// The image to score.
     public var image: Image
-    /// The text that it was made for.
+    /// The prompt it was generated from.
     public var prompt: String
-    /// The uncached image of the same prompt, seed, size and steps.
+    /// The uncached image with the same prompt, seed, size and steps.
     public var reference: Image?
     /// The final latents, `[1, C·h·w]`.
     public var latents: Matrix?
     /// The final latents of the reference, `[1, C·h·w]`.
     public var referenceLatents: Matrix?
 
-    /// An image, with whatever is known of it.
+    /// Bundles an image with its inputs; scorers report missing ones.
     public init(
         image: Image, prompt: String, reference: Image? = nil, latents: Matrix? = nil, referenceLatents: Matrix? = nil
     ) {
@@ -25,18 +29,67 @@ public struct ScoredImage: Sendable {
     }
 }
 
-/// Gives every image a number, of which larger ones are better.
+/// Maps images to scores; larger is better.
 ///
-/// A further scorer is a type of this protocol in a file of its own, and a case of `ScorerKind`. One thread uses a scorer
-/// at a time.
+/// To add a scorer, conform to this protocol and add a case to `ScorerKind`. Scorers are not thread-safe.
 public protocol Scorer: AnyObject {
-    /// The name that scores are kept under.
+    /// The name under which scores are stored.
     var name: String { get }
 
-    /// The scores of some images, each of which depends on that image alone.
+    /// Scores a batch; each score depends on its image only.
     ///
-    /// - Parameter batch: The images; a scorer with a network may compute them together.
-    /// - Returns: One number for each, which may not be finite where a network overflows.
-    /// - Throws: ``ScoringError`` for an image without what the scorer needs, `ModelsError`.
+    /// - Parameter batch: The images, which a network may process together.
+    /// - Returns: One score for each image; not finite if a network overflows.
+    /// - Throws: ``ScoringError`` if an image lacks an input, `ModelsError`.
     func scores(of batch: [ScoredImage]) throws -> [Double]
+}
+
+/// A scorer and the directory of its model.
+public struct ScorerSource: Sendable, Hashable {
+    /// The kind of scorer.
+    public let kind: ScorerKind
+    /// The model directory; empty for scorers without a model.
+    public let folder: String
+
+    /// Selects a scorer; those with a model need its directory.
+    public init(_ kind: ScorerKind, folder: String = "") {
+        self.kind = kind
+        self.folder = folder
+    }
+
+    /// Detects the scorer of a model directory by the `model_type` in its `config.json`; nil if there is none.
+    public init?(folder: String) {
+        let path = "\(folder)/config.json"
+        guard FileManager.default.fileExists(atPath: path), let configuration = try? Configuration(path: path),
+            let type = try? configuration.string("model_type"),
+            let kind = ScorerKind.modelled.first(where: { $0.rawValue == type })
+        else { return nil }
+        self.init(kind, folder: folder)
+    }
+
+    /// The scorers that compare an image with the uncached one.
+    public static let paired = ScorerKind.paired.map { ScorerSource($0) }
+
+    /// Opens scorers; those with the same reward model share it and its latest results.
+    ///
+    /// - Throws: `ModelsError`, `TensorsError` if a model cannot be read.
+    public static func open(_ sources: [ScorerSource]) throws -> [any Scorer] {
+        var rewards: [String: ImageRewardScorer] = [:]
+        func reward(_ folder: String) throws -> ImageRewardScorer {
+            if let scorer = rewards[folder] { return scorer }
+            let scorer = try ImageRewardScorer(folder: folder)
+            rewards[folder] = scorer
+            return scorer
+        }
+        return try sources.map { source in
+            switch source.kind {
+            case .psnr: PSNRScorer()
+            case .ssim: SSIMScorer()
+            case .latentError: LatentErrorScorer()
+            case .imageReward: try reward(source.folder)
+            case .imageRewardClipped: ClippedRewardScorer(try reward(source.folder))
+            case .clip: try CLIPScorer(folder: source.folder)
+            }
+        }
+    }
 }

@@ -1,38 +1,37 @@
 import Tensors
 
-/// What can be wrong with images that are to be scored.
+/// Errors of scorers, image directories and their prompts.
 public enum ScoringError: Error, Equatable, CustomStringConvertible {
-    /// Two images that are to be compared differ in size.
+    /// Images or latents of different sizes cannot be compared.
     case imageSize(expected: String, found: String)
-    /// A scorer needs something of an image that is not there.
+    /// An image lacks an input that the scorer needs.
     case missing(scorer: String, what: String)
-    /// A folder holds no model of a scorer.
+    /// A directory is not a scorer's model.
     case notAScorer(folder: String)
-    /// A folder holds no network for a Frechet distance.
+    /// A directory is not a feature network.
     case noFeatures(folder: String)
     /// A Frechet distance cannot be computed.
     case distance(String)
     /// Images and prompts, or images and references, cannot be paired.
     case pairing(String)
-    /// A folder without a PNG or JPEG file.
+    /// A directory without a PNG or JPEG file.
     case noImages(folder: String)
-    /// No image of a folder could be scored.
+    /// No image could be scored.
     case noneScored(folder: String, count: Int, scorer: String)
 
-    /// One line that says what was expected.
+    /// One line: what is wrong and what would be right.
     public var description: String {
         switch self {
-        case .imageSize(let expected, let found): "an image of \(found) cannot be compared with one of \(expected)"
-        case .missing(let scorer, let what): "the scorer \(scorer) needs \(what) for every image"
+        case .imageSize(let expected, let found): "image size is \(found); expected \(expected) like the reference"
+        case .missing(let scorer, let what): "scorer \(scorer) needs \(what) for every image"
         case .noFeatures(let folder):
-            "\(folder): no network for a Frechet distance; expected a config.json with the model_type fid-inception-v3 "
-                + "or clip"
-        case .noImages(let folder): "\(folder): no images; expected a folder with .png, .jpg or .jpeg files"
+            "\(folder): not a feature network; expected a config.json with model_type fid-inception-v3 or clip"
+        case .noImages(let folder): "\(folder): no images; expected .png, .jpg or .jpeg files"
         case .noneScored(let folder, let count, let scorer):
-            "\(folder): none of the \(count) images could be scored by \(scorer)"
+            "\(folder): \(scorer) could score none of the \(count) images"
         case .distance(let line), .pairing(let line): line
         case .notAScorer(let folder):
-            "\(folder): no scorer's model; expected a config.json with the model_type clip or image-reward"
+            "\(folder): not a scorer; expected a config.json with model_type clip or image-reward"
         }
     }
 

@@ -3,17 +3,17 @@ import CKernels
 /// Multi-head attention of one image, `softmax(scale · q · kᵀ + bias) · v` for each head (arXiv 1706.03762, section
 /// 3.2).
 ///
-/// Heads are column slices of width D. Few tokens go to a fused kernel, where calls of BLAS would cost more than their
-/// work; many tokens go block by block, so the scores never need more than two megabytes.
+/// Heads are column slices of width D. Short sequences use a fused kernel, because BLAS calls would cost more than the
+/// arithmetic; longer ones are processed in blocks of queries, so the scores never take more than 2 MB.
 ///
 /// - Parameters:
 ///   - queries: `[T, heads · D]`.
 ///   - keys: `[S, heads · D]`.
 ///   - values: `[S, heads · D]`.
-///   - headCount: The heads.
-///   - scale: The factor of the scores, usually `1 / √D`.
+///   - headCount: The number of heads.
+///   - scale: Multiplies the scores, usually `1 / √D`.
 ///   - bias: Added to the scores, `[heads · T, S]`.
-///   - output: `[T, heads · D]`; overwritten, no part of the inputs.
+///   - output: `[T, heads · D]`; overwritten, must not overlap the inputs.
 ///   - workspace: Scratch memory.
 public func attention(
     queries: Matrix, keys: Matrix, values: Matrix, headCount: Int, scale: Float, bias: Matrix? = nil,
@@ -30,7 +30,7 @@ public func attention(
     }
     let inputs = AttentionInputs(
         queries: queries, keys: keys, values: values, headCount: headCount, scale: scale, bias: bias)
-    if max(queries.rows, keys.rows) <= AttentionInputs.fewTokens {
+    if max(queries.rows, keys.rows) <= AttentionInputs.fusedTokenLimit {
         attendFused(inputs, into: output, workspace: workspace)
     } else {
         attendInBlocks(inputs, into: output, workspace: workspace)
@@ -38,10 +38,10 @@ public func attention(
 }
 
 private struct AttentionInputs {
-    /// Up to this many tokens the fused kernel is faster than BLAS, by measurement.
-    static let fewTokens = 128
-    /// The most scores held at a time: 2 MB.
-    static let mostScores = 1 << 19
+    /// Up to this many tokens the fused kernel is faster than BLAS (measured).
+    static let fusedTokenLimit = 128
+    /// Maximum number of scores in memory at a time: 2 MB.
+    static let maxScoreCount = 1 << 19
 
     var queries, keys, values: Matrix
     var headCount: Int
@@ -62,7 +62,7 @@ private func attendFused(_ inputs: AttentionInputs, into output: Matrix, workspa
 
 private func attendInBlocks(_ inputs: AttentionInputs, into output: Matrix, workspace: Workspace) {
     let (tokens, keyCount, dimension) = (inputs.queries.rows, inputs.keys.rows, inputs.dimension)
-    let blockRows = min(tokens, max(1, AttentionInputs.mostScores / keyCount))
+    let blockRows = min(tokens, max(1, AttentionInputs.maxScoreCount / keyCount))
     let scores = workspace.floats(.scores, count: blockRows * keyCount)
     for head in 0..<inputs.headCount {
         let slice = (head * dimension)..<((head + 1) * dimension)
@@ -85,5 +85,29 @@ private func attendInBlocks(_ inputs: AttentionInputs, into output: Matrix, work
                 scores, aStride: keyCount, values.pointer, bStride: values.stride, transposeB: false,
                 into: result.pointer, cStride: result.stride, rows: block.count, columns: dimension, depth: keyCount)
         }
+    }
+}
+
+/// Applies rotary position embeddings to pairs of adjacent columns, in place (RoFormer, arXiv 2104.09864, section 3.4).
+///
+/// ```
+/// x[2k], x[2k+1] = x[2k] cos - x[2k+1] sin, x[2k+1] cos + x[2k] sin
+/// ```
+///
+/// - Parameters:
+///   - x: `[T, heads · D]` with an even D; modified.
+///   - cosine: `[T, D]`, equal in both columns of a pair.
+///   - sine: `[T, D]`, negated in the first column of a pair.
+public func applyRotaryEmbedding(to x: Matrix, cosine: Matrix, sine: Matrix) {
+    let dimension = cosine.columns
+    requireSameShape(cosine, sine)
+    precondition(cosine.isContiguous && sine.isContiguous, "rotation tables must be contiguous")
+    precondition(
+        x.rows == cosine.rows && dimension > 0 && dimension % 2 == 0 && x.columns % dimension == 0,
+        "\(x.rows) x \(x.columns) rotated by \(cosine.rows) x \(dimension)")
+    inParallel(x.rows, elementsPerItem: x.columns) { rows in
+        ck_rotary(
+            x.pointer + rows.lowerBound * x.stride, x.stride, cosine.pointer + rows.lowerBound * dimension,
+            sine.pointer + rows.lowerBound * dimension, rows.count, x.columns / dimension, dimension)
     }
 }

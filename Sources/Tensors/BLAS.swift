@@ -1,33 +1,31 @@
 import COpenBLAS
+import Dispatch
 import Synchronization
 
-/// The BLAS library that computes matrix products, and how many threads it may use.
+/// The BLAS library behind the matrix products, and the number of threads of this process.
 ///
-/// The thread count belongs to the process; the norms and elementwise operations of this module use as many. Results
-/// do not depend on it: see ``ProductGrid``. They may differ in the last bits between core types, which are worth
-/// recording with a measurement.
+/// Norms and elementwise operations use the same number of threads. Results do not depend on it (see ``ProductGrid``).
+/// They may differ in the last bits between core types, so record ``coreName`` with a measurement.
 public enum BLAS {
-    private static let threads = Atomic(takeOverThreads())
+    private static let threads = Atomic(initialThreadCount())
 
-    /// The library's own threads cut a product by their number, which moves its last bits: it gets one.
-    private static func takeOverThreads() -> Int {
+    /// Limits OpenBLAS to one thread: it partitions a product by its thread count, which changes the last bits.
+    private static func initialThreadCount() -> Int {
         defer { openblas_set_num_threads(1) }
         return max(1, Int(openblas_get_num_threads()))
     }
 
-    /// Sets the number of threads of this process's operations.
-    ///
-    /// - Parameter count: At least 1.
+    /// Sets the number of threads for all operations of this process; at least 1.
     public static func setThreadCount(_ count: Int) {
         precondition(count >= 1, "\(count) threads")
         threads.store(count, ordering: .relaxed)
     }
 
-    /// The number of threads of this process's operations; at first what OpenBLAS takes from the environment
-    /// (`OPENBLAS_NUM_THREADS`) or the processors.
+    /// The number of threads for all operations of this process; initially OpenBLAS's default, `OPENBLAS_NUM_THREADS`
+    /// or the number of processors.
     public static var threadCount: Int { threads.load(ordering: .relaxed) }
 
-    /// The kernels that OpenBLAS chose for this processor, such as `SkylakeX`.
+    /// The core type that OpenBLAS selected its kernels for, such as `SkylakeX`.
     public static var coreName: String { String(cString: openblas_get_corename()) }
 
     /// The library's name and version, such as `OpenBLAS 0.3.21`.
@@ -36,26 +34,26 @@ public enum BLAS {
     }
 }
 
-/// How a matrix product is cut into blocks that are computed by one thread each.
+/// The partition of a matrix product into blocks, each computed by one thread.
 ///
-/// The cut follows from the product's shape alone, so a result has the same bits with any number of threads.
+/// It depends on the product's shape alone, so results are bit-identical for any number of threads.
 struct ProductGrid: Equatable {
-    /// The fewest multiplications worth a block: some tens of microseconds.
-    static let leastWork = 1 << 21
-    /// The most blocks; more would not be shared out any better.
-    static let mostBlocks = 64
-    /// The shortest side of a block: each block reads its share of both inputs anew.
-    static let shortestSide = 96
+    /// Minimum multiplications per block: some tens of microseconds of work.
+    static let minBlockWork = 1 << 21
+    /// Maximum number of blocks; more would not balance the load any better.
+    static let maxBlockCount = 64
+    /// Minimum side of a block, because every block reads its share of both inputs again.
+    static let minBlockSide = 96
 
     private(set) var rowParts = 1
     private(set) var columnParts = 1
 
-    /// Halves the longer side of the blocks until they are many enough or small enough.
+    /// Halves the longer side of the blocks until there are enough of them or they are too small to split.
     init(rows: Int, columns: Int, depth: Int) {
-        let wanted = min(Self.mostBlocks, rows * columns * depth / Self.leastWork)
-        while 2 * count <= wanted {
+        let targetCount = min(Self.maxBlockCount, rows * columns * depth / Self.minBlockWork)
+        while 2 * count <= targetCount {
             let (height, width) = (rows / rowParts, columns / columnParts)
-            guard max(height, width) >= 2 * Self.shortestSide else { return }
+            guard max(height, width) >= 2 * Self.minBlockSide else { return }
             if height > width { rowParts *= 2 } else { columnParts *= 2 }
         }
     }
@@ -63,7 +61,7 @@ struct ProductGrid: Equatable {
     /// The number of blocks.
     var count: Int { rowParts * columnParts }
 
-    /// The share `index` of `parts` in `count`, cut at whole multiples of the kernels' tiles.
+    /// Part `index` of `parts` of `0..<count`, aligned to the kernels' tiles.
     static func share(_ index: Int, of parts: Int, in count: Int) -> Range<Int> {
         let tile = 16
         let tiles = (count + tile - 1) / tile
@@ -71,23 +69,51 @@ struct ProductGrid: Equatable {
     }
 }
 
-/// `c = alpha · a · b + beta · c`, with `b` transposed if asked; c is `[rows, columns]`, row-major, without checks.
+/// Matrix product `c = a · b + beta · c`, or with `bᵀ` if `transposeB`.
+///
+/// All matrices are row-major, c is `[rows, columns]`. Does not check bounds.
 func sgemm(
     _ a: UnsafePointer<Float>, aStride: Int, _ b: UnsafePointer<Float>, bStride: Int, transposeB: Bool,
-    alpha: Float = 1, beta: Float = 0, into c: UnsafeMutablePointer<Float>, cStride: Int, rows: Int, columns: Int,
+    beta: Float = 0, into c: UnsafeMutablePointer<Float>, cStride: Int, rows: Int, columns: Int,
     depth: Int
 ) {
     guard rows > 0 && columns > 0 else { return }
     let grid = ProductGrid(rows: rows, columns: columns, depth: depth)
-    inParallel(grid.count, elementsPerItem: ProductGrid.leastWork) { blocks in
+    inParallel(grid.count, elementsPerItem: ProductGrid.minBlockWork) { blocks in
         for block in blocks {
             let rows = ProductGrid.share(block / grid.columnParts, of: grid.rowParts, in: rows)
             let columns = ProductGrid.share(block % grid.columnParts, of: grid.columnParts, in: columns)
             cblas_sgemm(
                 CblasRowMajor, CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, Int32(rows.count),
-                Int32(columns.count), Int32(depth), alpha, a + rows.lowerBound * aStride, Int32(max(aStride, 1)),
+                Int32(columns.count), Int32(depth), 1, a + rows.lowerBound * aStride, Int32(max(aStride, 1)),
                 b + columns.lowerBound * (transposeB ? bStride : 1), Int32(max(bStride, 1)), beta,
                 c + rows.lowerBound * cStride + columns.lowerBound, Int32(cStride))
+        }
+    }
+}
+
+/// Splits `0..<count` into ranges and calls `body` with each, on up to ``BLAS/threadCount`` threads if the work is worth
+/// it.
+///
+/// An item's result must not depend on the range it comes in, so that results do not depend on the thread count.
+///
+/// - Parameters:
+///   - count: The number of items.
+///   - elementsPerItem: Floats processed per item.
+///   - body: Writes only the results of the items in its range.
+func inParallel(_ count: Int, elementsPerItem: Int, _ body: (Range<Int>) -> Void) {
+    // Waking a thread pays off for some tens of microseconds of work.
+    let worthwhileElements = 1 << 16
+    let threads = min(BLAS.threadCount, count, count * elementsPerItem / worthwhileElements)
+    guard threads > 1 else {
+        body(0..<count)
+        return
+    }
+    withoutActuallyEscaping(body) { body in
+        // Safe: the ranges are disjoint, an item writes only its own results, and the call waits for all iterations.
+        nonisolated(unsafe) let body = body
+        DispatchQueue.concurrentPerform(iterations: threads) { index in
+            body((count * index / threads)..<(count * (index + 1) / threads))
         }
     }
 }

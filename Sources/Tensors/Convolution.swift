@@ -6,34 +6,27 @@ public struct Convolution: Sendable {
     public let weight: Weight
     /// `[1, O]`.
     public let bias: Matrix?
-    /// The rows of the kernel.
+    /// Rows of the kernel.
     public let kernelHeight: Int
-    /// The columns of the kernel.
+    /// Columns of the kernel.
     public let kernelWidth: Int
-    /// Rows of zeros above and below the image.
+    /// Rows of zeros above and below the input.
     public let verticalPadding: Int
-    /// Columns of zeros left and right of the image.
+    /// Columns of zeros left and right of the input.
     public let horizontalPadding: Int
-    /// The step between two outputs, in pixels, in both directions.
+    /// The step between two outputs in pixels, the same in both directions.
     public let stride: Int
 
-    /// A layer with a kernel of any shape.
-    ///
-    /// - Parameters:
-    ///   - weight: `[O, I · kernelHeight · kernelWidth]`.
-    ///   - bias: `[1, O]`.
-    ///   - kernelHeight: The rows of the kernel.
-    ///   - kernelWidth: The columns of the kernel.
-    ///   - verticalPadding: Rows of zeros above and below.
-    ///   - horizontalPadding: Columns of zeros left and right.
-    ///   - stride: The step between two outputs.
+    /// A layer with a rectangular kernel; weight `[O, I · kernelHeight · kernelWidth]`, bias `[1, O]`.
     public init(
         weight: Weight, bias: Matrix?, kernelHeight: Int, kernelWidth: Int, verticalPadding: Int,
         horizontalPadding: Int, stride: Int = 1
     ) {
-        precondition(kernelHeight > 0 && kernelWidth > 0 && stride > 0, "an empty kernel or step")
-        precondition(verticalPadding >= 0 && horizontalPadding >= 0, "a negative padding")
-        precondition(weight.columns % (kernelHeight * kernelWidth) == 0, "weight and kernel do not fit")
+        precondition(kernelHeight > 0 && kernelWidth > 0 && stride > 0, "kernel and stride must be positive")
+        precondition(verticalPadding >= 0 && horizontalPadding >= 0, "padding must not be negative")
+        precondition(
+            weight.columns % (kernelHeight * kernelWidth) == 0,
+            "\(weight.columns) weights per output for a kernel of \(kernelHeight) x \(kernelWidth)")
         requireRow(bias, columns: weight.rows)
         self.weight = weight
         self.bias = bias
@@ -44,27 +37,20 @@ public struct Convolution: Sendable {
         self.stride = stride
     }
 
-    /// A layer with a square kernel.
-    ///
-    /// - Parameters:
-    ///   - weight: `[O, I · kernelSize²]`.
-    ///   - bias: `[1, O]`.
-    ///   - kernelSize: The rows and the columns of the kernel.
-    ///   - padding: Zeros on each side.
-    ///   - stride: The step between two outputs.
+    /// A layer with a square kernel and the same padding on all sides; weight `[O, I · kernelSize²]`, bias `[1, O]`.
     public init(weight: Weight, bias: Matrix?, kernelSize: Int, padding: Int, stride: Int = 1) {
         self.init(
             weight: weight, bias: bias, kernelHeight: kernelSize, kernelWidth: kernelSize, verticalPadding: padding,
             horizontalPadding: padding, stride: stride)
     }
 
-    /// The input channels.
+    /// The number of input channels, I.
     public var inputCount: Int { weight.columns / (kernelHeight * kernelWidth) }
 
-    /// The output channels.
+    /// The number of output channels, O.
     public var outputCount: Int { weight.rows }
 
-    /// The size of the output for an input of that size.
+    /// The output size for an input of this size, in pixels.
     public func outputSize(height: Int, width: Int) -> (height: Int, width: Int) {
         (
             (height + 2 * verticalPadding - kernelHeight) / stride + 1,
@@ -72,21 +58,21 @@ public struct Convolution: Sendable {
         )
     }
 
-    /// Whether the output's pixels are products with the input's, without neighbours.
+    /// Whether an output pixel depends on one input pixel, so that the convolution is a plain matrix product.
     fileprivate var isPointwise: Bool {
         kernelHeight == 1 && kernelWidth == 1 && verticalPadding == 0 && horizontalPadding == 0 && stride == 1
     }
 }
 
-/// The most floats of receptive fields held at a time: 4 MB.
-private let mostColumnFloats = 1 << 20
+/// Maximum size of the im2col buffer in floats: 4 MB.
+private let maxColumnFloats = 1 << 20
 
-/// Applies a convolution by matrix products over runs of output pixels.
+/// Applies a convolution as matrix products over runs of output pixels (im2col).
 ///
 /// - Parameters:
 ///   - x: `[I, H·W]`.
 ///   - layer: The layer.
-///   - y: `[O, H'·W']`, the size that ``Convolution/outputSize(height:width:)`` gives; overwritten, no part of `x`.
+///   - y: `[O, H'·W']`, see ``Convolution/outputSize(height:width:)``; overwritten, must not overlap `x`.
 ///   - workspace: Scratch memory.
 public func convolve(_ x: FeatureMap, _ layer: Convolution, into y: FeatureMap, workspace: Workspace) {
     let size = layer.outputSize(height: x.height, width: x.width)
@@ -106,7 +92,7 @@ public func convolve(_ x: FeatureMap, _ layer: Convolution, into y: FeatureMap, 
             depth: depth)
         return
     }
-    let runLength = min(output.columns, max(64, mostColumnFloats / depth / 16 * 16))
+    let runLength = min(output.columns, max(64, maxColumnFloats / depth / 16 * 16))
     let columns = workspace.floats(.columns, count: depth * runLength)
     for first in stride(from: 0, to: output.columns, by: max(1, runLength)) {
         let run = first..<min(first + runLength, output.columns)
@@ -117,7 +103,7 @@ public func convolve(_ x: FeatureMap, _ layer: Convolution, into y: FeatureMap, 
     }
 }
 
-/// The products are added to the bias, which saves a pass over the output.
+/// Initialises the output with the bias, to which the products are then added; this saves a pass.
 private func fillWithBias(_ bias: Matrix?, _ output: Matrix) {
     inParallel(output.rows, elementsPerItem: output.columns) { rows in
         for row in rows {
@@ -126,7 +112,7 @@ private func fillWithBias(_ bias: Matrix?, _ output: Matrix) {
     }
 }
 
-/// Writes the receptive fields of a run of output pixels, `[I · kernelHeight · kernelWidth, run]` ("im2col").
+/// Writes the receptive fields of a run of output pixels, `[I · kernelHeight · kernelWidth, run]` (im2col).
 private func gatherFields(
     of x: FeatureMap, for layer: Convolution, outputWidth: Int, run: Range<Int>,
     into columns: UnsafeMutablePointer<Float>
@@ -159,7 +145,7 @@ private func gatherFields(
     }
 }
 
-/// Copies every `step`-th of the pixels from `first` on, with zeros outside of `0..<width`.
+/// Copies every `step`-th pixel, starting at `first`; pixels outside `0..<width` are zero.
 private func copyRow(
     _ source: UnsafePointer<Float>, width: Int, from first: Int, step: Int, into target: UnsafeMutablePointer<Float>,
     count: Int

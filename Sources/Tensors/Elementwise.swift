@@ -1,10 +1,33 @@
 import CKernels
 
-/// Applies an activation in place.
-///
-/// - Parameters:
-///   - activation: The nonlinearity.
-///   - x: Any shape.
+/// An elementwise nonlinearity.
+public enum Activation: Sendable, CaseIterable {
+    /// The identity.
+    case none
+    /// `x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2`: diffusers' `gelu-approximate`, transformers' `gelu_new`.
+    case geluTanh
+    /// `x (1 + erf(x / √2)) / 2`: the exact GELU of BERT and ViT.
+    case gelu
+    /// `x sigmoid(1.702 x)`: CLIP's approximation.
+    case quickGelu
+    /// `x sigmoid(x)`.
+    case silu
+    /// `max(x, 0)`.
+    case relu
+
+    var kernelActivation: ck_activation {
+        switch self {
+        case .none: CK_NONE
+        case .geluTanh: CK_GELU_TANH
+        case .gelu: CK_GELU
+        case .quickGelu: CK_QUICK_GELU
+        case .silu: CK_SILU
+        case .relu: CK_RELU
+        }
+    }
+}
+
+/// Applies an activation elementwise, in place.
 public func activate(_ activation: Activation, _ x: Matrix) {
     addBias(nil, activation: activation, to: x)
 }
@@ -25,12 +48,12 @@ func addBias(_ bias: Matrix?, activation: Activation, to x: Matrix) {
     }
 }
 
-/// Adds, `x += gate ⊙ y`.
+/// Adds in place, `x += gate ⊙ y`.
 ///
 /// - Parameters:
 ///   - y: `[T, C]`.
-///   - gate: A factor for each column, `[1, C]`; none for a plain sum.
-///   - x: `[T, C]`; changed.
+///   - gate: One factor per column, `[1, C]`; nil for a plain sum.
+///   - x: `[T, C]`; modified.
 public func add(_ y: Matrix, gate: Matrix? = nil, to x: Matrix) {
     requireSameShape(x, y)
     requireRow(gate, columns: x.columns)
@@ -41,11 +64,11 @@ public func add(_ y: Matrix, gate: Matrix? = nil, to x: Matrix) {
     }
 }
 
-/// Multiplies elementwise, `x *= y`.
+/// Multiplies elementwise and in place, `x *= y`.
 ///
 /// - Parameters:
 ///   - y: `[T, C]`.
-///   - x: `[T, C]`; changed.
+///   - x: `[T, C]`; modified.
 public func multiply(_ y: Matrix, into x: Matrix) {
     requireSameShape(x, y)
     inParallel(x.rows, elementsPerItem: x.columns) { rows in
@@ -55,37 +78,19 @@ public func multiply(_ y: Matrix, into x: Matrix) {
     }
 }
 
-/// Combines linearly, `y = a x + b y`.
+/// Linear combination in place, `y = a x + b y`.
 ///
 /// - Parameters:
 ///   - a: The factor of `x`.
 ///   - x: `[T, C]`.
 ///   - b: The factor of `y`.
-///   - y: `[T, C]`; changed.
+///   - y: `[T, C]`; modified.
 public func axpby(_ a: Float, _ x: Matrix, _ b: Float, _ y: Matrix) {
     requireSameShape(x, y)
     inParallel(x.rows, elementsPerItem: x.columns) { rows in
         ck_axpby(
             a, x.pointer + rows.lowerBound * x.stride, x.stride, b, y.pointer + rows.lowerBound * y.stride, y.stride,
             rows.count, x.columns)
-    }
-}
-
-/// Combines two predictions by classifier-free guidance, `unconditional + scale (conditional - unconditional)`.
-///
-/// - Parameters:
-///   - unconditional: `[T, C]`.
-///   - conditional: `[T, C]`.
-///   - scale: The guidance scale; 1 gives the conditional prediction.
-///   - output: `[T, C]`; overwritten, may be one of the predictions.
-public func guide(unconditional: Matrix, conditional: Matrix, scale: Float, into output: Matrix) {
-    requireSameShape(unconditional, conditional)
-    requireSameShape(unconditional, output)
-    if output.pointer == unconditional.pointer {
-        axpby(scale, conditional, 1 - scale, output)
-    } else {
-        output.copy(from: conditional)
-        axpby(1 - scale, unconditional, scale, output)
     }
 }
 

@@ -1,25 +1,32 @@
-/// An RGB image with eight bits for each colour.
+import Basics
+import CJPEG
+import CPNG
+import Foundation
+
+/// An RGB image with eight bits per channel.
 public struct Image: Sendable, Equatable {
-    /// The pixels in a row.
+    /// Width in pixels.
     public let width: Int
-    /// The rows.
+    /// Height in pixels.
     public let height: Int
-    /// Red, green and blue of each pixel, row by row; `height * width * 3` bytes.
+    /// Interleaved red, green and blue in row-major order; `height * width * 3` bytes.
     public let pixels: [UInt8]
 
-    /// An image of given pixels.
+    /// An image over interleaved RGB bytes.
     ///
     /// - Precondition: There are `height * width * 3` bytes.
     public init(width: Int, height: Int, pixels: [UInt8]) {
-        precondition(width >= 0 && height >= 0 && pixels.count == width * height * 3, "pixels and size do not fit")
+        precondition(
+            width >= 0 && height >= 0 && pixels.count == width * height * 3,
+            "\(pixels.count) bytes for \(width) x \(height) pixels")
         self.width = width
         self.height = height
         self.pixels = pixels
     }
 
-    /// A decoder's output as an image: `(x / 2 + 0.5)`, clamped to 0...1, times 255, rounded half to even.
+    /// Converts a decoder's output: `x / 2 + 0.5`, clamped to 0...1, times 255, rounded half to even.
     ///
-    /// These are the steps of diffusers' `VaeImageProcessor`, in float32 as there. Not-a-number becomes black.
+    /// These are the steps of diffusers' `VaeImageProcessor`, in float32 as there. NaN becomes 0.
     ///
     /// - Parameter planes: `[3, H·W]`, nominally in -1...1.
     public init(planes: FeatureMap) {
@@ -40,7 +47,7 @@ public struct Image: Sendable, Equatable {
         }
     }
 
-    /// The image as planes in 0...1, `[3, H·W]`.
+    /// The colour planes scaled to 0...1, `[3, H·W]`.
     public func planes() -> FeatureMap {
         let map = FeatureMap(channelCount: 3, height: height, width: width)
         for colour in 0..<3 {
@@ -48,5 +55,124 @@ public struct Image: Sendable, Equatable {
             for pixel in 0..<(width * height) { plane[pixel] = Float(pixels[3 * pixel + colour]) / 255 }
         }
         return map
+    }
+}
+
+extension Image {
+    /// Maximum size of an image to decode: a header of a few bytes can claim any size.
+    private static let maxPixelCount: UInt64 = 1 << 28
+
+    /// Encodes the image as a PNG file.
+    ///
+    /// - Parameter text: Text chunks, keyword and value; keywords are 1 to 79 ASCII characters.
+    /// - Returns: The file's bytes.
+    /// - Throws: ``TensorsError/pngEncoding(reason:)``.
+    public func pngData(text: [(String, String)] = []) throws -> [UInt8] {
+        guard let width = UInt32(exactly: width), let height = UInt32(exactly: height) else {
+            throw TensorsError.pngEncoding(reason: "the image has \(width) x \(height) pixels")
+        }
+        // libpng takes C strings: a zero byte would silently truncate them.
+        if let (keyword, _) = text.first(where: { $0.0.utf8.contains(0) || $0.1.utf8.contains(0) }) {
+            throw TensorsError.pngEncoding(reason: "text '\(keyword)' contains a zero byte")
+        }
+        let strings = text.flatMap { [Array($0.0.utf8CString), Array($0.1.utf8CString)] }
+        let starts = strings.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.count) }
+        return try strings.flatMap { $0 }.withUnsafeBufferPointer { characters in
+            let chunks = text.indices.map { index in
+                cpng_text(
+                    keyword: characters.baseAddress.map { $0 + starts[2 * index] },
+                    value: characters.baseAddress.map { $0 + starts[2 * index + 1] })
+            }
+            return try withErrorMessage(TensorsError.pngEncoding) { message in
+                var bytes = cpng_bytes()
+                defer { cpng_release(&bytes) }
+                guard cpng_encode(pixels, width, height, chunks, chunks.count, &bytes, message) else { return nil }
+                return [UInt8](UnsafeBufferPointer(start: bytes.data, count: bytes.count))
+            }
+        }
+    }
+
+    /// Decodes a PNG file; palette, greyscale and 16-bit files are converted, transparency is dropped.
+    ///
+    /// - Throws: ``TensorsError/png(reason:)``.
+    public init(png: [UInt8]) throws {
+        self = try decode(png, pixelLimit: Self.maxPixelCount).image
+    }
+
+    /// The text chunks of a PNG file, in file order.
+    ///
+    /// - Throws: ``TensorsError/png(reason:)``.
+    public static func text(inPNG png: [UInt8]) throws -> [(keyword: String, value: String)] {
+        let parts = try decode(png, pixelLimit: maxPixelCount).texts.split(
+            separator: 0, omittingEmptySubsequences: false
+        )
+        .map { String(decoding: $0, as: UTF8.self) }
+        return stride(from: 0, to: parts.count - 1, by: 2).map { (parts[$0], parts[$0 + 1]) }
+    }
+
+    /// Writes the image as a PNG file with text chunks, replacing an existing file atomically.
+    ///
+    /// - Throws: ``TensorsError/pngEncoding(reason:)`` or `FileError`.
+    public func write(to path: String, text: [(String, String)] = []) throws {
+        try FileContents.write([pngData(text: text)], to: path)
+    }
+}
+
+private func decode(_ png: [UInt8], pixelLimit: UInt64) throws -> (image: Image, texts: [UInt8]) {
+    try withErrorMessage(TensorsError.png) { message in
+        var decoded = cpng_image()
+        defer {
+            cpng_release(&decoded.pixels)
+            cpng_release(&decoded.texts)
+        }
+        guard cpng_decode(png, png.count, pixelLimit, &decoded, message) else { return nil }
+        let pixels = [UInt8](UnsafeBufferPointer(start: decoded.pixels.data, count: decoded.pixels.count))
+        let texts = [UInt8](UnsafeBufferPointer(start: decoded.texts.data, count: decoded.texts.count))
+        return (Image(width: Int(decoded.width), height: Int(decoded.height), pixels: pixels), texts)
+    }
+}
+
+/// Calls libpng; if `call` returns nil, throws an error with the message that libpng wrote.
+private func withErrorMessage<Result>(
+    _ error: (String) -> TensorsError, _ call: (UnsafeMutablePointer<CChar>) -> Result?
+) throws -> Result {
+    var message = [CChar](repeating: 0, count: CPNG_MESSAGE_BYTES)
+    guard let result = message.withUnsafeMutableBufferPointer({ $0.baseAddress.flatMap(call) }) else {
+        throw error(String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+    }
+    return result
+}
+
+extension Image {
+    /// Reads a PNG or JPEG file; the first bytes decide which, not the file name.
+    ///
+    /// - Throws: ``TensorsError/unreadable(file:reason:)``, also if the content cannot be decoded.
+    public init(path: String) throws {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw TensorsError.unreadable(file: path, reason: "no such file, or no permission")
+        }
+        let bytes = Array(data)
+        do {
+            self = bytes.starts(with: [0xFF, 0xD8]) ? try Image(jpeg: bytes) : try Image(png: bytes)
+        } catch TensorsError.png(let reason), TensorsError.jpeg(let reason) {
+            throw TensorsError.unreadable(file: path, reason: reason)
+        }
+    }
+
+    /// Decodes a JPEG file; greyscale files are converted.
+    ///
+    /// - Throws: ``TensorsError/jpeg(reason:)``.
+    public init(jpeg: [UInt8]) throws {
+        var message = [CChar](repeating: 0, count: CJPEG_MESSAGE_BYTES)
+        var decoded = cjpeg_image()
+        defer { cjpeg_release(&decoded) }
+        guard cjpeg_decode(jpeg, jpeg.count, Self.maxPixelCount, &decoded, &message) else {
+            throw TensorsError.jpeg(
+                reason: String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        }
+        let (width, height) = (Int(decoded.width), Int(decoded.height))
+        self.init(
+            width: width, height: height,
+            pixels: [UInt8](UnsafeBufferPointer(start: decoded.pixels, count: 3 * width * height)))
     }
 }

@@ -7,7 +7,7 @@ public struct Linear: Sendable {
     /// `[1, outputs]`.
     public let bias: Matrix?
 
-    /// A layer of a weight `[outputs, inputs]` and a bias `[1, outputs]`.
+    /// A layer with weight `[outputs, inputs]` and bias `[1, outputs]`.
     public init(weight: Weight, bias: Matrix? = nil) {
         requireRow(bias, columns: weight.rows)
         self.weight = weight
@@ -17,13 +17,13 @@ public struct Linear: Sendable {
 
 /// Applies a layer, `y = activation(x · Wᵀ + b)`.
 ///
-/// A half-precision weight is widened panel by panel, each used for all rows, so the weight is read once.
+/// Half-precision weights are widened panel by panel; each panel is used for all rows, so the weight is read once.
 ///
 /// - Parameters:
 ///   - x: `[T, inputs]`.
 ///   - layer: The layer.
 ///   - activation: Applied to the sum.
-///   - y: `[T, outputs]`; overwritten, no part of `x`.
+///   - y: `[T, outputs]`; overwritten, must not overlap `x`.
 ///   - workspace: Scratch memory.
 public func linear(
     _ x: Matrix, _ layer: Linear, activation: Activation = .none, into y: Matrix, workspace: Workspace
@@ -33,8 +33,8 @@ public func linear(
     precondition(
         y.rows == x.rows && y.columns == weight.rows,
         "output \(y.rows) x \(y.columns), expected \(x.rows) x \(weight.rows)")
-    if x.rows <= LinearTuning.fewRows {
-        linearOfFewRows(x, layer, into: y)
+    if x.rows <= LinearTuning.smallBatchLimit {
+        linearOfSmallBatch(x, layer, into: y)
         activate(activation, y)
         return
     }
@@ -50,8 +50,8 @@ public func linear(
     }
 }
 
-/// A product of few rows is bound by reading the weight: read it as stored, without a widened copy.
-private func linearOfFewRows(_ x: Matrix, _ layer: Linear, into y: Matrix) {
+/// For few rows, reading the weight dominates: it is read as stored, without a widened copy.
+private func linearOfSmallBatch(_ x: Matrix, _ layer: Linear, into y: Matrix) {
     let weight = layer.weight
     inParallel(weight.rows, elementsPerItem: weight.columns) { outputs in
         let start = weight.start + outputs.lowerBound * weight.stride * weight.type.byteWidth
@@ -62,33 +62,12 @@ private func linearOfFewRows(_ x: Matrix, _ layer: Linear, into y: Matrix) {
     }
 }
 
-/// Sizes found by measurement; they move time, not results.
+/// Measured sizes that affect speed, not results.
 private enum LinearTuning {
-    /// Up to this many rows the weight's bytes cost more than the arithmetic.
-    static let fewRows = 8
+    /// Up to this many rows, reading the weight costs more than the arithmetic.
+    static let smallBatchLimit = 8
 
-    /// The rows of a widened panel: about 2 MB, which stays in the caches, but never so few that packing the inputs
-    /// again for each panel would cost more than the panel.
+    /// Rows of a widened panel: about 2 MB, which fits the caches, but not so few that packing the inputs again for every
+    /// panel would dominate.
     static func panelRows(columns: Int) -> Int { max(384, (1 << 19) / max(1, columns)) / 16 * 16 }
-}
-
-/// Multiplies matrices, `c = alpha · a · b + beta · c`, or with `bᵀ` for `b`.
-///
-/// - Parameters:
-///   - a: `[M, K]`.
-///   - b: `[K, N]`; `[N, K]` when `transposeB`.
-///   - transposeB: Whether to use `bᵀ`.
-///   - alpha: The factor of the product.
-///   - beta: The factor of what `c` holds; with 0 it is not read.
-///   - c: `[M, N]`; no part of `a` or `b`.
-public func matmul(
-    _ a: Matrix, _ b: Matrix, transposeB: Bool = false, alpha: Float = 1, beta: Float = 0, into c: Matrix
-) {
-    let (depth, columns) = transposeB ? (b.columns, b.rows) : (b.rows, b.columns)
-    precondition(a.columns == depth, "product of \(a.rows) x \(a.columns) and \(depth) x \(columns)")
-    precondition(
-        c.rows == a.rows && c.columns == columns, "output \(c.rows) x \(c.columns), expected \(a.rows) x \(columns)")
-    sgemm(
-        a.pointer, aStride: a.stride, b.pointer, bStride: b.stride, transposeB: transposeB, alpha: alpha, beta: beta,
-        into: c.pointer, cStride: c.stride, rows: a.rows, columns: columns, depth: depth)
 }

@@ -1,26 +1,26 @@
-/// A row-major float32 window of a ``Storage``.
+/// A row-major float32 view of a ``Storage``.
 ///
-/// Copying a matrix copies the window, not the numbers; ``rows(_:)``, ``columns(_:)`` and ``reshaped(rows:columns:)``
-/// are further windows of the same numbers and allocate nothing. Sharing between threads is as for ``Storage``.
+/// Copying a matrix copies the view, not the elements; ``rows(_:)``, ``columns(_:)`` and ``reshaped(rows:columns:)``
+/// return further views and allocate nothing. Sharing between threads follows the rules of ``Storage``.
 public struct Matrix: @unchecked Sendable {
-    /// The memory looked at.
+    /// The underlying memory.
     public let storage: Storage
-    /// The index of the first number in the storage.
+    /// The index of the first element in the storage.
     public let offset: Int
     /// The number of rows.
     public let rows: Int
     /// The number of columns.
     public let columns: Int
-    /// The distance between the starts of two rows, in floats.
+    /// The distance between two rows, in floats.
     public let stride: Int
 
     /// A new matrix of zeros.
     public init(rows: Int, columns: Int) {
-        precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")
+        precondition(rows >= 0 && columns >= 0, "matrix of \(rows) x \(columns)")
         self.init(storage: Storage(count: rows * columns), offset: 0, rows: rows, columns: columns, stride: columns)
     }
 
-    /// A new matrix with a copy of `values`, row by row.
+    /// A new matrix with a copy of `values` in row-major order.
     ///
     /// - Precondition: There are `rows * columns` values.
     public init(_ values: [Float], rows: Int, columns: Int) {
@@ -31,13 +31,14 @@ public struct Matrix: @unchecked Sendable {
         }
     }
 
-    /// A window of a storage.
+    /// A view of part of a storage.
     ///
-    /// - Precondition: The window lies inside the storage.
+    /// - Precondition: The view lies inside the storage.
     public init(storage: Storage, offset: Int, rows: Int, columns: Int, stride: Int) {
-        precondition(offset >= 0 && rows >= 0 && columns >= 0 && stride >= columns, "a window with negative extent")
         precondition(
-            rows == 0 || offset + (rows - 1) * stride + columns <= storage.count, "a window beyond its storage")
+            offset >= 0 && rows >= 0 && columns >= 0 && stride >= columns, "negative extent or overlapping rows")
+        precondition(
+            rows == 0 || offset + (rows - 1) * stride + columns <= storage.count, "view exceeds its storage")
         self.storage = storage
         self.offset = offset
         self.rows = rows
@@ -45,27 +46,29 @@ public struct Matrix: @unchecked Sendable {
         self.stride = stride
     }
 
-    /// The first number; valid as long as the storage lives.
+    /// The first element; valid as long as the storage lives.
     public var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
 
-    /// Whether the rows follow each other without gaps.
+    /// Whether there are no gaps between the rows.
     public var isContiguous: Bool { stride == columns || rows <= 1 }
 
     /// The number of elements.
     public var count: Int { rows * columns }
 
-    /// One element.
+    /// The element in a row and a column.
     public subscript(_ row: Int, _ column: Int) -> Float {
         get { pointer[index(row, column)] }
         nonmutating set { pointer[index(row, column)] = newValue }
     }
 
     private func index(_ row: Int, _ column: Int) -> Int {
-        precondition(row >= 0 && row < rows && column >= 0 && column < columns, "element outside of the matrix")
+        precondition(
+            row >= 0 && row < rows && column >= 0 && column < columns,
+            "element (\(row), \(column)) of \(rows) x \(columns)")
         return row * stride + column
     }
 
-    /// The window of some rows.
+    /// A view of a range of rows.
     public func rows(_ range: Range<Int>) -> Matrix {
         precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
         return Matrix(
@@ -73,14 +76,14 @@ public struct Matrix: @unchecked Sendable {
             stride: stride)
     }
 
-    /// The window of some columns.
+    /// A view of a range of columns.
     public func columns(_ range: Range<Int>) -> Matrix {
         precondition(range.lowerBound >= 0 && range.upperBound <= columns, "columns \(range) of \(columns)")
         return Matrix(
             storage: storage, offset: offset + range.lowerBound, rows: rows, columns: range.count, stride: stride)
     }
 
-    /// The same numbers in the same order as a matrix of another shape.
+    /// A view of the same elements, in the same order, with another shape.
     ///
     /// - Precondition: The matrix is contiguous and the element counts agree.
     public func reshaped(rows: Int, columns: Int) -> Matrix {
@@ -89,7 +92,7 @@ public struct Matrix: @unchecked Sendable {
         return Matrix(storage: storage, offset: offset, rows: rows, columns: columns, stride: columns)
     }
 
-    /// A copy of the numbers, row by row.
+    /// A copy of the elements in row-major order.
     public var values: [Float] {
         [Float](unsafeUninitializedCapacity: count) { buffer, initializedCount in
             if let start = buffer.baseAddress {
@@ -101,11 +104,13 @@ public struct Matrix: @unchecked Sendable {
         }
     }
 
-    /// Overwrites the numbers with those of another matrix.
+    /// Copies the elements of another matrix.
     ///
-    /// - Precondition: The shapes agree; the windows are the same or do not overlap.
+    /// - Precondition: The shapes agree; the views are identical or do not overlap.
     public func copy(from other: Matrix) {
-        precondition(rows == other.rows && columns == other.columns, "copy between matrices of different shape")
+        precondition(
+            rows == other.rows && columns == other.columns,
+            "copy of \(other.rows) x \(other.columns) into \(rows) x \(columns)")
         if isContiguous && other.isContiguous {
             pointer.update(from: other.pointer, count: count)
             return
@@ -115,8 +120,23 @@ public struct Matrix: @unchecked Sendable {
         }
     }
 
-    /// Overwrites every number with `value`.
+    /// Sets every element to `value`.
     public func fill(_ value: Float) {
         for row in 0..<rows { (pointer + row * stride).update(repeating: value, count: columns) }
+    }
+}
+
+/// Writes the transpose of a matrix.
+///
+/// - Parameters:
+///   - x: `[R, C]`.
+///   - y: `[C, R]`; overwritten, must not overlap `x`.
+public func transpose(_ x: Matrix, into y: Matrix) {
+    precondition(
+        x.rows == y.columns && x.columns == y.rows,
+        "the transpose of \(x.rows) x \(x.columns) is not \(y.rows) x \(y.columns)")
+    for row in 0..<x.rows {
+        let source = x.pointer + row * x.stride
+        for column in 0..<x.columns { y.pointer[column * y.stride + row] = source[column] }
     }
 }

@@ -4,8 +4,8 @@ import CKernels
 ///
 /// - Parameters:
 ///   - x: `[T, C]`.
-///   - weight: `[1, C]`; none for 1.
-///   - bias: `[1, C]`; none for 0.
+///   - weight: `[1, C]`; nil for 1.
+///   - bias: `[1, C]`; nil for 0.
 ///   - epsilon: Added to the variance.
 ///   - y: `[T, C]`; overwritten, may be `x`.
 public func layerNorm(_ x: Matrix, weight: Matrix? = nil, bias: Matrix? = nil, epsilon: Float, into y: Matrix) {
@@ -55,23 +55,23 @@ public func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix)
 /// Softmax of each row in place, `x = softmax(scale · x)`.
 ///
 /// - Parameters:
-///   - x: `[T, C]`; changed.
-///   - scale: The factor before the exponential.
+///   - x: `[T, C]`; modified.
+///   - scale: Multiplies `x` before the exponential.
 public func softmax(_ x: Matrix, scale: Float = 1) {
     inParallel(x.rows, elementsPerItem: x.columns) { rows in
         ck_softmax(x.pointer + rows.lowerBound * x.stride, x.stride, scale, nil, 0, rows.count, x.columns)
     }
 }
 
-/// Group norm of an image, then SiLU if asked (arXiv 1803.08494).
+/// Group norm of one image (arXiv 1803.08494), optionally followed by SiLU.
 ///
 /// - Parameters:
 ///   - x: `[C, H·W]`.
-///   - groups: Divides C.
+///   - groups: The number of groups; divides C.
 ///   - weight: `[1, C]`.
 ///   - bias: `[1, C]`.
 ///   - epsilon: Added to the variance.
-///   - silu: Whether SiLU follows.
+///   - silu: Whether to apply SiLU to the result.
 ///   - y: The shape of `x`; overwritten, may be `x`.
 public func groupNorm(
     _ x: FeatureMap, groups: Int, weight: Matrix, bias: Matrix, epsilon: Float, silu: Bool, into y: FeatureMap

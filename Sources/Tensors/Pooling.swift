@@ -1,9 +1,9 @@
-/// The mean of each pixel and its eight neighbours, of those that exist
+/// Average pooling over 3 x 3 windows; padding does not count
 /// (`avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)`).
 ///
 /// - Parameters:
 ///   - x: `[C, H·W]`.
-///   - y: The shape of `x`; overwritten, no part of `x`.
+///   - y: The shape of `x`; overwritten, must not overlap `x`.
 public func averagePool3x3(_ x: FeatureMap, into y: FeatureMap) {
     requireSameShape(x.channels, y.channels)
     pool(x, into: y, stride: 1, padding: 1) { window, source, width in
@@ -13,13 +13,14 @@ public func averagePool3x3(_ x: FeatureMap, into y: FeatureMap) {
     }
 }
 
-/// The largest value of windows of 3 x 3 pixels (`max_pool2d(x, 3, stride, padding)`).
+/// Max pooling over 3 x 3 windows (`max_pool2d(x, 3, stride, padding)`).
 ///
 /// - Parameters:
 ///   - x: `[C, H·W]`.
 ///   - stride: The step between two windows.
-///   - padding: Pixels that windows may reach beyond the edges, where nothing counts.
-///   - y: `[C, H'·W']` with `H' = (H + 2 padding - 3) / stride + 1`; overwritten, no part of `x`.
+///   - padding: Pixels by which windows may extend beyond the edges; those do not count.
+///   - y: `[C, H'·W']` with `H' = (H + 2 padding - 3) / stride + 1`; overwritten, must not
+///     overlap `x`.
 public func maxPool3x3(_ x: FeatureMap, stride: Int, padding: Int = 0, into y: FeatureMap) {
     pool(x, into: y, stride: stride, padding: padding) { window, source, width in
         var largest = -Float.infinity
@@ -28,10 +29,10 @@ public func maxPool3x3(_ x: FeatureMap, stride: Int, padding: Int = 0, into y: F
     }
 }
 
-/// The mean of each channel, `[1, C]`.
+/// Global average pooling: the mean of each channel of `[C, H·W]`, summed in double precision.
 ///
 /// - Parameter x: `[C, H·W]`.
-/// - Returns: The means, summed in double precision.
+/// - Returns: `[1, C]`.
 public func channelMeans(_ x: FeatureMap) -> Matrix {
     let means = Matrix(rows: 1, columns: x.channels.rows)
     for channel in 0..<x.channels.rows {

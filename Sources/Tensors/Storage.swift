@@ -1,8 +1,8 @@
 import Glibc
 
-/// Owned memory for float32 numbers, zero at first and aligned to cache lines.
+/// Owned memory for float32 elements, zero-initialised and aligned to cache lines.
 ///
-/// Storage does no locking: whoever shares one between threads sees to it that nobody writes what another reads.
+/// Not synchronised: threads that share a storage must not write what another one reads.
 public final class Storage: @unchecked Sendable {
     /// The number of floats.
     public let count: Int
@@ -10,13 +10,11 @@ public final class Storage: @unchecked Sendable {
     public let pointer: UnsafeMutablePointer<Float>
     private let allocation: UnsafeMutableRawPointer
 
-    /// Allocates `count` zeros.
-    ///
-    /// - Precondition: The memory is there; running out of it ends the process.
+    /// Allocates `count` zeros; traps if memory is exhausted.
     public init(count: Int) {
-        precondition(count >= 0, "a storage of \(count) floats")
+        precondition(count >= 0, "storage of \(count) floats")
         let alignment = 64
-        // calloc gets large blocks as zero pages from the system, which a later fill would touch only once.
+        // calloc maps large blocks as zero pages, so they are not written twice.
         guard let allocation = calloc(count * MemoryLayout<Float>.stride + alignment, 1) else {
             preconditionFailure("out of memory for \(count) floats")
         }
@@ -29,5 +27,42 @@ public final class Storage: @unchecked Sendable {
 
     deinit {
         free(allocation)
+    }
+}
+
+/// Scratch memory that operations reuse; grows on demand and never shrinks.
+///
+/// Not synchronised: use a workspace from one thread at a time.
+public final class Workspace {
+    /// The use of a piece of scratch memory; pieces with different purposes may be in use at the same time.
+    enum Purpose: Int, CaseIterable {
+        /// Widened rows of a half-precision weight.
+        case panel
+        /// Attention scores.
+        case scores
+        /// The receptive fields of a convolution (im2col).
+        case columns
+    }
+
+    private var storages = [Storage](repeating: Storage(count: 0), count: Purpose.allCases.count)
+
+    /// Number of allocations so far; constant once every operation has run at its largest size.
+    public private(set) var growthCount = 0
+
+    /// An empty workspace.
+    public init() {}
+
+    /// The allocated memory in bytes.
+    public var byteCount: Int { storages.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }
+
+    /// Uninitialised memory for `count` floats, valid until the next call for the same purpose.
+    func floats(_ purpose: Purpose, count: Int) -> UnsafeMutablePointer<Float> {
+        if storages[purpose.rawValue].count < count {
+            // Free the old memory first, so that growing does not need both.
+            storages[purpose.rawValue] = Storage(count: 0)
+            storages[purpose.rawValue] = Storage(count: count)
+            growthCount += 1
+        }
+        return storages[purpose.rawValue].pointer
     }
 }

@@ -1,16 +1,16 @@
 import CKernels
 
-/// A tensor as it lies in a mapped file; holds the mapping alive.
+/// A tensor in a mapped file; keeps the mapping alive.
 ///
-/// Its bytes may start anywhere: older files align nothing.
+/// Its bytes may be unaligned, as in older files.
 public struct StoredTensor: @unchecked Sendable {
     /// The tensor's name in the file.
     public let name: String
     /// The extents, outermost first; empty for a scalar.
     public let shape: [Int]
-    /// The type of the elements.
+    /// The element type.
     public let type: StoredType
-    /// The file it comes from, for messages.
+    /// The path of the file, for error messages.
     public let file: String
     let bytes: UnsafeRawBufferPointer
     let mapping: FileMapping
@@ -42,9 +42,9 @@ public struct StoredTensor: @unchecked Sendable {
     /// All elements as a new matrix.
     ///
     /// - Parameters:
-    ///   - rows: The rows; the tensor's first extent, or 1 for a tensor of one extent.
-    ///   - columns: The columns; the product of the other extents.
-    /// - Returns: Owned memory, `[rows, columns]`.
+    ///   - rows: The tensor's first extent, or 1 for a tensor of one extent.
+    ///   - columns: The product of the other extents.
+    /// - Returns: A copy, `[rows, columns]`.
     /// - Throws: ``TensorsError/shape(file:tensor:expected:found:)`` or
     ///   ``TensorsError/type(file:tensor:expected:found:)``.
     public func matrix(rows: Int, columns: Int) throws -> Matrix {
@@ -92,7 +92,7 @@ public struct StoredTensor: @unchecked Sendable {
         }
     }
 
-    /// Writes every element as float32; the type has been checked to be a floating-point type.
+    /// Writes every element as float32; the caller has checked that the type is a floating-point type.
     func copyFloats(to destination: UnsafeMutablePointer<Float>) {
         if let kernelType = type.kernelType {
             ck_widen(kernelType, bytes.baseAddress, destination, count)
@@ -104,5 +104,59 @@ public struct StoredTensor: @unchecked Sendable {
     private func elements<Element: BitwiseCopyable>(_: Element.Type) -> some Sequence<Element> {
         let width = MemoryLayout<Element>.size
         return (0..<count).lazy.map { bytes.loadUnaligned(fromByteOffset: $0 * width, as: Element.self) }
+    }
+}
+
+/// The element types of a safetensors file, named as in the format.
+public enum StoredType: String, Sendable, CaseIterable {
+    /// IEEE single precision.
+    case float32 = "F32"
+    /// IEEE half precision.
+    case float16 = "F16"
+    /// The upper half of an IEEE single-precision number.
+    case bfloat16 = "BF16"
+    /// IEEE double precision.
+    case float64 = "F64"
+    /// Eight-bit float with four exponent bits.
+    case float8e4m3 = "F8_E4M3"
+    /// Eight-bit float with five exponent bits.
+    case float8e5m2 = "F8_E5M2"
+    /// Signed 64-bit integer.
+    case int64 = "I64"
+    /// Signed 32-bit integer.
+    case int32 = "I32"
+    /// Signed 16-bit integer.
+    case int16 = "I16"
+    /// Signed 8-bit integer.
+    case int8 = "I8"
+    /// Unsigned 64-bit integer.
+    case uint64 = "U64"
+    /// Unsigned 32-bit integer.
+    case uint32 = "U32"
+    /// Unsigned 16-bit integer.
+    case uint16 = "U16"
+    /// Unsigned 8-bit integer.
+    case uint8 = "U8"
+    /// One byte, 0 or 1.
+    case bool = "BOOL"
+
+    /// The size of an element in bytes.
+    public var byteWidth: Int {
+        switch self {
+        case .float64, .int64, .uint64: 8
+        case .float32, .int32, .uint32: 4
+        case .float16, .bfloat16, .int16, .uint16: 2
+        case .float8e4m3, .float8e5m2, .int8, .uint8, .bool: 1
+        }
+    }
+
+    /// The kernels' type, for types that kernels read as stored; nil for others.
+    var kernelType: ck_type? {
+        switch self {
+        case .float32: CK_F32
+        case .float16: CK_F16
+        case .bfloat16: CK_BF16
+        default: nil
+        }
     }
 }

@@ -1,27 +1,31 @@
-/// What can go wrong with files of tensors and images.
+/// Errors of tensor and image files.
 public enum TensorsError: Error, Equatable, CustomStringConvertible {
     /// The file cannot be opened or read.
     case unreadable(file: String, reason: String)
-    /// The file is shorter or longer than its header says.
+    /// The file's size differs from what its header describes.
     case size(file: String, bytes: Int, described: Int)
-    /// The header breaks the safetensors format.
+    /// The header violates the safetensors format.
     case header(file: String, reason: String)
-    /// The file has no tensor of that name.
+    /// The file has no tensor with this name.
     case missingTensor(file: String, tensor: String)
-    /// The tensor's shape is not the one needed.
+    /// The tensor has an unexpected shape.
     case shape(file: String, tensor: String, expected: [Int], found: [Int])
-    /// The tensor's element type is not one of those needed.
+    /// The tensor has an unexpected element type.
     case type(file: String, tensor: String, expected: String, found: StoredType)
     /// An integer does not fit into 64 signed bits.
     case integerRange(file: String, tensor: String, value: UInt64)
     /// The file cannot be written.
     case unwritable(file: String, reason: String)
-    /// The bytes are no image that can be read, or the image cannot be encoded.
+    /// The tensors to write are inconsistent.
+    case invalidTensors(file: String, reason: String)
+    /// The bytes cannot be decoded as PNG.
     case png(reason: String)
-    /// The bytes are no JPEG that can be read.
+    /// The image or its texts cannot be encoded as PNG.
+    case pngEncoding(reason: String)
+    /// The bytes cannot be decoded as JPEG.
     case jpeg(reason: String)
 
-    /// One line that names the file, what was expected and what was found.
+    /// One line with the file, what was found and what was expected.
     public var description: String {
         switch self {
         case .unreadable(let file, let reason): "\(file): cannot be read: \(reason)"
@@ -30,13 +34,15 @@ public enum TensorsError: Error, Equatable, CustomStringConvertible {
         case .header(let file, let reason): "\(file): is not a safetensors file: \(reason)"
         case .missingTensor(let file, let tensor): "\(file): has no tensor '\(tensor)'"
         case .shape(let file, let tensor, let expected, let found):
-            "\(file): tensor '\(tensor)' has shape \(found), expected \(expected)"
+            "\(file): tensor '\(tensor)' has shape \(found); expected \(expected)"
         case .type(let file, let tensor, let expected, let found):
-            "\(file): tensor '\(tensor)' has type \(found.rawValue), expected \(expected)"
+            "\(file): tensor '\(tensor)' has type \(found.rawValue); expected \(expected)"
         case .integerRange(let file, let tensor, let value):
-            "\(file): tensor '\(tensor)' holds \(value), which does not fit into a signed 64-bit integer"
+            "\(file): tensor '\(tensor)' contains \(value), which exceeds a signed 64-bit integer"
         case .unwritable(let file, let reason): "\(file): cannot be written: \(reason)"
+        case .invalidTensors(let file, let reason): "\(file): cannot be written: \(reason)"
         case .png(let reason): "PNG: \(reason)"
+        case .pngEncoding(let reason): "PNG: cannot be encoded: \(reason)"
         case .jpeg(let reason): "JPEG: \(reason)"
         }
     }

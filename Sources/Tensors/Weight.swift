@@ -1,13 +1,12 @@
 import CKernels
 
-/// A matrix of weights `[rows, columns]`, kept as it is stored: in a mapped file or in memory, in half or single
-/// precision.
+/// A weight matrix `[rows, columns]`, in memory or in a mapped file, in half or single precision.
 public struct Weight: @unchecked Sendable {
-    /// The rows: a linear layer's outputs.
+    /// The number of rows: a linear layer's outputs.
     public let rows: Int
-    /// The columns: a linear layer's inputs.
+    /// The number of columns: a linear layer's inputs.
     public let columns: Int
-    /// The type of the numbers where they are: F32, F16 or BF16.
+    /// The element type: F32, F16 or BF16.
     public let type: StoredType
     let kernelType: ck_type
     /// The distance between two rows, in elements.
@@ -23,14 +22,14 @@ public struct Weight: @unchecked Sendable {
             start: UnsafeRawPointer(matrix.pointer), owner: matrix.storage)
     }
 
-    /// A weight in a file, used where it is mapped.
+    /// A weight in a mapped file, used in place.
     ///
-    /// F64 and misaligned F32 are copied to memory, since nothing can compute with them in place.
+    /// F64 and misaligned F32 are copied, because kernels cannot read them in place.
     ///
     /// - Parameters:
-    ///   - stored: The tensor, `[rows, ...]` with the other extents multiplying to `columns`.
-    ///   - rows: The rows.
-    ///   - columns: The columns.
+    ///   - stored: `[rows, ...]`; the other extents multiply to `columns`.
+    ///   - rows: The number of rows.
+    ///   - columns: The number of columns.
     /// - Throws: ``TensorsError/shape(file:tensor:expected:found:)`` or
     ///   ``TensorsError/type(file:tensor:expected:found:)``.
     public init(_ stored: StoredTensor, rows: Int, columns: Int) throws {
@@ -60,11 +59,11 @@ public struct Weight: @unchecked Sendable {
         self.owner = owner
     }
 
-    /// Writes some rows as float32, one after the other.
+    /// Writes a range of rows as float32, contiguously.
     ///
     /// - Parameters:
-    ///   - rows: The rows.
-    ///   - destination: Room for `rows.count * columns` floats.
+    ///   - rows: The rows to write.
+    ///   - destination: Memory for `rows.count * columns` floats.
     public func widen(rows: Range<Int>, into destination: UnsafeMutablePointer<Float>) {
         precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows, "rows \(rows) of \(self.rows)")
         for row in rows {
@@ -73,14 +72,14 @@ public struct Weight: @unchecked Sendable {
         }
     }
 
-    /// All numbers as a new float32 matrix.
+    /// A float32 copy.
     public func matrix() -> Matrix {
         let matrix = Matrix(rows: rows, columns: columns)
         widen(rows: 0..<rows, into: matrix.pointer)
         return matrix
     }
 
-    /// Some rows as float32 with their stride: in place when they are stored so, else widened to scratch memory.
+    /// A range of rows as float32, and their stride: in place if stored as F32, else widened into scratch memory.
     func floats(rows: Range<Int>, workspace: Workspace) -> (start: UnsafePointer<Float>, stride: Int) {
         if kernelType == CK_F32 {
             return (start.assumingMemoryBound(to: Float.self) + rows.lowerBound * stride, stride)

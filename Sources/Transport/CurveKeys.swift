@@ -1,14 +1,14 @@
 import Basics
 import CZeroMQ
 
-/// A CURVE public key (https://rfc.zeromq.org/spec/26): who a peer is, proved by its handshake.
+/// A CURVE public key (https://rfc.zeromq.org/spec/26): the identity that a peer proves in its handshake.
 public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
     /// 32 bytes.
     public let bytes: [UInt8]
 
     init(bytes: [UInt8]) { self.bytes = bytes }
 
-    /// Reads the hexadecimal form, 64 digits; nil for any other text.
+    /// Parses 64 hexadecimal digits; nil for any other text.
     public init?(hexadecimal text: some StringProtocol) {
         guard let bytes = [UInt8](hexadecimal: text), bytes.count == KeyPair.byteCount else { return nil }
         self.bytes = bytes
@@ -22,14 +22,14 @@ public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
 public struct KeyPair: Sendable, CustomStringConvertible {
     static let byteCount = 32
 
-    /// What others may know.
+    /// The public half.
     public let publicKey: PublicKey
     let secret: [UInt8]
 
-    /// Draws a new pair.
+    /// Generates a random pair.
     ///
     /// - Returns: The pair.
-    /// - Throws: `curveMissing` when libzmq was built without it.
+    /// - Throws: `curveMissing` if libzmq was built without CURVE.
     public static func generate() throws(TransportError) -> KeyPair {
         try requireCurve()
         var publicText = [CChar](repeating: 0, count: 41)
@@ -38,7 +38,7 @@ public struct KeyPair: Sendable, CustomStringConvertible {
         return KeyPair(publicKey: PublicKey(bytes: try decode(publicText)), secret: try decode(secretText))
     }
 
-    /// The pair that a secret key belongs to.
+    /// Derives the public key from a secret key of 32 bytes.
     ///
     /// - Throws: `curveMissing`.
     init(secret: [UInt8]) throws(TransportError) {
@@ -56,7 +56,7 @@ public struct KeyPair: Sendable, CustomStringConvertible {
         self.secret = secret
     }
 
-    /// The public half: a secret key never gets into a log.
+    /// The public half only, so that the secret key cannot end up in a log.
     public var description: String { publicKey.description }
 
     private static func decode(_ text: [CChar]) throws(TransportError) -> [UInt8] {
@@ -65,7 +65,6 @@ public struct KeyPair: Sendable, CustomStringConvertible {
         return bytes
     }
 
-    /// Refuses a libzmq that cannot encrypt.
     static func requireCurve() throws(TransportError) {
         guard zmq_has("curve") == 1 else { throw .curveMissing }
     }

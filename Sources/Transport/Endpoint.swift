@@ -1,16 +1,16 @@
 import Glibc
 
-/// Where a coordinator listens or a worker connects: `tcp://HOST:PORT`.
+/// The address a coordinator listens on or a worker connects to: `tcp://HOST:PORT`.
 public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
-    /// A name, an address, an interface, or `*` for every address of the machine; IPv6 without brackets.
+    /// A name, address or interface, or `*` for all addresses of the machine; IPv6 without brackets.
     public let host: String
-    /// 1 to 65535, or 0 for any free port, to listen only.
+    /// 1 to 65535; 0 selects a free port when listening.
     public let port: UInt16
 
-    /// Reads what a person wrote.
+    /// Parses `tcp://HOST:PORT`.
     ///
-    /// - Parameter text: `tcp://HOST:PORT`, with an IPv6 address in brackets, and `*` or 0 for any free port.
-    /// - Throws: `endpointSyntax` that quotes the text.
+    /// - Parameter text: An IPv6 address is written in brackets, any free port as `*` or 0.
+    /// - Throws: `endpointSyntax` with the text.
     public init(_ text: String) throws(TransportError) {
         func failure(_ expected: String) -> TransportError { .endpointSyntax(value: text, expected: expected) }
         guard text.hasPrefix("tcp://") else { throw failure("tcp://HOST:PORT, as in tcp://192.0.2.7:5555") }
@@ -21,7 +21,7 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         let port = address[address.index(after: colon)...]
         let isNumeric = port.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
         guard let number = port == "*" ? 0 : UInt16(port), isNumeric || port == "*" else {
-            throw failure("a port from 1 to 65535, or * for any free one")
+            throw failure("a port from 1 to 65535, or * for any free port")
         }
         var host = address[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") {
@@ -29,7 +29,7 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         } else if host.contains(":") {
             throw failure("an IPv6 address in brackets, as in tcp://[::1]:5555")
         }
-        // libzmq gives a meaning of its own to ";".
+        // libzmq uses ";" to separate a source address.
         guard !host.isEmpty, host.allSatisfy({ $0.isASCII && !$0.isWhitespace && !";/".contains($0) }) else {
             throw failure("a host name or address, as in tcp://HOST:5555")
         }
@@ -41,12 +41,12 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
-    /// As a person writes it; any free port is `*`.
+    /// `tcp://HOST:PORT`; any free port is `*`.
     public var description: String {
         "tcp://\(host.contains(":") ? "[\(host)]" : host):\(port == 0 ? "*" : String(port))"
     }
 
-    /// Where a process on this machine reaches a coordinator that listens here.
+    /// The endpoint by which a process on this machine connects to a coordinator that listens here.
     public var fromThisMachine: Endpoint {
         switch host {
         case "*", "0.0.0.0": Endpoint(host: "127.0.0.1", port: port)
@@ -55,21 +55,21 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// True if nothing but this machine can be at the other end.
+    /// Whether only this machine can reach or be reached by the endpoint.
     public var isLoopback: Bool {
         guard host != "localhost", host != "::1" else { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
     }
 
-    /// Whether only IPv6 leads there.
+    /// Whether the host has IPv6 addresses only.
     ///
-    /// Asked of the resolver now because libzmq resolves in the background and retries a misspelt name silently.
+    /// Resolves the name at once, because libzmq resolves it in the background and retries a misspelt name silently.
     ///
-    /// - Throws: `endpointSyntax` when it is no place to connect to, `hostNotFound` when it has no address.
+    /// - Throws: `endpointSyntax` for a wildcard host or port, `hostNotFound` if the host has no address.
     func needsIPv6ToConnect() throws(TransportError) -> Bool {
         guard port != 0, host != "*" else {
-            throw .endpointSyntax(value: description, expected: "a definite host and port to connect to")
+            throw .endpointSyntax(value: description, expected: "a specific host and port to connect to")
         }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

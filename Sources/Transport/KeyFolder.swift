@@ -1,63 +1,63 @@
 import Basics
 import Glibc
 
-/// The coordinator's keys on disk: its own pair, and which workers may join.
+/// The coordinator's keys on disk: its own pair and the list of workers.
 ///
-/// A folder of mode 700 with two files of mode 600:
+/// A directory of mode 700 with two files of mode 600:
 ///
-/// - `coordinator.key`: the coordinator's key pair, made once; its public half is part of every worker's key file.
+/// - `coordinator.key`: the coordinator's key pair, generated once; every worker's key file contains its public half.
 /// - `workers`: a line `NAME PUBLIC-KEY authorized|revoked SINCE` for every worker, SINCE in Unix seconds.
 ///
-/// A running coordinator notices changes of `workers` within a second.
+/// A running coordinator reloads `workers` within a second of a change.
 public struct KeyFolder: Sendable {
-    /// A worker's line.
+    /// A line of the list.
     public struct Entry: Hashable, Sendable {
-        /// What the worker is called in reports.
+        /// The worker's name in reports.
         public let name: String
-        /// The key it proves to have.
+        /// The worker's public key.
         public let key: PublicKey
-        /// True if it may not join (any more).
+        /// Whether the key has been revoked.
         public let isRevoked: Bool
-        /// Unix seconds of the last change.
+        /// The time of the last change in Unix seconds.
         public let since: Int
     }
 
-    /// The folder.
+    /// The directory.
     public let path: String
 
     var workersPath: String { path + "/workers" }
     private var coordinatorPath: String { path + "/coordinator.key" }
 
-    /// Opens the folder, creating it and the coordinator's key if need be.
+    /// Opens the directory; creates it and the coordinator's key if missing.
     ///
-    /// - Parameter path: The folder; its parent exists.
-    /// - Returns: The folder.
+    /// - Parameter path: The directory; its parent must exist.
+    /// - Returns: The opened folder.
     /// - Throws: `keyFile`.
     public static func create(_ path: String) throws(TransportError) -> KeyFolder {
-        try PrivateFile.makeFolder(path)
+        try PrivateFile.createFolder(path)
         let folder = KeyFolder(path: path)
         if access(folder.coordinatorPath, F_OK) != 0 {
             let keys = try KeyPair.generate()
             do {
                 try PrivateFile.write(
                     """
-                    # ECAD coordinator key. Workers know its public half and trust whoever has the secret one.
+                    # ECAD coordinator key. Workers trust the owner of the secret key.
                     public = \(keys.publicKey)
                     secret = \(keys.secret.hexadecimal)
 
                     """, to: folder.coordinatorPath, replacing: false)
             } catch {
-                // Another process may have been first.
+                // Another process may have created it in the meantime.
                 guard access(folder.coordinatorPath, F_OK) == 0 else { throw error }
             }
         }
         return folder
     }
 
-    /// Opens an existing folder.
+    /// Opens an existing directory.
     ///
-    /// - Parameter path: The folder.
-    /// - Returns: The folder.
+    /// - Parameter path: The directory, of mode 700.
+    /// - Returns: The opened folder.
     /// - Throws: `keyFile`.
     public static func open(_ path: String) throws(TransportError) -> KeyFolder {
         try PrivateFile.checkFolder(path)
@@ -66,21 +66,21 @@ public struct KeyFolder: Sendable {
 
     private init(path: String) { self.path = path }
 
-    /// The coordinator's own keys.
+    /// Reads the coordinator's own keys.
     ///
     /// - Returns: The pair.
     /// - Throws: `keyFile`.
     public func coordinatorKeys() throws(TransportError) -> KeyPair {
         let fields = try PrivateFile.fields(of: try PrivateFile.read(coordinatorPath), path: coordinatorPath)
         guard let secret = fields["secret"].flatMap({ PublicKey(hexadecimal: $0) }) else {
-            throw .keyFile(path: coordinatorPath, reason: "has no \"secret = 64 hexadecimal digits\"")
+            throw .keyFile(path: coordinatorPath, reason: "expected a line \"secret = 64 hexadecimal digits\"")
         }
         return try KeyPair(secret: secret.bytes)
     }
 
-    /// The workers ever authorized.
+    /// Reads the list of all workers, including revoked ones.
     ///
-    /// - Returns: In the order in which they were added.
+    /// - Returns: The entries in the order in which they were added.
     /// - Throws: `keyFile`.
     public func entries() throws(TransportError) -> [Entry] {
         guard access(workersPath, F_OK) == 0 else { return [] }
@@ -101,21 +101,22 @@ public struct KeyFolder: Sendable {
         return entries
     }
 
-    /// Lets a worker join: a new one with its key, or one that was revoked before.
+    /// Authorizes a new worker, or one that was revoked before.
     ///
     /// - Parameters:
     ///   - name: Letters, digits, `.`, `_` and `-`.
-    ///   - key: Its public key; nil for the one it had.
-    /// - Throws: `keyName` for a bad name, one that is taken by another key or, without a key, unknown; `keyFile`.
+    ///   - key: The worker's public key; nil to keep its previous key.
+    /// - Throws: `keyName` for an invalid name, a name in use with another key, a key in use under another name, or an
+    ///   unknown name without a key; `keyFile`.
     public func authorize(_ name: String, key: PublicKey?) throws(TransportError) {
         try Self.check(name)
         try change { (entries: inout [Entry]) throws(TransportError) in
             let index = entries.firstIndex { $0.name == name }
             guard let key = key ?? index.map({ entries[$0].key }) else {
-                throw .keyName(name: name, reason: "is unknown: give its public key too, or make a new key")
+                throw .keyName(name: name, reason: "is not on the list: pass its public key, or create a new key")
             }
             if let other = entries.first(where: { $0.key == key && $0.name != name }) {
-                throw .keyName(name: name, reason: "has the key of \(other.name): every worker needs its own")
+                throw .keyName(name: name, reason: "has the same key as \(other.name): every worker needs its own key")
             }
             let entry = Entry(name: name, key: key, isRevoked: false, since: time(nil))
             if let index {
@@ -129,33 +130,34 @@ public struct KeyFolder: Sendable {
         }
     }
 
-    /// Keeps a worker out from now on; a running coordinator breaks with it within a second.
+    /// Revokes a worker's key; a running coordinator disconnects the worker within seconds.
     ///
-    /// - Parameter name: The worker.
+    /// - Parameter name: The worker's name.
     /// - Throws: `keyName` for an unknown name; `keyFile`.
     public func revoke(_ name: String) throws(TransportError) {
         try change { (entries: inout [Entry]) throws(TransportError) in
             guard let index = entries.firstIndex(where: { $0.name == name }) else {
-                throw .keyName(name: name, reason: "is unknown; see: ecad-coordinator keys list")
+                throw .keyName(name: name, reason: "is not on the list; see: ecad-coordinator keys list")
             }
             guard !entries[index].isRevoked else { return }
             entries[index] = Entry(name: name, key: entries[index].key, isRevoked: true, since: time(nil))
         }
     }
 
-    /// Refuses a name that would not survive the file or a file's name.
+    /// Rejects names that could not be a field of the list or part of a file name.
     static func check(_ name: String) throws(TransportError) {
-        let isFit = name.utf8.allSatisfy { byte in
+        let isValid = name.utf8.allSatisfy { byte in
             byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
                 || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
         }
-        guard isFit, (1...64).contains(name.utf8.count), name.first != ".", name.first != "-" else {
-            throw .keyName(name: name, reason: "is no name: expected up to 64 letters, digits, '.', '_' and '-'")
+        guard isValid, (1...64).contains(name.utf8.count), name.first != ".", name.first != "-" else {
+            throw .keyName(
+                name: name, reason: "is not a valid name; expected 1 to 64 letters, digits, '.', '_' and '-'")
         }
     }
 
-    /// Reads, changes and replaces the list under a lock, so that two commands at once lose nothing.
+    /// Reads, changes and replaces the list under a lock, so that concurrent commands lose no update.
     private func change(_ body: (inout [Entry]) throws(TransportError) -> Void) throws(TransportError) {
         let lock = Glibc.open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0 else {

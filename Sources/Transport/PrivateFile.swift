@@ -1,9 +1,9 @@
 import Basics
 import Glibc
 
-/// Files that hold secrets, and files beside them: readable by their owner alone, replaced in one step.
+/// Key files and lists of keys: readable only by their owner, replaced atomically.
 enum PrivateFile {
-    /// Reads a small file, and refuses one that others may read or write, as ssh does.
+    /// Reads a small file; rejects one that others can read or write, as ssh does.
     static func read(_ path: String, isSecret: Bool = true) throws(TransportError) -> String {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {
@@ -12,13 +12,14 @@ enum PrivateFile {
         defer { close(file) }
         var status = stat()
         guard fstat(file, &status) == 0 else { throw .lastSystem("fstat \(path)") }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .keyFile(path: path, reason: "is no regular file") }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .keyFile(path: path, reason: "is not a regular file") }
         let forbidden: mode_t = isSecret ? 0o077 : 0o022
         guard status.st_mode & forbidden == 0 else {
             let mode = String(status.st_mode & 0o777, radix: 8)
             throw .keyFile(
                 path: path,
-                reason: "has mode \(mode), so that others can \(isSecret ? "use" : "change") it: chmod 600 it, and "
+                reason:
+                    "has mode \(mode), so others can \(isSecret ? "read" : "change") it; expected 600: chmod 600 it, and "
                     + "replace the key if others had access")
         }
         guard status.st_size <= 16 << 20 else { throw .keyFile(path: path, reason: "is too large to be a key file") }
@@ -35,7 +36,7 @@ enum PrivateFile {
         return String(decoding: bytes.prefix(count), as: UTF8.self)
     }
 
-    /// Writes a file that its owner alone can read, whole or not at all, and on disk when it returns.
+    /// Writes a file of mode 600 atomically and syncs it to disk.
     static func write(_ text: String, to path: String, replacing: Bool) throws(TransportError) {
         do {
             try FileContents.write([Array(text.utf8)], to: path, mode: 0o600, replacing: replacing)
@@ -44,8 +45,8 @@ enum PrivateFile {
         }
     }
 
-    /// Makes a folder that its owner alone can enter, or checks that an existing one is such.
-    static func makeFolder(_ path: String) throws(TransportError) {
+    /// Creates a directory of mode 700, or checks the mode of an existing one.
+    static func createFolder(_ path: String) throws(TransportError) {
         guard mkdir(path, 0o700) != 0 else { return }
         guard errno == EEXIST else {
             throw .keyFile(path: path, reason: "cannot be created: \(String(cString: strerror(errno)))")
@@ -53,20 +54,20 @@ enum PrivateFile {
         try checkFolder(path)
     }
 
-    /// Refuses a folder that others may write to: they could put keys of their own there.
+    /// Rejects a directory that others can enter: they could add their own keys.
     static func checkFolder(_ path: String) throws(TransportError) {
         var status = stat()
         guard stat(path, &status) == 0 else {
             throw .keyFile(path: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw .keyFile(path: path, reason: "is no folder") }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw .keyFile(path: path, reason: "is not a directory") }
         guard status.st_mode & 0o077 == 0 else {
             let mode = String(status.st_mode & 0o777, radix: 8)
-            throw .keyFile(path: path, reason: "has mode \(mode), expected 700: chmod 700 it")
+            throw .keyFile(path: path, reason: "has mode \(mode); expected 700: chmod 700 it")
         }
     }
 
-    /// Reads `name = value` lines; `#` begins a comment.
+    /// Parses lines `name = value`; `#` begins a comment.
     static func fields(of text: String, path: String) throws(TransportError) -> [String: String] {
         var fields: [String: String] = [:]
         for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {

@@ -1,21 +1,22 @@
 import Glibc
 import Synchronization
 
-/// Turns signals such as SIGTERM into something a loop can look at.
+/// Records signals such as SIGTERM for an event loop to poll.
 ///
-/// While it lives the signals do not end the process; they are noted, and the wake-up is signalled. A handler and not
-/// `signalfd`, because that needs the signals blocked in every thread, and libraries start threads before `main`.
+/// While it exists, the signals do not end the process; they are recorded and trigger the wake-up. It installs a
+/// handler instead of using `signalfd`, which needs the signals blocked in every thread: libraries start threads before
+/// `main`.
 public final class SignalWatcher: Sendable {
     private let signals: [Int32]
     private let wakeup: Wakeup
 
-    /// Starts to watch; the process may have one watcher at a time.
+    /// Installs the signal handlers.
     ///
     /// - Parameters:
-    ///   - signals: Signals to watch for.
-    ///   - wakeup: Signalled whenever one arrives.
-    /// - Precondition: No other watcher exists.
-    /// - Throws: `system` when a signal cannot be watched.
+    ///   - signals: The signals to record.
+    ///   - wakeup: Triggered by every signal.
+    /// - Precondition: No other watcher exists in the process.
+    /// - Throws: `system` for a signal that cannot be handled.
     public init(_ signals: [Int32] = [SIGTERM, SIGINT], waking wakeup: Wakeup) throws(TransportError) {
         let (isFirst, _) = arrivals.descriptor.compareExchange(
             expected: -1, desired: wakeup.writeDescriptor, ordering: .sequentiallyConsistent)
@@ -24,8 +25,8 @@ public final class SignalWatcher: Sendable {
         self.wakeup = wakeup
         arrivals.seen.store(0, ordering: .sequentiallyConsistent)
         arrivals.count.store(0, ordering: .sequentiallyConsistent)
-        for signal in signals { try Self.install(noteArrival, for: signal) }
-        // Whoever started the process may have had them blocked, and a mask is inherited.
+        for signal in signals { try Self.install(recordArrival, for: signal) }
+        // The signal mask is inherited, and the parent process may have blocked them.
         var watched = sigset_t()
         sigemptyset(&watched)
         for signal in signals { sigaddset(&watched, signal) }
@@ -37,12 +38,12 @@ public final class SignalWatcher: Sendable {
         arrivals.descriptor.store(-1, ordering: .sequentiallyConsistent)
     }
 
-    /// Whether the signal has arrived since the watcher was made.
+    /// Whether the signal has arrived since the watcher was created.
     public func hasReceived(_ signal: Int32) -> Bool {
         arrivals.seen.load(ordering: .sequentiallyConsistent) & (1 << UInt64(signal)) != 0
     }
 
-    /// Arrivals of all watched signals so far: a person who presses Control-C twice means it.
+    /// The total number of signals received; a second one usually asks to stop at once.
     public var arrivalCount: Int { arrivals.count.load(ordering: .sequentiallyConsistent) }
 
     private static func install(
@@ -50,13 +51,13 @@ public final class SignalWatcher: Sendable {
     ) throws(TransportError) {
         var action = sigaction()
         action.__sigaction_handler.sa_handler = handler
-        // Spares calls that do not expect to be interrupted; waiting for messages ends all the same.
+        // Restarts interrupted system calls; waits for messages end nevertheless, through the wake-up.
         action.sa_flags = SA_RESTART
         guard sigaction(signal, &action, nil) == 0 else { throw .lastSystem("sigaction \(signal)") }
     }
 }
 
-/// What a signal handler can reach: process-wide, and atomic.
+/// Process-wide, because a signal handler has no context; atomic, because it interrupts any thread.
 private struct Arrivals: ~Copyable {
     let descriptor = Atomic<Int32>(-1)
     let seen = Atomic<UInt64>(0)
@@ -65,7 +66,7 @@ private struct Arrivals: ~Copyable {
 
 private let arrivals = Arrivals()
 
-private func noteArrival(of signal: Int32) {
+private func recordArrival(of signal: Int32) {
     let interrupted = errno
     arrivals.seen.bitwiseOr(1 << UInt64(signal), ordering: .sequentiallyConsistent)
     arrivals.count.add(1, ordering: .sequentiallyConsistent)

@@ -1,17 +1,17 @@
 import Glibc
 
-/// Ends the waiting of a socket's thread from any other thread, or from a signal handler.
+/// Ends a socket's blocking calls from another thread or a signal handler.
 ///
-/// A ZeroMQ socket belongs to one thread. A thread with something to send puts it where the socket's thread finds it,
-/// then calls `signal()`.
+/// A ZeroMQ socket belongs to one thread. Other threads put messages into a queue that the socket's thread reads, then
+/// call `signal()`.
 public final class Wakeup: Sendable {
-    // A pipe because writing to it is all a signal handler may safely do.
+    // A pipe, because write(2) is async-signal-safe.
     let readDescriptor: Int32
     let writeDescriptor: Int32
 
-    /// Makes one that is not signalled.
+    /// Creates an unsignalled wake-up.
     ///
-    /// - Throws: `system` when the process has no file descriptors left.
+    /// - Throws: `system` if the process has no file descriptors left.
     public init() throws(TransportError) {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw .lastSystem("pipe") }
@@ -29,20 +29,20 @@ public final class Wakeup: Sendable {
         close(writeDescriptor)
     }
 
-    /// Ends the present or else the next wait; several signals before it count as one.
+    /// Ends the current wait, or the next one; signals before a wait are merged into one.
     public func signal() { Self.signal(descriptor: writeDescriptor) }
 
-    /// Safe in a signal handler.
+    /// Async-signal-safe.
     static func signal(descriptor: Int32) {
         var byte: UInt8 = 1
-        // A full pipe is as good as a written one: the reader wakes either way.
+        // If the pipe is full, the reader wakes anyway.
         while write(descriptor, &byte, 1) < 0, errno == EINTR {}
     }
 
-    /// Waits to be signalled, and uses the signal up.
+    /// Waits for a signal and clears it.
     ///
     /// - Parameter timeout: The longest wait.
-    /// - Returns: Whether it was signalled, not timed out.
+    /// - Returns: False on timeout.
     public func wait(timeout: Duration) -> Bool {
         let deadline = Deadline(after: timeout)
         while true {
@@ -56,7 +56,7 @@ public final class Wakeup: Sendable {
         }
     }
 
-    /// Uses up all signals so far.
+    /// Clears all signals so far.
     func clear() {
         withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in
             while true {
@@ -64,5 +64,25 @@ public final class Wakeup: Sendable {
                 if count < buffer.count, !(count < 0 && errno == EINTR) { return }
             }
         }
+    }
+}
+
+/// The end of a wait that may be interrupted and resumed.
+struct Deadline {
+    private let instant: ContinuousClock.Instant
+
+    init(after timeout: Duration) {
+        // At most a day, so that the sum cannot overflow; callers that wait longer do so in a loop.
+        instant = .now + min(max(timeout, .zero), .seconds(86_400))
+    }
+
+    var hasPassed: Bool { ContinuousClock.now >= instant }
+
+    /// Rounded up, so that a wait of this length does not end before the deadline; 0 after it.
+    var millisecondsLeft: Int {
+        let left = ContinuousClock.now.duration(to: instant)
+        guard left > .zero else { return 0 }
+        let (seconds, attoseconds) = left.components
+        return Int(seconds) * 1_000 + Int((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
     }
 }

@@ -1,35 +1,35 @@
 import CZeroMQ
 
-/// The worker's end of the line: connects to the coordinator, and again whenever the connection is lost.
+/// The worker's DEALER socket: connects to the coordinator and reconnects whenever the connection is lost.
 ///
-/// To be used by one thread at a time.
+/// Not thread-safe.
 public struct WorkerSocket: ~Copyable {
-    /// Messages dropped because they had another shape than the coordinator's.
-    public private(set) var misshapenMessageCount = 0
-    /// How the connection stands, as far as the calls so far have seen.
-    public private(set) var link = LinkState.connecting
+    /// Messages dropped because their frame count is not the coordinator's.
+    public private(set) var malformedMessageCount = 0
+    /// The state of the connection as of the last call of ``processEvents()``.
+    public private(set) var connectionState = ConnectionState.connecting
 
     private let socket: Socket
     private let monitor: Monitor
 
-    /// The monitor's end, closed with the socket.
+    /// The receiving end of the socket monitor.
     private struct Monitor: ~Copyable {
         let handle: UnsafeMutableRawPointer
-        // Ending a context waits for all of its sockets, this one included.
+        // Terminating a context blocks until all its sockets are closed, including this one.
         let context: SocketContext
         deinit { zmq_close(handle) }
     }
 
-    /// Starts to connect, in the background.
+    /// Starts to connect in the background.
     ///
     /// - Parameters:
-    ///   - endpoint: Where the coordinator listens. It need not be there yet.
-    ///   - id: What the coordinator will call this worker; must differ from every other worker's.
-    ///   - context: Where the socket lives.
-    ///   - options: Behaviour towards the network.
+    ///   - endpoint: The coordinator's endpoint; nothing has to listen there yet.
+    ///   - id: The routing id of this worker, unique among all workers.
+    ///   - context: The context to create the socket in.
+    ///   - options: Timeouts and limits.
     ///   - security: The keys to connect with, if any.
-    ///   - wakeup: Ends the waiting calls early.
-    /// - Throws: `hostNotFound`, or `endpointSyntax` when the endpoint has no definite host and port; `curveMissing`.
+    ///   - wakeup: Ends the blocking calls early.
+    /// - Throws: `hostNotFound`; `endpointSyntax` for a wildcard host or port; `curveMissing`.
     public init(
         connectingTo endpoint: Endpoint, as id: PeerID, in context: SocketContext,
         options: SocketOptions = SocketOptions(), security: WorkerSecurity = .plaintext, wakeup: Wakeup
@@ -48,36 +48,41 @@ public struct WorkerSocket: ~Copyable {
 
     deinit { socket.stopMonitor() }
 
-    /// Looks at what has happened to the connection; ``link`` says.
-    public mutating func noteEvents() {
+    /// Processes pending monitor events and updates ``connectionState``.
+    public mutating func processEvents() {
         while let event = SocketEvent.next(from: monitor.handle) {
-            guard let state = LinkState(event) else { continue }
-            // What closes a connection after a refusal is the refusal's consequence.
-            if state == .unreachable || state == .connecting, link.problem != nil, link != .unreachable { continue }
-            link = state
+            guard let state = ConnectionState(event) else { continue }
+            // The closed connection after a failed handshake is its consequence: keep the cause.
+            if state == .unreachable || state == .connecting, connectionState.problem != nil,
+                connectionState != .unreachable
+            {
+                continue
+            }
+            connectionState = state
         }
     }
 
-    /// True when libzmq will not try again by itself: it gives a connection up that failed its handshake.
+    /// Whether the handshake failed: libzmq does not retry such a connection, so a new socket is needed.
     public var needsReplacement: Bool {
-        link == .notAuthorized || link == .securityMismatch || link == .handshakeFailed
+        connectionState == .notAuthorized || connectionState == .securityMismatch
+            || connectionState == .handshakeFailed
     }
 
-    /// Takes the next message of the coordinator.
+    /// Receives the next message from the coordinator.
     ///
-    /// Look at whatever the wake-up announces after every return, not only after nil: a message may come first.
+    /// Check what the wake-up announces after every return, not only after nil: a message may arrive first.
     ///
-    /// - Parameter timeout: The longest wait; zero to take only what is here.
-    /// - Returns: Nil when the time is over or the wake-up was signalled.
-    /// - Throws: `system`, when the socket is of no more use.
+    /// - Parameter timeout: The longest wait; zero polls.
+    /// - Returns: Nil on timeout or when the wake-up was signalled.
+    /// - Throws: `system` if the socket is no longer usable.
     public mutating func receive(timeout: Duration) throws(TransportError) -> [UInt8]? {
         let deadline = Deadline(after: timeout)
         while true {
             switch try socket.receive(frameCount: 1) {
             case .message(let frames, _):
                 return frames[0]
-            case .misshapen:
-                misshapenMessageCount += 1
+            case .malformed:
+                malformedMessageCount += 1
                 if deadline.hasPassed { return nil }
             case .nothing:
                 guard try socket.wait(for: ZMQ_POLLIN, until: deadline) == .ready else { return nil }
@@ -85,22 +90,67 @@ public struct WorkerSocket: ~Copyable {
         }
     }
 
-    /// Sends a message to the coordinator without waiting.
+    /// Sends a message to the coordinator without blocking.
     ///
     /// - Parameter bytes: The message.
-    /// - Returns: False when there is no connection: keep it and try again. True does not mean that it arrived: only
-    ///   an answer does.
-    /// - Throws: `messageTooLarge`; or `system`, when the socket is of no more use.
+    /// - Returns: False without a connection; retry later. True does not mean that the message arrived; only a reply
+    ///   does.
+    /// - Throws: `messageTooLarge`; `system` if the socket is no longer usable.
     public func send(_ bytes: [UInt8]) throws(TransportError) -> Bool {
         try socket.send([bytes])
     }
 
     /// Waits until a message can be sent.
     ///
-    /// - Parameter timeout: The longest wait; zero to ask only.
-    /// - Returns: False when the time is over or the wake-up was signalled.
-    /// - Throws: `system`, when the socket is of no more use.
+    /// - Parameter timeout: The longest wait; zero polls.
+    /// - Returns: False on timeout or when the wake-up was signalled.
+    /// - Throws: `system` if the socket is no longer usable.
     public func waitForConnection(timeout: Duration) throws(TransportError) -> Bool {
         try socket.wait(for: ZMQ_POLLOUT, until: Deadline(after: timeout)) == .ready
+    }
+}
+
+/// The state of a worker's connection.
+public enum ConnectionState: Equatable, Sendable {
+    /// No reply yet.
+    case connecting
+    /// The handshake succeeded.
+    case connected
+    /// The connection was refused, or the host cannot be reached.
+    case unreachable
+    /// The worker's key is not on the coordinator's list, or has been revoked.
+    case notAuthorized
+    /// Only one side uses encryption.
+    case securityMismatch
+    /// The peer closed the connection during the handshake: it is another coordinator, or no coordinator.
+    case handshakeFailed
+
+    /// Nil for an event that does not change the state.
+    init?(_ event: SocketEvent) {
+        switch event.event {
+        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: self = .connected
+        case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: self = .notAuthorized
+        case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            self = event.value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? .securityMismatch : .handshakeFailed
+        case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: self = .handshakeFailed
+        case ZMQ_EVENT_CLOSED, ZMQ_EVENT_CONNECT_RETRIED: self = .unreachable
+        case ZMQ_EVENT_DISCONNECTED: self = .connecting
+        default: return nil
+        }
+    }
+
+    /// One line for the log with the cause and the remedy; nil while connecting or connected.
+    public var problem: String? {
+        switch self {
+        case .connecting, .connected: nil
+        case .unreachable: "connection refused, or host unreachable"
+        case .notAuthorized:
+            "this worker's key is not authorized, or has been revoked; see: ecad-coordinator keys list"
+        case .securityMismatch:
+            "only one side uses encryption; start this worker with --key FILE, or the coordinator with keys"
+        case .handshakeFailed:
+            "the peer closed the connection during the handshake; the key file belongs to another coordinator, or the "
+                + "peer is not a coordinator"
+        }
     }
 }

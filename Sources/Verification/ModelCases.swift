@@ -2,7 +2,7 @@ import ModelConfiguration
 import Models
 import Tensors
 
-// One function for each network on its own: the engine's forward pass on the reference's inputs.
+// Single forward passes of one network on the inputs of the reference.
 extension Verification {
     static func compareTransformer(
         _ file: ReferenceFile, model: String, tolerance: Double
@@ -30,7 +30,7 @@ extension Verification {
         let cache = ComponentCache(slots: [])
         for row in 0..<p {
             let unmasked = (0..<tokenCount).filter { mask[row * tokenCount + $0] != 0 }
-            // The mask is an additive bias: where all tokens are masked, all weigh as if none were.
+            // The mask is an additive bias: if all tokens are masked, softmax weighs them as if none were.
             let kept = unmasked.isEmpty ? Array(0..<tokenCount) : unmasked
             let caption = Matrix(rows: kept.count, columns: settings.captionChannels)
             for (position, token) in kept.enumerated() {
@@ -76,6 +76,54 @@ extension Verification {
         }
         return [
             TensorComparison(name: "image", engine: images, reference: try expected.floats(), tolerance: tolerance)
+        ]
+    }
+}
+
+// MARK: - FLUX
+
+extension Verification {
+    /// One forward pass of a FLUX transformer per row; the file stores unpacked latents.
+    static func compareFluxTransformer(
+        _ file: ReferenceFile, model: String, tolerance: Double
+    ) throws -> [TensorComparison] {
+        let transformer = try FluxTransformer(folder: "\(model)/transformer")
+        let settings = transformer.settings
+        let latents = try file.tensor("hidden_states", shape: [nil, settings.latentChannels, nil, nil])
+        let (p, h, w) = (latents.shape[0], latents.shape[2], latents.shape[3])
+        let states = try file.tensor("encoder_hidden_states", shape: [p, nil, settings.textWidth])
+        let tokenCount = states.shape[1]
+        let pooled = try file.tensor("pooled_projections", shape: [p, settings.pooledWidth])
+        let timesteps = try file.tensor("timestep", shape: [p]).floats()
+        let guidance = settings.embedsGuidance ? try file.tensor("guidance", shape: [p]).floats() : nil
+        let expected = try file.tensor("sample", shape: latents.shape)
+        let side = FluxConfiguration.patchSize
+        let textPositions = try file.tensor("txt_ids", shape: [tokenCount, 3]).floats()
+        let imagePositions = try file.tensor("img_ids", shape: [(h / side) * (w / side), 3]).floats()
+        let positions = textPositions + imagePositions
+
+        let activations = try transformer.activations(
+            imageCount: 1, latentHeight: h, latentWidth: w, textTokenCount: tokenCount,
+            positions: Matrix(positions, rows: positions.count / 3, columns: 3))
+        let input = Matrix(try latents.floats(), rows: p, columns: settings.latentChannels * h * w)
+        let text = Matrix(try states.floats(), rows: p * tokenCount, columns: settings.textWidth)
+        let pooledRows = Matrix(try pooled.floats(), rows: p, columns: settings.pooledWidth)
+        let output = Matrix(rows: p, columns: input.columns)
+        let blockCount = settings.fullBlockCount + settings.singleBlockCount
+        for row in 0..<p {
+            let prompt = transformer.prompt(
+                text: text.rows((row * tokenCount)..<((row + 1) * tokenCount)), pooled: pooledRows.rows(row..<(row + 1))
+            )
+            let modulation = transformer.modulations(
+                timesteps: [timesteps[row]], guidance: guidance?[row] ?? 0, prompts: [prompt])[0]
+            transformer.forward(
+                latents: input.rows(row..<(row + 1)), prompts: [prompt], modulation: modulation,
+                actions: Array(repeating: .compute, count: 3 * blockCount), cache: ComponentCache(slots: []),
+                activations: activations, into: output.rows(row..<(row + 1)))
+        }
+        return [
+            TensorComparison(
+                name: "sample", engine: output.values, reference: try expected.floats(), tolerance: tolerance)
         ]
     }
 }

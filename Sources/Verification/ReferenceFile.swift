@@ -1,30 +1,30 @@
 import Foundation
 import Tensors
 
-/// What a reference file compares.
+/// The part of the engine that a reference file tests.
 public enum ReferenceCase: String, Sendable, CaseIterable {
-    /// Token ids and hidden states of prompts.
+    /// Token IDs and hidden states of prompts.
     case textEncoder = "text-encoder"
     /// One forward pass of the transformer.
     case transformer
-    /// Latents to an image.
+    /// Decoding of latents into an image.
     case vaeDecoder = "vae-decoder"
     /// Seeded noise.
     case noise
-    /// A whole trajectory from text to image, with or without a schedule.
+    /// A trajectory from prompt to image, with or without a schedule.
     case trajectory
-    /// Rewards of images for prompts.
+    /// Image Reward of images and prompts.
     case imageReward = "image-reward"
-    /// Features of images and prompts, and their cosines.
+    /// CLIP features of images and prompts, and their cosines.
     case clipScore = "clip-score"
-    /// Features of two sets of images, and the Frechet distance between them.
+    /// Features of two sets of images and their Frechet distance.
     case frechet
 }
 
-/// A file of inputs and expected outputs, written by `scripts/make_reference.py` with the original Python libraries.
+/// Inputs and expected outputs, computed with the original Python libraries by `scripts/make_reference.py`.
 struct ReferenceFile {
-    /// More text tokens than any published pipeline reads.
-    private static let mostTextTokens = 4096
+    /// Above the sequence length of every published pipeline.
+    private static let textTokenLimit = 4096
 
     let path: String
     let `case`: ReferenceCase
@@ -44,41 +44,41 @@ struct ReferenceFile {
         self.case = found
     }
 
-    /// A metadata value that is plain text.
+    /// A metadata value as a string.
     func text(_ key: String) throws -> String {
         guard let value = file.metadata[key] else {
-            throw VerificationError.metadata(file: path, key: key, expected: "a value", found: nil)
+            throw VerificationError.metadata(file: path, key: key, expected: "a string", found: nil)
         }
         return value
     }
 
-    /// A metadata value that is JSON.
+    /// A metadata value decoded from JSON.
     func value<Value: Decodable>(_ key: String, as type: Value.Type, expected: String) throws -> Value {
         let text = try text(key)
-        guard let value = try? JSONDecoder().decode(type, from: Data(text.utf8)) else { throw fault(key, expected) }
+        guard let value = try? JSONDecoder().decode(type, from: Data(text.utf8)) else { throw invalid(key, expected) }
         return value
     }
 
-    /// The number of text tokens, `max_length`.
+    /// The sequence length of the text, `max_length`.
     func textLength() throws -> Int {
-        let expected = "an integer from 1 to \(Self.mostTextTokens)"
+        let expected = "an integer from 1 to \(Self.textTokenLimit)"
         let length = try value("max_length", as: Int.self, expected: expected)
-        guard (1...Self.mostTextTokens).contains(length) else { throw fault("max_length", expected) }
+        guard (1...Self.textTokenLimit).contains(length) else { throw invalid("max_length", expected) }
         return length
     }
 
-    /// The error of a metadata value that is not what it should be.
-    func fault(_ key: String, _ expected: String) -> VerificationError {
+    /// The error for an invalid metadata value.
+    func invalid(_ key: String, _ expected: String) -> VerificationError {
         .metadata(file: path, key: key, expected: expected, found: file.metadata[key].map { String($0.prefix(40)) })
     }
 
     func has(metadata key: String) -> Bool { file.metadata[key] != nil }
 
-    /// A tensor of a given rank, and of given sizes where they are not nil.
+    /// A tensor of a given shape, in which nil matches any size.
     func tensor(_ name: String, shape: [Int?]) throws -> StoredTensor {
         let tensor = try file.tensor(name)
-        let fits = tensor.shape.count == shape.count && zip(tensor.shape, shape).allSatisfy { $1 == nil || $0 == $1 }
-        guard fits, !tensor.shape.contains(0) else {
+        let matches = tensor.shape.count == shape.count && zip(tensor.shape, shape).allSatisfy { $1 == nil || $0 == $1 }
+        guard matches, !tensor.shape.contains(0) else {
             let sizes = shape.map { $0.map(String.init) ?? "n" }.joined(separator: ", ")
             throw VerificationError.tensorShape(file: path, name: name, expected: "[\(sizes)]", found: tensor.shape)
         }

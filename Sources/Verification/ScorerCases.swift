@@ -2,9 +2,9 @@ import Models
 import Scoring
 import Tensors
 
-// Scorers against the packages that they come from, from eight-bit images to the number.
+// Scorers compared with their original packages, from 8-bit images to scores.
 extension Verification {
-    /// The rewards of images, each for its prompt.
+    /// Rewards of image-prompt pairs.
     static func compareImageReward(
         _ file: ReferenceFile, model: String, tolerance: Double
     ) throws -> [TensorComparison] {
@@ -19,7 +19,7 @@ extension Verification {
         ]
     }
 
-    /// CLIP's features of images and prompts, and the cosine of each pair.
+    /// CLIP features of images and prompts, and the cosine of each pair.
     static func compareCLIPScore(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison] {
         let (images, prompts) = try imagesAndPrompts(file)
         let clip = try CLIPModel(folder: model)
@@ -43,15 +43,16 @@ extension Verification {
         ]
     }
 
-    /// The features of two sets of images, and the distance between the sets; the distance may be off by ten times the
-    /// tolerance of the features, as the square roots in it magnify their errors.
+    /// Features of two sets of images and their Frechet distance.
+    ///
+    /// The tolerance of the distance is ten times that of the features, because its square roots amplify errors.
     static func compareFrechet(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison] {
         let extractor = try FeatureExtractor(folder: model)
-        guard try file.text("features") == extractor.name else { throw file.fault("features", extractor.name) }
+        guard try file.text("features") == extractor.name else { throw file.invalid("features", extractor.name) }
         var preprocessing: InceptionV3.Preprocessing?
         if file.has(metadata: "preprocessing") {
             preprocessing = InceptionV3.Preprocessing(rawValue: try file.text("preprocessing"))
-            guard preprocessing != nil else { throw file.fault("preprocessing", "clean-fid or pytorch-fid") }
+            guard preprocessing != nil else { throw file.invalid("preprocessing", "clean-fid or pytorch-fid") }
         }
         func features(_ image: Image) throws -> [Float] {
             switch extractor {
@@ -87,11 +88,11 @@ extension Verification {
         let images = try images(file, "images")
         let expected = "an array of \(images.count) strings"
         let prompts = try file.value("prompts", as: [String].self, expected: expected)
-        guard prompts.count == images.count else { throw file.fault("prompts", expected) }
+        guard prompts.count == images.count else { throw file.invalid("prompts", expected) }
         return (images, prompts)
     }
 
-    /// Images `[P, 3, H, W]` in 0...1, in steps of 1/255; what is no number counts as 0.
+    /// 8-bit images from a tensor `[P, 3, H, W]` in 0...1; NaN becomes 0.
     private static func images(_ file: ReferenceFile, _ name: String) throws -> [Image] {
         let tensor = try file.tensor(name, shape: [nil, 3, nil, nil])
         let (height, width) = (tensor.shape[2], tensor.shape[3])

@@ -3,14 +3,14 @@ import Models
 import Tensors
 
 extension Verification {
-    /// Token ids and hidden states of prompts, and CLIP's pooled output, as the model's pipeline computes them.
+    /// Token IDs and hidden states of prompts, and CLIP's pooled output, as in the model's pipeline.
     static func compareTextEncoder(
         _ file: ReferenceFile, model: String, tolerance: Double
     ) throws -> [TensorComparison] {
         let family = try ModelFolder(path: model).family
         let folder = try file.text("folder")
         guard ["text_encoder", family == .flux ? "text_encoder_2" : nil].contains(folder) else {
-            throw file.fault("folder", family == .flux ? "text_encoder or text_encoder_2" : "text_encoder")
+            throw file.invalid("folder", family == .flux ? "text_encoder or text_encoder_2" : "text_encoder")
         }
         let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
         let length = try file.textLength()
@@ -23,7 +23,7 @@ extension Verification {
         let texts = prompts.map {
             tokenizer.encode(family == .flux ? $0 : TextEncoding.cleaned($0), maxLength: length)
         }
-        // The FLUX pipeline gives its encoders no mask: every token attends to the padding too.
+        // The FLUX pipeline passes no attention mask to its encoders: tokens attend to the padding.
         let states = try texts.flatMap {
             try encoder.encode(ids: $0.ids, attendedCount: family == .flux ? length : $0.tokenCount).values
         }
@@ -41,7 +41,8 @@ extension Verification {
         let tokenizer = try CLIPTokenizer(folder: "\(model)/tokenizer")
         let encoder = try CLIPTextEncoder(folder: "\(model)/text_encoder")
         guard (2...max(2, encoder.positionCount)).contains(length) else {
-            throw file.fault("max_length", "an integer from 2 to \(encoder.positionCount), CLIP's positions")
+            throw file.invalid(
+                "max_length", "an integer from 2 to \(encoder.positionCount), the number of CLIP's position embeddings")
         }
         let texts = prompts.map { tokenizer.encode($0, maxLength: length) }
         let expectedStates = try file.tensor("hidden_states", shape: [prompts.count, length, encoder.width])

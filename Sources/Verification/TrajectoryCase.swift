@@ -6,16 +6,16 @@ import Schedules
 import Tensors
 
 extension Verification {
-    /// From the text to the image: noise, latents after every step, and the decoded image in 0...1.
+    /// Noise, latents after every step, and the decoded image in 0...1.
     static func compareTrajectory(
         _ file: ReferenceFile, model path: String, tolerance: Double
     ) throws -> [TensorComparison] {
         let folder = try ModelFolder(path: path)
         let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
         let seeds = try file.value("seeds", as: [UInt64].self, expected: "an array of non-negative integers")
-        guard !prompts.isEmpty else { throw file.fault("prompts", "at least one prompt") }
+        guard !prompts.isEmpty else { throw file.invalid("prompts", "at least one prompt") }
         guard seeds.count == prompts.count else {
-            throw file.fault("seeds", "\(prompts.count) seeds, one for each prompt")
+            throw file.invalid("seeds", "\(prompts.count) seeds, one for each prompt")
         }
         let settings = GenerationSettings(
             height: try file.value("height", as: Int.self, expected: "an integer"),
@@ -26,7 +26,7 @@ extension Verification {
         let (negativeEmbedding, embeddings) = try {
             let text = try TextEncoding(model: folder)
             return (
-                // FLUX has no unconditional half.
+                // FLUX uses no classifier-free guidance.
                 try text.embed(folder.family == .flux ? "" : file.text("negative_prompt"), maxLength: maxLength),
                 try prompts.map { try text.embed($0, maxLength: maxLength) }
             )

@@ -1,19 +1,20 @@
+import Foundation
 import Tensors
 
-/// Compares the engine with the original Python libraries on a reference file.
+/// Compares the engine with the reference implementations (diffusers, transformers) on a reference file.
 public enum Verification {
-    /// The bound of the relative error for one forward pass.
+    /// Tolerance of the relative L2 error of one forward pass.
     public static let forwardTolerance = 1e-4
-    /// The bound for a whole trajectory.
+    /// Tolerance of a whole trajectory.
     public static let trajectoryTolerance = 1e-3
 
     /// Runs the engine on a reference file's inputs and compares every expected tensor.
     ///
     /// - Parameters:
-    ///   - model: A model directory in the diffusers layout, or a scorer's; the noise case does without.
+    ///   - model: A model directory in the diffusers layout, or a scorer's; ignored by the noise case.
     ///   - reference: The reference file.
-    ///   - tolerance: The bound of the relative L2 error; nil for the case's own.
-    /// - Returns: A row for each expected tensor.
+    ///   - tolerance: Bound of the relative L2 error; nil for the case's default.
+    /// - Returns: One row for each expected tensor.
     /// - Throws: ``VerificationError``, `ModelsError`, `TensorsError`, `DiffusionError`,
     ///   `SchedulesError`, `ScoringError`.
     public static func run(model: String, reference: String, tolerance: Double? = nil) throws -> VerificationReport {
@@ -44,4 +45,66 @@ public enum Verification {
         }
         return [TensorComparison(name: "noise", engine: noise, reference: try expected.floats(), tolerance: tolerance)]
     }
+}
+
+// MARK: - Report
+
+/// The error of one tensor.
+public struct TensorComparison: Sendable, Codable, Equatable {
+    /// Name in the reference file.
+    public let name: String
+    /// ||engine - reference|| / ||reference||; 0 for equal integers, infinite for unequal ones.
+    public let relativeL2: Double
+    /// The largest absolute difference.
+    public let maxAbs: Double
+    /// Whether the error is within the tolerance.
+    public let passed: Bool
+
+    private enum CodingKeys: String, CodingKey {
+        case name
+        case relativeL2 = "relative_l2"
+        case maxAbs = "max_abs"
+        case passed
+    }
+
+    /// Compares floating-point tensors; NaN on either side fails.
+    init(name: String, engine: [Float], reference: [Float], tolerance: Double) {
+        precondition(engine.count == reference.count, "\(name): \(engine.count) values for \(reference.count)")
+        var (difference, norm, largest) = (0.0, 0.0, 0.0)
+        var isFinite = true
+        for (found, expected) in zip(engine, reference) {
+            let error = Double(found) - Double(expected)
+            isFinite = isFinite && error.isFinite
+            difference += error * error
+            norm += Double(expected) * Double(expected)
+            largest = max(largest, abs(error))
+        }
+        // JSON has neither infinity nor NaN; the largest finite number replaces both.
+        let relative = norm > 0 ? (difference / norm).squareRoot() : difference.squareRoot()
+        relativeL2 = isFinite ? relative : .greatestFiniteMagnitude
+        maxAbs = isFinite ? largest : .greatestFiniteMagnitude
+        self.name = name
+        passed = isFinite && relative <= tolerance
+    }
+
+    /// Compares integer tensors, which must be equal.
+    init(name: String, engine: [Int64], reference: [Int64]) {
+        precondition(engine.count == reference.count, "\(name): \(engine.count) values for \(reference.count)")
+        let largest =
+            zip(engine, reference).map { Double($0.subtractingReportingOverflow($1).partialValue.magnitude) }.max() ?? 0
+        self.name = name
+        relativeL2 = largest == 0 ? 0 : .greatestFiniteMagnitude
+        maxAbs = largest
+        passed = largest == 0
+    }
+}
+
+/// The result for one reference file.
+public struct VerificationReport: Sendable, Codable, Equatable {
+    /// Name of the case in the file.
+    public let `case`: String
+    /// Whether all tensors passed.
+    public let passed: Bool
+    /// In the order of comparison.
+    public let tensors: [TensorComparison]
 }

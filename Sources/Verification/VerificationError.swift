@@ -1,15 +1,15 @@
-/// What can be wrong with a reference file.
+/// Errors of reference files.
 public enum VerificationError: Error, Equatable, CustomStringConvertible {
-    /// The file's metadata lacks a key or holds something else than it should.
+    /// A metadata key is missing or its value is invalid.
     case metadata(file: String, key: String, expected: String, found: String?)
-    /// The file is of a case that this program does not know.
+    /// An unknown case.
     case unknownCase(file: String, found: String)
-    /// A tensor has a shape that does not fit the others or the model.
+    /// A tensor's shape does not match the other tensors or the model.
     case tensorShape(file: String, name: String, expected: String, found: [Int])
-    /// The schedule file that a reference file names does not fit the model or the reference.
+    /// The reference's schedule file does not match the model.
     case schedule(file: String, reason: String)
 
-    /// One line that names the file and what was expected.
+    /// One line: the file, what is wrong and what would be right.
     public var description: String {
         switch self {
         case .metadata(let file, let key, let expected, let found):
@@ -17,7 +17,7 @@ public enum VerificationError: Error, Equatable, CustomStringConvertible {
         case .unknownCase(let file, let found):
             "\(file): metadata \"case\" is \"\(found)\"; expected one of \(ReferenceCase.allCases.map(\.rawValue).joined(separator: ", "))"
         case .tensorShape(let file, let name, let expected, let found):
-            "\(file): the tensor \"\(name)\" has shape \(found); expected \(expected)"
+            "\(file): tensor \"\(name)\" has shape \(found); expected \(expected)"
         case .schedule(let file, let reason): "\(file): \(reason)"
         }
     }

@@ -3,31 +3,30 @@ import Foundation
 import Messages
 import Schedules
 
-/// Fetches a blob from the coordinator, part after part, into a temporary file.
+/// Downloads a file from the coordinator chunk by chunk into a temporary file.
 ///
-/// One part is asked for at a time; the request is repeated while no answer comes, so a coordinator that is away for a
-/// while costs no more than the time.
+/// One chunk is requested at a time and the request repeated until it is answered, so a restart of the coordinator only
+/// delays the download.
 struct BlobDownload {
-    /// What to do next.
+    /// The effect of a chunk.
     enum Progress: Equatable {
-        /// Nothing: the part was not asked for, or has arrived before.
-        case nothing
-        /// Ask for the part that ``request`` names.
-        case wantsMore
-        /// The file at this path is whole; its reader removes it once it is open.
+        /// The chunk was not requested, or is a duplicate.
+        case ignored
+        /// The next chunk is due.
+        case incomplete
+        /// The file at this path is complete; its reader deletes it.
         case finished(path: String)
     }
 
-    /// What is fetched.
-    let reference: BlobReference
+    private let reference: BlobReference
     private let path: String
     private let handle: FileHandle
     private var hash = SHA256()
     private var offset: UInt64 = 0
 
-    /// Begins a download to a file of its own in the folder for temporary files.
+    /// Creates the temporary file.
     ///
-    /// - Throws: ``WorkerError/embeddings(_:)`` if no file can be made there.
+    /// - Throws: ``WorkerError/embeddings(_:)`` if it cannot be created.
     init(_ reference: BlobReference) throws {
         self.reference = reference
         let folder = FileManager.default.temporaryDirectory.path
@@ -36,11 +35,11 @@ struct BlobDownload {
             FileManager.default.createFile(
                 atPath: path, contents: nil, attributes: [.posixPermissions: NSNumber(value: 0o600)]),
             let handle = FileHandle(forWritingAtPath: path)
-        else { throw WorkerError.embeddings("\(folder): cannot be written to; set TMPDIR to another folder") }
+        else { throw WorkerError.embeddings("\(folder): not writable; set TMPDIR to another directory") }
         self.handle = handle
     }
 
-    /// The next part.
+    /// The request for the next chunk.
     var request: BlobRequest {
         var request = BlobRequest()
         request.sha256 = reference.sha256
@@ -48,31 +47,31 @@ struct BlobDownload {
         return request
     }
 
-    /// Takes a part.
+    /// Appends a chunk to the file.
     ///
-    /// - Throws: ``WorkerError/embeddings(_:)`` if the coordinator has no such blob, for content that is not what was
-    ///   announced, and for a full disk.
-    mutating func take(_ chunk: BlobChunk) throws -> Progress {
-        guard chunk.sha256 == reference.sha256, chunk.offset == offset else { return .nothing }
+    /// - Throws: ``WorkerError/embeddings(_:)`` if the coordinator does not have the file, if the content differs from
+    ///   its digest, and if the file cannot be written.
+    mutating func receive(_ chunk: BlobChunk) throws -> Progress {
+        guard chunk.sha256 == reference.sha256, chunk.offset == offset else { return .ignored }
         guard !chunk.content.isEmpty, UInt64(chunk.content.count) <= reference.byteCount - offset else {
-            throw fail("the coordinator does not have the prompts' embeddings that it announced")
+            throw fail("the coordinator does not have the prompt embeddings that it announced")
         }
         do {
             try handle.write(contentsOf: chunk.content)
         } catch {
-            throw fail("\(path): cannot be written; the embeddings take \(reference.byteCount) bytes")
+            throw fail("\(path): write failed; the prompt embeddings need \(reference.byteCount) bytes")
         }
         hash.update(chunk.content)
         offset += UInt64(chunk.content.count)
-        guard offset == reference.byteCount else { return .wantsMore }
+        guard offset == reference.byteCount else { return .incomplete }
         guard Data(hash.finish()) == reference.sha256 else {
-            throw fail("the prompts' embeddings were damaged on their way")
+            throw fail("the prompt embeddings were corrupted: their SHA-256 differs from the announced one")
         }
         try? handle.close()
         return .finished(path: path)
     }
 
-    /// Removes what has arrived so far.
+    /// Deletes the temporary file.
     func discard() {
         try? handle.close()
         try? FileManager.default.removeItem(atPath: path)

@@ -1,27 +1,27 @@
 import Messages
 import Transport
 
-/// Finds out why a worker cannot join, or that it can.
+/// Diagnoses the connection of a worker to a coordinator.
 public struct Doctor {
-    /// What was found; every one is a line that says what to do.
+    /// The result; its description is one line with the cause and the remedy.
     public enum Diagnosis: Equatable, Sendable, CustomStringConvertible {
-        /// The coordinator answered.
+        /// The coordinator replied.
         case healthy(runID: String, engineVersion: String, workers: Int, isEncrypted: Bool)
-        /// Nobody listens on the port.
+        /// No program listens on the port.
         case portClosed(Endpoint)
-        /// The host does not answer.
+        /// The host cannot be reached.
         case unreachable(Endpoint, detail: String)
-        /// Something else listens there.
-        case notACoordinator(Endpoint, what: String)
-        /// The coordinator expects a key.
-        case keyNeeded
-        /// The coordinator does not encrypt.
-        case keyNotWanted
-        /// The key file is for another coordinator.
-        case otherCoordinator
-        /// The coordinator does not know the key, or has revoked it.
+        /// Another program listens there.
+        case notACoordinator(Endpoint, program: String)
+        /// The coordinator requires a key.
+        case keyRequired
+        /// The coordinator does not use encryption.
+        case keyNotExpected
+        /// The key file belongs to another coordinator.
+        case wrongKey
+        /// The key is not on the coordinator's list, or has been revoked.
         case notAuthorized(PublicKey)
-        /// Another release, or a coordinator that wants no worker like this.
+        /// The coordinator refused the probe, for example from another release.
         case refused(String)
 
         /// One line.
@@ -29,26 +29,26 @@ public struct Doctor {
             switch self {
             case .healthy(let run, let version, let workers, let isEncrypted):
                 "ok: run \(run), coordinator \(version), \(workers) workers, "
-                    + (isEncrypted ? "encrypted, this key is authorized" : "plain text")
+                    + (isEncrypted ? "encrypted, key authorized" : "unencrypted")
             case .portClosed(let endpoint):
-                "unreachable port: nobody listens at \(endpoint); start the coordinator, check the port, or its --bind"
+                "unreachable port: nothing listens at \(endpoint); start the coordinator, or check the port and --bind"
             case .unreachable(let endpoint, let detail):
                 "unreachable host: no connection to \(endpoint) (\(detail)); check the address and firewalls"
-            case .notACoordinator(let endpoint, let what):
-                "not an ECAD coordinator: \(what) answers at \(endpoint); check the port"
-            case .keyNeeded:
-                "key needed: the coordinator encrypts; give --key FILE (made by: ecad-coordinator keys new)"
-            case .keyNotWanted:
-                "key not wanted: the coordinator serves plain text; leave --key out, or give the coordinator its keys"
-            case .otherCoordinator:
-                "wrong key: the key file is for another coordinator; make one in this coordinator's key folder"
+            case .notACoordinator(let endpoint, let program):
+                "not an ECAD coordinator: \(endpoint) is \(program); check the port"
+            case .keyRequired:
+                "key required: the coordinator uses encryption; pass --key FILE, created by: ecad-coordinator keys new"
+            case .keyNotExpected:
+                "key not expected: the coordinator does not use encryption; omit --key, or start it with keys"
+            case .wrongKey:
+                "wrong key: the key file belongs to another coordinator; create one with this coordinator's keys"
             case .notAuthorized(let key):
-                "not authorized: the coordinator does not list the key \(key), or has revoked it"
+                "not authorized: key \(key) is not on the coordinator's list, or has been revoked"
             case .refused(let reason): "refused: \(reason)"
             }
         }
 
-        /// True if a worker could join.
+        /// Whether a worker can join.
         public var isHealthy: Bool {
             if case .healthy = self { true } else { false }
         }
@@ -59,13 +59,13 @@ public struct Doctor {
     private let engineVersion: String
     private let timeout: Duration
 
-    /// A doctor for one way to a coordinator.
+    /// Prepares a diagnosis.
     ///
     /// - Parameters:
-    ///   - endpoint: Where the coordinator should be.
+    ///   - endpoint: The coordinator's endpoint.
     ///   - security: The worker's key.
     ///   - engineVersion: The release of this program.
-    ///   - timeout: The longest wait at each step.
+    ///   - timeout: Time limit of the TCP probe, and of the conversation.
     public init(
         endpoint: Endpoint, security: WorkerSecurity, engineVersion: String, timeout: Duration = .seconds(5)
     ) {
@@ -75,26 +75,26 @@ public struct Doctor {
         self.timeout = timeout
     }
 
-    /// Tries to reach the coordinator, step by step.
+    /// Probes the endpoint, then the coordinator.
     ///
-    /// - Returns: The first thing that is wrong.
-    /// - Throws: `TransportError` for an endpoint that is none or a host without an address.
-    public func examine() throws -> Diagnosis {
-        switch try GreetingProbe.examine(endpoint, timeout: timeout) {
+    /// - Returns: The first problem found.
+    /// - Throws: `TransportError` for a wildcard endpoint or a host without an address.
+    public func diagnose() throws -> Diagnosis {
+        switch try EndpointProbe.probe(endpoint, timeout: timeout) {
         case .refused: return .portClosed(endpoint)
         case .unreachable(let detail): return .unreachable(endpoint, detail: detail)
-        case .notZeroMQ: return .notACoordinator(endpoint, what: "a program that does not speak ZeroMQ")
+        case .notZeroMQ: return .notACoordinator(endpoint, program: "a program that does not speak ZeroMQ")
         case .zeroMQ(let mechanism):
             switch (mechanism, security) {
-            case ("CURVE", .plaintext): return .keyNeeded
-            case ("NULL", .curve): return .keyNotWanted
-            case ("CURVE", .curve), ("NULL", .plaintext): return try converse()
-            default: return .notACoordinator(endpoint, what: "a ZeroMQ program with \(mechanism) security")
+            case ("CURVE", .plaintext): return .keyRequired
+            case ("NULL", .curve): return .keyNotExpected
+            case ("CURVE", .curve), ("NULL", .plaintext): return try probeCoordinator()
+            default: return .notACoordinator(endpoint, program: "a ZeroMQ program with \(mechanism) security")
             }
         }
     }
 
-    private func converse() throws -> Diagnosis {
+    private func probeCoordinator() throws -> Diagnosis {
         let context = try SocketContext()
         var options = SocketOptions()
         options.linger = .zero
@@ -104,30 +104,30 @@ public struct Doctor {
         let deadline = clock.now + timeout
         var probe = Probe()
         probe.engineVersion = engineVersion
-        let question = try WorkerMessage.encode(.probe(probe))
-        var isAsked = false
+        let request = try WorkerMessage.encode(.probe(probe))
+        var isSent = false
         while clock.now < deadline {
-            socket.noteEvents()
-            switch socket.link {
+            socket.processEvents()
+            switch socket.connectionState {
             case .notAuthorized:
                 if case .curve(let keys, _) = security { return .notAuthorized(keys.publicKey) }
-            case .handshakeFailed where security.isEncrypted: return .otherCoordinator
+            case .handshakeFailed where security.isEncrypted: return .wrongKey
             case .connecting, .connected, .unreachable, .securityMismatch, .handshakeFailed: break
             }
-            if !isAsked, try socket.waitForConnection(timeout: .milliseconds(50)) {
-                isAsked = try socket.send(question)
+            if !isSent, try socket.waitForConnection(timeout: .milliseconds(50)) {
+                isSent = try socket.send(request)
             }
-            guard isAsked, let bytes = try socket.receive(timeout: .milliseconds(100)) else { continue }
+            guard isSent, let bytes = try socket.receive(timeout: .milliseconds(100)) else { continue }
             switch try? CoordinatorMessage.decode(bytes) {
             case .probeReply(let reply):
                 return .healthy(
                     runID: reply.runID, engineVersion: reply.engineVersion, workers: Int(reply.workers),
                     isEncrypted: security.isEncrypted)
             case .refusal(let refusal): return .refused(refusal.reason)
-            default: return .notACoordinator(endpoint, what: "a ZeroMQ program with another protocol")
+            default: return .notACoordinator(endpoint, program: "a ZeroMQ program with another protocol")
             }
         }
-        guard isAsked else { return .unreachable(endpoint, detail: "the handshake does not end") }
-        return .notACoordinator(endpoint, what: "a ZeroMQ program that does not answer")
+        guard isSent else { return .unreachable(endpoint, detail: "the handshake timed out") }
+        return .notACoordinator(endpoint, program: "a ZeroMQ program that does not reply")
     }
 }

@@ -1,69 +1,79 @@
 import Evaluations
 import Foundation
+import Glibc
 import ModelConfiguration
 import Models
 import Schedules
 import Synchronization
 import Transport
 
-/// The thread that computes: it opens the model and evaluates one task after another, while the worker's own thread
-/// talks.
+/// The computing thread: opens the model and evaluates one task at a time, while the worker's main thread communicates.
 ///
-/// The engine is created, used and destroyed on this thread alone; what crosses over are values.
+/// The engine lives on this thread alone; only values cross over.
 final class EvaluationThread: Sendable {
-    /// What the thread is asked to do.
-    enum Job: Sendable {
-        /// With the file of the prompts' embeddings, which is removed once it is open; nil if the model's own text encoders
-        /// embed them.
+    enum Request: Sendable {
+        /// Opens the model; the file of prompt embeddings, if any, is deleted once it is mapped.
         case open(ModelFolder, EvaluationSettings, embeddings: String?)
         case measureCosts(imageCount: Int)
         case evaluate(run: String, id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> EvaluationTask)
     }
 
-    /// What came of a job.
     enum Outcome: Sendable {
         case opened(canary: [Float], seconds: Double)
         case openingFailed(String)
+        /// Also reported without a request, when drift makes a new measurement necessary.
         case costsMeasured(MeasuredCosts)
+        case costMeasurementFailed(String)
         case evaluated(id: Int64, epoch: Int64, [ImageResult], seconds: Double)
         case cancelled(id: Int64, epoch: Int64)
         case evaluationFailed(id: Int64, epoch: Int64, candidate: Int64?, reason: String)
     }
 
     private struct State {
-        var jobs: [Job] = []
+        var requests: [Request] = []
         var outcomes: [Outcome] = []
         var imagesDone = 0
         var imagesTotal = 0
         var isCancelled = false
     }
 
-    private let state = Mutex(State())
-    private let jobCount = DispatchSemaphore(value: 0)
-    private let wakeup: Wakeup
-    private let note: CrashNote
+    /// The current cost table and its drift.
+    private struct CostTracking {
+        /// Minimum time between measurements, which take seconds to minutes.
+        static let pause = Duration.seconds(600)
+        var imageCount: Int?
+        var drift: CostDrift?
+        var measuredAt = ContinuousClock.now
 
-    /// Starts the thread; `wakeup` is signalled for every outcome.
+        var isDue: Bool { drift?.hasDrifted == true && ContinuousClock.now - measuredAt > Self.pause }
+    }
+
+    private let state = Mutex(State())
+    private let requestCount = DispatchSemaphore(value: 0)
+    private let wakeup: Wakeup
+    private let marker: CrashMarker
+
+    /// Starts the thread.
     ///
     /// - Parameters:
     ///   - wakeup: Signalled for every outcome.
-    ///   - note: Where the task at hand is noted.
-    init(waking wakeup: Wakeup, note: CrashNote) {
+    ///   - marker: Records the current task.
+    init(waking wakeup: Wakeup, marker: CrashMarker) {
         self.wakeup = wakeup
-        self.note = note
+        self.marker = marker
         let thread = Thread { [self] in run() }
         thread.name = "evaluation"
         thread.stackSize = 8 << 20
         thread.start()
     }
 
-    /// Adds a job.
-    func submit(_ job: Job) {
-        state.withLock { $0.jobs.append(job) }
-        jobCount.signal()
+    /// Enqueues a request.
+    func submit(_ request: Request) {
+        state.withLock { $0.requests.append(request) }
+        requestCount.signal()
     }
 
-    /// Takes the outcomes since the last call.
+    /// Returns the outcomes since the last call.
     func takeOutcomes() -> [Outcome] {
         state.withLock { state in
             defer { state.outcomes = [] }
@@ -71,21 +81,25 @@ final class EvaluationThread: Sendable {
         }
     }
 
-    /// Images done and to do in the task at hand.
+    /// Finished and total images of the current task.
     var progress: (done: Int, total: Int) { state.withLock { ($0.imagesDone, $0.imagesTotal) } }
 
-    /// Gives up the task at hand at the next image.
+    /// Cancels the current task or measurement before its next image.
     func cancel() { state.withLock { $0.isCancelled = true } }
+
+    // MARK: - Thread
 
     private func run() {
         var evaluator: Evaluator?
-        var costs = CostKeeping()
-        ThreadPriority.lowerOthers()
+        var costs = CostTracking()
+        Self.lowerPriorityOfComputingThreads()
         while true {
-            jobCount.wait()
-            guard let job = state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) else { continue }
+            requestCount.wait()
+            guard let request = state.withLock({ $0.requests.isEmpty ? nil : $0.requests.removeFirst() }) else {
+                continue
+            }
             let outcome: Outcome?
-            switch job {
+            switch request {
             case .open(let folder, let settings, let embeddings):
                 evaluator = nil
                 do {
@@ -99,15 +113,26 @@ final class EvaluationThread: Sendable {
                     outcome = .openingFailed("\(error)")
                 }
             case .measureCosts(let imageCount):
-                costs = CostKeeping(imageCount: imageCount)
+                costs = CostTracking(imageCount: imageCount)
                 outcome = measureCosts(evaluator, &costs)
             case .evaluate(let run, let id, let epoch, let makeTask):
-                note.begin(run: run, task: id, epoch: epoch)
-                defer { note.end() }
+                marker.set(run: run, task: id, epoch: epoch)
+                defer { marker.clear() }
                 outcome = evaluate(id: id, epoch: epoch, makeTask, evaluator, &costs)
             }
             if let outcome { report(outcome) }
             if costs.isDue, let remeasured = measureCosts(evaluator, &costs) { report(remeasured) }
+        }
+    }
+
+    /// Lowers the priority of every thread except the main one, so that heartbeats are sent in time.
+    ///
+    /// Threads started later inherit it. Reserving a processor instead would fail with several workers on one machine,
+    /// which would reserve the same one.
+    private static func lowerPriorityOfComputingThreads() {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+        for thread in names.compactMap({ Int32($0) }) where thread != getpid() {
+            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(thread), 5)
         }
     }
 
@@ -116,18 +141,15 @@ final class EvaluationThread: Sendable {
         wakeup.signal()
     }
 
-    /// The cost table at hand, and whether it still holds.
-    private struct CostKeeping {
-        /// A new table takes seconds to minutes: not too often.
-        static let pause = Duration.seconds(600)
-        var imageCount: Int?
-        var drift: CostDrift?
-        var measuredAt = ContinuousClock.now
-
-        var isDue: Bool { drift?.hasDrifted == true && ContinuousClock.now - measuredAt > Self.pause }
+    private func source(_ embeddings: String?) throws -> EmbeddingSource {
+        guard let embeddings else { return .textEncoders }
+        // The mapping outlives the file's name.
+        defer { try? FileManager.default.removeItem(atPath: embeddings) }
+        return .file(try PromptEmbeddings(path: embeddings))
     }
 
-    private func measureCosts(_ evaluator: Evaluator?, _ costs: inout CostKeeping) -> Outcome? {
+    /// Nil if cancelled, or before the model is open.
+    private func measureCosts(_ evaluator: Evaluator?, _ costs: inout CostTracking) -> Outcome? {
         guard let evaluator, let imageCount = costs.imageCount else { return nil }
         do {
             state.withLock { $0.isCancelled = false }
@@ -138,23 +160,16 @@ final class EvaluationThread: Sendable {
             costs.measuredAt = ContinuousClock.now
             return measured.map { .costsMeasured($0) }
         } catch {
-            return .openingFailed("\(error)")
+            return .costMeasurementFailed("\(error)")
         }
-    }
-
-    private func source(_ embeddings: String?) throws -> EmbeddingSource {
-        guard let embeddings else { return .textEncoders }
-        // The file stays mapped as long as it is used, whatever becomes of its name.
-        defer { try? FileManager.default.removeItem(atPath: embeddings) }
-        return .file(try PromptEmbeddings(path: embeddings))
     }
 
     private func evaluate(
         id: Int64, epoch: Int64, _ makeTask: (ScheduleShape) throws -> EvaluationTask, _ evaluator: Evaluator?,
-        _ costs: inout CostKeeping
+        _ costs: inout CostTracking
     ) -> Outcome {
         do {
-            guard let evaluator else { throw WorkerError.model("a task arrived before the model was opened") }
+            guard let evaluator else { throw WorkerError.model("a task was assigned before the model was opened") }
             state.withLock {
                 $0.isCancelled = false
                 ($0.imagesDone, $0.imagesTotal) = (0, 0)
@@ -169,7 +184,7 @@ final class EvaluationThread: Sendable {
                 }
             }
             guard let images else { return .cancelled(id: id, epoch: epoch) }
-            costs.drift?.note(images, of: task)
+            costs.drift?.record(images, of: task)
             return .evaluated(id: id, epoch: epoch, images, seconds: (clock.now - start) / .seconds(1))
         } catch {
             var candidate: Int64?

@@ -3,18 +3,18 @@ import ModelConfiguration
 import Schedules
 import Scoring
 
-/// The scorers' models that a worker has, by their fingerprints.
+/// The scorer models of a worker by fingerprint.
 struct ScorerFolders {
-    /// Scorers that need a model, and no more than a registration may name.
+    /// At most the number of hashes that a registration may contain.
     private static let limit = 32
 
     private let folderOfFingerprint: [String: String]
 
-    /// Looks at folders that the user names, and at those beside the model.
+    /// Searches the given folders and those next to the model.
     ///
-    /// - Throws: ``WorkerError/model(_:)`` if a named folder holds no scorer's model.
-    init(named: [String], beside model: String) throws {
-        var folders = try named.map { folder in
+    /// - Throws: ``WorkerError/model(_:)`` if a given folder contains no scorer model.
+    init(given: [String], nextTo model: String) throws {
+        var folders = try given.map { folder in
             guard ScorerSource(folder: folder) != nil else {
                 throw WorkerError.model("--scorer: \(ScoringError.notAScorer(folder: folder))")
             }
@@ -26,24 +26,24 @@ struct ScorerFolders {
         var found: [String: String] = [:]
         for folder in folders.prefix(Self.limit) {
             guard let fingerprint = try? ModelFingerprint.compute(folder: folder) else {
-                throw WorkerError.model("\(folder): the scorer's model cannot be read")
+                throw WorkerError.model("\(folder): the scorer model cannot be read")
             }
             if found[fingerprint] == nil { found[fingerprint] = folder }
         }
         folderOfFingerprint = found
     }
 
-    /// All fingerprints, sorted.
+    /// Sorted.
     var fingerprints: [String] { folderOfFingerprint.keys.sorted() }
 
-    /// The folder with a fingerprint.
+    /// The folder of the model with a fingerprint.
     ///
-    /// - Throws: ``WorkerError/model(_:)`` if there is none.
+    /// - Throws: ``WorkerError/model(_:)`` if the worker does not have it.
     func folder(fingerprint: String, of scorer: ScorerKind) throws -> String {
         guard let folder = folderOfFingerprint[fingerprint] else {
             throw WorkerError.model(
-                "no folder has the run's model of the scorer \(scorer.rawValue) (fingerprint \(fingerprint.prefix(12))): "
-                    + "give a copy by --scorer, or put it beside the model")
+                "this worker lacks the run's model of scorer \(scorer.rawValue) with fingerprint "
+                    + "\(fingerprint.prefix(12)): pass a copy with --scorer, or place it next to the model")
         }
         return folder
     }

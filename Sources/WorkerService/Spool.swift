@@ -2,22 +2,21 @@ import Basics
 import Foundation
 import Messages
 
-/// Results that the coordinator has not acknowledged, on disk: they outlive the worker's process.
+/// Unacknowledged results on disk, which survive a crash of the worker.
 ///
-/// A file `RUN.TASK.EPOCH.result` for each, with the message as it is sent. Files of other runs stay for a week, since
-/// their coordinator may come back.
+/// Each is a file `RUN.TASK.EPOCH.result` with the encoded message. Files of other runs are retained for a week, since
+/// those runs may be resumed.
 struct Spool {
-    /// Names a result.
     struct Key: Hashable {
         let task: Int64
         let epoch: Int64
     }
 
-    private static let keptSeconds = 7 * 86_400.0
+    private static let retentionSeconds = 7 * 86_400.0
 
-    let folder: String
+    private let folder: String
 
-    /// Opens a spool, making its folder if need be, and forgets what nobody has wanted for a week.
+    /// Opens the spool; creates its folder if missing and deletes files older than a week.
     ///
     /// - Throws: ``WorkerError/spool(path:reason:)``.
     init(folder: String) throws {
@@ -27,7 +26,7 @@ struct Spool {
             for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasSuffix(".result") {
                 let path = "\(folder)/\(name)"
                 let date = try? FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
-                if let date, -date.timeIntervalSinceNow > Self.keptSeconds {
+                if let date, -date.timeIntervalSinceNow > Self.retentionSeconds {
                     try FileManager.default.removeItem(atPath: path)
                 }
             }
@@ -36,10 +35,10 @@ struct Spool {
         }
     }
 
-    /// Keeps a result; it is on disk when the call returns.
+    /// Writes a result and syncs it to disk.
     ///
     /// - Throws: ``WorkerError/spool(path:reason:)``.
-    func keep(_ bytes: [UInt8], _ key: Key, run: String) throws {
+    func store(_ bytes: [UInt8], _ key: Key, run: String) throws {
         do {
             try FileContents.write([bytes], to: path(of: key, run: run), mode: 0o600)
         } catch {
@@ -47,15 +46,15 @@ struct Spool {
         }
     }
 
-    /// Forgets a result that has been acknowledged.
-    func forget(_ key: Key, run: String) { unlink(path(of: key, run: run)) }
+    /// Deletes an acknowledged result.
+    func remove(_ key: Key, run: String) { unlink(path(of: key, run: run)) }
 
-    /// Removes the folder if nothing is kept in it.
+    /// Removes the folder if it is empty.
     func removeIfEmpty() { rmdir(folder) }
 
-    /// The results of a run that an earlier process of this worker left.
+    /// Reads the results of a run that an earlier process stored.
     ///
-    /// Files that are damaged are removed: their tasks are computed again.
+    /// Corrupted files are deleted; the coordinator assigns their tasks again.
     func results(of run: String) -> [Key: [UInt8]] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         var results: [Key: [UInt8]] = [:]
@@ -76,7 +75,7 @@ struct Spool {
         "\(folder)/\(Self.prefix(run))\(key.task).\(key.epoch).result"
     }
 
-    /// A coordinator's word in a file's name is kept to what cannot lead anywhere.
+    /// Replaces characters that could make a run id a path.
     private static func prefix(_ run: String) -> String {
         String(
             run.unicodeScalars.map {

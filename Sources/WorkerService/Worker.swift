@@ -1,5 +1,6 @@
 import Evaluations
 import Foundation
+import Logging
 import Messages
 import ModelConfiguration
 import Models
@@ -7,83 +8,105 @@ import Schedules
 import Tensors
 import Transport
 
-/// Joins a coordinator, evaluates what it is given, reports.
+/// Joins a coordinator, evaluates its tasks and reports the results.
 ///
-/// The calling thread does nothing but talk, so heartbeats go out whatever the engine does. A result is kept on disk
-/// until the coordinator has acknowledged it, and sent again to a coordinator that came back.
+/// The calling thread only communicates; `EvaluationThread` computes, so heartbeats are sent during evaluations. A
+/// result stays on disk until the coordinator has acknowledged it, and is sent again after every reconnection.
 public final class Worker {
-    let options: WorkerOptions
-    let log: (String) -> Void
-    let signals: SignalWatcher
-    let engine: EvaluationThread
-    let wakeup: Wakeup
-    let folder: ModelFolder
-    let modelHash, imageModelHash: String
-    let scorers: ScorerFolders
-    let spool: Spool
-    let note: CrashNote
-    let crash: CrashNote.Crash?
-    let sessionID = PeerID.random()
-    let parent = getppid()
-
-    enum Stage: Equatable {
+    private enum Stage {
         case joining
-        case fetching
-        case opening
+        case fetchingEmbeddings
+        case openingModel
         case idle
-        case working
+        case evaluating
     }
 
-    /// The task that the engine is at.
-    struct TaskInProgress {
+    private struct CurrentTask {
         let id: Int64
         let epoch: Int64
         let startedAt: ContinuousClock.Instant
     }
 
-    var stage = Stage.joining
-    var welcome: Welcome?
-    var task: TaskInProgress?
-    var canary: Canary?
-    var costReport: CostReport?
-    var unacknowledged: [Spool.Key: [UInt8]] = [:]
-    var nextRegistration = ContinuousClock.now
-    var registrationPause = Worker.shortestPause
-    var nextRequest: ContinuousClock.Instant?
-    var download: BlobDownload?
-    var nextHeartbeat = ContinuousClock.now
-    var announced: LinkState?
-    var drain: Drain?
+    /// A pending shutdown: no more tasks are requested.
+    private struct Drain {
+        private static let acknowledgementSeconds = 5.0
 
-    static let shortestPause = Duration.milliseconds(250)
-    static let longestPause = Duration.seconds(32)
+        /// The current task is returned if it is still running at this time.
+        let deadline: ContinuousClock.Instant
+        /// The worker leaves at this time even without acknowledgements: the results are in the spool.
+        let end: ContinuousClock.Instant
 
-    /// Opens the model directory and computes its fingerprint.
+        init(graceSeconds: Double) {
+            let now = ContinuousClock.now
+            deadline = now + .seconds(graceSeconds)
+            end = now + .seconds(graceSeconds + Self.acknowledgementSeconds)
+        }
+    }
+
+    private static let shortestRegistrationPause = Duration.milliseconds(250)
+    private static let longestRegistrationPause = Duration.seconds(32)
+    /// Unanswered requests are repeated, since a restarted coordinator has lost them.
+    private static let requestPause = Duration.seconds(5)
+
+    private let options: WorkerOptions
+    private let logger: Logger
+    private let sessionID = PeerID.random()
+    private let parent = getppid()
+    private let wakeup: Wakeup
+    private let signals: SignalWatcher
+    private let engine: EvaluationThread
+
+    private let folder: ModelFolder
+    private let modelHash, imageModelHash: String
+    private let scorers: ScorerFolders
+    private let spool: Spool
+    private let marker: CrashMarker
+    private let crash: CrashMarker.Crash?
+
+    private var stage = Stage.joining
+    private var welcome: Welcome?
+    private var download: BlobDownload?
+    private var canary: Canary?
+    private var costReport: CostReport?
+    private var task: CurrentTask?
+    private var unacknowledged: [Spool.Key: [UInt8]] = [:]
+    private var drain: Drain?
+    private var loggedState: ConnectionState?
+
+    private var registrationPause = Worker.shortestRegistrationPause
+    private var nextRegistration = ContinuousClock.now
+    private var nextRequest: ContinuousClock.Instant?
+    private var nextHeartbeat = ContinuousClock.now
+
+    /// Opens the model directory and computes its fingerprints.
     ///
     /// - Parameters:
-    ///   - options: What to join with what.
-    ///   - log: Receives one line for everything that a person wants to know.
+    ///   - options: The configuration of the worker.
+    ///   - logger: Receives all log records; the worker's name is added to their metadata.
     /// - Throws: `ModelsError`, `TransportError`, ``WorkerError``.
-    public init(options: WorkerOptions, log: @escaping (String) -> Void) throws {
+    public init(options: WorkerOptions, logger: Logger) throws {
         self.options = options
-        self.log = log
+        var logger = logger
+        logger[metadataKey: "worker"] = "\(options.name)"
+        self.logger = logger
         BLAS.setThreadCount(options.threads)
         folder = try ModelFolder(path: options.model)
         modelHash = try ModelFingerprint.compute(folder: options.model)
         imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
-        scorers = try ScorerFolders(named: options.scorers, beside: options.model)
+        scorers = try ScorerFolders(given: options.scorers, nextTo: options.model)
         spool = try Spool(folder: options.spool)
-        note = CrashNote(folder: options.spool)
-        crash = note.takeCrash()
-        note.watch()
+        marker = CrashMarker(folder: options.spool)
+        crash = marker.takeCrash()
+        marker.installSignalHandlers()
         wakeup = try Wakeup()
         signals = try SignalWatcher([SIGTERM, SIGINT, SIGUSR1], waking: wakeup)
-        engine = EvaluationThread(waking: wakeup, note: note)
+        engine = EvaluationThread(waking: wakeup, marker: marker)
     }
 
-    /// Works until the run is over or the process is told to end.
+    /// Works until the run finishes or a signal ends the process.
     ///
-    /// - Throws: ``WorkerError`` if the coordinator refuses the worker, `TransportError` if the socket fails.
+    /// - Throws: ``WorkerError`` if the coordinator refuses the worker or the worker cannot continue, `TransportError`
+    ///   if the socket fails.
     public func run() throws {
         let context = try SocketContext()
         var socket = try connect(in: context)
@@ -95,83 +118,83 @@ public final class Worker {
                 } catch {
                     throw WorkerError.protocolError("\(error)")
                 }
-                if try handle(body, &socket) == .finished {
-                    note.end()
+                if case .finish(let finish) = body {
+                    logger.notice("finished: \(finish.reason)")
+                    marker.clear()
                     return spool.removeIfEmpty()
                 }
+                try handle(body, &socket)
             }
-            socket.noteEvents()
-            announce(socket.link)
+            socket.processEvents()
+            logConnectionState(socket.connectionState)
             if socket.needsReplacement, ContinuousClock.now >= nextRegistration {
-                // libzmq has given the connection up; somebody may have put the keys right.
+                // libzmq does not retry after a failed handshake, but the keys may have been corrected.
                 socket = try connect(in: context)
                 stage = .joining
                 nextRegistration = ContinuousClock.now + registrationPause
-                registrationPause = min(registrationPause * 2, Self.longestPause)
+                registrationPause = min(registrationPause * 2, Self.longestRegistrationPause)
             }
-            if options.exitsWithParent, getppid() != parent { throw WorkerError.parentGone }
+            if options.exitsWithParent, getppid() != parent { throw WorkerError.parentExited }
             for outcome in engine.takeOutcomes() { try report(outcome, &socket) }
-            noteSignals()
+            handleSignals()
             if let reason = reasonToLeave() {
-                log(reason)
+                logger.notice("\(reason)")
                 engine.cancel()
                 var goodbye = Goodbye()
                 goodbye.reason = reason
                 try send(.goodbye(goodbye), &socket)
                 return
             }
-            try keepContact(&socket)
+            try sendDueMessages(&socket)
         }
     }
+
+    // MARK: - Connection
 
     private func connect(in context: SocketContext) throws(TransportError) -> WorkerSocket {
         try WorkerSocket(
             connectingTo: options.coordinator, as: sessionID, in: context, security: options.security, wakeup: wakeup)
     }
 
-    private enum Continuation {
-        case running, finished
+    private func send(_ body: WorkerMessage.Body, _ socket: inout WorkerSocket) throws {
+        _ = try socket.send(try WorkerMessage.encode(body))
     }
 
-    // MARK: - What the coordinator says
+    /// Logs changes of the connection's state, once each.
+    private func logConnectionState(_ state: ConnectionState) {
+        guard state != loggedState else { return }
+        defer { loggedState = state }
+        if let problem = state.problem {
+            logger.warning("waiting for the coordinator at \(options.coordinator): \(problem)")
+        } else if state == .connected, loggedState?.problem != nil {
+            logger.info("connected to \(options.coordinator)")
+        }
+    }
 
-    private func handle(_ body: CoordinatorMessage.Body, _ socket: inout WorkerSocket) throws -> Continuation {
+    private func handle(_ body: CoordinatorMessage.Body, _ socket: inout WorkerSocket) throws {
         switch body {
         case .welcome(let welcome): try join(welcome, &socket)
         case .refusal(let refusal):
             guard refusal.retry else { throw WorkerError.refused(refusal.reason) }
-            if stage != .joining { log("the coordinator asks to register again: \(refusal.reason)") }
+            if stage != .joining { logger.info("registering again: \(refusal.reason)") }
             stage = .joining
             nextRegistration = ContinuousClock.now + registrationPause
-        case .assignment(let assignment):
-            // A request that was repeated may be answered twice; the engine does one task at a time.
-            guard task == nil, drain == nil, let run = welcome?.runID else { break }
-            task = TaskInProgress(id: assignment.taskID, epoch: assignment.leaseEpoch, startedAt: .now)
-            stage = .working
-            engine.submit(
-                .evaluate(run: run, id: assignment.taskID, epoch: assignment.leaseEpoch) {
-                    try EvaluationTask(assignment, shape: $0)
-                })
+        case .blobChunk(let chunk): try receive(chunk, &socket)
+        case .assignment(let assignment): start(assignment)
+        case .wait(let wait):
+            if stage == .idle { nextRequest = ContinuousClock.now + .seconds(min(max(wait.retrySeconds, 0.05), 60)) }
         case .cancel(let cancel):
             if let task, task.id == cancel.taskID, task.epoch == cancel.leaseEpoch { engine.cancel() }
         case .acknowledgement(let acknowledgement):
             let key = Spool.Key(task: acknowledgement.taskID, epoch: acknowledgement.leaseEpoch)
-            noteResult(key, acknowledgement.accepted ? "acknowledged" : "was not wanted any more")
-            if unacknowledged.removeValue(forKey: key) != nil, let welcome { spool.forget(key, run: welcome.runID) }
-        case .wait(let wait):
-            if stage == .idle { nextRequest = ContinuousClock.now + .seconds(min(max(wait.retrySeconds, 0.05), 60)) }
-        case .probeReply: break
-        case .blobChunk(let chunk): try take(chunk, &socket)
-        case .finish(let finish):
-            log("the run is over: \(finish.reason)")
-            return .finished
+            logResult(key, acknowledgement.accepted ? "acknowledged" : "discarded by the coordinator")
+            if unacknowledged.removeValue(forKey: key) != nil, let welcome { spool.remove(key, run: welcome.runID) }
+        case .finish, .probeReply: break
         }
-        return .running
     }
 
-    // MARK: - What time asks for
-
-    private func keepContact(_ socket: inout WorkerSocket) throws {
+    /// Sends the registration, requests and heartbeats that are due.
+    private func sendDueMessages(_ socket: inout WorkerSocket) throws {
         let now = ContinuousClock.now
         if stage == .joining {
             if now >= nextRegistration { try register(&socket) }
@@ -179,36 +202,236 @@ public final class Worker {
         }
         if let due = nextRequest, now >= due {
             if stage == .idle { try requestTask(&socket) }
-            if stage == .fetching { try requestBlob(&socket) }
+            if stage == .fetchingEmbeddings { try requestChunk(&socket) }
         }
-        if now >= nextHeartbeat {
-            var heartbeat = Heartbeat()
-            if let task {
-                heartbeat.taskID = task.id
-                let progress = engine.progress
-                heartbeat.imagesDone = UInt32(progress.done)
-                heartbeat.imagesTotal = UInt32(progress.total)
+        guard now >= nextHeartbeat else { return }
+        var heartbeat = Heartbeat()
+        if let task {
+            heartbeat.taskID = task.id
+            let progress = engine.progress
+            heartbeat.imagesDone = UInt32(progress.done)
+            heartbeat.imagesTotal = UInt32(progress.total)
+        }
+        var load = [0.0]
+        if getloadavg(&load, 1) == 1 { heartbeat.load = load[0] }
+        try send(.heartbeat(heartbeat), &socket)
+        nextHeartbeat = now + .seconds(min(max(welcome?.heartbeatSeconds ?? 2, 0.1), 60))
+    }
+
+    // MARK: - Joining
+
+    private func register(_ socket: inout WorkerSocket) throws {
+        var registration = Registration()
+        registration.sessionID = Data(sessionID.bytes)
+        registration.engineVersion = options.engineVersion
+        registration.workerName = options.name
+        registration.host = ProcessInfo.processInfo.hostName
+        registration.cpu = CPU.modelName
+        registration.blas = "\(BLAS.version) \(BLAS.coreName)"
+        registration.threads = UInt32(options.threads)
+        registration.modelHash = modelHash
+        registration.imageModelHash = imageModelHash
+        registration.scorerHashes = scorers.fingerprints
+        if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
+        try send(.registration(registration), &socket)
+        // Repeated until answered. The jitter spreads the registrations of many workers.
+        nextRegistration = ContinuousClock.now + registrationPause * Double.random(in: 0.75...1.25)
+        registrationPause = min(registrationPause * 2, Self.longestRegistrationPause)
+    }
+
+    private func join(_ welcome: Welcome, _ socket: inout WorkerSocket) throws {
+        let own = welcome.hasEmbeddings ? imageModelHash : modelHash
+        guard welcome.settings.modelHash == own else {
+            throw WorkerError.model(
+                "\(options.model): fingerprint is \(own.prefix(12)); expected the run's model with "
+                    + "\(welcome.settings.modelHash.prefix(12))")
+        }
+        registrationPause = Self.shortestRegistrationPause
+        nextHeartbeat = ContinuousClock.now
+        let isSameRun = self.welcome == welcome
+        if !isSameRun {
+            (canary, costReport) = (nil, nil)
+            unacknowledged = spool.results(of: welcome.runID)
+            try reportCrash(in: welcome.runID, &socket)
+        }
+        // The cost report precedes the results, because the coordinator models their costs with it.
+        if let costReport { try send(.costReport(costReport), &socket) }
+        self.welcome = welcome
+        for bytes in unacknowledged.values { _ = try socket.send(bytes) }
+        guard !isSameRun else { return try rejoin(welcome, &socket) }
+        logger.info("joined run \(welcome.runID): opening \(options.model)")
+        try openModel(welcome, embeddings: nil, &socket)
+    }
+
+    /// Continues where the worker was before it lost the coordinator.
+    private func rejoin(_ welcome: Welcome, _ socket: inout WorkerSocket) throws {
+        if download != nil {
+            stage = .fetchingEmbeddings
+            return try requestChunk(&socket)
+        }
+        guard let canary, costReport != nil || !welcome.hasCostImageCount else {
+            // The model is still being opened or measured.
+            if let canary { try send(.canary(canary), &socket) }
+            return stage = .openingModel
+        }
+        try send(.canary(canary), &socket)
+        if task != nil { stage = .evaluating } else { try requestTask(&socket) }
+    }
+
+    private func reportCrash(in run: String, _ socket: inout WorkerSocket) throws {
+        guard let crash, crash.run == run else { return }
+        var failure = TaskFailure(
+            task: crash.task, epoch: crash.epoch,
+            reason: "signal \(crash.signal) ended the worker's process during this task")
+        failure.crashed = true
+        try send(.taskFailure(failure), &socket)
+    }
+
+    /// Opens the model on the evaluation thread, after fetching the prompt embeddings if the run provides them.
+    private func openModel(_ welcome: Welcome, embeddings: String?, _ socket: inout WorkerSocket) throws {
+        download?.discard()
+        download = nil
+        if welcome.hasEmbeddings, embeddings == nil {
+            download = try BlobDownload(welcome.embeddings)
+            stage = .fetchingEmbeddings
+            return try requestChunk(&socket)
+        }
+        stage = .openingModel
+        engine.submit(.open(folder, try EvaluationSettings(welcome, scorers: scorers), embeddings: embeddings))
+    }
+
+    private func requestChunk(_ socket: inout WorkerSocket) throws {
+        guard let download else { return }
+        nextRequest = ContinuousClock.now + Self.requestPause
+        try send(.blobRequest(download.request), &socket)
+    }
+
+    private func receive(_ chunk: BlobChunk, _ socket: inout WorkerSocket) throws {
+        guard stage == .fetchingEmbeddings, let welcome, let progress = try download?.receive(chunk) else { return }
+        switch progress {
+        case .ignored: break
+        case .incomplete: try requestChunk(&socket)
+        case .finished(let path):
+            download = nil
+            try openModel(welcome, embeddings: path, &socket)
+        }
+    }
+
+    // MARK: - Tasks
+
+    private func requestTask(_ socket: inout WorkerSocket) throws {
+        stage = .idle
+        guard drain == nil else { return nextRequest = nil }
+        nextRequest = ContinuousClock.now + Self.requestPause
+        var request = TaskRequest()
+        if let walltime = options.walltime { request.walltimeLeftSeconds = walltime.secondsLeft }
+        try send(.taskRequest(request), &socket)
+    }
+
+    /// While registering again, the next task is requested after the welcome.
+    private func requestTaskIfJoined(_ socket: inout WorkerSocket) throws {
+        if stage != .joining { try requestTask(&socket) }
+    }
+
+    private func start(_ assignment: Assignment) {
+        // A repeated request can be answered twice; the engine evaluates one task at a time.
+        guard task == nil, drain == nil, let run = welcome?.runID else { return }
+        task = CurrentTask(id: assignment.taskID, epoch: assignment.leaseEpoch, startedAt: .now)
+        stage = .evaluating
+        engine.submit(
+            .evaluate(run: run, id: assignment.taskID, epoch: assignment.leaseEpoch) {
+                try EvaluationTask(assignment, shape: $0)
+            })
+    }
+
+    private func report(_ outcome: EvaluationThread.Outcome, _ socket: inout WorkerSocket) throws {
+        switch outcome {
+        case .opened(let values, let seconds):
+            var canary = Canary()
+            canary.values = values
+            canary.seconds = seconds
+            self.canary = canary
+            if stage != .joining { try send(.canary(canary), &socket) }
+            guard let welcome, welcome.hasCostImageCount else { return try requestTaskIfJoined(&socket) }
+            logger.info("measuring the costs of the model's components")
+            engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
+        case .openingFailed(let reason):
+            throw WorkerError.model(reason)
+        case .costsMeasured(let costs):
+            let report = CostReport(costs)
+            costReport = report
+            guard stage != .joining else { return }
+            try send(.costReport(report), &socket)
+            if stage == .openingModel { try requestTask(&socket) }
+        case .costMeasurementFailed(let reason):
+            throw WorkerError.costMeasurement(reason)
+        case .evaluated(let id, let epoch, let images, let seconds):
+            task = nil
+            let result = try TaskResult(task: id, epoch: epoch, images: images, seconds: seconds)
+            let bytes = try WorkerMessage.encode(.taskResult(result))
+            let key = Spool.Key(task: id, epoch: epoch)
+            if let welcome { try spool.store(bytes, key, run: welcome.runID) }
+            unacknowledged[key] = bytes
+            logResult(key, "stored")
+            _ = try socket.send(bytes)
+            try requestTaskIfJoined(&socket)
+        case .cancelled:
+            task = nil
+            try requestTaskIfJoined(&socket)
+        case .evaluationFailed(let id, let epoch, let candidate, let reason):
+            task = nil
+            logger.warning("task \(id) failed: \(reason)")
+            var failure = TaskFailure(task: id, epoch: epoch, reason: reason)
+            if let candidate { failure.candidateID = candidate }
+            try send(.taskFailure(failure), &socket)
+            try requestTaskIfJoined(&socket)
+        }
+    }
+
+    private func logResult(_ key: Spool.Key, _ event: String) {
+        logger.debug("result \(event)", metadata: ["task": "\(key.task)", "lease": "\(key.epoch)"])
+    }
+
+    // MARK: - Leaving
+
+    /// Starts to drain on SIGTERM and on Slurm's warning (SIGUSR1); SIGINT or a second signal ends the grace period.
+    private func handleSignals() {
+        guard signals.arrivalCount > 0 else { return }
+        let isImmediate = signals.hasReceived(SIGINT) || signals.arrivalCount > 1
+        if drain == nil {
+            var grace = options.graceSeconds
+            // The warning precedes the end of the job, whose time is known.
+            if signals.hasReceived(SIGUSR1), let left = options.walltime?.secondsLeft { grace = max(0, left - 10) }
+            if isImmediate { grace = 0 }
+            drain = Drain(graceSeconds: grace)
+            if let task, grace > 0 {
+                logger.notice("asked to end: finishing task \(task.id) if it takes at most \(Int(grace)) s")
             }
-            var load = [0.0]
-            if getloadavg(&load, 1) == 1 { heartbeat.load = load[0] }
-            try send(.heartbeat(heartbeat), &socket)
-            nextHeartbeat = now + .seconds(min(max(welcome?.heartbeatSeconds ?? 2, 0.1), 60))
+        } else if isImmediate, let drain, drain.deadline > .now {
+            self.drain = Drain(graceSeconds: 0)
         }
     }
 
-    /// Tells the log once how the connection stands, whenever that has changed.
-    private func announce(_ link: LinkState) {
-        guard link != announced else { return }
-        defer { announced = link }
-        if let problem = link.problem {
-            log("waiting for the coordinator at \(options.coordinator): \(problem)")
-        } else if link == .connected, announced?.problem != nil {
-            log("connected to \(options.coordinator)")
+    /// The reason to leave now; nil to stay.
+    private func reasonToLeave() -> String? {
+        guard let drain else { return nil }
+        let now = ContinuousClock.now
+        if let task {
+            let elapsed = (now - task.startedAt) / .seconds(1)
+            let left = secondsLeft(elapsed: elapsed)
+            guard now < drain.deadline, left.map({ now + .seconds($0) < drain.deadline }) ?? true else {
+                return "asked to end: returning task \(task.id)"
+            }
+            return nil
         }
+        guard unacknowledged.isEmpty || now >= drain.end else { return nil }
+        return "asked to end: no task is running"
     }
 
-    @discardableResult
-    func send(_ body: WorkerMessage.Body, _ socket: inout WorkerSocket) throws -> Bool {
-        try socket.send(try WorkerMessage.encode(body))
+    /// Estimates the rest of the current task from its progress; nil before its first image.
+    private func secondsLeft(elapsed: Double) -> Double? {
+        let progress = engine.progress
+        guard progress.done > 0, progress.total > 0 else { return nil }
+        return elapsed / Double(progress.done) * Double(progress.total - progress.done)
     }
 }

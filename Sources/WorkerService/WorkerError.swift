@@ -1,26 +1,29 @@
-/// Why a worker cannot take part.
+/// The reasons a worker cannot join or continue.
 public enum WorkerError: Error, Equatable, CustomStringConvertible {
-    /// The coordinator does not want this worker.
+    /// The coordinator refused the worker.
     case refused(String)
-    /// The coordinator's messages cannot be understood.
+    /// A message from the coordinator is invalid.
     case protocolError(String)
-    /// The model cannot be opened or does not fit the run.
+    /// The model cannot be opened or is not the run's.
     case model(String)
-    /// The folder of unacknowledged results cannot be used.
+    /// The costs of the model's components cannot be measured.
+    case costMeasurement(String)
+    /// The spool cannot be used.
     case spool(path: String, reason: String)
-    /// The run's prompt embeddings cannot be fetched.
+    /// The prompt embeddings cannot be fetched.
     case embeddings(String)
-    /// The process that started this worker is gone.
-    case parentGone
+    /// The parent process has exited.
+    case parentExited
 
-    /// One line that says what to do.
+    /// One line.
     public var description: String {
         switch self {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
-        case .protocolError(let reason): "the coordinator's message cannot be understood: \(reason)"
+        case .protocolError(let reason): "invalid message from the coordinator: \(reason)"
         case .model(let reason), .embeddings(let reason): reason
-        case .spool(let path, let reason): "\(path): cannot keep results there: \(reason)"
-        case .parentGone: "the process that started this worker is gone"
+        case .costMeasurement(let reason): "cannot measure the costs of the model's components: \(reason)"
+        case .spool(let path, let reason): "\(path): cannot store results: \(reason)"
+        case .parentExited: "the parent process has exited"
         }
     }
 }

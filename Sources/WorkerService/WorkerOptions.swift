@@ -1,38 +1,35 @@
+import Foundation
 import Transport
 
-/// What a worker is started with.
+/// The configuration of a worker.
 public struct WorkerOptions: Sendable {
-    /// Where the coordinator listens.
+    /// The coordinator's endpoint.
     public var coordinator: Endpoint
-    /// The key to join with, if any.
+    /// The keys to connect with, if any.
     public var security: WorkerSecurity
     /// The model directory.
     public var model: String
-    /// Folders of scorers' models, beside those that lie beside the model.
+    /// Directories of scorer models, in addition to those next to the model.
     public var scorers: [String]
-    /// What the worker is called in reports, unless its key says so.
+    /// The name in reports; with a key, the coordinator uses the key's name.
     public var name: String
-    /// Threads of the matrix products.
+    /// Threads for matrix products.
     public var threads: Int
-    /// The folder of results that are not acknowledged yet.
+    /// The directory of unacknowledged results.
     public var spool: String
-    /// Seconds that a task may still take when the worker is asked to end; beyond them it is handed back.
+    /// Seconds that the current task may take after a request to end; beyond them it is returned.
     public var graceSeconds: Double
-    /// When the batch system ends the worker; nil if nothing does.
+    /// When the batch system ends the worker; nil without such a limit.
     public var walltime: WalltimeLimit?
-    /// True if the worker ends with the process that started it.
+    /// Whether to exit with the parent process.
     public var exitsWithParent: Bool
-    /// True to tell the log of every result and what became of it.
-    public var isVerbose: Bool
-    /// The release of the program, for the history.
+    /// The release of the program.
     public var engineVersion: String
 
-    /// Options of a worker.
+    /// Sets all options.
     public init(
         coordinator: Endpoint, security: WorkerSecurity, model: String, scorers: [String], name: String, threads: Int,
-        spool: String,
-        graceSeconds: Double, walltime: WalltimeLimit?, exitsWithParent: Bool, isVerbose: Bool = false,
-        engineVersion: String
+        spool: String, graceSeconds: Double, walltime: WalltimeLimit?, exitsWithParent: Bool, engineVersion: String
     ) {
         self.coordinator = coordinator
         self.security = security
@@ -44,7 +41,25 @@ public struct WorkerOptions: Sendable {
         self.graceSeconds = graceSeconds
         self.walltime = walltime
         self.exitsWithParent = exitsWithParent
-        self.isVerbose = isVerbose
         self.engineVersion = engineVersion
     }
+}
+
+/// The time at which the batch system ends the process.
+public struct WalltimeLimit: Sendable {
+    private let end: Date
+
+    /// Ends the given number of seconds from now.
+    public init(seconds: Double) { end = Date(timeIntervalSinceNow: seconds) }
+
+    /// Reads the end of the Slurm job; nil outside of Slurm.
+    ///
+    /// - Parameter environment: Contains `SLURM_JOB_END_TIME` in Unix seconds, set by Slurm 22.05 and later.
+    public init?(environment: [String: String]) {
+        guard let seconds = environment["SLURM_JOB_END_TIME"].flatMap({ Double($0) }), seconds > 0 else { return nil }
+        end = Date(timeIntervalSince1970: seconds)
+    }
+
+    /// At least 0.
+    var secondsLeft: Double { max(0, end.timeIntervalSinceNow) }
 }

@@ -6,58 +6,58 @@ import ProgramSupport
 extension CoordinatorCommand {
     struct Benchmark: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Measures schedules on a prompt set of its own, beside a run's search and in its history.",
+            abstract: "Measure schedules on a separate prompt set and record the results in a run's history.",
             discussion: """
-                Every schedule makes the same images, of the same prompts and seeds, with the run's model and settings; every scorer of the \
-                run judges them. Scores of single images are kept: see the views benchmark_scores and benchmark_summary. What is measured \
-                already is not measured again: a benchmark that was stopped goes on when asked for once more.
+                All schedules generate the same images, with the run's model and settings, and are scored by all scorers of the run. See the \
+                views benchmark_scores and benchmark_summary. Repeat the command to resume an interrupted benchmark: existing measurements are \
+                reused.
                 """)
 
-        @Option(help: "The folder of the run.")
+        @Option(help: "Run directory.")
         var runDir: String
 
         @Option(
             help:
-                "A file of prompts: one a line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
+                "Prompt file: one prompt per line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
         )
         var prompts: String
 
         @Option(
             name: .customLong("schedule"), parsing: .upToNextOption,
-            help: "Schedule files, published JSON or compact, which may hold several.")
+            help: "Schedule files, published JSON or compact.")
         var schedules: [String] = []
 
         @Flag(help: "Measure the run's front.")
         var front = false
 
-        @Flag(help: "Measure FORA and TGATE schedules of about the same latency beside.")
+        @Flag(help: "Measure FORA and TGATE schedules of similar cost as well.")
         var heuristics = false
 
-        @Option(help: "Seeds that every prompt is run with.")
+        @Option(help: "Images per prompt, with seeds 0, 1, ...")
         var seeds = 1
 
-        @Option(help: "The prompt set's name in the history (default: the file's).")
+        @Option(help: "Name of the prompt set in the history (default: the file name without extension).")
         var name: String?
 
-        @Option(help: "The prompts' embeddings, from ecad embed, for workers without text encoders.")
+        @Option(help: "Prompt embeddings from ecad embed, for workers without text encoders.")
         var embeddings: String?
 
         @Option(
             name: .customLong("set"),
-            help: "A scorer beside those of the run, or another model for one, such as scorers.clip=DIR.")
+            help: "Add a scorer or replace the model of one, e.g. scorers.clip=DIR.")
         var scorers: [String] = []
 
         @OptionGroup var serving: ServingOptions
 
         func validate() throws {
             if schedules.isEmpty, !front, !heuristics {
-                throw ValidationError("nothing to measure: give --schedule FILE..., --front or --heuristics")
+                throw ValidationError("nothing to measure; expected --schedule FILE..., --front or --heuristics")
             }
             if let other = scorers.first(where: { !$0.hasPrefix("scorers.") }) {
                 throw ValidationError(
-                    "--set \(other): a benchmark keeps the run's settings; only scorers.NAME=DIR can be set")
+                    "--set \(other): a benchmark uses the run's settings; only scorers.NAME=DIR can be set")
             }
-            if !(1...1000).contains(seeds) { throw ValidationError("--seeds \(seeds): expected 1 to 1000") }
+            try requireOption("--seeds", seeds, in: 1...1000)
         }
 
         func run() throws {
@@ -70,7 +70,7 @@ extension CoordinatorCommand {
             switch try service.run(options, in: runDir) {
             case .finished(let report): print(serving.json ? try report.json() : report.text, terminator: "")
             case .interrupted:
-                Program.printError("stopped; the same command goes on where it was")
+                Program.printError("interrupted; repeat the command to resume")
                 throw ExitCode(1)
             }
         }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import CoordinatorService
 import Foundation
-import History
 import ProgramSupport
 import Transport
 
@@ -13,40 +12,40 @@ enum Main {
 struct CoordinatorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ecad-coordinator",
-        abstract: "Searches caching schedules for diffusion transformers with a cluster of workers.",
+        abstract: "Search caching schedules for diffusion transformers on a cluster of workers.",
         version: Program.version,
         subcommands: [
             Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
-            Benchmark.self, Keys.self, Simulate.self,
+            Benchmark.self, Keys.self, Simulate.self, ConfigKeys.self,
         ])
 }
 
-/// What the commands that serve workers have in common.
+/// Options of all commands that accept workers.
 struct ServingOptions: ParsableArguments {
-    @Option(help: "Where to listen; port 0 for any free one.")
+    @Option(help: "Address to listen on; port 0 selects a free port.")
     var bind = "tcp://127.0.0.1:5555"
 
     @Option(help: "Workers to start on this machine.")
     var workers = 0
 
-    @Option(help: "Threads of each of them (default: the processors divided among them).")
+    @Option(help: "Threads of each local worker (default: the processors divided by the number of workers).")
     var workerThreads: Int?
 
-    @Option(help: "The folder of the keys (default: keys in the run folder); see: ecad-coordinator keys.")
+    @Option(help: "Key directory (default: keys in the run directory); see ecad-coordinator keys.")
     var keys: String?
 
-    @Flag(help: "Serve without keys or encryption to whoever reaches the port; for networks that you trust.")
+    @Flag(help: "Disable authentication and encryption; for trusted networks only.")
     var insecurePlaintext = false
 
     @Flag(help: "Print the result as JSON instead of a table.")
     var json = false
 
     func validate() throws {
-        if keys != nil, insecurePlaintext { throw ValidationError("give --keys or --insecure-plaintext, not both") }
-        if !(0...1024).contains(workers) { throw ValidationError("--workers \(workers): expected 0 to 1024") }
-        if let workerThreads, !(1...1024).contains(workerThreads) {
-            throw ValidationError("--worker-threads \(workerThreads): expected 1 to 1024")
+        if keys != nil, insecurePlaintext {
+            throw ValidationError("--keys and --insecure-plaintext are mutually exclusive")
         }
+        try requireOption("--workers", workers, in: 0...1024)
+        if let workerThreads { try requireOption("--worker-threads", workerThreads, in: 1...1024) }
         do {
             _ = try Endpoint(bind)
         } catch {
@@ -54,7 +53,6 @@ struct ServingOptions: ParsableArguments {
         }
     }
 
-    /// The options as the services take them.
     func options() throws -> RunService.Options {
         RunService.Options(
             bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys,
@@ -62,7 +60,7 @@ struct ServingOptions: ParsableArguments {
             isInteractive: isatty(FileHandle.standardError.fileDescriptor) == 1)
     }
 
-    /// Serves a run to its end and prints the front.
+    /// Runs to the end and prints the front; exit status 1 if interrupted.
     func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
         let service = RunService(
             options: try options(), write: { FileHandle.standardError.write(Data($0.utf8)) })
@@ -71,7 +69,7 @@ struct ServingOptions: ParsableArguments {
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
         case .interrupted:
-            Program.printError("stopped; go on with: ecad-coordinator resume --run-dir \(runFolder)")
+            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runFolder)")
             throw ExitCode(1)
         }
     }
@@ -79,15 +77,15 @@ struct ServingOptions: ParsableArguments {
 
 extension CoordinatorCommand {
     struct Run: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Begins a run and serves it to its end.")
+        static let configuration = CommandConfiguration(abstract: "Start a run.")
 
-        @Option(help: "The run configuration, a TOML file.")
+        @Option(help: "Run configuration, a TOML file; its keys: ecad-coordinator config-keys.")
         var config: String
 
-        @Option(help: "The folder of the run; created, and empty of other runs.")
+        @Option(help: "Run directory; created if missing, must not contain another run.")
         var runDir: String
 
-        @Option(name: .customLong("set"), help: "Override a key of the configuration, such as search.generations=50.")
+        @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.generations=50.")
         var overrides: [String] = []
 
         @OptionGroup var serving: ServingOptions
@@ -99,9 +97,9 @@ extension CoordinatorCommand {
     }
 
     struct Resume: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Goes on with a run that was stopped or killed.")
+        static let configuration = CommandConfiguration(abstract: "Resume an interrupted run.")
 
-        @Option(help: "The folder of the run.")
+        @Option(help: "Run directory.")
         var runDir: String
 
         @OptionGroup var serving: ServingOptions
@@ -111,57 +109,62 @@ extension CoordinatorCommand {
         }
     }
 
-    struct Status: ParsableCommand {
+    struct Extend: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Says where a run stands; the coordinator may be at work.")
+            abstract: "Extend a run by more generations, whether it finished or was interrupted.",
+            discussion: "The keys of the section stop, which may have ended the run, no longer apply.")
 
-        @Option(help: "The folder of the run.")
+        @Option(help: "Run directory.")
         var runDir: String
 
-        @Flag(help: "Print JSON.")
-        var json = false
+        @Option(help: "Generations to add to the completed ones.")
+        var generations: Int
+
+        @OptionGroup var serving: ServingOptions
+
+        func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            let status = try RunStatusReport(folder: runDir)
-            print(json ? try status.json() : status.text)
+            try serving.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
         }
     }
 
-    struct Query: ParsableCommand {
+    struct Fork: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Asks a run's history: a view by its name, or any SQL that reads.")
+            abstract: "Copy a run up to a generation and continue the copy with other settings.",
+            discussion: """
+                Keys of the sections search, stop and tasks may change, except tasks.images. Evaluations of the original run are reused, those of \
+                later generations included.
+                """)
 
-        @Option(help: "The folder of the run.")
+        @Option(help: "Run directory of the original, which may be running.")
         var runDir: String
 
-        @Argument(help: "A view, such as pareto_front; without one and without --sql, the views are listed.")
-        var name: String?
+        @Option(help: "Last generation to copy; 0 is the seed population.")
+        var from: Int
 
-        @Option(help: "An SQL query.")
-        var sql: String?
+        @Option(help: "New run directory; created if missing, must not contain another run.")
+        var into: String
 
-        @Option(help: "table, csv, json or markdown.")
-        var format = TableFormat.table
+        @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.population=48.")
+        var overrides: [String] = []
+
+        @OptionGroup var serving: ServingOptions
 
         func validate() throws {
-            if name != nil, sql != nil { throw ValidationError("give a view's name or --sql, not both") }
+            if from < 0 { throw ValidationError("--from is \(from); expected 0 or more") }
         }
 
         func run() throws {
-            let history = try RunHistory.openReadOnly(in: runDir)
-            let result: QueryResult
-            if let sql {
-                result = try history.query(sql)
-            } else if let name {
-                result = try history.query(named: name)
-            } else {
-                result = QueryResult(
-                    columns: ["view", "shows"],
-                    rows: RunHistory.namedQueries.map { [.text($0.name), .text($0.summary)] })
-            }
-            print(format.print(result), terminator: "")
+            try serving.serve(
+                { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runFolder: into)
         }
     }
-}
 
-extension TableFormat: ExpressibleByArgument {}
+    struct ConfigKeys: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print the keys of the run configuration as a Markdown table.")
+
+        func run() { print(RunConfiguration.keyTable, terminator: "") }
+    }
+}

@@ -3,21 +3,23 @@ import Foundation
 import ProgramSupport
 import Transport
 
-/// Where the coordinator's keys are.
+/// The key directory, named directly or by its run directory.
 struct KeyLocation: ParsableArguments {
-    @Option(help: "The folder of the run; its keys are in the folder keys inside.")
+    @Option(help: "Run directory, whose subdirectory keys contains the keys.")
     var runDir: String?
 
-    @Option(help: "The folder of the keys, if it is not in the run folder.")
+    @Option(help: "Key directory, if it is not in a run directory.")
     var keys: String?
 
     func validate() throws {
-        guard (runDir == nil) != (keys == nil) else { throw ValidationError("give --run-dir DIR or --keys DIR") }
+        guard (runDir == nil) != (keys == nil) else {
+            throw ValidationError("expected exactly one of --run-dir DIR and --keys DIR")
+        }
     }
 
     var path: String { keys ?? "\(runDir ?? "")/keys" }
 
-    /// The folder, made if need be.
+    /// Opens the key directory; created if missing.
     func create() throws -> KeyFolder {
         let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
         try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
@@ -28,7 +30,7 @@ struct KeyLocation: ParsableArguments {
 extension CoordinatorCommand {
     struct Keys: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Says which workers may join: every worker has a key of its own.",
+            abstract: "Manage the keys with which workers authenticate.",
             subcommands: [New.self, Authorize.self, Revoke.self, List.self])
     }
 }
@@ -36,49 +38,49 @@ extension CoordinatorCommand {
 extension CoordinatorCommand.Keys {
     struct New: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Makes a worker's key file and authorizes it.",
+            abstract: "Create a worker key file and authorize its key.",
             discussion: """
-                Take the file to the worker's machine by a way that nobody else can read (scp, a secret of the cluster), \
-                and start the worker with --key FILE. Two workers at once cannot use the same file.
+                Copy the file to the worker's machine over a confidential channel (scp, a cluster secret), and start the worker with --key FILE. \
+                A key file can be used by one worker at a time.
                 """)
 
-        @Argument(help: "What the worker is called in reports.")
+        @Argument(help: "Worker name.")
         var name: String
 
         @OptionGroup var location: KeyLocation
 
-        @Option(help: "Make this many, called NAME-1, NAME-2, ...: for an array of workers.")
+        @Option(help: "Create this many key files, named NAME-1, NAME-2, ...")
         var count: Int?
 
-        @Option(name: .shortAndLong, help: "The key file; with --count, a folder for NAME-1.key, NAME-2.key, ...")
+        @Option(
+            name: .shortAndLong,
+            help: "Key file (default: NAME.key); with --count, the directory for NAME-1.key, NAME-2.key, ...")
         var output: String?
 
         func validate() throws {
-            if let count, !(1...100_000).contains(count) {
-                throw ValidationError("--count \(count): expected 1 to 100000")
-            }
+            if let count { try requireOption("--count", count, in: 1...100_000) }
         }
 
         func run() throws {
             let folder = try location.create()
             let coordinator = try folder.coordinatorKeys().publicKey
             guard let count else {
-                return try make(name, output ?? "\(name).key", folder, coordinator)
+                return try createKey(name, output ?? "\(name).key", folder, coordinator)
             }
             let directory = output ?? "."
             try FileManager.default.createDirectory(
                 atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
             for number in 1...count {
-                try make("\(name)-\(number)", "\(directory)/\(name)-\(number).key", folder, coordinator)
+                try createKey("\(name)-\(number)", "\(directory)/\(name)-\(number).key", folder, coordinator)
             }
         }
 
-        private func make(_ name: String, _ path: String, _ folder: KeyFolder, _ coordinator: PublicKey) throws {
+        private func createKey(_ name: String, _ path: String, _ folder: KeyFolder, _ coordinator: PublicKey) throws {
             guard try !folder.entries().contains(where: { $0.name == name && !$0.isRevoked }) else {
-                throw TransportError.keyName(name: name, reason: "has a key already: revoke it first")
+                throw TransportError.keyName(name: name, reason: "already has a key; revoke it first")
             }
             let file = WorkerKeyFile(name: name, keys: try KeyPair.generate(), coordinator: coordinator)
-            // The file first: a key that is on the list but nowhere else helps nobody.
+            // The file first: an authorized key without a file would be useless.
             try file.write(to: path)
             try folder.authorize(name, key: file.keys.publicKey)
             print(path)
@@ -87,12 +89,12 @@ extension CoordinatorCommand.Keys {
 
     struct Authorize: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Lets a worker join whose key was revoked, or was made elsewhere.")
+            abstract: "Authorize a revoked key, or a public key created elsewhere.")
 
-        @Argument(help: "What the worker is called in reports.")
+        @Argument(help: "Worker name.")
         var name: String
 
-        @Argument(help: "Its public key, 64 hexadecimal digits; without it, the one it had before.")
+        @Argument(help: "Public key, 64 hexadecimal digits (default: the worker's revoked key).")
         var key: String?
 
         @OptionGroup var location: KeyLocation
@@ -100,7 +102,7 @@ extension CoordinatorCommand.Keys {
         func run() throws {
             let publicKey = try key.map { text in
                 guard let key = PublicKey(hexadecimal: text) else {
-                    throw ValidationError("\(text): expected a public key, 64 hexadecimal digits")
+                    throw ValidationError("public key is \(text); expected 64 hexadecimal digits")
                 }
                 return key
             }
@@ -110,9 +112,9 @@ extension CoordinatorCommand.Keys {
 
     struct Revoke: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Keeps a worker out; a coordinator at work breaks with it within seconds.")
+            abstract: "Revoke a key; a running coordinator disconnects its worker within seconds.")
 
-        @Argument(help: "The worker, as keys list names it.")
+        @Argument(help: "Worker name, as shown by keys list.")
         var name: String
 
         @OptionGroup var location: KeyLocation
@@ -121,7 +123,7 @@ extension CoordinatorCommand.Keys {
     }
 
     struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Lists the workers' keys.")
+        static let configuration = CommandConfiguration(abstract: "List the workers' keys.")
 
         @OptionGroup var location: KeyLocation
 

@@ -6,46 +6,46 @@ import ProgramSupport
 extension CoordinatorCommand {
     struct Simulate: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Plans a run: plays it through with imagined workers, in seconds instead of days.",
+            abstract: "Simulate a run with virtual workers to estimate time and cost.",
             discussion: """
-                The coordinator's own logic serves imagined hosts in virtual time. --seconds-per-image is what one \
-                uncached image takes the fastest host; measure it with ecad generate.
+                The real coordinator runs with simulated hosts in virtual time. Measure --seconds-per-image with \
+                ecad generate.
                 """)
 
-        @Option(help: "The run configuration, a TOML file.")
+        @Option(help: "Run configuration, a TOML file.")
         var config: String
 
-        @Option(name: .customLong("set"), help: "Override a key of the configuration.")
+        @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.generations=50.")
         var overrides: [String] = []
 
-        @Option(help: "Hosts, one worker each.")
+        @Option(help: "Number of hosts, with one worker each.")
         var hosts = 100
 
-        @Option(help: "Times by which the slowest host is slower than the fastest.")
+        @Option(help: "Duration of a task on the slowest host relative to the fastest.")
         var speedSpread = 2.0
 
-        @Option(help: "Seconds for an uncached image on the fastest host.")
+        @Option(help: "Denoising time of an uncached image on the fastest host, in seconds.")
         var secondsPerImage = 1.0
 
-        @Option(help: "Per cent of the hosts that are taken away per hour.")
+        @Option(help: "Percentage of hosts preempted per hour.")
         var preemption = 0.0
 
-        @Option(help: "Seconds until a host that was taken away is replaced.")
+        @Option(help: "Seconds until a preempted host is replaced.")
         var replacementSeconds = 120.0
 
-        @Option(help: "Per cent of the tasks that fail.")
+        @Option(help: "Percentage of tasks that fail.")
         var failures = 0.0
 
-        @Option(help: "Per cent of the tasks that take five times as long.")
+        @Option(help: "Percentage of tasks that take five times as long.")
         var stragglers = 0.0
 
-        @Option(help: "Hours after which to stop; without it the whole run is played.")
+        @Option(help: "Virtual hours to simulate (default: the whole run).")
         var hours: Double?
 
-        @Option(help: "Price of a host for an hour.")
+        @Option(help: "Price of a host per hour.")
         var price: Double?
 
-        @Option(help: "Seed of all chances.")
+        @Option(help: "Seed of all random events.")
         var seed: UInt64 = 0
 
         @Flag(help: "Print JSON.")

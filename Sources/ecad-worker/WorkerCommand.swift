@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import Logging
 import ProgramSupport
 import Tensors
 import Transport
@@ -13,24 +14,26 @@ enum Main {
 
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad-worker", abstract: "Evaluates caching schedules for an ecad-coordinator.",
+        commandName: "ecad-worker", abstract: "Evaluate caching schedules for an ecad-coordinator.",
         version: Program.version,
-        subcommands: [Run.self, Diagnose.self, Load.self, Intrude.self])
+        subcommands: [Run.self, Diagnose.self])
 }
 
-/// How to reach the coordinator.
+/// The coordinator's endpoint and the keys to connect with.
 struct ConnectionOptions: ParsableArguments {
-    @Option(help: "Where the coordinator listens, such as tcp://head:5555.")
+    @Option(help: "Endpoint of the coordinator, such as tcp://head:5555.")
     var coordinator: String
 
-    @Option(help: "This worker's key file, made by: ecad-coordinator keys new NAME.")
+    @Option(help: "Key file of this worker, created by: ecad-coordinator keys new NAME.")
     var key: String?
 
-    @Flag(help: "Connect to another machine without key or encryption; for networks that you trust.")
+    @Flag(help: "Connect to another machine without key or encryption; only for trusted networks.")
     var insecurePlaintext = false
 
     func validate() throws {
-        if key != nil, insecurePlaintext { throw ValidationError("give --key or --insecure-plaintext, not both") }
+        if key != nil, insecurePlaintext {
+            throw ValidationError("--key and --insecure-plaintext are mutually exclusive")
+        }
     }
 
     func endpoint() throws -> Endpoint {
@@ -48,8 +51,8 @@ struct ConnectionOptions: ParsableArguments {
         }
         guard insecurePlaintext || endpoint.isLoopback else {
             throw ValidationError(
-                "\(endpoint) is another machine: give --key FILE (made by: ecad-coordinator keys new NAME), "
-                    + "or --insecure-plaintext in a network that you trust")
+                "--coordinator \(endpoint) is another machine: pass --key FILE, created by: ecad-coordinator keys new NAME; "
+                    + "or --insecure-plaintext in a trusted network")
         }
         return (.plaintext, nil)
     }
@@ -58,7 +61,7 @@ struct ConnectionOptions: ParsableArguments {
 extension WorkerCommand {
     struct Diagnose: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "doctor", abstract: "Says in one line whether a worker can join, or why not.")
+            commandName: "doctor", abstract: "Diagnose the connection to a coordinator in one line.")
 
         @OptionGroup var connection: ConnectionOptions
 
@@ -68,7 +71,7 @@ extension WorkerCommand {
             let security = plain ? .plaintext : try connection.security(to: endpoint).0
             let diagnosis = try Doctor(
                 endpoint: endpoint, security: security, engineVersion: Program.version
-            ).examine()
+            ).diagnose()
             print(diagnosis)
             if !diagnosis.isHealthy { throw ExitCode(1) }
         }
@@ -76,41 +79,41 @@ extension WorkerCommand {
 
     struct Run: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Joins a coordinator and works until the run is over.")
+            abstract: "Join a coordinator and evaluate tasks until the run finishes.")
 
         @OptionGroup var connection: ConnectionOptions
 
-        @Option(help: "The model directory (diffusers layout), a copy of the one that the run names.")
+        @Option(help: "Model directory in diffusers layout; must equal the run's model.")
         var models: String
 
         @Option(
             name: .customLong("scorer"),
-            help: "The folder of a scorer's model; may be given several times. Those beside the model are found.")
+            help: "Directory of a scorer model; repeatable. Scorer models next to the model are found automatically.")
         var scorers: [String] = []
 
         @Option(
-            help: "Threads of the matrix products (default: all processors, less one for heartbeats where there are 4)."
+            help:
+                "Threads for matrix products (default: all processors; one less for heartbeats if there are at least 4)."
         )
         var threads: Int?
 
-        @Option(help: "The folder of results not acknowledged yet (default: in ~/.local/state/ecad-worker, by name).")
+        @Option(help: "Directory of unacknowledged results (default: ~/.local/state/ecad-worker/NAME).")
         var spool: String?
 
-        @Option(help: "Seconds that a task may still take after SIGTERM before it is handed back.")
+        @Option(help: "Seconds that the current task may take after SIGTERM before it is returned.")
         var grace = 20.0
 
-        @Option(help: "Seconds until this worker is ended (default: what Slurm says, if it runs it).")
+        @Option(help: "Seconds until the batch system ends this worker (default: the end of the Slurm job, if any).")
         var walltime: Double?
 
         @Option(
-            help: "What this worker is called in reports (default: host and process number). A key has its own name.")
+            help: "Name of this worker in reports (default: HOST-PID). The name of a key takes precedence.")
         var name: String?
 
-        @Flag(help: "Tell of every result and what became of it.")
-        var verbose = false
-
-        @Flag(help: "End when the process that started this worker ends.")
+        @Flag(help: "Exit when the parent process exits.")
         var exitWithParent = false
+
+        @OptionGroup(title: "Logging") var log: LogOptions
 
         func validate() throws {
             if let threads, !(1...1024).contains(threads) {
@@ -120,7 +123,7 @@ extension WorkerCommand {
                 throw ValidationError("--grace \(grace): expected 0 to 86400 seconds")
             }
             if let walltime, !(walltime > 0 && walltime < 1e9) {
-                throw ValidationError("--walltime \(walltime): expected seconds, more than 0")
+                throw ValidationError("--walltime \(walltime): expected more than 0 seconds")
             }
         }
 
@@ -135,8 +138,9 @@ extension WorkerCommand {
                 threads: threads ?? (processors < 4 ? processors : processors - 1),
                 spool: spool ?? defaultSpool(name, environment), graceSeconds: grace,
                 walltime: walltime.map(WalltimeLimit.init(seconds:)) ?? WalltimeLimit(environment: environment),
-                exitsWithParent: exitWithParent, isVerbose: verbose, engineVersion: Program.version)
-            try Worker(options: options) { Program.printError("ecad-worker: \($0)") }.run()
+                exitsWithParent: exitWithParent, engineVersion: Program.version)
+            log.bootstrap()
+            try Worker(options: options, logger: Logger(label: "ecad-worker")).run()
         }
 
         private func defaultSpool(_ name: String, _ environment: [String: String]) -> String {

@@ -10,7 +10,8 @@ enum Main {
 
 struct EcadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ecad", abstract: "Caching schedules for diffusion transformers, on this machine.",
+        commandName: "ecad",
+        abstract: "Generate, score and benchmark images with caching schedules for diffusion transformers.",
         version: Program.version,
         subcommands: [Bench.self, Generate.self, Embed.self, ScheduleCommand.self, Score.self, Verify.self])
 }
@@ -18,19 +19,20 @@ struct EcadCommand: ParsableCommand {
 extension EcadCommand {
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Compares the engine with the original Python libraries.",
+            abstract: "Compare the engine with the reference implementations.",
             discussion: """
-                A reference file holds inputs and what diffusers and transformers computed from them; scripts/make_reference.py writes \
-                one for any checkpoint. Every expected tensor must be within the tolerance in relative L2 error; integers must be equal.
+                A reference file contains inputs and the outputs that diffusers and transformers compute from them; \
+                scripts/make_reference.py writes one for any checkpoint. The relative L2 error of every output must be within the \
+                tolerance; integers must be equal.
                 """)
 
-        @Option(help: "A model directory in the diffusers layout, or a scorer's folder.")
+        @Option(help: "Model directory in the diffusers layout, or a scorer's model directory.")
         var model: String
 
-        @Option(help: "A reference file.")
+        @Option(help: "Reference file.")
         var reference: String
 
-        @Option(help: "The bound of the relative L2 error (default: 1e-4 for one forward pass, 1e-3 for a trajectory).")
+        @Option(help: "Maximum relative L2 error (default: 1e-4 for a forward pass, 1e-3 for a trajectory).")
         var tolerance: Double?
 
         @Flag(help: "Print JSON.")
@@ -58,7 +60,7 @@ extension EcadCommand {
             let width = report.tensors.map(\.name.count).max() ?? 0
             return report.tensors.map { tensor in
                 let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
-                let errors = String(format: "relative L2 %.2e   largest %.2e", tensor.relativeL2, tensor.maxAbs)
+                let errors = String(format: "relative L2 %.2e   maximum %.2e", tensor.relativeL2, tensor.maxAbs)
                 return "\(name)   \(errors)   \(tensor.passed ? "pass" : "FAIL")"
             }.joined(separator: "\n")
         }

@@ -11,28 +11,28 @@ import Tensors
 extension EcadCommand {
     struct Embed: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Writes prompts' embeddings to a file, once for all machines.",
+            abstract: "Embed prompts and write the embeddings to a file.",
             discussion: """
-                With the file, ecad generate and a run's workers need neither the text encoders nor the tokenizers of the model: name it \
-                with --embeddings, or as prompts.embeddings in the run's configuration.
+                With this file, ecad generate (--embeddings) and the workers of a run (prompts.embeddings in its configuration) \
+                need neither the text encoders nor the tokenizers of the model.
                 """)
 
-        @Option(help: "A model directory in the diffusers layout.")
+        @Option(help: "Model directory in the diffusers layout.")
         var model: String
 
         @Option(
             help:
-                "A file of prompts: one a line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
+                "Prompt file: one prompt per line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
         )
         var prompts: String
 
-        @Option(help: "The prompt of the unconditional half.")
+        @Option(help: "Negative prompt for classifier-free guidance.")
         var negativePrompt = ""
 
-        @Option(help: "Threads of the matrix products (default: all processors).")
+        @Option(help: "Number of CPU threads (default: all processors).")
         var threads: Int?
 
-        @Option(name: [.customShort("o"), .customLong("output")], help: "The .safetensors file to write.")
+        @Option(name: [.customShort("o"), .customLong("output")], help: "Output file (.safetensors).")
         var output: String
 
         @Flag(help: "Print JSON.")
@@ -67,9 +67,8 @@ extension EcadCommand {
     }
 }
 
-/// A file of embeddings that a command line names.
 enum EmbeddingsFile {
-    /// Opens the file; where the model has text encoders, they must be those that wrote it.
+    /// Opens a file of embeddings and checks it against the model's text encoders, if there are any.
     ///
     /// - Throws: `ModelsError`, `TensorsError`.
     static func open(_ path: String, for model: ModelFolder) throws -> PromptEmbeddings {
@@ -78,7 +77,7 @@ enum EmbeddingsFile {
         let own = try ModelFingerprint.compute(folder: model.path, part: .text)
         guard own == embeddings.textEncoder else {
             throw ModelsError.invalidArgument(
-                "\(path): written by other text encoders than those of \(model.path); write it again with ecad embed")
+                "\(path): written with other text encoders; expected those of \(model.path), rerun ecad embed")
         }
         return embeddings
     }

@@ -11,66 +11,69 @@ import Tensors
 extension EcadCommand {
     struct Generate: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Generates images from prompts, under a caching schedule if one is given.")
+            abstract: "Generate images from prompts, optionally with a caching schedule.")
 
-        @Option(help: "A model directory in the diffusers layout.")
+        @Option(help: "Model directory in the diffusers layout.")
         var model: String
 
-        @Option(help: "A prompt.")
+        @Option(help: "Prompt.")
         var prompt: String?
 
         @Option(
             help:
-                "A file of prompts: one a line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
+                "Prompt file: one prompt per line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
         )
         var prompts: String?
 
-        @Option(help: "Prompts that ecad embed has embedded: the model's text encoders are not needed.")
+        @Option(help: "Embeddings written by ecad embed, used instead of the text encoders.")
         var embeddings: String?
 
-        @Option(help: "The prompt of the unconditional half (default: empty, or that of the embeddings).")
+        @Option(help: "Negative prompt (default: that of the embeddings, or empty).")
         var negativePrompt: String?
 
-        @Option(help: "A schedule file, published JSON or compact (default: recompute everything).")
+        @Option(help: "Schedule file, JSON or compact (default: uncached).")
         var schedule: String?
 
-        @Option(help: "The schedule's position in a compact file that holds several.")
+        @Option(help: "Index of the schedule in a compact file, from 0.")
         var entry: Int?
 
-        @Option(help: "The seed of the initial noise, the same for every prompt.")
+        @Option(help: "Seed of the initial noise, the same for every prompt.")
         var seed: UInt64 = 0
 
-        @Option(help: "Denoising steps.")
+        @Option(help: "Number of denoising steps.")
         var steps = 20
 
-        @Option(help: "The scale of guidance (default: 4.5, for FLUX 3.5, as the original pipelines).")
+        @Option(help: "Guidance scale (default: 4.5 for PixArt, 3.5 for FLUX).")
         var guidanceScale: Float?
 
-        @Option(help: "Height in pixels (default: the model's own).")
+        @Option(help: "Height in pixels (default: native size).")
         var height: Int?
 
-        @Option(help: "Width in pixels (default: the model's own).")
+        @Option(help: "Width in pixels (default: native size).")
         var width: Int?
 
         @Flag(
             help: ArgumentHelp(
-                "Generate at the nearest size that the model was trained at, then scale and cut to the size asked for.",
-                discussion: "PixArt only; its original pipelines do so by default. Any height and width will do then."))
+                "Generate at the nearest training resolution, then resize and crop to the requested size.",
+                discussion:
+                    "PixArt only, where it is the default of the original pipelines. Allows any height and width."))
         var aspectBins = false
 
-        @Option(help: "Threads of the matrix products (default: all processors).")
+        @Option(help: "Number of CPU threads (default: all processors).")
         var threads: Int?
 
-        @Option(name: [.customShort("o"), .customLong("output")], help: "A .png file for one prompt, else a folder.")
+        @Option(
+            name: [.customShort("o"), .customLong("output")],
+            help: "Output .png file with --prompt, otherwise a directory.")
         var output: String
 
         @Flag(help: "Print JSON.")
         var json = false
 
         func validate() throws {
-            if prompt != nil, prompts != nil { throw ValidationError("give --prompt or --prompts, not both") }
+            if prompt != nil, prompts != nil { throw ValidationError("--prompt and --prompts are mutually exclusive") }
             if prompt == nil, prompts == nil, embeddings == nil {
-                throw ValidationError("give --prompt, --prompts or --embeddings")
+                throw ValidationError("expected --prompt, --prompts or --embeddings")
             }
             if !(1...1000).contains(steps) { throw ValidationError("--steps \(steps): expected 1 to 1000") }
             if let guidanceScale, !guidanceScale.isFinite {
@@ -116,7 +119,7 @@ extension EcadCommand {
                 rows.append(row)
                 if !json {
                     let seconds = String(
-                        format: "%.3f s denoising, %.3f s decoding", row.denoiseSeconds, row.decodeSeconds)
+                        format: "denoise %.3f s, decode %.3f s", row.denoiseSeconds, row.decodeSeconds)
                     print("\(file)  \(seconds)")
                 }
             }
@@ -127,11 +130,11 @@ extension EcadCommand {
             do {
                 try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
             } catch {
-                throw ModelsError.invalidArgument("--output \(output): the folder cannot be made")
+                throw ModelsError.invalidArgument("--output \(output): the directory cannot be created")
             }
         }
 
-        /// What the image was made with, for its text chunks.
+        /// The settings, for the text chunks of the PNG file.
         private func chunks(
             _ prompt: String, _ negativePrompt: String, _ settings: GenerationSettings
         ) -> [(String, String)] {
@@ -161,7 +164,7 @@ extension EcadCommand {
             return String(decoding: try encoder.encode(report), as: UTF8.self)
         }
 
-        /// The process's resident memory as the kernel counts it.
+        /// Resident set size of the process.
         private func residentBytes() -> Int {
             let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
             return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * Int(sysconf(Int32(_SC_PAGESIZE)))

@@ -10,38 +10,41 @@ import Tensors
 extension EcadCommand {
     struct Score: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Scores a folder of images.",
+            abstract: "Score a directory of images.",
             discussion: """
-                --scorer may be given several times. It is psnr or ssim (against the image of the same name in --reference), the \
-                folder of Image Reward or CLIP (how well an image fits its prompt), the folder of Inception-v3 (the Frechet \
-                distance to all images of --reference), or frechet:FOLDER for a distance on the features of CLIP or Inception-v3. \
-                scripts/convert_scorers.py makes such folders from published weights.
+                Scorers:
+                  psnr, ssim         similarity to the same-named --reference image
+                  DIRECTORY          Image Reward or CLIP: agreement with the prompt
+                                     Inception-v3: Frechet distance to --reference
+                  frechet:DIRECTORY  Frechet distance on features of the network
 
-                Images are the .png, .jpg and .jpeg files of the folder. Where every name is the identity that the prompt set \
-                gives a prompt, these pair; else where every name is a number, it is the prompt's position, from 0, as ecad \
-                generate names its images; else there must be as many prompts as images, which pair in the order of the names.
+                scripts/convert_scorers.py creates these directories from published weights.
 
-                An image that cannot be read or scored is named, counted and left out; the exit status is then 1.
+                Images are .png, .jpg and .jpeg files. If all file names are identifiers of prompts in the set, images and prompts \
+                are paired by identifier; if all are numbers, by zero-based index, as written by ecad generate; otherwise in the \
+                order of the names, with equal numbers of images and prompts.
+
+                Images that cannot be read or scored are reported and skipped, and the exit status is 1.
                 """)
 
         @Option(
             name: .customLong("scorer"),
-            help: "psnr, ssim, a scorer's folder, or frechet:FOLDER; may be given several times.")
+            help: "psnr, ssim, a scorer's model directory, or frechet:DIRECTORY. Repeatable.")
         var scorers: [String]
 
-        @Option(help: "The folder of images.")
+        @Option(help: "Directory of images.")
         var images: String
 
-        @Option(help: "The prompts: one a line, or a published set.")
+        @Option(help: "Prompt file: one prompt per line, or a published set.")
         var prompts: String?
 
-        @Option(help: "A folder of images to compare with.")
+        @Option(help: "Directory of reference images.")
         var reference: String?
 
-        @Option(help: "A CSV file for the score of every image.")
+        @Option(help: "Write the score of every image to a CSV file.")
         var scores: String?
 
-        @Option(help: "Threads (default: all processors).")
+        @Option(help: "Number of CPU threads (default: all processors).")
         var threads: Int?
 
         @Flag(help: "Print JSON.")
@@ -51,7 +54,7 @@ extension EcadCommand {
             if let threads, !(1...1024).contains(threads) {
                 throw ValidationError("--threads \(threads): expected 1 to 1024")
             }
-            if scorers.isEmpty { throw ValidationError("give --scorer") }
+            if scorers.isEmpty { throw ValidationError("expected --scorer") }
         }
 
         func run() throws {
@@ -63,12 +66,13 @@ extension EcadCommand {
             var table = try scores.map(ScoreFile.init)
             let report = try scoring.run(
                 progress: { progress.show($0) },
-                failed: { progress.interrupt("\($0.file): left out: \($0.reason)") }, scored: { try table?.add($0) })
+                failed: { progress.interrupt("\($0.file): skipped: \($0.reason)") }, scored: { try table?.add($0) })
             progress.end()
             try table?.finish()
             print(try json ? encoded(report) : text(report))
             guard report.failures.isEmpty else {
-                Program.printError("\(Self.plural(report.failures.count, "failure")), named above; the rest counts")
+                Program.printError(
+                    "\(Self.plural(report.failures.count, "failure")), listed above; those images were skipped")
                 throw ExitCode(1)
             }
         }
@@ -81,7 +85,7 @@ extension EcadCommand {
             if let source = ScorerSource(folder: text) { return .scorer(source) }
             guard FileManager.default.fileExists(atPath: "\(text)/config.json") else {
                 throw ValidationError(
-                    "--scorer \(text): expected psnr, ssim, frechet:FOLDER, or the folder of a scorer with a config.json"
+                    "--scorer \(text): expected psnr, ssim, frechet:DIRECTORY, or a scorer's model directory with a config.json"
                 )
             }
             return .frechet(folder: text)
@@ -110,8 +114,8 @@ extension EcadCommand {
                 lines += alignedTable(rows, isNumeric: isNumeric).split(separator: "\n").map(String.init)
             }
             lines += report.distances.map { row in
-                "Frechet distance on \(row.features): \(String(format: "%.4f", row.distance)), "
-                    + "\(Self.plural(row.images, "image")) against \(row.referenceImages)"
+                "Frechet distance (\(row.features)): \(String(format: "%.4f", row.distance)), "
+                    + "\(Self.plural(row.images, "image")) against \(Self.plural(row.referenceImages, "reference image"))"
             }
             return lines.joined(separator: "\n")
         }
@@ -122,7 +126,7 @@ extension EcadCommand {
     }
 }
 
-/// The scores of all images as CSV, written as they come.
+/// A CSV file of scores, written incrementally.
 private struct ScoreFile {
     private static let flushBytes = 1 << 16
     private let path: String
@@ -133,7 +137,7 @@ private struct ScoreFile {
         self.path = path
         guard FileManager.default.createFile(atPath: path, contents: nil),
             let handle = FileHandle(forWritingAtPath: path)
-        else { throw TensorsError.unwritable(file: path, reason: "the file cannot be made") }
+        else { throw TensorsError.unwritable(file: path, reason: "the file cannot be created") }
         self.handle = handle
     }
 

@@ -3,7 +3,7 @@ import Foundation
 import Glibc
 import ProgramSupport
 
-/// A bar on a terminal's standard error, or a line every half a minute elsewhere.
+/// A progress bar on a terminal; otherwise a line on standard error every 30 seconds.
 struct ScoreProgress {
     private static let barWidth = 24
     private let total: Int
@@ -13,7 +13,7 @@ struct ScoreProgress {
     private var shownAt: ContinuousClock.Instant
     private var done = 0
     private var isBarShown = false
-    /// Moments of the last minute, for the speed: what was fast at first says little of what is left.
+    /// Progress of the last minute, for the current rate.
     private var samples: [(at: ContinuousClock.Instant, done: Int)]
 
     init(total: Int) {
@@ -23,7 +23,7 @@ struct ScoreProgress {
         samples = [(start, 0)]
     }
 
-    /// Notes that so many steps are done.
+    /// Updates the number of completed steps; redraws at most five times a second.
     mutating func show(_ done: Int) {
         self.done = done
         let now = clock.now
@@ -34,13 +34,13 @@ struct ScoreProgress {
         draw(now)
     }
 
-    /// Writes a line without breaking the bar.
+    /// Prints a line above the bar.
     mutating func interrupt(_ line: String) {
         clear()
         Program.printError(line)
     }
 
-    /// Removes the bar.
+    /// Clears the bar.
     mutating func end() { clear() }
 
     private mutating func clear() {

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 @Suite struct LatencyModelBenchmarkTests {
-    @Test func halfOfTheSchedulesAreRandomAndAllAreModelledAndMeasured() throws {
+    @Test func randomAndEvolvedSchedulesAreModelledAndMeasured() throws {
         let evaluator = try Evaluator(
             model: ModelFolder(path: "\(Fixtures.folder)/alpha-micro/model"),
             settings: EvaluationSettings(

@@ -10,7 +10,7 @@ import Testing
 @testable import Benchmarks
 
 @Suite struct SearchBenchmarkTests {
-    @Test func everythingThatIsBredIsEvaluatedOnce() throws {
+    @Test func searchBenchmarkCompletesWholeGenerations() throws {
         let folder = try TemporaryFolder()
         let result = try SearchBenchmark(
             shape: .pixart(blocks: 3, steps: 5), settings: SearchSettings(populationSize: 8), evaluations: 41,
@@ -19,7 +19,7 @@ import Testing
         #expect(result.bytes > 0 && result.seconds > 0 && result.hypervolume > 0)
     }
 
-    @Test func rulesAreComparedInPairs() throws {
+    @Test func equalSettingsHaveEqualHypervolumes() throws {
         let folder = "\(Fixtures.folder)/alpha-micro/model"
         let evaluator = try Evaluator(
             model: ModelFolder(path: folder),
@@ -30,7 +30,7 @@ import Testing
         let same = SearchSettings(populationSize: 4)
         var pairs: [PresetBenchmark.Pair] = []
         let result = try PresetBenchmark(
-            evaluator, architecture: architecture, imageCount: 1, rules: (same, same), seeding: ["random"],
+            evaluator, architecture: architecture, imageCount: 1, settings: (same, same), seeding: ["random"],
             evaluations: 10, seeds: [3, 4]
         ) { pairs.append($0) }
         #expect(pairs.map(\.seed) == [3, 4] && result.pairs.map(\.first) == pairs.map(\.second))
@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(arguments: [(5.0, 2.5706), (9, 2.2622), (19, 2.0930), (99, 1.9842)])
-    func quantilesAreThoseOfStudent(_ degrees: Double, _ expected: Double) {
+    func quantilesEqualStudentsT(_ degrees: Double, _ expected: Double) {
         #expect(abs(PresetBenchmark.studentQuantile(degrees) / expected - 1) < 3e-3)
     }
 }

@@ -3,10 +3,10 @@ import Testing
 
 @testable import CoordinatorService
 
-/// Damaged configurations are read or refused in one line: no crash, no hang.
 @Suite struct ConfigurationFuzzTests {
-    @Test func damagedConfigurationsEndInAValueOrAnError() throws {
-        let good = """
+    /// No crash, no hang: a mutated configuration is either accepted or rejected with a one-line error.
+    @Test func mutatedConfigurationsAreReadOrRejectedInOneLine() throws {
+        let valid = """
             [model]
             path = "models/x"
             steps = 5
@@ -21,22 +21,22 @@ import Testing
             [tasks]
             images = 2
             """
-        _ = try RunConfiguration(text: good, file: "run.toml", folder: "/")
+        _ = try RunConfiguration(text: valid, file: "run.toml", folder: "/")
         var mutations = Mutations(seed: 13)
         let count = Mutations.count(otherwise: 2_000)
-        var refused = 0
+        var rejected = 0
         for _ in 0..<count {
-            let bytes = mutations.damaged([Array(good.utf8)], interesting: Array("[]=\"'\n#.,0123456789-+eE\\u{}".utf8))
+            let bytes = mutations.mutated(
+                [Array(valid.utf8)], interesting: Array("[]=\"'\n#.,0123456789-+eE\\u{}".utf8))
             do {
                 let read = try RunConfiguration(
                     text: String(decoding: bytes, as: UTF8.self), file: "run.toml", folder: "/")
-                // What is read and written out is read the same.
                 #expect(try RunConfiguration(text: read.resolved, file: "resolved", folder: "/") == read)
             } catch {
-                refused += 1
+                rejected += 1
                 #expect(!"\(error)".contains("\n"), "\(error)")
             }
         }
-        #expect(refused > count / 4, "\(refused) of \(count) refused")
+        #expect(rejected > count / 4, "\(rejected) of \(count) rejected")
     }
 }

@@ -7,19 +7,19 @@ import Transport
 
 @testable import CoordinatorService
 
-/// The coordinator without sockets: what it answers, and what it leaves in the history.
+/// The coordinator's answers and what it stores, without sockets.
 @Suite struct CoordinatorTests {
-    private let cluster: ImaginedCluster
+    private let cluster: FakeCluster
 
-    init() throws { cluster = try ImaginedCluster() }
+    init() throws { cluster = try FakeCluster() }
 
-    @Test func aResultIsAcknowledgedOnceAndALateOneIgnored() throws {
+    @Test func firstValidResultIsAcceptedAndLaterOnesAreNot() throws {
         let (a, b) = ("a", "b")
         try cluster.join(a)
         let task = try #require(try cluster.request(a))
         cluster.clock.now += 16
         try cluster.tick()
-        #expect(cluster.coordinator.workerCount == 0, "a was silent and is given up")
+        #expect(cluster.coordinator.workerCount == 0, "a was silent and is lost")
         try cluster.join(b)
         let again = try #require(try cluster.request(b))
         #expect(again.taskID == task.taskID && again.leaseEpoch == task.leaseEpoch + 1)
@@ -29,17 +29,17 @@ import Transport
         #expect(try cluster.deliver(again, by: b) == [false])
         #expect(try cluster.deliver(task, by: a) == [false], "sent again")
         #expect(try cluster.integer("SELECT count(*) FROM image_timings WHERE task_id = \(task.taskID)") == 6)
-        #expect(try cluster.integer("SELECT count(*) FROM tasks WHERE failures > 0") == 0, "a loss is no failure")
+        #expect(try cluster.integer("SELECT count(*) FROM tasks WHERE failures > 0") == 0, "a loss is not a failure")
     }
 
-    @Test func aLeaseThatWasNeverGivenBringsNoResult() throws {
+    @Test func resultUnderAnUnknownLeaseIsRejectedAndCounted() throws {
         try cluster.join("a")
         try cluster.join("b")
         let task = try #require(try cluster.request("a"))
         var forged = task
         forged.leaseEpoch = 7
         #expect(try cluster.deliver(forged, by: "a") == [false])
-        #expect(try cluster.deliver(task, by: "b") == [false], "it is not b's")
+        #expect(try cluster.deliver(task, by: "b") == [false], "it is leased to a")
         #expect(try cluster.integer("SELECT count(*) FROM image_scores") == 0)
         cluster.clock.now += 2
         try cluster.tick()
@@ -47,16 +47,16 @@ import Transport
         #expect(try cluster.deliver(task, by: "a") == [true])
     }
 
-    @Test func aLeaverHandsItsTaskBackAtOnce() throws {
+    @Test func goodbyeRequeuesTheTaskAtOnce() throws {
         try cluster.join("a")
         try cluster.join("b")
         let task = try #require(try cluster.request("a"))
-        try cluster.say(.goodbye(Goodbye()), by: "a")
+        try cluster.send(.goodbye(Goodbye()), by: "a")
         #expect(try cluster.request("b")?.taskID == task.taskID)
         #expect(try cluster.integer("SELECT count(*) FROM leases WHERE outcome = 'returned'") == 1)
     }
 
-    @Test func aRepeatedRequestIsAnsweredWithTheSameLease() throws {
+    @Test func repeatedRequestIsAnsweredWithTheSameLease() throws {
         try cluster.join("a")
         let task = try #require(try cluster.request("a"))
         let again = try #require(try cluster.request("a"))
@@ -66,22 +66,22 @@ import Transport
         #expect(try cluster.request("a")?.taskID != task.taskID)
     }
 
-    @Test func aCandidateThatThreeWorkersFailAtIsSetAsideAndTheOthersGoOn() throws {
+    @Test func candidateThatThreeWorkersFailAtIsSetAsideAlone() throws {
         let names = ["a", "b", "c", "d"]
         for name in names { try cluster.join(name) }
         let first = try #require(try cluster.request("a"))
         #expect(first.candidates.count > 1)
         let bad = first.candidates[0].candidateID
-        // Who failed at which images of the bad candidate.
-        var charged: [UInt32: Set<String>] = [:]
+        // The workers that failed at the bad candidate, by shard.
+        var failures: [UInt32: Set<String>] = [:]
         func fail(_ task: Assignment, by name: String) throws {
             let shard = task.items[0].promptIndex
-            #expect(task.candidates.count == 1 || charged[shard] == nil, "it was split off")
-            #expect(charged[shard, default: []].insert(name).inserted, "\(name) has failed at it before")
+            #expect(task.candidates.count == 1 || failures[shard] == nil, "the task was split")
+            #expect(failures[shard, default: []].insert(name).inserted, "\(name) has failed at it before")
             try cluster.fail(task, candidate: bad, by: name)
         }
         try fail(first, by: "a")
-        // Whoever gets the bad candidate fails at it; the rest is done.
+        // Every worker fails at the bad candidate and completes the rest.
         for round in 0..<200 where !cluster.calibration.isFinished {
             let name = names[round % names.count]
             guard let task = try cluster.request(name) else { continue }
@@ -92,7 +92,7 @@ import Transport
             }
         }
         #expect(cluster.calibration.isFinished)
-        #expect(charged.values.map(\.count).max() == 3)
+        #expect(failures.values.map(\.count).max() == 3)
         #expect(
             try cluster.integer("SELECT count(*) FROM events WHERE kind = 'set-aside' AND text LIKE '%not finite%'")
                 > 0)
@@ -102,27 +102,27 @@ import Transport
                 == cluster.integer("SELECT count(*) - 1 FROM candidates"))
     }
 
-    @Test func aCrashIsChargedOnceAndAKillFromOutsideNever() throws {
+    @Test func crashCountsAsOneFailureAndALossAsNone() throws {
         let task = try cluster.joinAndRequest("a")
         cluster.clock.now += 16
         try cluster.tick()
-        #expect(try cluster.integer("SELECT sum(failures) FROM tasks") == 0, "it may have been the machine")
-        // Its successor says what it died of.
+        #expect(try cluster.integer("SELECT sum(failures) FROM tasks") == 0, "the machine may have failed")
+        // Its successor reports the crash.
         try cluster.join("a")
         var failure = TaskFailure()
         failure.taskID = task.taskID
         failure.leaseEpoch = task.leaseEpoch
         failure.reason = "signal 11"
         failure.crashed = true
-        for _ in 0..<2 { try cluster.say(.taskFailure(failure), by: "a") }
+        for _ in 0..<2 { try cluster.send(.taskFailure(failure), by: "a") }
         #expect(try cluster.integer("SELECT sum(failures) FROM tasks") == 1)
         #expect(try cluster.integer("SELECT count(*) FROM leases WHERE outcome = 'failed'") == 1)
         #expect(
             try cluster.integer("SELECT count(*) FROM tasks WHERE failure LIKE 'split%'") == 1,
-            "each candidate stands for itself now")
+            "one task for each candidate")
     }
 
-    @Test func aWrongCanaryIsRefusedAloneAndCounted() throws {
+    @Test func wrongCanariesAreRefusedAndCounted() throws {
         try cluster.join("good", canary: [1, 2, 3])
         try cluster.join("near", canary: [1.001, 2, 3])
         for (name, canary) in [("wrong", [1, 2, 4]), ("nan", [1, .nan, 3]), ("short", [1, 2])] as [(String, [Float])] {
@@ -141,57 +141,57 @@ import Transport
         #expect(try cluster.integer("SELECT count FROM refusals WHERE reason = 'canary'") == 3)
     }
 
-    @Test func aWorkerWithoutACanaryGetsNothing() throws {
+    @Test func workerWithoutCanaryGetsNoTask() throws {
         try cluster.register("a")
         #expect(try cluster.request("a") == nil)
         #expect(try cluster.integer("SELECT count(*) FROM leases") == 0)
     }
 
-    @Test func aWorkerThatDisagreesWithTwoOthersIsQuarantinedAndItsWorkDoneAgain() throws {
-        let cluster = try ImaginedCluster(recheckShare: 1)
-        for name in ["liar", "b", "c"] { try cluster.join(name) }
-        let task = try #require(try cluster.request("liar"))
-        #expect(try cluster.deliver(task, by: "liar", score: 45) == [true])
+    @Test func faultyWorkerIsQuarantinedAndItsTasksAreRequeued() throws {
+        let cluster = try FakeCluster(recheckShare: 1)
+        for name in ["faulty", "b", "c"] { try cluster.join(name) }
+        let task = try #require(try cluster.request("faulty"))
+        #expect(try cluster.deliver(task, by: "faulty", score: 45) == [true])
         let before = try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 45")
         #expect(before == 6)
-        // The others finish all that is in the queue before the recheck, and then that.
+        // The others complete what is queued before the recheck, and then the recheck.
         for round in 0..<60 {
             let name = round % 2 == 0 ? "b" : "c"
             if let work = try cluster.request(name) { _ = try cluster.deliver(work, by: name) }
             if try cluster.integer("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") > 0 { break }
         }
         #expect(try cluster.integer("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == 1)
-        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE name = 'liar' AND quarantined_at > 0") == 1)
+        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE name = 'faulty' AND quarantined_at > 0") == 1)
         #expect(try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 45") == 0)
         #expect(try cluster.integer("SELECT count(*) FROM rechecks WHERE agrees = 0") > 0)
-        let answers = try cluster.join("liar")
+        let answers = try cluster.join("faulty")
         guard case .refusal(let refusal) = answers.last else {
-            Issue.record("the liar was let in again")
+            Issue.record("the quarantined worker was accepted again")
             return
         }
-        #expect(refusal.reason.contains("not taken any more") && !refusal.retry)
+        #expect(refusal.reason.contains("quarantined") && !refusal.retry)
         for round in 0..<400 where !cluster.calibration.isFinished {
             let name = round % 2 == 0 ? "b" : "c"
             if let work = try cluster.request(name) { _ = try cluster.deliver(work, by: name) }
         }
-        #expect(cluster.calibration.isFinished, "what it did was done again")
+        #expect(cluster.calibration.isFinished, "its tasks were computed again")
         #expect(try cluster.integer("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == 1)
     }
 
     /// Two workers that disagree on a task, "first" with 30 and "second" with 40, and the task as a recheck.
-    private func dispute() throws -> (cluster: ImaginedCluster, task: Assignment) {
-        let cluster = try ImaginedCluster(recheckShare: 1)
+    private func dispute() throws -> (cluster: FakeCluster, task: Assignment) {
+        let cluster = try FakeCluster(recheckShare: 1)
         for name in ["first", "second"] { try cluster.join(name) }
         let task = try #require(try cluster.request("first"))
         _ = try cluster.deliver(task, by: "first", score: 30)
         let again = try #require(try cluster.request("second"))
-        #expect(again.taskID == Recheck.number(of: task.taskID))
+        #expect(again.taskID == task.taskID && again.leaseEpoch == 2)
         _ = try cluster.deliver(again, by: "second", score: 40)
-        #expect(try quarantined(cluster).isEmpty, "nobody knows yet who is wrong")
+        #expect(try quarantined(cluster).isEmpty, "undecided")
         return (cluster, again)
     }
 
-    private func quarantined(_ cluster: ImaginedCluster) throws -> [String] {
+    private func quarantined(_ cluster: FakeCluster) throws -> [String] {
         try cluster.calibration.history.query(
             "SELECT name FROM workers WHERE quarantined_at IS NOT NULL ORDER BY name"
         ).rows.map { row in
@@ -199,9 +199,9 @@ import Transport
         }
     }
 
-    @Test func ofTwoThatDisagreeTheOneThatContradictsItselfIsWrong() throws {
+    @Test func workerThatContradictsItselfIsQuarantined() throws {
         let (cluster, task) = try dispute()
-        #expect(try cluster.request("second")?.taskID != task.taskID, "the first is asked first")
+        #expect(try cluster.request("second")?.taskID != task.taskID, "the first is asked to repeat its result first")
         let again = try #require(try cluster.request("first"))
         #expect(again.taskID == task.taskID)
         _ = try cluster.deliver(again, by: "first", score: 41)
@@ -209,22 +209,24 @@ import Transport
         #expect(try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 30") == 0)
     }
 
-    @Test func theSecondOfTwoMayBeTheOneThatIsWrong() throws {
+    @Test func disagreeingWorkerThatContradictsItselfIsQuarantined() throws {
         let (cluster, task) = try dispute()
         _ = try cluster.deliver(try #require(try cluster.request("first")), by: "first", score: 30)
         let again = try #require(try cluster.request("second"))
         #expect(again.taskID == task.taskID)
         _ = try cluster.deliver(again, by: "second", score: 30.1)
         #expect(try quarantined(cluster) == ["second"])
-        #expect(try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 30") == 6, "a right result stays")
+        #expect(
+            try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 30") == 6,
+            "the consistent result stays")
     }
 
-    @Test func twoThatStandByTheirResultsWaitForAThird() throws {
+    @Test func twoConsistentWorkersWaitForAThird() throws {
         let (cluster, task) = try dispute()
         _ = try cluster.deliver(try #require(try cluster.request("first")), by: "first", score: 30)
         _ = try cluster.deliver(try #require(try cluster.request("second")), by: "second", score: 40)
         #expect(try quarantined(cluster).isEmpty)
-        // The run goes on meanwhile.
+        // The run continues.
         #expect(try #require(try cluster.request("first")).taskID != task.taskID)
         try cluster.join("third")
         let again = try #require(try cluster.request("third"))
@@ -233,8 +235,8 @@ import Transport
         #expect(try quarantined(cluster) == ["first"])
     }
 
-    @Test func aRecheckThatNobodyMayDoKeepsNobodyFromWorking() throws {
-        let cluster = try ImaginedCluster(recheckShare: 1, mode: "steady-state")
+    @Test func recheckWithoutAnEligibleWorkerDoesNotBlockTheRun() throws {
+        let cluster = try FakeCluster(recheckShare: 1, mode: "steady-state")
         try cluster.join("alone")
         for _ in 0..<200 where !cluster.calibration.isFinished {
             guard let work = try cluster.request("alone") else { break }
@@ -243,12 +245,12 @@ import Transport
         #expect(cluster.calibration.isFinished)
     }
 
-    @Test func anotherReleaseOrModelIsRefusedAlone() throws {
+    @Test func otherReleasesAndModelsAreRefused() throws {
         try cluster.join("good")
         for change: (inout Registration) -> Void in [{ $0.engineVersion = "0.0.1" }, { $0.modelHash = "ff" }] {
             let answers = try cluster.register("other", change)
             guard case .refusal(let refusal) = answers.last else {
-                Issue.record("it was not refused")
+                Issue.record("not refused")
                 continue
             }
             #expect(!refusal.retry)
@@ -256,22 +258,22 @@ import Transport
         #expect(cluster.coordinator.workerCount == 1)
     }
 
-    @Test func twoProcessesOfOneNameAreNotBothServed() throws {
+    @Test func secondProcessOfTheSameNameIsRefused() throws {
         try cluster.join("a")
         let answers = try cluster.register("a", peer: PeerID(bytes: [9]))
         guard case .refusal(let refusal) = answers.last else {
-            Issue.record("it was not refused")
+            Issue.record("not refused")
             return
         }
-        #expect(refusal.retry, "the first may be dead")
-        try cluster.coordinator.lost(PeerID(bytes: Array("a".utf8)))
+        #expect(refusal.retry, "the first process may be dead")
+        try cluster.coordinator.handleLostConnection(to: PeerID(bytes: Array("a".utf8)))
         guard case .welcome = try cluster.register("a", peer: PeerID(bytes: [9])).last else {
-            Issue.record("the successor was not let in")
+            Issue.record("the successor was refused")
             return
         }
     }
 
-    @Test func aFloodOfNonsenseLeavesOneRowOfTheHistory() throws {
+    @Test func malformedMessagesAreOneRowOfTheHistory() throws {
         let before = try cluster.integer("SELECT count(*) FROM events")
         for number in 0..<5_000 {
             try cluster.coordinator.receive([0xFF, 0, UInt8(truncatingIfNeeded: number)], from: PeerID(bytes: [1]))

@@ -20,25 +20,25 @@ import Testing
 
     private func pick(_ choice: FrontChoice) throws -> Int64 { try choice.pick(from: front, folder: "r").candidateID }
 
-    @Test func aLatencyBoundGivesTheBestQualityWithin() throws {
+    @Test func maxLatencySelectsTheBestQuality() throws {
         #expect(try pick(.maxLatency(1)) == 1)
         #expect(try pick(.maxLatency(0.5)) == 2)
         #expect(try pick(.maxLatency(0.3)) == 3)
     }
 
-    @Test func aQualityBoundGivesTheFastestWithin() throws {
+    @Test func minQualitySelectsTheFastest() throws {
         #expect(try pick(.minQuality(40)) == 1)
         #expect(try pick(.minQuality(29)) == 2)
         #expect(try pick(.minQuality(-1)) == 3)
     }
 
-    @Test func aLossIsCountedFromTheBest() throws {
+    @Test func lossIsRelativeToTheBestQuality() throws {
         #expect(try pick(.fastestWithinLoss(0)) == 1)
         #expect(try pick(.fastestWithinLoss(10)) == 2)
         #expect(try pick(.fastestWithinLoss(25)) == 3)
     }
 
-    @Test func whatNoMemberReachesIsSaidWithTheBestThereIs() {
+    @Test func unsatisfiableCriteriaAreReportedWithTheBestValue() {
         #expect(complaint { try pick(.maxLatency(0.1)) }.isOneLine(naming: "r: no member", "0.1", "0.25"))
         #expect(complaint { try pick(.minQuality(41)) }.isOneLine(naming: "r: no member", "41", "40"))
         #expect(

@@ -9,11 +9,11 @@ import Testing
         columns: ["name", "value"],
         rows: [[.text("a, \"b\""), .real(1.5)], [.null, .integer(20)], [.text("p|q"), .blob([10, 255])]])
 
-    @Test func csvQuotesWhatItMust() throws {
+    @Test func csvQuotesCommasAndQuotes() throws {
         #expect(TableFormat.csv.print(result) == "name,value\r\n\"a, \"\"b\"\"\",1.5\r\n,20\r\np|q,0aff\r\n")
     }
 
-    @Test func jsonIsParsableAndKeepsTypes() throws {
+    @Test func jsonPreservesTypes() throws {
         let json = try JSONSerialization.jsonObject(with: Data(TableFormat.json.print(result).utf8)) as? [[String: Any]]
         #expect(json?.count == 3)
         #expect(json?[0]["name"] as? String == "a, \"b\"" && json?[0]["value"] as? Double == 1.5)
@@ -30,7 +30,7 @@ import Testing
         #expect(TableFormat.table.print(numbers) == "  n  text\n  5  x\n500  yy\n")
     }
 
-    @Test func theProgressLineTellsSpeedAndTimeLeft() {
+    @Test func progressLineShowsThroughputAndRemainingTime() {
         var line = ProgressLine()
         var state = ProgressLine.State()
         state.generations = 4
@@ -46,36 +46,37 @@ import Testing
         #expect(text.hasSuffix("50.0 dB at 1.00x to 20.0 dB at 3.00x"))
     }
 
-    @Test func picturesAreWellFormedAndEscapeTexts() throws {
+    @Test func svgIsWellFormedAndEscaped() throws {
         let points = [
             FrontPlot.Point(candidate: 1, speedup: 1.02, quality: 55, origin: "random", isOnFront: true),
             FrontPlot.Point(candidate: 2, speedup: 3.4, quality: 18, origin: "fora-3", isOnFront: true),
             FrontPlot.Point(candidate: 3, speedup: 2, quality: 18, origin: "a<b&c", isOnFront: false),
         ]
         let plot = FrontPlot(title: "<title> & more", qualityName: "PSNR", points: points).svg()
-        let sheet = ImageSheet(
+        let sheet = ContactSheetDrawing(
             title: "t & u", prompts: ["a < b and a long prompt of many words that must be wrapped"],
             rows: [
-                ImageSheet.Row(title: "2.03x", subtitle: "candidate 176, image-reward-kept 0.793", images: [[1, 2, 3]])
+                ContactSheetDrawing.Row(
+                    title: "2.03x", subtitle: "candidate 176, image-reward-clipped 0.793", images: [[1, 2, 3]])
             ]
         ).svg()
-        // A long quality stands on a line of its own, left of the images.
-        #expect(sheet.contains(">candidate 176,</text>") && sheet.contains(">image-reward-kept 0.793</text>"))
+        // A long subtitle is wrapped.
+        #expect(sheet.contains(">candidate 176,</text>") && sheet.contains(">image-reward-clipped 0.793</text>"))
         for svg in [plot, sheet] {
             #expect(XMLCheck.isWellFormed(svg))
             #expect(svg.contains("&amp;"))
         }
         #expect(plot.components(separatedBy: "<circle class=\"member\"").count == 4, "two points and the legend")
-        // One point, and points that coincide, have axes too.
+        // A single point gives valid axes.
         #expect(XMLCheck.isWellFormed(FrontPlot(title: "", qualityName: "", points: Array(points.prefix(1))).svg()))
     }
 
-    @Test func wrappingEndsInAnEllipsis() {
-        #expect(ImageSheet.wrapped("one two three four", columns: 7, lines: 2) == ["one two", "three …"])
+    @Test func wrappedTextIsTruncatedWithAnEllipsis() {
+        #expect(ContactSheetDrawing.wrapped("one two three four", columns: 7, lines: 2) == ["one two", "three …"])
     }
 }
 
-/// A check that tags nest and close, enough for documents of this package's own making.
+/// Checks that tags are nested and closed; ignores everything else.
 private enum XMLCheck {
     static func isWellFormed(_ text: String) -> Bool {
         var open: [Substring] = []

@@ -3,7 +3,7 @@ import Testing
 @testable import CoordinatorService
 
 @Suite struct RankCorrelationTests {
-    /// Values of scipy.stats.spearmanr.
+    /// Expected values from scipy.stats.spearmanr.
     @Test(
         arguments: [
             ([1, 2, 3, 4], [10.0, 20, 30, 40], 1.0),
@@ -12,11 +12,11 @@ import Testing
             ([60, 60, 42, 30, 12], [1.5, 1.4, 1.4, 0.2, -3], 0.9210526315789475),
         ] as [([Double], [Double], Double)])
     func equalsScipy(a: [Double], b: [Double], expected: Double) throws {
-        let found = try #require(RankCorrelation.spearman(a, b))
-        #expect(abs(found - expected) < 1e-12)
+        let coefficient = try #require(RankCorrelation.spearman(a, b))
+        #expect(abs(coefficient - expected) < 1e-12)
     }
 
-    @Test func whereThereIsNoOrderThereIsNoCoefficient() {
+    @Test func undefinedForConstantOrTooShortSeries() {
         #expect(RankCorrelation.spearman([], []) == nil)
         #expect(RankCorrelation.spearman([1], [1]) == nil)
         #expect(RankCorrelation.spearman([1, 1, 1], [1, 2, 3]) == nil)

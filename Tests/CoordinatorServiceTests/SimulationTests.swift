@@ -4,7 +4,7 @@ import Testing
 
 @testable import CoordinatorService
 
-/// The coordinator's logic in virtual time, on clusters that no test machine has.
+/// The coordinator in virtual time, with clusters larger than any test machine.
 @Suite struct SimulationTests {
     private let folder: TemporaryFolder
 
@@ -18,7 +18,7 @@ import Testing
         _ change: (inout Simulation.Options) -> Void
     ) throws -> Simulation.Report {
         let configuration = try RunConfiguration.small(
-            in: folder, mode: mode, population: population, generations: generations,
+            in: folder.file("."), mode: mode, population: population, generations: generations,
             more: "recheck_share = 0\n\(more)")
         var options = Simulation.Options()
         options.secondsPerImage = 10
@@ -29,7 +29,7 @@ import Testing
         return try simulation.run()
     }
 
-    @Test func unequalAndPreemptedHostsAreKeptBusy() throws {
+    @Test func unequalAndPreemptedHostsStayBusy() throws {
         let report = try report(population: 40) {
             $0.hosts = 40
             $0.speedSpread = 4
@@ -41,7 +41,7 @@ import Testing
         #expect(!report.isComplete && report.seconds <= 5_400 && report.hostHours <= 60)
     }
 
-    @Test func aBarrierCostsThroughputAndTheRunEndsWhole() throws {
+    @Test func barrierBetweenGenerationsCostsThroughput() throws {
         let barrier = try report(mode: "generations", generations: 4) {
             $0.hosts = 20
             $0.speedSpread = 4
@@ -52,15 +52,15 @@ import Testing
         }
         for report in [barrier, steady] {
             #expect(report.isComplete && report.generations == 4, "\(report)")
-            // Children that repeat a genome are not evaluated again.
+            // Offspring with an evaluated genome are not evaluated again.
             #expect((80...96).contains(report.evaluations), "\(report)")
             #expect(report.failures == 0 && report.preemptions == 0)
         }
         #expect(barrier.throughput < steady.throughput)
     }
 
-    @Test func chanceComesFromTheSeedAlone() throws {
-        func play(_ seed: UInt64) throws -> String {
+    @Test func reportDependsOnTheSeedOnly() throws {
+        func simulate(_ seed: UInt64) throws -> String {
             try report(mode: "generations", generations: 3) {
                 $0.hosts = 7
                 $0.seed = seed
@@ -70,12 +70,12 @@ import Testing
                 $0.pricePerHostHour = 2
             }.text
         }
-        let first = try play(1)
-        #expect(try play(1) == first)
-        #expect(try play(2) != first)
+        let first = try simulate(1)
+        #expect(try simulate(1) == first)
+        #expect(try simulate(2) != first)
     }
 
-    @Test func silentLossesAndStragglersAreMadeUpFor() throws {
+    @Test func silentLossesAndStragglersDoNotPreventCompletion() throws {
         let report = try report(mode: "generations", generations: 3) {
             $0.hosts = 12
             $0.preemptionsPerHour = 6
@@ -87,11 +87,11 @@ import Testing
         #expect(report.surplusTasks > 0, "stragglers were hedged: \(report)")
     }
 
-    @Test func tasksAreCutToTakeSeconds() throws {
+    @Test func taskSizeFollowsTheIntendedDuration() throws {
         let short = try report(generations: 10, more: "seconds = 30") { $0.secondsPerImage = 0.05 }
         let long = try report(generations: 10, more: "schedules = 1") { $0.secondsPerImage = 0.05 }
         #expect(short.isComplete && long.isComplete)
-        // One host alone for each task of one schedule; together only the end of a generation is short.
+        // Tasks of several schedules, except at the end of a generation.
         #expect(short.tasks < long.tasks, "\(short.tasks) and \(long.tasks)")
     }
 }

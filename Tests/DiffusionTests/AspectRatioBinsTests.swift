@@ -3,7 +3,7 @@ import Testing
 @testable import Diffusion
 
 @Suite struct AspectRatioBinsTests {
-    /// What `PixArtImageProcessor.classify_height_width_bin` of diffusers gives with each of its tables.
+    /// Expected values are those of `PixArtImageProcessor.classify_height_width_bin` of diffusers, for each of its tables.
     @Test(arguments: [
         (512, 512, [256, 256], [512, 512], [1024, 1024], [2048, 2048]),
         (300, 1000, [128, 464], [256, 928], [512, 1856], [1024, 3712]),
@@ -13,7 +13,7 @@ import Testing
         (1, 100, [128, 512], [256, 1024], [512, 2048], [1024, 4096]),
         (100, 1, [512, 128], [1024, 256], [2048, 512], [4096, 1024]),
     ])
-    func binsAreThoseOfTheOriginal(
+    func binsMatchDiffusers(
         _ height: Int, _ width: Int, _ at256: [Int], _ at512: [Int], _ at1024: [Int], _ at2048: [Int]
     ) {
         for (sampleSize, expected) in [(32, at256), (64, at512), (128, at1024), (256, at2048)] {
@@ -22,7 +22,7 @@ import Testing
         }
     }
 
-    @Test func otherNativeSizesHaveNoBins() {
+    @Test func unknownNativeSizesHaveNoBins() {
         #expect(AspectRatioBins.nearest(height: 64, width: 64, sampleSize: 8) == nil)
     }
 }

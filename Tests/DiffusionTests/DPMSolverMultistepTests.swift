@@ -13,13 +13,13 @@ import Testing
         folder = try TemporaryFolder()
     }
 
-    /// A sampler with the keys of a configuration, the others being absent.
+    /// A sampler from a configuration with only the given keys.
     private func sampler(_ json: String = "{}", steps: Int = 20) throws -> DPMSolverMultistep {
         let path = try folder.write(json, to: "scheduler_config.json")
         return try DPMSolverMultistep(Configuration(path: path), stepCount: steps)
     }
 
-    @Test func twentyStepsHaveTheTimestepsAndSigmasOfDiffusers() throws {
+    @Test func twentyStepsMatchDiffusers() throws {
         let steps = try sampler().steps
         #expect(
             steps.map(\.timestep) == [
@@ -37,14 +37,14 @@ import Testing
         (20, #"{"final_sigmas_type": "sigma_min", "euler_at_final": true}"#, 1..<19),
         (14, #"{"final_sigmas_type": "sigma_min", "lower_order_final": false}"#, 1..<14),
     ])
-    func theFirstAndOftenTheLastStepAreOfFirstOrder(_ count: Int, _ json: String, _ secondOrder: Range<Int>) throws {
+    func firstAndFinalStepsAreOfFirstOrder(_ count: Int, _ json: String, _ secondOrder: Range<Int>) throws {
         let steps = try sampler(json, steps: count).steps
         #expect(steps.indices.filter { steps[$0].previousWeight != 0 } == Array(secondOrder))
     }
 
-    /// If the prediction of the clean image were right and constant, every step would land on the right noise level.
+    /// With constant, correct predictions of the clean image, every step lands on the next noise level.
     @Test(arguments: ["{}", #"{"solver_type": "heun"}"#, #"{"beta_schedule": "scaled_linear"}"#])
-    func weightsKeepAnImageAndItsNoise(_ json: String) throws {
+    func constantPredictionsLandOnTheNoiseLevels(_ json: String) throws {
         let steps = try sampler(json).steps
         for (index, step) in steps.enumerated() {
             let isLast = index == steps.count - 1
@@ -56,19 +56,19 @@ import Testing
         }
     }
 
-    @Test func theLastStepEndsAtThePredictionItself() throws {
+    @Test func lastStepReturnsThePrediction() throws {
         let last = try #require(sampler().steps.last)
         #expect(last.sampleWeight == 0 && last.currentWeight == 1 && last.previousWeight == 0)
     }
 
     @Test(arguments: [("leading", 1, 941), ("trailing", 0, 999)])
-    func otherSpacings(_ spacing: String, _ offset: Int, _ first: Int) throws {
+    func timestepSpacingsMatchDiffusers(_ spacing: String, _ offset: Int, _ first: Int) throws {
         let steps = try sampler(#"{"timestep_spacing": "\#(spacing)", "steps_offset": \#(offset)}"#).steps
         #expect(steps[0].timestep == first)
         #expect(zip(steps, steps.dropFirst()).allSatisfy { $0.timestep > $1.timestep })
     }
 
-    @Test func publishedFilesWithBareInfinityAreRead() throws {
+    @Test func bareInfinityIsAccepted() throws {
         let path = "\(Fixtures.folder)/alpha-small/model/scheduler/scheduler_config.json"
         #expect(try String(contentsOfFile: path, encoding: .utf8).contains("-Infinity"))
         let published = try DPMSolverMultistep(Configuration(path: path), stepCount: 20).steps
@@ -88,7 +88,7 @@ import Testing
         ("num_train_timesteps", #"{"num_train_timesteps": 1}"#),
         ("num_train_timesteps", #"{"num_train_timesteps": -9}"#),
         ("num_train_timesteps", #"{"num_train_timesteps": 1e15}"#),
-        // No image is left, or no noise is added, in single or double precision.
+        // No signal is left, or no noise is added, in single or double precision.
         ("num_train_timesteps", #"{"num_train_timesteps": 99999}"#),
         ("num_train_timesteps", #"{"beta_start": 1e-300, "beta_end": 1e-200}"#),
         ("beta_start", #"{"beta_start": 0}"#), ("beta_start", #"{"beta_start": 0.5}"#),
@@ -97,18 +97,18 @@ import Testing
         ("steps_offset", #"{"timestep_spacing": "leading", "steps_offset": 9223372036854774784}"#),
         ("lambda_min_clipped", #"{"lambda_min_clipped": 100}"#), ("final_sigmas_type", #"{"final_sigmas_type": 3}"#),
     ])
-    func anUnsupportedValueIsRefused(_ key: String, _ json: String) {
+    func unsupportedValuesAreRejected(_ key: String, _ json: String) {
         let line = complaint { try sampler(json) }
         #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "\(key) is ", "expected"))
     }
 
     @Test(arguments: [0, -1, 1000, 1001, .max])
-    func stepsThatDoNotFitTheTimestepsAreRefused(_ count: Int) {
+    func unsupportedStepCountsAreRejected(_ count: Int) {
         let line = complaint { try sampler(steps: count) }
         #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "\(count) steps", "1000"))
     }
 
-    @Test func manyStepsFit() throws {
+    @Test func largeStepCountsAreSupported() throws {
         #expect(try sampler(steps: 500).steps.count == 500)
         #expect(try sampler(#"{"num_train_timesteps": 100}"#, steps: 50).steps.count == 50)
     }

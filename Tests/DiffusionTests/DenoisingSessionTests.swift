@@ -12,10 +12,10 @@ import Testing
         engine = try Engine()
     }
 
-    @Test func recomputingEverythingEqualsNoSchedule() throws {
+    @Test func recomputingEverythingMatchesTheDefaultSchedule() throws {
         let session = try engine.session()
         let scheduled = try engine.latents(session, engine.periodic(1))
-        // No schedule: every component computes, nothing is kept.
+        // The default schedule computes every component and caches nothing.
         session.drawNoise(seeds: [7])
         let layout = try CacheLayout(Schedule(shape: engine.model.scheduleShape(stepCount: 6)))
         #expect(layout.slots.isEmpty)
@@ -24,7 +24,7 @@ import Testing
         #expect(scheduled.allSatisfy { $0.isFinite })
     }
 
-    @Test func keepingOutputsChangesNothingUntilTheyAreReused() throws {
+    @Test func cachingOutputsHasNoEffectUntilReuse() throws {
         let session = try engine.session()
         var schedule = try engine.periodic(1)
         for gene in 0..<schedule.shape.genesPerStep { schedule[5 * schedule.shape.genesPerStep + gene] = .reuse }
@@ -46,14 +46,14 @@ import Testing
     }
 
     @Test(arguments: 0..<6)
-    func reuseOfAnyComponentChangesTheLatents(_ component: Int) throws {
+    func reusingAnyComponentChangesTheLatents(_ component: Int) throws {
         let session = try engine.session()
         var schedule = try engine.periodic(1)
         schedule[2 * schedule.shape.genesPerStep + component] = .reuse
         #expect(try engine.latents(session, schedule) != engine.latents(session, engine.periodic(1)))
     }
 
-    @Test func reuseAtTheFirstStepChangesNothing() throws {
+    @Test func reuseAtTheFirstStepHasNoEffect() throws {
         let session = try engine.session()
         let schedule = try engine.periodic(3)
         var inert = schedule
@@ -62,7 +62,7 @@ import Testing
         #expect(try engine.latents(session, inert) == engine.latents(session, schedule))
     }
 
-    @Test func aSessionRemembersNothing() throws {
+    @Test func sessionsKeepNoStateBetweenRuns() throws {
         let session = try engine.session(images: 2)
         let schedules = try [
             engine.periodic(2), engine.periodic(3), engine.periodic(4, gateStep: 4), engine.periodic(1),
@@ -75,7 +75,7 @@ import Testing
         #expect(try engine.latents(fresh, schedules[0], seeds: [1, 2]) == first[0])
     }
 
-    @Test func aRunThatFailedLeavesNothingBehind() throws {
+    @Test func failedRunsLeaveNoState() throws {
         let session = try engine.session()
         let schedule = try engine.periodic(2)
         let expected = try engine.latents(session, schedule)
@@ -86,7 +86,7 @@ import Testing
         #expect(try engine.latents(session, schedule) == expected)
     }
 
-    @Test func imagesDoNotDependOnTheirNeighbours() throws {
+    @Test func imagesDoNotDependOnTheBatch() throws {
         let schedule = try engine.periodic(2)
         let together = try engine.latents(engine.session(images: 3), schedule, seeds: [7, 8, 9])
         let alone = try engine.session()
@@ -101,7 +101,7 @@ import Testing
         }
     }
 
-    @Test func noiseBelongsToTheSeed() throws {
+    @Test func noiseDependsOnlyOnTheSeed() throws {
         let session = try engine.session(images: 3)
         session.drawNoise(seeds: [4, 5, 4])
         let rows = (0..<3).map { session.latents.rows($0..<($0 + 1)).values }
@@ -110,7 +110,7 @@ import Testing
 
     // MARK: - Guidance
 
-    @Test func withoutGuidanceTheUnconditionalHalfIsNotRun() throws {
+    @Test func unguidedRunsSkipTheUnconditionalHalf() throws {
         let session = try engine.session(guidance: 1)
         func latents(negative: DiffusionModel.Prompt) throws -> [Float] {
             session.drawNoise(seeds: [7])
@@ -120,7 +120,7 @@ import Testing
         }
         let unguided = try latents(negative: engine.negative)
         #expect(try latents(negative: engine.prompts[2]) == unguided)
-        // A broken negative prompt would spoil the result if it took part.
+        // A negative prompt of NaN would propagate if it were used.
         let broken = try engine.model.prompt(
             PromptEmbedding(text: Matrix([Float](repeating: .nan, count: 24), rows: 1, columns: 24)))
         #expect(try latents(negative: broken) == unguided)
@@ -129,13 +129,13 @@ import Testing
         #expect(zip(guided, unguided).allSatisfy { abs($0 - $1) < 1e-3 })
     }
 
-    @Test func aGateNeedsGuidance() throws {
+    @Test func gateRequiresGuidance() throws {
         let gated = try engine.periodic(1, gateStep: 3)
         let session = try engine.session(guidance: 1)
         #expect(throws: DiffusionError.gateWithoutGuidance) { try engine.latents(session, gated) }
     }
 
-    @Test func theFirstStepsOfAGatedScheduleArePlain() throws {
+    @Test func stepsBeforeTheGateAreUnaffected() throws {
         let session = try engine.session()
         var steps: [[[Float]]] = [[], []]
         for (index, gate) in [nil, 3].enumerated() {

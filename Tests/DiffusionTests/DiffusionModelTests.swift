@@ -6,37 +6,37 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Parts that do not belong together, and requests that a model cannot fulfil.
+/// Mismatched parts of a model and unsupported requests.
 @Suite struct DiffusionModelTests {
     private func open(_ model: ModelCopy) throws -> DiffusionModel {
         try DiffusionModel(ModelFolder(path: model.path))
     }
 
     @Test(arguments: ["transformer", "vae", "scheduler"])
-    func aMissingPartIsNamed(_ part: String) throws {
+    func missingPartIsReported(_ part: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.remove(part)
         #expect(complaint { try open(model) }.isOneLine(naming: model.file(part), "not found"))
     }
 
-    @Test func anAutoencoderOfOtherLatentsIsRefused() throws {
+    @Test func mismatchedAutoencoderIsRejected() throws {
         let model = try ModelCopy(of: "alpha-small")
-        try model.replace("vae", byThatOf: "alpha-patch1")
+        try model.replace("vae", withThatOf: "alpha-patch1")
         let line = complaint { try open(model) }
         #expect(line.isOneLine(naming: model.path, "3 latent channels", "reads 4"))
     }
 
-    @Test func aTextEncoderOfAnotherWidthIsRefused() throws {
+    @Test func mismatchedTextEncoderIsRejected() throws {
         let model = try ModelCopy(of: "alpha-small")
-        try model.replace("text_encoder", byThatOf: "alpha-micro")
-        try model.replace("tokenizer", byThatOf: "alpha-micro")
+        try model.replace("text_encoder", withThatOf: "alpha-micro")
+        try model.replace("tokenizer", withThatOf: "alpha-micro")
         let text = try TextEncoding(model: ModelFolder(path: model.path))
         let line = complaint { try open(model).prompt(text.embed("a fox")) }
         #expect(line.isOneLine(naming: model.path, "28 channels", "reads 24"))
     }
 
     @Test(arguments: [(0, 24), (-24, 24), (24, 20), (28, 24), (24, 8 * 1024), (.max - 7, 24)])
-    func aSizeThatDoesNotDivideIsRefused(_ height: Int, _ width: Int) throws {
+    func unsupportedSizesAreRejected(_ height: Int, _ width: Int) throws {
         let model = try Engine().model
         let settings = GenerationSettings(height: height, width: width)
         let line = complaint { try model.session(imageCount: 1, settings: settings) }
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test(arguments: [0, -1, 1001, .max])
-    func aStepCountThatNoScheduleHasIsRefused(_ steps: Int) throws {
+    func unsupportedStepCountsAreRejected(_ steps: Int) throws {
         let engine = try Engine()
         #expect(
             complaint { try engine.model.scheduleShape(stepCount: steps) }.isOneLine(
@@ -54,12 +54,12 @@ import Testing
     }
 
     @Test(arguments: [0, -1])
-    func aSessionNeedsImages(_ count: Int) throws {
+    func sessionRequiresImages(_ count: Int) throws {
         let engine = try Engine()
         #expect(complaint { try engine.session(images: count) }.isOneLine(naming: "\(count) images", "at least one"))
     }
 
-    @Test func sizesFollowFromTheParts() throws {
+    @Test func sizesAreDerivedFromTheModel() throws {
         let engine = try Engine()
         #expect(engine.model.nativeSize == 48)
         let shape = try engine.model.scheduleShape(stepCount: 9)

@@ -5,13 +5,13 @@ import Schedules
 import Tensors
 import TestSupport
 
-/// A fixture's model, opened, with embedded prompts.
+/// A fixture's model with embedded prompts.
 struct Engine {
     let model: DiffusionModel
     let prompts: [DiffusionModel.Prompt]
     let negative: DiffusionModel.Prompt
 
-    /// FLUX attends to padding, so the length of its texts is the tests' time: `maxLength` cuts them.
+    /// `maxLength` keeps tests fast: FLUX attends to padding, so its time depends on the padded length.
     init(_ fixture: String = "alpha-small", maxLength: Int? = nil) throws {
         let folder = try ModelFolder(path: "\(Fixtures.folder)/\(fixture)/model")
         let text = try TextEncoding(model: folder)

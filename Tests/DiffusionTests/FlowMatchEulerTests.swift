@@ -20,7 +20,7 @@ import Testing
 
     private let dynamic = #"{"use_dynamic_shifting": true, "shift": 3.0}"#
 
-    /// Noise levels that diffusers 0.42.1 gives with the pipeline's `calculate_shift`.
+    /// Expected noise levels are those of diffusers 0.42.1 with the pipeline's `calculate_shift`.
     @Test(arguments: [
         ("{}", 4, 1024, [1, 0.75, 0.5, 0.25]),
         (#"{"shift": 3.0}"#, 4, 1024, [1, 0.9, 0.75, 0.5]),
@@ -30,14 +30,14 @@ import Testing
         (#"{"use_dynamic_shifting": true, "time_shift_type": "linear"}"#, 2, 4096, [1, 0.5348837]),
         (#"{"use_dynamic_shifting": true, "base_shift": 0.2, "max_shift": 2}"#, 1, 64, [1]),
     ])
-    func noiseLevelsEqualDiffusers(_ json: String, _ count: Int, _ tokens: Int, _ expected: [Float]) throws {
+    func noiseLevelsMatchDiffusers(_ json: String, _ count: Int, _ tokens: Int, _ expected: [Float]) throws {
         let steps = try sampler(json, steps: count, tokens: tokens).steps
         #expect(steps.count == count)
         for (step, level) in zip(steps, expected) { #expect(abs(step.timestep - level) < 1e-6) }
     }
 
     @Test(arguments: [1, 2, 7, 28, 1000])
-    func stepsLeadFromNoiseToImage(_ count: Int) throws {
+    func stepsSpanAllNoiseLevels(_ count: Int) throws {
         let steps = try sampler(dynamic, steps: count).steps
         #expect(steps[0].timestep == 1 && steps.allSatisfy { $0.width < 0 })
         #expect(abs(steps.reduce(0) { $0 + $1.width } + 1) < 1e-5)
@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    @Test func theConstantShiftDoesNotApplyBesideTheDynamicOne() throws {
+    @Test func dynamicShiftingIgnoresConstantShift() throws {
         #expect(try sampler(dynamic).steps == sampler(#"{"use_dynamic_shifting": true}"#).steps)
         #expect(try sampler(dynamic, tokens: 300).steps != sampler(dynamic).steps)
     }
@@ -55,7 +55,7 @@ import Testing
         ("_class_name", #""EulerDiscreteScheduler""#), ("use_karras_sigmas", "true"), ("invert_sigmas", "true"),
         ("stochastic_sampling", "true"), ("shift_terminal", "0.02"), ("shift", "0"), ("num_train_timesteps", "0"),
     ])
-    func anUnsupportedValueIsRefused(_ key: String, _ json: String) {
+    func unsupportedValuesAreRejected(_ key: String, _ json: String) {
         let line = complaint { try sampler("{\"\(key)\": \(json)}") }
         #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "\(key) is ", "expected"))
     }
@@ -64,13 +64,13 @@ import Testing
         ("max_image_seq_len", "256"), ("base_image_seq_len", "4096"), ("time_shift_type", #""cosine""#),
         ("max_shift", "1e9"),
     ])
-    func anUnsupportedShiftIsRefused(_ key: String, _ json: String) {
+    func unsupportedShiftsAreRejected(_ key: String, _ json: String) {
         let line = complaint { try sampler("{\"use_dynamic_shifting\": true, \"\(key)\": \(json)}", tokens: 4096) }
         #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "expected"))
     }
 
     @Test(arguments: [0, -1, 1001, .max])
-    func stepsThatDoNotFitTheTimestepsAreRefused(_ count: Int) {
+    func unsupportedStepCountsAreRejected(_ count: Int) {
         #expect(complaint { try sampler("{}", steps: count) }.isOneLine(naming: "\(count) steps", "1000"))
     }
 }

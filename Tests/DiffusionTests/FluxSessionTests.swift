@@ -14,7 +14,7 @@ import Testing
         engine = try Engine("flux-small", maxLength: 9)
     }
 
-    @Test func sizesFollowFromTheParts() throws {
+    @Test func sizesAreDerivedFromTheModel() throws {
         #expect(engine.model.nativeSize == 32)
         #expect(try engine.model.scheduleShape(stepCount: 9) == .flux(fullBlocks: 2, singleBlocks: 3, steps: 9))
         let session = try engine.session(images: 2)
@@ -22,16 +22,16 @@ import Testing
     }
 
     @Test(arguments: 0..<15)
-    func reuseOfAnyComponentChangesTheLatents(_ component: Int) throws {
+    func reusingAnyComponentChangesTheLatents(_ component: Int) throws {
         let session = try engine.session()
         var schedule = try engine.periodic(1)
         schedule[2 * schedule.shape.genesPerStep + component] = .reuse
-        // Attention and MLP of a single-stream block are read by its projection, which runs.
+        // The projection of a single-stream block, which is computed, reads its attention and MLP.
         #expect(try engine.latents(session, schedule) != engine.latents(session, engine.periodic(1)))
     }
 
-    /// Work that nothing consumes is left out, whether a schedule asks for it or not.
-    @Test func aCanonicalScheduleGivesTheSameImages() throws {
+    /// Computations without a consumer are skipped, even if the schedule requests them.
+    @Test func canonicalScheduleGivesTheSameImages() throws {
         let session = try engine.session()
         var schedule = try engine.periodic(1)
         for step in 1..<6 where step != 3 {
@@ -42,7 +42,7 @@ import Testing
         #expect(try engine.latents(session, schedule) != engine.latents(session, engine.periodic(1)))
     }
 
-    @Test func aSessionRemembersNothing() throws {
+    @Test func sessionsKeepNoStateBetweenRuns() throws {
         let session = try engine.session(images: 2)
         let schedules = try [engine.periodic(2), engine.periodic(3), engine.periodic(1)]
         let first = try schedules.map { try engine.latents(session, $0, seeds: [1, 2]) }
@@ -51,8 +51,8 @@ import Testing
         #expect(Set(first).count == 3)
     }
 
-    /// Prompts of another length need other memory; a session may be given both.
-    @Test func promptsOfAnotherLengthChangeTheMemory() throws {
+    /// A session reallocates its activations if the prompt length changes.
+    @Test func promptLengthMayChangeBetweenRuns() throws {
         let text = try TextEncoding(model: ModelFolder(path: "\(Fixtures.folder)/flux-small/model"))
         func latents(_ session: any DenoisingSession, length: Int) throws -> [Float] {
             let prompt = try engine.model.prompt(text.embed("a red fox", maxLength: length))
@@ -65,7 +65,7 @@ import Testing
         #expect(try long != short && latents(session, length: 12) == long)
     }
 
-    @Test func guidanceIsAnInputOfTheNetwork() throws {
+    @Test func guidanceIsAnInputOfDistilledModelsOnly() throws {
         let strong = try engine.latents(engine.session(guidance: 7), engine.periodic(1))
         #expect(try engine.latents(engine.session(guidance: 1), engine.periodic(1)) != strong)
         let plain = try Engine("flux-plain", maxLength: 9)
@@ -73,7 +73,7 @@ import Testing
         #expect(try plain.latents(plain.session(guidance: 1), plain.periodic(1)) == unguided)
     }
 
-    @Test func anEmbeddingOfAnotherFamilyIsRefused() throws {
+    @Test func embeddingsOfOtherFamiliesAreRejected() throws {
         let text = Matrix(rows: 3, columns: 20)
         #expect(complaint { try engine.model.prompt(PromptEmbedding(text: text)) }.isOneLine(naming: "pooled"))
         let line = complaint {
@@ -83,7 +83,7 @@ import Testing
     }
 
     @Test(arguments: [(10, 12), (12, 0), (12, 4096)])
-    func aSizeThatDoesNotDivideIsRefused(_ height: Int, _ width: Int) throws {
+    func unsupportedSizesAreRejected(_ height: Int, _ width: Int) throws {
         let settings = GenerationSettings(height: height, width: width)
         let line = complaint { try engine.model.session(imageCount: 1, settings: settings) }
         #expect(line.isOneLine(naming: "multiple of 4 up to 2048"))

@@ -4,12 +4,12 @@ import Tensors
 import Testing
 
 @Suite struct StepLoopMemoryTests {
-    /// In a process of its own with one thread: OpenBLAS allocates for each product that it shares among threads.
-    @Test func theStepLoopOfPixArtAllocatesNothing() async {
+    /// In a separate process with one thread, because OpenBLAS allocates for every multi-threaded product.
+    @Test func pixartStepLoopDoesNotAllocate() async {
         await #expect(processExitsWith: .success) { try expectNoAllocations("alpha-small") }
     }
 
-    @Test func theStepLoopOfFluxAllocatesNothing() async {
+    @Test func fluxStepLoopDoesNotAllocate() async {
         await #expect(processExitsWith: .success) { try expectNoAllocations("flux-small") }
     }
 }
@@ -27,7 +27,7 @@ private func expectNoAllocations(_ fixture: String) throws {
             counts[$0] = allocation_count()
         }
     }
-    // The first run warmed up; in the second, no step adds to the count of the one before.
+    // After the warm-up run, the count must not increase from step to step.
     #expect(Set(counts).count == 1, "\(zip(counts, counts.dropFirst()).map { $1 - $0 }) allocations by step")
-    #expect(counts[0] > 0, "allocations are not counted in this program")
+    #expect(counts[0] > 0, "allocations are not counted in this process")
 }

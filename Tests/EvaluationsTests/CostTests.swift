@@ -9,7 +9,7 @@ import Testing
 @testable import Evaluations
 
 @Suite struct CostTests {
-    /// A table with a price of its own for everything.
+    /// A table with a distinct cost for every term.
     static func table(_ shape: ScheduleShape, hasGate: Bool) -> CostTable {
         func phase(_ scale: Double, _ names: [Component]) -> CostTable.Phase {
             var components: [String: CostTable.Costs] = [:]
@@ -27,7 +27,7 @@ import Testing
         return CostTable(imageCount: 2, full: phase(1, names), gated: gated)
     }
 
-    /// The steps of designed schedules and of the uncached one, as a table prices them; `start` is added to every run.
+    /// The steps of the designed schedules and the uncached one, with the times of a table; `start` is added to every run.
     static func samples(
         _ shape: ScheduleShape, hasGate: Bool, _ truth: CostTable, start: Double = 0
     ) throws
@@ -35,7 +35,7 @@ import Testing
     {
         let designs = CostDesign.schedules(for: shape, hasGate: hasGate) + [Schedule(shape: shape)]
         return try designs.flatMap { schedule in
-            // The engine must be able to run what is measured.
+            // The engine must be able to run the measured schedules.
             _ = try CacheLayout(schedule)
             return ScheduleWork.steps(of: schedule).enumerated().map { step, work in
                 CostFit.Sample(
@@ -48,7 +48,7 @@ import Testing
         (ScheduleShape.pixart(blocks: 3, steps: 12), true), (.pixart(blocks: 28, steps: 20), false),
         (.flux(fullBlocks: 2, singleBlocks: 4, steps: 12), false),
     ])
-    func exactTimesGiveTheirPricesBack(_ shape: ScheduleShape, _ hasGate: Bool) throws {
+    func fitRecoversCostsFromExactTimes(_ shape: ScheduleShape, _ hasGate: Bool) throws {
         let truth = Self.table(shape, hasGate: hasGate)
         let samples = try Self.samples(shape, hasGate: hasGate, truth)
         let fitted = CostFit(shape: shape, hasGate: hasGate).table(from: samples, imageCount: 2)
@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    @Test func pricesAfterTheGateAreToldApart() throws {
+    @Test func fitSeparatesCostsAfterTheGate() throws {
         let shape = ScheduleShape.pixart(blocks: 8, steps: 20)
         let truth = Self.table(shape, hasGate: true)
         let samples = try Self.samples(shape, hasGate: true, truth)
@@ -70,7 +70,7 @@ import Testing
         }
     }
 
-    @Test func whatDisturbsSomeStepsMovesNoPrice() throws {
+    @Test func outlierStepsDoNotAffectTheFit() throws {
         let shape = ScheduleShape.pixart(blocks: 8, steps: 20)
         let truth = Self.table(shape, hasGate: true)
         var samples = try Self.samples(shape, hasGate: true, truth)
@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    @Test func whatIsDoneOnceIsPartOfEveryRun() throws {
+    @Test func oneOffWorkIsSpreadOverTheSteps() throws {
         let shape = ScheduleShape.flux(fullBlocks: 2, singleBlocks: 4, steps: 12)
         let truth = Self.table(shape, hasGate: false)
         let start = 20.0
@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    @Test func tooFewDesignsForAShortSamplerAreNoTrap() {
+    @Test func fitHandlesFewSteps() {
         for steps in 1...4 {
             let shape = ScheduleShape.pixart(blocks: 1, steps: steps)
             let designs = CostDesign.schedules(for: shape, hasGate: true)
@@ -111,7 +111,7 @@ import Testing
         }
     }
 
-    @Test func aMeasuredTableHasPricesForEverything() throws {
+    @Test func measuredTableCoversAllComponents() throws {
         for (fixture, size) in [("alpha-micro", 16), ("flux-small", 32)] {
             let description = try ModelDescription(modelFolder: "\(Fixtures.folder)/\(fixture)/model")
             let evaluator = try Evaluator(
@@ -127,15 +127,15 @@ import Testing
                     calls += 1
                     return done < total
                 })
-            #expect(calls >= 15, "a dozen schedules and the references between")
-            // What travels is read back and checked like any table.
+            #expect(calls >= 15, "a dozen schedules and the references between them")
+            // The table must survive serialisation and validation.
             let table = try CostTable(json: costs.table.json, shape: evaluator.shape, source: "t")
             #expect(table == costs.table && costs.uncachedSeconds > 0 && costs.fitError >= 0)
             #expect(try evaluator.measureCosts(imageCount: 1) { done, _ in done < 3 } == nil)
         }
     }
 
-    @Test func driftIsTheMedianOfManyCandidates() {
+    @Test func driftIsDetectedFromTheMedianOfManyCandidates() {
         let shape = ScheduleShape.pixart(blocks: 1, steps: 2)
         let table = Self.table(shape, hasGate: false)
         func results(_ factor: Double) -> ([ImageResult], EvaluationTask) {
@@ -153,12 +153,12 @@ import Testing
         var drift = CostDrift(table)
         for index in 0..<40 {
             let (found, task) = results(index % 3 == 0 ? 3 : 1.01)
-            drift.note(found, of: task)
+            drift.record(found, of: task)
             #expect(!drift.hasDrifted)
         }
         for _ in 0..<16 {
             let (found, task) = results(1.1)
-            drift.note(found, of: task)
+            drift.record(found, of: task)
         }
         #expect(drift.hasDrifted)
     }

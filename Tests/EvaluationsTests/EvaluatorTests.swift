@@ -38,7 +38,7 @@ import Testing
         return try evaluator.evaluate(task, progress: progress)
     }
 
-    @Test func recomputingEverythingIsTheReference() throws {
+    @Test func recomputingEverythingMatchesTheReference() throws {
         let results = try #require(
             try evaluate([(1, Schedule(shape: evaluator.shape)), (2, nil), (3, caching(0))], returnsImages: true))
         #expect(results.map { $0.scores["psnr"] == 100 } == [true, true, true, true, false, false])
@@ -52,17 +52,17 @@ import Testing
         }
     }
 
-    @Test func everyCandidateAndItemHasAResultInOrder() throws {
+    @Test func resultsAreOrderedByCandidateAndItem() throws {
         let ids: [Int64] = [9, 3, 7, 7, -1, 12]
         let candidates = ids.enumerated().map { (id: $1, schedule: Optional(caching($0))) }
         let results = try #require(try evaluate(candidates, measuresLatency: true))
         #expect(results.map(\.candidateID) == ids.flatMap { [$0, $0] })
         #expect(results.map(\.item) == ids.flatMap { _ in items })
-        // Six different schedules give six different scores: none got another's images.
+        // Different schedules give different scores, so no result has another candidate's images.
         #expect(Set(results.compactMap { $0.scores["psnr"] }).count == 12)
     }
 
-    @Test func theReferenceIsTimedOnlyWhenAsked() throws {
+    @Test func referenceIsTimedOnlyIfRequested() throws {
         let candidates = (0..<6).map { (id: Int64($0), schedule: Optional(caching($0))) }
         for measuresLatency in [false, true, false] {
             let results = try #require(try evaluate(candidates, measuresLatency: measuresLatency))
@@ -71,18 +71,18 @@ import Testing
                 #expect(result.denoiseSeconds > 0 && result.decodeSeconds > 0)
                 #expect(measuresLatency ? result.referenceSeconds ?? 0 > 0 : result.referenceSeconds == nil)
             }
-            // The two images of a run share its time; a reference belongs to all candidates timed around it.
+            // Images of a batch share its time; candidates timed between the same references share them.
             #expect(results[0].denoiseSeconds == results[1].denoiseSeconds)
             #expect(results[0].referenceSeconds == results[7].referenceSeconds)
         }
     }
 
-    @Test func imagesComeOnlyWhenAsked() throws {
+    @Test func imagesAreReturnedOnlyIfRequested() throws {
         #expect(try evaluate([(1, nil)])?.contains { $0.image != nil } == false)
         #expect(try evaluate([(1, nil)], returnsImages: true)?.contains { $0.image == nil } == false)
     }
 
-    @Test func keptReferencesGiveTheSameScores() throws {
+    @Test func cachedReferencesGiveTheSameScores() throws {
         let first = try evaluate([(1, caching(2))])?.map(\.scores)
         _ = try evaluate([(2, caching(1))], items: [EvaluationItem(prompt: 2, seed: 5), items[0], items[1]])
         #expect(try evaluate([(1, caching(2))])?.map(\.scores) == first)
@@ -98,7 +98,7 @@ import Testing
     }
 
     @Test(arguments: [0, 4, 8])
-    func givingUpReturnsNothing(_ limit: Int) throws {
+    func cancelledTaskReturnsNil(_ limit: Int) throws {
         let candidates = (0..<5).map { (id: Int64($0), schedule: Optional(caching($0))) }
         var done = -1
         let results = try evaluate(candidates) { count, _ in
@@ -109,31 +109,33 @@ import Testing
         #expect(try evaluate(candidates)?.count == 10)
     }
 
-    // MARK: - What cannot be evaluated
+    // MARK: - Invalid tasks
 
     @Test(arguments: [3, -1])
-    func anUnknownPromptIsRefused(_ prompt: Int) {
+    func unknownPromptIndexIsRejected(_ prompt: Int) {
         let error = EvaluationsError.unknownPrompt(index: prompt, count: 3)
         #expect(throws: error) { try evaluate([(1, nil)], items: [items[0], EvaluationItem(prompt: prompt, seed: 1)]) }
-        #expect("\(error)" == "prompt \(prompt): the run has 3 prompts")
+        #expect("\(error)" == "prompt index \(prompt) is out of range; the run has 3 prompts")
     }
 
-    @Test func aScheduleOfAnotherShapeIsRefused() {
+    @Test func mismatchedScheduleIsRejected() {
         for shape in [ScheduleShape.pixart(blocks: 3, steps: 4), .pixart(blocks: 2, steps: 5)] {
             #expect(throws: EvaluationsError.scheduleShape(candidate: 8)) {
                 try evaluate([(7, caching(0)), (8, Schedule(shape: shape))])
             }
         }
-        #expect("\(EvaluationsError.scheduleShape(candidate: 8))".contains("candidate 8: its schedule has other steps"))
+        #expect(
+            "\(EvaluationsError.scheduleShape(candidate: 8))".contains(
+                "candidate 8: the schedule's steps or blocks differ"))
     }
 
-    @Test func aTaskNeedsImages() throws {
+    @Test func taskRequiresImages() throws {
         #expect(complaint { try evaluate([(1, nil)], items: []) }.isOneLine(naming: "0 images"))
         #expect(try evaluate([])?.isEmpty == true)
     }
 
     @Test(arguments: [0, -1, 1001])
-    func stepsThatNoScheduleHasAreRefused(_ steps: Int) throws {
+    func unsupportedStepCountsAreRejected(_ steps: Int) throws {
         var settings = Self.settings
         settings.generation.stepCount = steps
         let folder = try ModelFolder(path: "\(Fixtures.folder)/alpha-small/model")

@@ -8,7 +8,7 @@ import Scoring
 import TestSupport
 import Testing
 
-/// Latents that are not numbers: nobody could score their images.
+/// Non-finite latents and scores are errors of the reference or of their candidate.
 @Suite struct NotFiniteTests {
     private static let weights = "transformer/diffusion_pytorch_model.safetensors"
     private let model: ModelCopy
@@ -33,13 +33,13 @@ import Testing
         ) { _, _ in true }
     }
 
-    @Test func weightsThatOverflowSpoilTheReference() throws {
+    @Test func overflowingWeightsAreReportedForTheReference() throws {
         try model.edit(Self.weights) { $0.fill("proj_out.bias", with: .greatestFiniteMagnitude) }
         #expect(throws: EvaluationsError.referenceNotFinite) { try evaluate(evaluator()) }
-        #expect("\(EvaluationsError.referenceNotFinite)".contains("uncached reference are not finite numbers"))
+        #expect("\(EvaluationsError.referenceNotFinite)".contains("uncached reference are not finite"))
     }
 
-    @Test func aScoreThatIsNoNumberIsAnErrorOfItsCandidate() throws {
+    @Test func nonFiniteScoreIsReportedForItsCandidate() throws {
         let reward = try ModelCopy(of: "image-reward")
         try reward.edit("model.safetensors") { $0.fill("mlp.layers.7.bias", with: .nan) }
         let evaluator = try Evaluator(
@@ -50,13 +50,13 @@ import Testing
                 scorers: ScorerSource.paired + [ScorerSource(.imageReward, folder: reward.path)]))
         let error = EvaluationsError.scoreNotFinite(candidate: 42, scorer: "image-reward")
         #expect(throws: error) { try evaluate(evaluator) }
-        #expect("\(error)" == "candidate 42: its image-reward score is not a finite number")
+        #expect("\(error)" == "candidate 42: the image-reward score is not finite")
     }
 
-    @Test func aCandidateIsNamed() throws {
+    @Test func nonFiniteLatentsAreReportedForTheirCandidate() throws {
         let evaluator = try evaluator()
         try evaluate(evaluator)
-        // The file is mapped: what is overwritten in place is what the next run computes with. The reference is kept.
+        // The file is memory-mapped, so overwriting it in place affects the next run. The reference stays cached.
         var content = try SafetensorsContent(path: model.file(Self.weights))
         let name = "proj_out.weight"
         let original = try #require(content.tensors[name]?.bytes)
@@ -68,6 +68,6 @@ import Testing
         try handle.write(contentsOf: try #require(content.tensors[name]?.bytes))
         try handle.close()
         #expect(throws: EvaluationsError.notFinite(candidate: 42)) { try evaluate(evaluator) }
-        #expect("\(EvaluationsError.notFinite(candidate: 42))" == "candidate 42: its latents are not finite numbers")
+        #expect("\(EvaluationsError.notFinite(candidate: 42))" == "candidate 42: the latents are not finite")
     }
 }

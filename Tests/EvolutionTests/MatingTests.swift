@@ -25,7 +25,7 @@ import Testing
             #expect(first.genome.hammingDistance(to: second.genome) == Self.shape.geneCount)
             if first.operation == .crossover {
                 crossed += 1
-                // Four distinct points; the ends keep the own parent's genes.
+                // Four distinct points; both ends stay with the first parent.
                 #expect(Self.changes(first.genome) == 4)
                 #expect(first.genome[0] && first.genome[Self.shape.geneCount - 1])
                 #expect(first.parents == [0, 1] && second.parents == [0, 1])
@@ -38,7 +38,7 @@ import Testing
         #expect(abs(crossed - 540) < 44)
     }
 
-    @Test func everyPositionIsCutEquallyOften() {
+    @Test func cutPointsAreUniform() {
         var settings = SearchSettings(preset: .ecadPaper)
         settings.crossoverProbability = 1
         let shape = ScheduleShape.pixart(blocks: 2, steps: 2)
@@ -57,7 +57,7 @@ import Testing
         #expect(cuts[1...].allSatisfy { abs($0 - 4000) < 303 })
     }
 
-    @Test func oddNumbersOfPointsExchangeUpToTheEnd() {
+    @Test func oddNumberOfCutPointsExchangesTheTail() {
         var settings = SearchSettings(preset: .ecadPaper)
         (settings.crossoverProbability, settings.crossoverPoints) = (1, 1)
         var generator = RandomGenerator(seed: 3)
@@ -73,7 +73,7 @@ import Testing
         #expect(all.genome.description == "101")
     }
 
-    /// Numbers of flipped genes of 4,000 mutated children.
+    /// Flipped genes of each of 4,000 mutated children.
     func flips(_ settings: SearchSettings) -> [Int] {
         let mating = Mating(settings: settings, shape: Self.shape)
         var generator = RandomGenerator(seed: 4)
@@ -86,16 +86,16 @@ import Testing
         }
     }
 
-    @Test func paperMutationChangesThreePercentOfTheOffspring() {
+    @Test func ecadPaperMutatesThreePercentOfTheOffspring() {
         let flips = flips(SearchSettings(preset: .ecadPaper))
         // 0.05 * (1 - 1/e) = 3.16 % of 4,000 changed, 0.05 flips on average; six standard deviations.
         #expect(abs(flips.count { $0 > 0 } - 126) < 67)
         #expect(abs(Double(flips.reduce(0, +)) / 4000 - 0.05) < 0.03)
     }
 
-    @Test func aRateOfItsOwnForEveryOffspringFlipsThreeGenesOnAverage() {
+    @Test func mutationRateIsDrawnForEachOffspring() {
         var settings = SearchSettings(preset: .ecadPaper)
-        (settings.mutationProbability, settings.fewestFlips, settings.mostFlips) = (1, 1, 5)
+        (settings.mutationProbability, settings.minFlips, settings.maxFlips) = (1, 1, 5)
         let flips = flips(settings)
         let mean = Double(flips.reduce(0, +)) / 4000
         #expect(abs(mean - 3) < 0.2)
@@ -104,7 +104,7 @@ import Testing
         #expect(variance > 3.8 && variance < 4.9)
     }
 
-    @Test func regionsAreOneComponentOfNeighbouringBlocksAndSteps() {
+    @Test func regionMutationSetsOneComponentOfAdjacentBlocksAndSteps() {
         var settings = SearchSettings()
         (settings.mutationProbability, settings.regionProbability) = (1, 1)
         let mating = Mating(settings: settings, shape: Self.shape)
@@ -126,16 +126,16 @@ import Testing
             }
             sizes.insert(blocks.count)
         }
-        // Half set what is set already.
+        // Half of the regions are set to the value they have.
         #expect(abs(changed - 1000) < 135)
         #expect(sizes.count == 28)
     }
 
-    @Test func thePaperPresetDrawsNothingForWhatItDoesNotDo() {
+    @Test func ecadPaperPresetHasThePublishedParameters() {
         let settings = SearchSettings(preset: .ecadPaper)
         #expect(settings.regionProbability == 0 && settings.screening == 1)
         #expect(settings.crossoverProbability == 0.9 && settings.crossoverPoints == 4)
-        #expect(settings.mutationProbability == 0.05 && settings.fewestFlips == 1 && settings.mostFlips == 1)
+        #expect(settings.mutationProbability == 0.05 && settings.minFlips == 1 && settings.maxFlips == 1)
         #expect(!settings.usesCanonicalGenomes && settings.minimumDifference == 1 && settings.duplicateRounds == 100)
     }
 
@@ -161,7 +161,7 @@ import Testing
         }
     }
 
-    @Test func breedingEndsWhenEveryGenomeIsKnown() {
+    @Test func breedingEndsWhenTheSearchSpaceIsExhausted() {
         let shape = ScheduleShape.pixart(blocks: 1, steps: 2)
         // Canonical genomes have the first step's three genes set: eight differ in the second step.
         let all = (0..<8).map { number in Genome([true, true, true] + (0..<3).map { number >> $0 & 1 == 1 }) }
@@ -172,13 +172,13 @@ import Testing
         #expect(Set(rest.map(\.genome)) == Set(all[6...]))
     }
 
-    @Test func firstChildrenComeBeforeSecondOnes() {
+    @Test func firstChildrenPrecedeSecondChildren() {
         var settings = SearchSettings(preset: .ecadPaper)
         (settings.crossoverProbability, settings.mutationProbability, settings.duplicateRounds) = (1, 0, 1)
         var generator = RandomGenerator(seed: 7)
         let parents = Self.population([Self.ones.genome, Self.zeros.genome])
         let children = Mating(settings: settings, shape: Self.shape).breed(from: parents, count: 40, using: &generator)
-        // Complements are the two children of one mating; matings of a parent with itself give nothing new.
+        // The two children of one mating are complements; a parent mated with itself produces only duplicates.
         let half = children.count / 2
         #expect(half > 3)
         for (first, second) in zip(children[..<half], children[half...]) {

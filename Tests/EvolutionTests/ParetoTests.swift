@@ -1,18 +1,18 @@
 import Evolution
 import Testing
 
-/// Expected values are what pymoo 0.6.1.3 gives for the same points.
+/// Expected values were computed with pymoo 0.6.1.3.
 @Suite struct ParetoTests {
     let infinity = Double.infinity
 
-    @Test func betterInOneObjectiveIsEnough() {
+    @Test func dominanceNeedsOneBetterAndNoWorseObjective() {
         #expect(Pareto.dominates([1, 2], [1, 3]))
         #expect(!Pareto.dominates([1, 2], [1, 2]))
         #expect(!Pareto.dominates([1, 4], [2, 3]))
         #expect(Pareto.dominates([1, 2], [infinity, 2]))
     }
 
-    @Test func frontsAreThoseOfPymoo() {
+    @Test func frontsEqualPymoos() {
         let points: [[Double]] = [
             [1, 1], [5, 3], [1, 3], [3, 1], [4, 1], [2, 3], [3, 4], [4, 6], [2, 4], [4, 2], [0, 6], [2, 2], [5, 4],
             [3, 5],
@@ -33,7 +33,7 @@ import Testing
         #expect(Pareto.nonDominatedSort([]).isEmpty)
     }
 
-    @Test func frontIsTheFirstOfTheSortedFronts() {
+    @Test func frontEqualsTheFirstSortedFront() {
         var generator = RandomGenerator(seed: 5)
         for objectives in [2, 2, 2, 3] {
             for count in [1, 2, 30, 100] {
@@ -50,7 +50,7 @@ import Testing
         #expect(Pareto.front(of: []).isEmpty)
     }
 
-    @Test func crowdingIsThatOfPymoo() {
+    @Test func crowdingDistancesEqualPymoos() {
         func check(_ points: [[Double]], _ expected: [Double]) {
             for (found, expected) in zip(Pareto.crowdingDistances(points), expected) {
                 #expect(found == expected || abs(found - expected) < 1e-12)
@@ -78,7 +78,7 @@ import Testing
         #expect(Pareto.hypervolume(of: [], reference: [1, 1]) == 0)
     }
 
-    @Test func hypervolumeNeverFallsWhenPointsAreAdded() {
+    @Test func hypervolumeIsMonotonic() {
         var generator = RandomGenerator(seed: 6)
         var points: [[Double]] = []
         var last = 0.0

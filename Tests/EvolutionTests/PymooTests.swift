@@ -6,8 +6,8 @@ import Testing
 
 /// Sorting, crowding, survival and tournament equal those of pymoo 0.6.1.3 on thousands of points.
 ///
-/// The expected values are made by `scripts/fixtures/make_pymoo.py`; where pymoo decides by lot they hold what every lot
-/// gives.
+/// `scripts/fixtures/make_pymoo.py` computes the expected values. Where pymoo breaks ties at random, they hold what does
+/// not depend on the draw.
 @Suite struct PymooTests {
     struct PointSet: Decodable, Sendable, CustomTestStringConvertible {
         struct Survivors: Decodable {
@@ -45,13 +45,13 @@ import Testing
         return found == expected || abs(found - expected) <= 1e-12 * max(1, abs(expected))
     }
 
-    @Test func theFixtureHoldsThousandsOfPointsOfEveryKind() throws {
+    @Test func fixtureCoversAllKindsOfPoints() throws {
         let sets = try Self.sets.get()
         #expect(sets.reduce(0) { $0 + $1.points.count } == 3000)
         #expect(Set(sets.map(\.name)).isSuperset(of: ["ties", "duplicates", "infinities", "infeasible"]))
     }
 
-    @Test func ranksAndCrowdingAreEqual() throws {
+    @Test func ranksAndCrowdingEqualPymoos() throws {
         for set in try Self.sets.get() {
             var generator = RandomGenerator(seed: 1)
             let individuals = set.individuals
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    @Test func survivorsAreEqualUpToTies() throws {
+    @Test func survivorsEqualPymoosUpToTies() throws {
         for set in try Self.sets.get() {
             for expected in set.survivors {
                 for seed in 0..<3 as Range<UInt64> {
@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test func tournamentsHaveTheSameWinners() throws {
+    @Test func tournamentWinnersEqualPymoos() throws {
         var (decided, drawn) = (0, 0)
         for set in try Self.sets.get() {
             var generator = RandomGenerator(seed: 2)

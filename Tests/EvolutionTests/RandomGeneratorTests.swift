@@ -1,19 +1,11 @@
 import Evolution
-import Foundation
 import Testing
 
 @Suite struct RandomGeneratorTests {
-    @Test func sequenceIsThatOfTheReferenceImplementation() {
+    @Test func sequenceEqualsTheReferenceImplementation() {
         var generator = RandomGenerator(seed: 0)
         #expect(
             (0..<3).map { _ in generator.next() } == [11091344671253066420, 13793997310169335082, 1900383378846508768])
-    }
-
-    @Test func codingContinuesTheSequence() throws {
-        var generator = RandomGenerator(seed: 42)
-        _ = generator.next()
-        var copy = try JSONDecoder().decode(RandomGenerator.self, from: JSONEncoder().encode(generator))
-        for _ in 0..<10 { #expect(copy.next() == generator.next()) }
     }
 
     @Test func integersAreUniform() {
@@ -25,7 +17,7 @@ import Testing
         #expect(generator.integer(below: 1) == 0)
     }
 
-    @Test func fractionsFillTheUnitInterval() {
+    @Test func fractionsAreUniform() {
         var generator = RandomGenerator(seed: 2)
         let draws = (0..<20_000).map { _ in generator.unit() }
         #expect(draws.allSatisfy { $0 >= 0 && $0 < 1 })

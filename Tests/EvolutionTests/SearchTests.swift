@@ -22,11 +22,11 @@ import Testing
     static func evaluate(_ offspring: Offspring) -> Outcome {
         let genome = offspring.genome
         var loss = 0.0
-        for place in 0..<shape.genesPerStep {
+        for gene in 0..<shape.genesPerStep {
             var age = 0.0
             for step in 1..<shape.stepCount {
-                age = genome[step * shape.genesPerStep + place] ? 0 : age + 1
-                loss += age * Double(1 + place % 4)
+                age = genome[step * shape.genesPerStep + gene] ? 0 : age + 1
+                loss += age * Double(1 + gene % 4)
             }
         }
         return Outcome(id: offspring.id, objectives: [loss, Double(genome.recomputeCount)])
@@ -49,7 +49,7 @@ import Testing
         #expect(search.population.isEmpty)
     }
 
-    @Test func offspringNameTheirParentsAndOperation() throws {
+    @Test func offspringRecordParentsAndOperation() throws {
         var search = try Self.search()
         try Self.run(&search, generations: 1)
         let parents = Set(search.population.map(\.id))
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test(arguments: SearchSettings.Preset.allCases)
-    func searchImprovesOnItsSeeds(preset: SearchSettings.Preset) throws {
+    func hypervolumeGrowsBeyondTheSeeds(preset: SearchSettings.Preset) throws {
         var search = try Self.search(preset, population: 24)
         let reference = [400.0, 72.0]
         func area() -> Double { Pareto.hypervolume(of: search.front.map(\.objectives), reference: reference) }
@@ -79,7 +79,7 @@ import Testing
         #expect(search.finishedGenerations == 26 && search.generation == 25)
     }
 
-    @Test func frontIsNonDominatedAmongEverythingTold() throws {
+    @Test func frontIsNonDominatedAmongAllResults() throws {
         var search = try Self.search()
         var told: [Int: [Double]] = [:]
         for _ in 0..<10 {
@@ -92,7 +92,7 @@ import Testing
         }
     }
 
-    @Test func orderAndPartsOfResultsDoNotMatter() throws {
+    @Test func orderAndBatchesOfResultsDoNotMatter() throws {
         var together = try Self.search()
         try Self.run(&together, generations: 6)
         var apart = try Self.search()
@@ -107,7 +107,7 @@ import Testing
         #expect(apart.ask() == together.ask())
     }
 
-    @Test func sameSeedGivesTheSameRunAndAnotherSeedAnother() throws {
+    @Test func runsDependOnlyOnTheSeed() throws {
         var (first, second, third) = (try Self.search(), try Self.search(), try Self.search(seed: 2))
         try Self.run(&first, generations: 5)
         try Self.run(&second, generations: 5)
@@ -116,10 +116,9 @@ import Testing
         #expect(first.population != third.population)
     }
 
-    @Test func restoredSearchGoesOnAsTheOriginal() throws {
+    @Test func searchRestoredWithinAGenerationProceedsAsTheOriginal() throws {
         var search = try Self.search()
         try Self.run(&search, generations: 3)
-        // In the middle of a generation.
         let outcomes = search.ask().map(Self.evaluate)
         try search.tell(Array(outcomes[..<5]))
         var restored = try Search(decoding: search.encoded(), shape: Self.shape)
@@ -135,21 +134,21 @@ import Testing
         #expect(restored.front == search.front)
     }
 
-    @Test func resultsThatAreNotFiniteNeverEnterThePopulation() throws {
+    @Test func resultsThatAreNotFiniteAreDiscarded() throws {
         var search = try Self.search()
         let offspring = search.ask()
         let bad: [Int: [Double]] = [3: [.nan, 1], 4: [1, .infinity], 5: [-.infinity, -.infinity]]
         let outcomes = offspring.map { individual in
             bad[individual.id].map { Outcome(id: individual.id, objectives: $0) } ?? Self.evaluate(individual)
         }
-        let refused = try search.tell(outcomes)
-        #expect(refused == [3, 4, 5])
+        let discarded = try search.tell(outcomes)
+        #expect(discarded == [3, 4, 5])
         #expect(search.finishedGenerations == 1)
         #expect(search.population.count == 9)
         #expect(!search.population.contains { bad[$0.id] != nil } && !search.front.contains { bad[$0.id] != nil })
     }
 
-    @Test func discardedOffspringLetTheGenerationEnd() throws {
+    @Test func discardingTheLastPendingOffspringEndsTheGeneration() throws {
         var search = try Self.search()
         let offspring = search.ask()
         try search.tell(offspring[2...].map(Self.evaluate))
@@ -157,14 +156,14 @@ import Testing
         try search.discard([0, 1])
         #expect(search.finishedGenerations == 1 && search.population.count == 10)
         #expect(throws: EvolutionError.unknownOffspring(id: 0)) { try search.discard([0]) }
-        // A whole generation may fail; the population stays.
+        // If a whole generation fails, the population is unchanged.
         let before = Set(search.population.map(\.id))
         let ids = search.ask().map(\.id)
         try search.discard(ids)
         #expect(Set(search.population.map(\.id)) == before && search.finishedGenerations == 2)
     }
 
-    @Test func wrongResultsAreRefusedAsAWhole() throws {
+    @Test func invalidResultsLeaveTheSearchUnchanged() throws {
         var search = try Self.search()
         let offspring = search.ask()
         let good = Self.evaluate(offspring[0])
@@ -181,7 +180,7 @@ import Testing
         #expect(throws: EvolutionError.unknownOffspring(id: 0)) { try search.tell([good]) }
     }
 
-    @Test func uncachedScheduleIsInfeasibleAndLeavesAtTheNextSurvival() throws {
+    @Test func uncachedScheduleIsInfeasibleAndDoesNotSurvive() throws {
         let uncached = Seed(genome: Genome(repeating: true, count: Self.shape.geneCount), origin: "default")
         var generator = RandomGenerator(seed: 4)
         let others = try seedPopulation(names: ["random"], count: 12, shape: Self.shape, using: &generator)
@@ -189,7 +188,7 @@ import Testing
             settings: SearchSettings(preset: .ecadPaper, populationSize: 12), shape: Self.shape,
             seeds: [uncached] + others, seed: 1)
         try Self.run(&search, generations: 1)
-        // The first survival only ranks: thirteen stay, the infeasible one last and off the front.
+        // The first survival only ranks: all 13 remain, the infeasible one last and not on the front.
         #expect(search.population.count == 13)
         #expect(search.population.last?.id == 0 && search.population.last?.violation == 1)
         #expect(!search.front.contains { $0.id == 0 })
@@ -197,7 +196,7 @@ import Testing
         #expect(search.population.count == 12 && !search.population.contains { $0.id == 0 })
     }
 
-    @Test func duplicateSeedsAreDroppedByTheirCanonicalForm() throws {
+    @Test func seedsWithEqualCanonicalFormAreDuplicates() throws {
         var genome = try Heuristic.fora(interval: 2).schedule(for: Self.shape).genome
         let seed = Seed(genome: genome, origin: "fora-2")
         genome[0] = false
@@ -210,7 +209,7 @@ import Testing
         #expect(try count(.ecadPaper) == 2)
     }
 
-    @Test func exhaustedSearchSpaceGivesNoMoreOffspring() throws {
+    @Test func exhaustedSearchSpaceYieldsNoOffspring() throws {
         let shape = ScheduleShape.pixart(blocks: 1, steps: 2)
         var generator = RandomGenerator(seed: 0)
         let seeds = try seedPopulation(names: ["default", "random"], count: 8, shape: shape, using: &generator)
@@ -220,7 +219,7 @@ import Testing
         #expect(search.finishedGenerations == 1)
     }
 
-    @Test func settingsAndSeedsAreChecked() throws {
+    @Test func invalidSettingsAndSeedsAreRejected() throws {
         let good = Seed(genome: Genome(repeating: true, count: Self.shape.geneCount), origin: "default")
         var settings = SearchSettings()
         #expect(throws: EvolutionError.noSeeds) {

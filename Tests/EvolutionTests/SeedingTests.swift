@@ -14,14 +14,14 @@ import Testing
     @Test(
         arguments: [1, 2, 8, 24, 72],
         [ScheduleShape.pixart(), .flux(), .pixart(blocks: 4, steps: 8)])
-    func seedsAreExactlyAsManyDistinctCanonicalGenomes(count: Int, shape: ScheduleShape) throws {
+    func seedsAreDistinctAndCanonical(count: Int, shape: ScheduleShape) throws {
         let seeds = try seeds(Self.names, count, shape)
         #expect(seeds.count == count)
         #expect(Set(seeds.map { $0.genome.canonical(for: shape) }).count == count)
         #expect(seeds.allSatisfy { $0.genome == $0.genome.canonical(for: shape) && !$0.origin.isEmpty })
     }
 
-    @Test func labelsSayWhichHeuristicMadeTheGenes() throws {
+    @Test func originsNameTheHeuristic() throws {
         let shape = ScheduleShape.pixart()
         let seeds = try seeds(Self.names, 72)
         let origins = Dictionary(
@@ -32,7 +32,7 @@ import Testing
         #expect(seeds.count { $0.origin == "random" } >= 24)
     }
 
-    @Test func fewPlacesSpreadOverTheIntervals() throws {
+    @Test func fewSeedsSpreadOverTheIntervals() throws {
         let origins = try seeds(["fora"], 8).map(\.origin)
         #expect(
             Set(origins) == [
@@ -42,7 +42,7 @@ import Testing
         #expect(try seeds(["fora"], 38).count { $0.origin.hasPrefix("fora-") } == 38)
     }
 
-    @Test func randomSeedsSpanSpeedUpsFromNoneToGreat() throws {
+    @Test func randomSeedsCoverTheRangeOfSpeedUps() throws {
         let shape = ScheduleShape.pixart()
         let model = try ModelArchitecture(family: .pixartAlpha)
         let full = try Double(model.macs(Schedule(shape: shape)).total)
@@ -51,18 +51,18 @@ import Testing
         }
         #expect(ratios[0] > 0.999)
         #expect(ratios[19] < 0.2)
-        // Even steps: no neighbours lie further apart than twice the mean gap.
+        // Equal increments: no gap exceeds twice the mean gap.
         #expect(zip(ratios, ratios.dropFirst()).allSatisfy { $0 - $1 < 0.1 })
         #expect(try seeds(["random"], 20).allSatisfy { seed in (0..<84).allSatisfy { seed.genome[$0] } })
     }
 
-    @Test func sourcesWithoutMeaningForFluxLeaveTheirPlacesToRandomOnes() throws {
+    @Test func randomSeedsReplaceMethodsThatFluxLacks() throws {
         let seeds = try seeds(["tgate-no-average"], 5, .flux())
         #expect(seeds.allSatisfy { $0.origin == "random" })
         #expect(try self.seeds(["default", "evenly"], 9, .flux()).first?.origin == "default")
     }
 
-    @Test func impossibleWishesAreRefused() throws {
+    @Test func invalidRequestsAreRejected() throws {
         #expect(throws: EvolutionError.noSeeds) { try seeds([], 3) }
         #expect(throws: EvolutionError.noSeeds) { try seeds(["fora"], 0) }
         do {
@@ -70,10 +70,10 @@ import Testing
             Issue.record("accepted")
         } catch {
             #expect(
-                "\(error)" == "search.seeding: expected one of default, fora, fora-attention, tgate-no-average, "
-                    + "evenly, random, found 'forra'")
+                "\(error)" == "search.seeding is \"forra\"; expected one of default, fora, fora-attention, "
+                    + "tgate-no-average, evenly, random")
         }
-        // Seven canonical genomes with some reuse, and the uncached one.
+        // This shape has eight canonical genomes: seven with reuse, and the uncached one.
         let tiny = ScheduleShape.pixart(blocks: 1, steps: 2)
         #expect(try seeds(["default", "random"], 8, tiny).count == 8)
         #expect(throws: EvolutionError.self) { try seeds(["default", "random"], 9, tiny) }

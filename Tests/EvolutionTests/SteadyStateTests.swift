@@ -13,37 +13,37 @@ import Testing
         return try Search(settings: settings, shape: shape, seeds: seeds, seed: seed)
     }
 
-    /// Evaluates with some workers at once, results coming in a random order, until so many offspring were told.
+    /// Simulates concurrent workers whose results arrive in random order, up to a number of evaluations.
     static func run(_ search: inout Search, workers: Int, evaluations: Int, seed: UInt64 = 3) throws {
         var generator = RandomGenerator(seed: seed)
         var busy = search.ask()
         for _ in 0..<evaluations {
             while busy.count < workers {
-                let born = search.breed(1)
-                if born.isEmpty { break }
-                busy += born
+                let offspring = search.breed(1)
+                if offspring.isEmpty { break }
+                busy += offspring
             }
             let done = busy.remove(at: generator.integer(below: min(workers, busy.count)))
             try search.tell([SearchTests.evaluate(done)])
         }
     }
 
-    @Test func offspringAreBredWhileOthersAreStillOut() throws {
+    @Test func offspringAreBredWhileOthersArePending() throws {
         var search = try Self.search()
         let seeds = search.ask()
         #expect(search.breed(3).isEmpty)
         try search.tell(seeds[..<4].map(SearchTests.evaluate))
         #expect(search.population.count == 4)
-        let born = search.breed(3)
-        #expect(born.map(\.id) == [12, 13, 14] && born.allSatisfy { $0.generation == 1 })
+        let offspring = search.breed(3)
+        #expect(offspring.map(\.id) == [12, 13, 14] && offspring.allSatisfy { $0.generation == 1 })
         #expect(search.pending.count == 11)
         #expect(search.finishedGenerations == 0)
-        // Whatever comes first enters the population at once.
-        try search.tell([SearchTests.evaluate(born[2])])
+        // The first result enters the population immediately.
+        try search.tell([SearchTests.evaluate(offspring[2])])
         #expect(search.population.contains { $0.id == 14 })
     }
 
-    @Test func everyResultIsUsedAndThePopulationKeepsItsSize() throws {
+    @Test func everyResultEntersAPopulationOfConstantSize() throws {
         var search = try Self.search(population: 24)
         try Self.run(&search, workers: 5, evaluations: 24)
         let reference = [400.0, 72.0]
@@ -61,21 +61,21 @@ import Testing
         #expect(Set(genomes).count == genomes.count)
     }
 
-    @Test func generationsAreCountedByBirths() throws {
+    @Test func generationsAreCountedByOffspring() throws {
         var search = try Self.search()
         try search.tell(search.ask().map(SearchTests.evaluate))
         #expect(search.finishedGenerations == 1)
         #expect(search.nextGeneration == (1, 12))
-        let born = search.breed(13)
-        #expect(born.map(\.generation) == Array(repeating: 1, count: 12) + [2])
+        let offspring = search.breed(13)
+        #expect(offspring.map(\.generation) == Array(repeating: 1, count: 12) + [2])
         #expect(search.nextGeneration == (2, 11))
-        try search.tell(born[1...].map(SearchTests.evaluate))
+        try search.tell(offspring[1...].map(SearchTests.evaluate))
         #expect(search.finishedGenerations == 1)
-        try search.tell([SearchTests.evaluate(born[0])])
+        try search.tell([SearchTests.evaluate(offspring[0])])
         #expect(search.finishedGenerations == 2)
     }
 
-    @Test func restoredSearchGoesOnAsTheOriginal() throws {
+    @Test func restoredSearchProceedsAsTheOriginal() throws {
         var search = try Self.search()
         try Self.run(&search, workers: 4, evaluations: 60)
         var restored = try Search(decoding: search.encoded(), shape: Self.shape)
@@ -85,7 +85,7 @@ import Testing
         #expect(restored.encoded() == search.encoded())
     }
 
-    @Test func otherSettingsStartAfterTheLastCompleteGeneration() throws {
+    @Test func changedSettingsApplyAfterTheLastCompleteGeneration() throws {
         var search = try Self.search()
         try search.tell(search.ask().map(SearchTests.evaluate))
         try search.tell(search.breed(18)[..<15].map(SearchTests.evaluate))

@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import History
 
 @Suite struct CoordinatorLockTests {
-    @Test func aChildProcessDoesNotInheritTheLock() throws {
+    @Test func childProcessDoesNotInheritTheLock() throws {
         let folder = try TemporaryFolder()
         let lock = try CoordinatorLock(folder: folder.path)
         let child = Process()
@@ -19,7 +20,7 @@ import Testing
         _ = try CoordinatorLock(folder: folder.path)
     }
 
-    @Test func theLockEndsWithItsOwner() throws {
+    @Test func lockIsReleasedWithItsOwner() throws {
         let folder = try TemporaryFolder()
         do {
             let lock = try CoordinatorLock(folder: folder.path)

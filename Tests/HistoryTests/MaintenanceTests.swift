@@ -1,80 +1,82 @@
 import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 @testable import History
 
 @Suite struct MaintenanceTests {
-    @Test func aCheckpointEmptiesTheLogUnlessAReaderIsInTheWay() throws {
+    @Test func checkpointEmptiesTheLogUnlessAReaderBlocksIt() throws {
         let sample = try SampleHistory()
         #expect(sample.history.walBytes > 0)
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
         try reader.read { db in
             _ = try Int.fetchOne(db, sql: "SELECT count(*) FROM runs")
-            try sample.history.recordEvent("note", "while a reader holds an old state")
+            try sample.history.events.record("note", "while a reader holds an old state")
             #expect(try sample.history.checkpoint() == false)
         }
         #expect(try sample.history.checkpoint() == true)
         #expect(sample.history.walBytes == 0)
     }
 
-    @Test(arguments: [false, true]) func aBackupIsAWholeHistory(byReader: Bool) throws {
+    @Test(arguments: [false, true]) func backupIsACompleteHistory(byReader: Bool) throws {
         let sample = try SampleHistory()
         let copy = try TemporaryFolder()
         let history = byReader ? try RunHistory.openReadOnly(in: sample.folder.path) : sample.history
         try history.backup(to: copy.file("history.sqlite"))
         #expect(try FileManager.default.contentsOfDirectory(atPath: copy.path) == ["history.sqlite"])
         let opened = try RunHistory.openReadOnly(in: copy.path)
-        #expect(try opened.loadRun() == sample.history.loadRun())
+        #expect(try opened.runs.snapshot() == sample.history.runs.snapshot())
         #expect(throws: HistoryError.alreadyExists(file: copy.file("history.sqlite"))) {
             try history.backup(to: copy.file("history.sqlite"))
         }
         #expect(throws: HistoryError.self) { try history.backup(to: copy.file("none/history.sqlite")) }
     }
 
-    @Test func aForkKeepsTheRunUpToItsGeneration() throws {
+    @Test func forkKeepsTheRunUpToItsGeneration() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
-        _ = try sample.history.commitResult(sample.result(0))
-        _ = try sample.history.commitResult(sample.result(1))
-        try sample.history.completeGeneration(
+        _ = try sample.history.results.commit(sample.result(0))
+        _ = try sample.history.results.commit(sample.result(1))
+        try sample.history.search.completeGeneration(
             0, of: sample.run, searchState: Array("told".utf8), hypervolume: 0.5, wallSeconds: 1)
-        let later = try sample.history.beginGeneration(
+        let later = try sample.history.search.beginGeneration(
             1, of: sample.run, searchState: [1], candidates: [sampleCandidate(3, parents: (ids[0], nil))],
             tasks: [NewTask(candidates: [0], images: sample.images)])
-        _ = try sample.history.recordLease(of: later.taskIDs[0], to: sample.worker, expiresAt: 1)
-        try sample.history.setStatus(.stopped, of: sample.run)
+        _ = try sample.history.tasks.lease(later.taskIDs[0], to: sample.worker, expiresAt: 1)
+        try sample.history.runs.setStatus(.stopped, of: sample.run)
 
         let target = try TemporaryFolder()
         #expect(throws: HistoryError.noSuchRecord(kind: "finished generation", identity: "1")) {
-            try sample.history.fork(sample.run, from: 1, into: target.path)
+            try sample.history.runs.fork(sample.run, from: 1, into: target.path)
         }
-        let fork = try sample.history.fork(sample.run, from: 0, into: target.path, at: 900)
-        let snapshot = try fork.loadRun()
+        let fork = try sample.history.runs.fork(sample.run, from: 0, into: target.path, at: 900)
+        let snapshot = try fork.runs.snapshot()
         #expect(snapshot.run.status == .running)
         #expect(snapshot.generation?.searchState == Array("told".utf8))
         #expect(snapshot.candidates.map(\.id) == ids)
         #expect(snapshot.openLeases.isEmpty)
-        #expect(try fork.measurements(of: ids[0]).scores.count == 2)
+        #expect(try fork.results.measurements(of: ids[0]).scores.count == 2)
         #expect(try fork.query("SELECT count(*) FROM tasks").rows == [[.integer(2)]])
         #expect(try fork.query("PRAGMA foreign_key_check").rows == [])
-        #expect(try fork.events().last?.kind == "forked")
-        #expect(try sample.history.loadRun().generation?.number == 1)
+        #expect(try fork.events.list().last?.kind == "forked")
+        #expect(try sample.history.runs.snapshot().generation?.number == 1)
         // Nobody has evaluated the later candidate: it is forgotten.
         #expect(try fork.query("SELECT count(*) FROM candidates").rows == [[.integer(2)]])
-        #expect(throws: HistoryError.self) { try sample.history.fork(sample.run, from: 0, into: target.path) }
+        #expect(throws: HistoryError.self) { try sample.history.runs.fork(sample.run, from: 0, into: target.path) }
     }
 
-    @Test func whatWasEvaluatedAfterAForkIsTakenOver() throws {
+    @Test func evaluationsAfterTheForkPointAreReused() throws {
         let sample = try SampleHistory()
         for index in 0...1 {
-            _ = try sample.history.commitResult(sample.result(index))
-            try sample.history.finishEvaluation(
+            _ = try sample.history.results.commit(sample.result(index))
+            try sample.history.search.recordEvaluation(
                 of: sample.work.candidateIDs[index], totals: totals(cost: 0.5, quality: 1))
         }
-        try sample.history.setConfiguration("", evaluationKey: "same", of: sample.run)
-        try sample.history.completeGeneration(0, of: sample.run, searchState: [], hypervolume: 0.5, wallSeconds: 1)
-        let later = try sample.history.beginGeneration(
+        try sample.history.runs.setConfiguration("", evaluationKey: "same", of: sample.run)
+        try sample.history.search.completeGeneration(
+            0, of: sample.run, searchState: [], hypervolume: 0.5, wallSeconds: 1)
+        let later = try sample.history.search.beginGeneration(
             1, of: sample.run, searchState: [1], candidates: [sampleCandidate(3)],
             tasks: [NewTask(candidates: [0], images: sample.images)])
         let scores = sample.images.map {
@@ -84,53 +86,56 @@ import Testing
             ImageTiming(
                 candidateID: later.candidateIDs[0], image: $0, denoiseSeconds: 1, referenceSeconds: 2, decodeSeconds: 3)
         }
-        _ = try sample.history.commitResult(
+        _ = try sample.history.results.commit(
             TaskResult(
                 taskID: later.taskIDs[0], workerID: sample.worker, scores: scores, timings: timings, seconds: 1))
-        try sample.history.finishEvaluation(of: later.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
+        try sample.history.search.recordEvaluation(of: later.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
 
         let target = try TemporaryFolder()
-        let fork = try sample.history.fork(sample.run, from: 0, into: target.path)
-        #expect(try fork.loadRun().run.id == sample.run)
-        #expect(try fork.candidates(of: sample.run).count == 2)
-        #expect(try fork.measuredElsewhere(["c1", "c3"], evaluationKey: "other", besides: sample.run) == [:])
-        let known = try fork.measuredElsewhere(["c1", "c3"], evaluationKey: "same", besides: sample.run)
+        let fork = try sample.history.runs.fork(sample.run, from: 0, into: target.path)
+        #expect(try fork.runs.snapshot().run.id == sample.run)
+        #expect(try fork.search.candidates(of: sample.run).count == 2)
+        #expect(
+            try fork.search.reusableMeasurements(["c1", "c3"], evaluationKey: "other", excluding: sample.run) == [:])
+        let known = try fork.search.reusableMeasurements(["c1", "c3"], evaluationKey: "same", excluding: sample.run)
         #expect(known == ["c3": later.candidateIDs[0]])
         var again = sampleCandidate(3)
         again.measuredAs = known["c3"]
-        let work = try fork.beginGeneration(1, of: sample.run, searchState: [2], candidates: [again], tasks: [])
-        let measured = try fork.measurements(of: work.candidateIDs[0])
+        let work = try fork.search.beginGeneration(1, of: sample.run, searchState: [2], candidates: [again], tasks: [])
+        let measured = try fork.results.measurements(of: work.candidateIDs[0])
         #expect(measured.scores.map(\.value) == [0.25, 0.25] && measured.scores.map(\.image) == sample.images)
         #expect(measured.timings.map(\.referenceSeconds) == [2, 2])
         #expect(try fork.query("PRAGMA foreign_key_check").rows == [])
         // A fork of the fork leaves both behind.
-        try fork.completeGeneration(1, of: sample.run, searchState: [3], hypervolume: 0.5, wallSeconds: 1)
+        try fork.search.completeGeneration(1, of: sample.run, searchState: [3], hypervolume: 0.5, wallSeconds: 1)
         let second = try TemporaryFolder()
-        let twice = try fork.fork(sample.run, from: 0, into: second.path)
-        #expect(try twice.runs().map(\.id) == [sample.run - 2, sample.run - 1, sample.run])
+        let twice = try fork.runs.fork(sample.run, from: 0, into: second.path)
+        #expect(try twice.runs.all().map(\.id) == [sample.run - 2, sample.run - 1, sample.run])
     }
 
-    @Test func theFirstCostTableIsTheRunsOwn() throws {
+    @Test func objectivesUseTheFirstCostTable() throws {
         let sample = try SampleHistory()
         func enter(_ worker: Int64?, _ costs: String) throws -> Bool {
-            try sample.history.enterCostTable(
+            try sample.history.runs.insertCostTable(
                 NewCostTable(workerID: worker, costs: costs, uncachedSeconds: 2, fitError: 0.01), of: sample.run, at: 5)
         }
         #expect(try enter(sample.worker, #"{"a":1}"#))
         #expect(try !enter(sample.worker, #"{"a":1}"#))
         #expect(try !enter(sample.worker, #"{"a":2}"#))
         #expect(try !enter(nil, #"{"a":2}"#))
-        let tables = try sample.history.costTables(of: sample.run)
+        let tables = try sample.history.runs.costTables(of: sample.run)
         #expect(tables.map(\.costs) == [#"{"a":1}"#, #"{"a":2}"#, #"{"a":2}"#])
         #expect(tables.map(\.isObjective) == [true, false, false])
+        let rows = try sample.history.query("SELECT * FROM cost_tables ORDER BY id")
         #expect(
-            tables.map(\.workerClass) == Array(repeating: "CPU, OpenBLAS, 2 threads, 1.0", count: 2) + ["configuration"]
-        )
-        #expect(tables[0].uncachedSeconds == 2 && tables[0].fitError == 0.01 && tables[0].measuredAt == 5)
+            rows["worker_class"]
+                == Array(repeating: .text("CPU, OpenBLAS, 2 threads, 1.0"), count: 2) + [.text("configuration")])
+        #expect(rows.numbers("uncached_seconds")[0] == 2 && rows.numbers("fit_error")[0] == 0.01)
+        #expect(rows.numbers("measured_at")[0] == 5)
         #expect(throws: HistoryError.self) { try enter(sample.worker, "no JSON") }
     }
 
-    @Test func benchmarksStandApartFromTheSearch() throws {
+    @Test func benchmarksAreSeparateFromTheSearch() throws {
         let sample = try SampleHistory()
         let prompts = ["a tall tower", "a small house"]
         let entries = [
@@ -139,17 +144,17 @@ import Testing
         ]
         let images = [ImageKey(prompt: 0, seed: 0), ImageKey(prompt: 1, seed: 0)]
         let tasks = [NewTask(candidates: [0, 1], images: images)]
-        let work = try sample.history.beginBenchmark(
+        let work = try sample.history.benchmarks.begin(
             on: "parti", of: sample.run, prompts: prompts, entries: entries, tasks: tasks)
         let scores = work.candidateIDs.enumerated().flatMap { index, id in
             images.map {
                 ImageScore(candidateID: id, image: $0, scorer: "clip", value: Double(index) + Double($0.prompt))
             }
         }
-        _ = try sample.history.commitResult(
+        _ = try sample.history.results.commit(
             TaskResult(taskID: work.taskIDs[0], workerID: sample.worker, scores: scores, timings: [], seconds: 1))
         for (id, ratio) in zip(work.candidateIDs, [0.5, 0.25]) {
-            try sample.history.finishEvaluation(
+            try sample.history.search.recordEvaluation(
                 of: id, on: "parti", totals: totals(cost: ratio, quality: 1, ratio: ratio))
         }
         let summary = try sample.history.query(named: "benchmark_summary")
@@ -160,15 +165,15 @@ import Testing
         #expect(summary.numbers("speedup") == [2, 4])
         let scoresView = try sample.history.query("SELECT * FROM benchmark_scores ORDER BY schedule")
         #expect(scoresView["worst_prompt"] == [.text("a tall tower"), .text("a tall tower")])
-        #expect(try sample.history.front(of: sample.run).isEmpty)
-        #expect(try sample.history.measurements(of: work.candidateIDs[0], on: "parti").scores.count == 2)
+        #expect(try sample.history.search.front(of: sample.run).isEmpty)
+        #expect(try sample.history.results.measurements(of: work.candidateIDs[0], on: "parti").scores.count == 2)
 
-        let again = try sample.history.beginBenchmark(
+        let again = try sample.history.benchmarks.begin(
             on: "parti", of: sample.run, prompts: prompts, entries: entries, tasks: tasks)
         #expect(again.candidateIDs == work.candidateIDs && again.taskIDs != work.taskIDs)
-        #expect(try sample.history.loadRun().tasks.map(\.id) == sample.work.taskIDs + again.taskIDs)
-        #expect(throws: HistoryError.refused(record: "the evaluation set 'parti' is known with other prompts")) {
-            try sample.history.beginBenchmark(on: "parti", of: sample.run, prompts: ["x"], entries: [], tasks: [])
+        #expect(try sample.history.runs.snapshot().tasks.map(\.id) == sample.work.taskIDs + again.taskIDs)
+        #expect(throws: HistoryError.refused(record: "evaluation set 'parti' already exists with other prompts")) {
+            try sample.history.benchmarks.begin(on: "parti", of: sample.run, prompts: ["x"], entries: [], tasks: [])
         }
     }
 }

@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 
 @testable import History
 
 @Suite struct QueryTests {
-    @Test func valuesKeepTheirTypesAndColumnsTheirNames() throws {
+    @Test func queryPreservesTypesAndColumnNames() throws {
         let sample = try SampleHistory()
         let result = try sample.history.query(
             "SELECT 1 AS one, 2.5 AS two, 'x' AS three, x'01ff' AS four, NULL AS five, ? AS six, ? AS seven",
@@ -15,7 +16,7 @@ import Testing
             ])
     }
 
-    @Test func theSameColumnTwiceKeepsBothValues() throws {
+    @Test func duplicateColumnNamesKeepBothValues() throws {
         let sample = try SampleHistory()
         #expect(try sample.history.query("SELECT 1 AS a, 2 AS a").rows == [[.integer(1), .integer(2)]])
     }
@@ -26,7 +27,7 @@ import Testing
         "ATTACH DATABASE ':memory:' AS other", "SELECT 1; DELETE FROM runs", "BEGIN", "", "SELEC 1",
         "SELECT nothing FROM runs",
     ])
-    func onlyOneReadingStatementRuns(sql: String) throws {
+    func queryRejectsEverythingButOneReadOnlyStatement(sql: String) throws {
         let sample = try SampleHistory()
         for history in [sample.history, try RunHistory.openReadOnly(in: sample.folder.path)] {
             let error = try #require(throws: HistoryError.self) { try history.query(sql) }
@@ -35,11 +36,11 @@ import Testing
                 return
             }
         }
-        #expect(try sample.history.runs().map(\.name) == ["shapes"])
+        #expect(try sample.history.runs.all().map(\.name) == ["shapes"])
         #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
     }
 
-    @Test func anUnknownNameListsTheKnownOnes() throws {
+    @Test func unknownViewErrorListsTheViews() throws {
         let sample = try SampleHistory()
         let error = try #require(throws: HistoryError.self) { try sample.history.query(named: "runs") }
         #expect(error.description.contains("'runs'") && error.description.contains("pareto_front"))

@@ -1,11 +1,12 @@
 import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 @testable import History
 
 @Suite struct RunHistoryTests {
-    @Test func everyCommitIsOnDiskWhenItReturns() throws {
+    @Test func connectionWaitsForTheDiskOnEveryCommit() throws {
         let sample = try SampleHistory()
         try sample.history.database.read { db throws in
             #expect(try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2)
@@ -15,7 +16,7 @@ import Testing
         }
     }
 
-    @Test func aFolderIsCreatedOnceAndThenOpened() throws {
+    @Test func createRejectsAnExistingHistoryAndOpenAcceptsIt() throws {
         let folder = try TemporaryFolder()
         let nested = folder.file("runs/first")
         try RunHistory.create(in: nested).close()
@@ -28,7 +29,7 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: nested + "/history.sqlite-wal") == false)
     }
 
-    @Test func aMissingHistoryIsNamed() throws {
+    @Test func openingAMissingHistoryNamesTheFile() throws {
         let folder = try TemporaryFolder()
         let missing = HistoryError.missing(file: folder.file("history.sqlite"))
         #expect(throws: missing) { try RunHistory.open(in: folder.path) }
@@ -36,7 +37,7 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
     }
 
-    @Test func aSecondCoordinatorIsRefusedWithTheHolderNamed() throws {
+    @Test func secondCoordinatorIsRejectedWithTheLockHolder() throws {
         let folder = try TemporaryFolder()
         let first = try RunHistory.create(in: folder.path)
         let error = try #require(throws: HistoryError.self) { try RunHistory.open(in: folder.path) }
@@ -49,22 +50,22 @@ import Testing
         try RunHistory.open(in: folder.path).close()
     }
 
-    @Test func aReaderSeesCommitsWhileTheCoordinatorWrites() throws {
+    @Test func readerSeesCommitsOfTheCoordinator() throws {
         let sample = try SampleHistory()
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        #expect(try reader.pendingTasks(of: sample.run).count == 2)
-        _ = try sample.history.commitResult(sample.result(0))
-        #expect(try reader.pendingTasks(of: sample.run).map(\.id) == [sample.work.taskIDs[1]])
+        #expect(try reader.tasks.pending(of: sample.run).count == 2)
+        _ = try sample.history.results.commit(sample.result(0))
+        #expect(try reader.tasks.pending(of: sample.run).map(\.id) == [sample.work.taskIDs[1]])
     }
 
-    @Test func aReaderCannotWrite() throws {
+    @Test func readerCannotWrite() throws {
         let sample = try SampleHistory()
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        let error = try #require(throws: HistoryError.self) { try reader.recordEvent("note", "text") }
-        #expect(error == .notWritable(file: reader.file, reason: "it was opened for reading only"))
+        let error = try #require(throws: HistoryError.self) { try reader.events.record("note", "text") }
+        #expect(error == .notWritable(file: reader.file, reason: "it is opened read-only"))
     }
 
-    @Test(arguments: [false, true]) func aNewerSchemaIsRefusedAndLeftUntouched(hasLog: Bool) throws {
+    @Test(arguments: [false, true]) func newerSchemaIsRejectedAndTheFileUnchanged(hasLog: Bool) throws {
         let folder = try TemporaryFolder()
         let writer = try RunHistory.create(in: folder.path)
         try writer.database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
@@ -93,7 +94,7 @@ import Testing
         #expect(newer.description.contains("99") && newer.description.contains(copy.file("history.sqlite")))
     }
 
-    @Test func otherFilesAreNotTakenForAHistory() throws {
+    @Test func otherFilesAreRejected() throws {
         let text = try TemporaryFolder()
         try Data(
             "not a database, but long enough to hold a header if it were one of SQLite's, which it is not at all".utf8
@@ -110,7 +111,7 @@ import Testing
         #expect(throws: HistoryError.self) { try RunHistory.create(in: foreign.path) }
     }
 
-    @Test func aCreationThatWasInterruptedCanBeRepeated() throws {
+    @Test func interruptedCreationCanBeRepeated() throws {
         let folder = try TemporaryFolder()
         try Data().write(to: URL(fileURLWithPath: folder.file("history.sqlite")))
         #expect(throws: HistoryError.self) { try RunHistory.open(in: folder.path) }
@@ -118,7 +119,7 @@ import Testing
         try RunHistory.create(in: folder.path).close()
     }
 
-    @Test func aDamagedPageIsReported() throws {
+    @Test func damagedPagesAreReported() throws {
         let sample = try SampleHistory()
         try sample.history.close()
         let file = FileHandle(forUpdatingAtPath: sample.folder.file("history.sqlite"))
@@ -128,7 +129,7 @@ import Testing
         }
         try file?.close()
         let error = try #require(throws: HistoryError.self) {
-            try RunHistory.openReadOnly(in: sample.folder.path).runs()
+            try RunHistory.openReadOnly(in: sample.folder.path).runs.all()
         }
         guard case .corrupt(sample.folder.file("history.sqlite"), _) = error else {
             Issue.record("\(error)")
@@ -136,7 +137,7 @@ import Testing
         }
     }
 
-    @Test func aFolderThatCannotBeIsNamed() throws {
+    @Test func folderThatCannotBeCreatedIsNamed() throws {
         let folder = try TemporaryFolder()
         try Data().write(to: URL(fileURLWithPath: folder.file("file")))
         let error = try #require(throws: HistoryError.self) { try RunHistory.create(in: folder.file("file/run")) }
@@ -147,7 +148,7 @@ import Testing
     }
 
     @Test(.enabled(if: geteuid() != 0, "root writes everywhere"))
-    func anArchiveWithoutWritePermissionIsReadAndNotWritten() throws {
+    func archiveWithoutWritePermissionIsReadable() throws {
         let sample = try SampleHistory()
         try sample.history.close()
         chmod(sample.folder.file("coordinator.lock"), 0o444)
@@ -156,7 +157,7 @@ import Testing
         defer { chmod(sample.folder.path, 0o755) }
         let before = try FileManager.default.contentsOfDirectory(atPath: sample.folder.path)
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        #expect(try reader.runs().count == 1)
+        #expect(try reader.runs.all().count == 1)
         #expect(try FileManager.default.contentsOfDirectory(atPath: sample.folder.path) == before)
         let lock = sample.folder.file("coordinator.lock")
         #expect(throws: HistoryError.notWritable(file: lock, reason: "Permission denied")) {
@@ -165,7 +166,7 @@ import Testing
     }
 
     @Test(.enabled(if: geteuid() != 0, "root writes everywhere"))
-    func aCrashedRunWithoutWritePermissionSaysWhatToDo() throws {
+    func interruptedRunWithoutWritePermissionReportsTheRemedy() throws {
         let sample = try SampleHistory()
         let copy = try TemporaryFolder()
         for name in ["history.sqlite", "history.sqlite-wal"] {
@@ -177,7 +178,7 @@ import Testing
         #expect(error.description.contains("copy the folder"))
     }
 
-    @Test func aFullDiskIsReportedAndNothingHalfWrittenStays() throws {
+    @Test func fullDiskIsReportedAndTheTransactionUndone() throws {
         let sample = try SampleHistory()
         let pages = try #require(try sample.integer("PRAGMA page_count"))
         func limit(_ count: Int64) throws {
@@ -188,12 +189,35 @@ import Testing
         try limit(pages)
         let big = (2..<2000).map { sampleCandidate($0 + 1) }
         #expect(throws: HistoryError.diskFull(file: sample.history.file)) {
-            try sample.history.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
+            try sample.history.search.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
         }
         #expect(try sample.integer("SELECT count(*) FROM candidates") == 2)
-        #expect(try sample.history.loadRun().generation?.number == 0)
+        #expect(try sample.history.runs.snapshot().generation?.number == 0)
         try limit(1_000_000)
-        _ = try sample.history.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
+        _ = try sample.history.search.beginGeneration(1, of: sample.run, searchState: [1], candidates: big, tasks: [])
         #expect(try sample.integer("SELECT count(*) FROM candidates") == 2000)
+    }
+
+    @Test func transactionIsUndoneAsAWhole() throws {
+        let sample = try SampleHistory()
+        #expect(throws: CancellationError.self) {
+            try sample.history.transaction {
+                _ = try sample.history.results.commit(sample.result(0))
+                #expect(try sample.history.tasks.task(sample.work.taskIDs[0]).state == .done)
+                throw CancellationError()
+            }
+        }
+        #expect(try sample.history.tasks.task(sample.work.taskIDs[0]).state == .pending)
+    }
+
+    @Test func failedWriteInATransactionIsUndoneAlone() throws {
+        let sample = try SampleHistory()
+        try sample.history.transaction {
+            _ = try sample.history.results.commit(sample.result(0))
+            #expect(throws: HistoryError.self) { try sample.history.results.commit(sample.result(1, value: .nan)) }
+            #expect(try !sample.history.checkpoint())
+        }
+        #expect(try sample.history.runs.snapshot().tasks.map(\.state) == [.done, .pending])
+        #expect(try sample.integer("SELECT count(*) FROM image_timings") == 2)
     }
 }

@@ -1,4 +1,6 @@
+import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 @testable import History
@@ -37,17 +39,17 @@ import Testing
         "leases", "events", "thumbnails", "schema_migrations", "cost_tables",
     ]
 
-    @Test(arguments: contract) func everyViewHasTheColumnsOfTheContract(view: String, columns: [String]) throws {
+    @Test(arguments: contract) func everyViewHasItsPublicColumns(view: String, columns: [String]) throws {
         let sample = try SampleHistory()
         let found = try sample.history.query(named: view).columns
         #expect(columns.filter { !found.contains($0) } == [])
     }
 
-    @Test func everyViewIsPartOfTheContract() {
+    @Test func everyViewIsPublic() {
         #expect(Set(Schema.views.map(\.name)) == Set(Self.contract.map(\.view)))
     }
 
-    @Test func everyTableOfTheContractExistsAndIsStrict() throws {
+    @Test func everyTableExistsAndIsStrict() throws {
         let sample = try SampleHistory()
         let strict = try sample.history.query(
             "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -57,7 +59,7 @@ import Testing
         #expect(Self.tables.filter { !names.contains(.text($0)) } == [])
     }
 
-    @Test func everyForeignKeyIsTheStartOfAnIndex() throws {
+    @Test func everyForeignKeyHasAnIndex() throws {
         let sample = try SampleHistory()
         let missing = try sample.history.query(
             """
@@ -69,14 +71,14 @@ import Testing
         #expect(missing.rows == [])
     }
 
-    @Test func theFileNamesItsApplicationAndVersion() throws {
+    @Test func fileHeaderHasApplicationAndVersion() throws {
         let sample = try SampleHistory()
         #expect(try sample.integer("PRAGMA application_id") == 0x4543_4144)
         #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
         #expect(try sample.integer("SELECT max(version) FROM schema_migrations") == Int64(Schema.version))
     }
 
-    @Test func aMigrationBringsAnOlderFileUpWithItsData() throws {
+    @Test func migrationKeepsTheData() throws {
         let sample = try SampleHistory()
         let next = Schema.Migration(
             version: Schema.version + 1, name: "add notes", sql: "ALTER TABLE candidates ADD COLUMN note TEXT")
@@ -87,7 +89,7 @@ import Testing
         #expect(try sample.history.query(named: "pareto_front").rows.isEmpty)
     }
 
-    @Test func aMigrationThatFailsChangesNothing() throws {
+    @Test func failedMigrationChangesNothing() throws {
         let sample = try SampleHistory()
         let broken = Schema.Migration(
             version: Schema.version + 1, name: "broken", sql: "CREATE TABLE extra (x); CREATE TABLE extra (x)")
@@ -99,7 +101,78 @@ import Testing
         #expect(try sample.history.query(named: "pareto_front").columns.count == 10)
     }
 
-    @Test func anOldSQLiteIsRefused() throws {
+    /// Histories as the releases of each schema version wrote them.
+    @Test(arguments: 1...Schema.version) func historyOfEveryReleasedVersionMigratesToTheSameSchema(version: Int) throws
+    {
+        let folder = try Self.released(version)
+        let file = folder.file("history.sqlite")
+        if version < Schema.version {
+            #expect(throws: HistoryError.olderSchema(file: file, found: version, supported: Schema.version)) {
+                try RunHistory.openReadOnly(in: folder.path)
+            }
+        }
+        let history = try RunHistory.open(in: folder.path)
+        #expect(try Self.schema(of: history) == Self.schema(of: SampleHistory().history))
+        #expect(try history.query("PRAGMA foreign_key_check").rows == [])
+        let versions = try history.query("SELECT version FROM schema_migrations ORDER BY version")
+        #expect(versions.numbers("version") == (1...Schema.version).map { Double($0) })
+
+        let snapshot = try history.runs.snapshot()
+        #expect(snapshot.run.qualityObjective == "image-reward-kept")
+        #expect(snapshot.run.costObjective == (version == 1 ? "measured" : "latency"))
+        #expect(snapshot.run.configuration.contains(version == 1 ? "\"measured\"" : "\"latency\""))
+        #expect(snapshot.tasks.map(\.state) == [.done, .leased])
+        #expect(snapshot.candidates.map { $0.evaluation?.quality } == [0.375, nil])
+        #expect(
+            try history.results.measurements(of: 1).scores.map(\.scorer)
+                == Array(repeating: "image-reward-kept", count: 2))
+        #expect(try history.query(named: "candidate_scores")["scorer"] == [.text("image-reward-kept")])
+        #expect(try history.search.front(of: 1).map(\.speedup) == [2])
+        for view in RunHistory.namedQueries { #expect(throws: Never.self) { try history.query(named: view.name) } }
+
+        try history.tasks.endLease(LeaseKey(taskID: 2, epoch: 1), outcome: .expired)
+        try history.tasks.recordLease(of: 2, to: 1, epoch: 2, expiresAt: 300)
+        try history.close()
+    }
+
+    @Test func historyOfThisVersionOpensUnchanged() throws {
+        let folder = try Self.released(Schema.version)
+        let file = folder.file("history.sqlite")
+        func dump() throws -> [String] {
+            let database = try DatabaseQueue(path: file)
+            defer { try? database.close() }
+            return try database.read { db in
+                let tables = try String.fetchAll(db, sql: "SELECT name FROM sqlite_master WHERE type = 'table'")
+                return try String.fetchAll(db, sql: "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+                    + tables.flatMap { try Row.fetchAll(db, sql: "SELECT * FROM \"\($0)\"").map { "\($0)" } }
+            }
+        }
+        let before = try dump()
+        try RunHistory.open(in: folder.path).close()
+        #expect(try dump() == before)
+    }
+
+    /// A run folder with the stored history of a schema version.
+    private static func released(_ version: Int) throws -> TemporaryFolder {
+        let folder = try TemporaryFolder()
+        let sql = try String(contentsOfFile: "\(Fixtures.folder)/history/version-\(version).sql", encoding: .utf8)
+        let database = try DatabaseQueue(path: folder.file("history.sqlite"))
+        try database.write { try $0.execute(sql: sql) }
+        try database.close()
+        return folder
+    }
+
+    /// Names and SQL of all tables, indexes and views, without comments and white space.
+    private static func schema(of history: RunHistory) throws -> [String: String] {
+        let rows = try history.query("SELECT type || ' ' || name AS name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return Dictionary(
+            uniqueKeysWithValues: zip(rows["name"], rows["sql"]).map { name, sql in
+                guard case (.text(let name), .text(let sql)) = (name, sql) else { return ("\(name)", "") }
+                return (name, sql.replacing(/--[^\n]*/, with: "").replacing(/\s+/, with: ""))
+            })
+    }
+
+    @Test func oldSQLiteIsRejected() throws {
         #expect(throws: HistoryError.sqliteTooOld(found: "3.9.2", required: "3.37.0")) {
             try Schema.checkSQLite(version: "3.9.2")
         }
@@ -107,14 +180,15 @@ import Testing
         try Schema.checkSQLite(version: "3.100.1")
     }
 
-    @Test(.enabled(if: hasShell)) func everyViewWorksInTheShell() throws {
+    @Test(.enabled(if: hasShell, "needs /usr/bin/sqlite3")) func everyViewWorksInTheSQLiteShell() throws {
         let sample = try SampleHistory()
-        _ = try sample.history.commitResult(sample.result(0))
+        _ = try sample.history.results.commit(sample.result(0))
         for (candidate, cost) in zip(sample.work.candidateIDs, [0.5, 0.25]) {
-            try sample.history.finishEvaluation(
+            try sample.history.search.recordEvaluation(
                 of: candidate, totals: totals(cost: cost, quality: cost, modelled: cost))
         }
-        try sample.history.completeGeneration(0, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 1)
+        try sample.history.search.completeGeneration(
+            0, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 1)
         for view in Schema.views where !view.name.hasPrefix("benchmark") {
             let lines = try sqlite3Shell(sample.history.file, "SELECT * FROM \(view.name)").split(separator: "\n")
             #expect(lines.count > 1, "\(view.name)")

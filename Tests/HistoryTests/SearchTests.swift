@@ -3,122 +3,121 @@ import Testing
 @testable import History
 
 @Suite struct SearchTests {
-    @Test func aRunComesBackAsItWasEntered() throws {
+    @Test func storedRunEqualsTheInsertedOne() throws {
         let sample = try SampleHistory()
-        let run = try #require(try sample.history.runs().first)
+        let run = try #require(try sample.history.runs.all().first)
         let entered = sampleRun()
         #expect(run.name == entered.name && run.configuration == entered.configuration && run.shape == entered.shape)
         #expect(run.modelHash == "model" && run.seed == 7 && run.geneCount == 12 && run.reference == entered.reference)
         #expect(run.costObjective == "latency" && run.qualityObjective == "image-reward")
         #expect(run.status == .running && run.createdAt == 100 && run.finishedAt == nil)
-        #expect(try sample.history.genes(of: sample.run) == sampleGenes)
-        #expect(try sample.history.prompts(of: sample.run) == samplePrompts)
+        #expect(try sample.history.runs.genes(of: sample.run) == sampleGenes)
+        #expect(try sample.history.runs.prompts(of: sample.run) == samplePrompts)
     }
 
-    @Test func aRunEndsAndGoesOn() throws {
+    @Test func statusAndConfigurationCanBeUpdated() throws {
         let sample = try SampleHistory()
-        try sample.history.setStatus(.finished, of: sample.run, at: 500)
-        #expect(try sample.history.runs()[0].finishedAt == 500)
-        try sample.history.setConfiguration("[search]\ngenerations = 9\n", of: sample.run)
-        try sample.history.setReferencePoint(ReferencePoint(cost: 2, quality: -1), of: sample.run)
-        try sample.history.setStatus(.running, of: sample.run)
-        let run = try sample.history.loadRun(sample.run).run
-        #expect(run.finishedAt == nil && run.configuration.contains("9") && run.reference?.cost == 2)
+        try sample.history.runs.setStatus(.finished, of: sample.run, at: 500)
+        #expect(try sample.history.runs.all()[0].finishedAt == 500)
+        try sample.history.runs.setConfiguration("[search]\ngenerations = 9\n", of: sample.run)
+        try sample.history.runs.setStatus(.running, of: sample.run)
+        let run = try sample.history.runs.snapshot(sample.run).run
+        #expect(run.finishedAt == nil && run.configuration.contains("9"))
         #expect(throws: HistoryError.noSuchRecord(kind: "run", identity: "5")) {
-            try sample.history.setStatus(.failed, of: 5)
+            try sample.history.runs.setStatus(.failed, of: 5)
         }
     }
 
-    @Test func candidatesComeBackInTheOrderOfTheAsk() throws {
+    @Test func candidatesKeepTheOrderOfTheAsk() throws {
         let sample = try SampleHistory()
         let parents = sample.work.candidateIDs
-        _ = try sample.history.beginGeneration(
+        _ = try sample.history.search.beginGeneration(
             1, of: sample.run, searchState: [2],
             candidates: [
                 sampleCandidate(9, genome: [1, 0x02], parents: (parents[1], parents[0]), operator: "crossover"),
                 sampleCandidate(4),
             ], tasks: [])
-        let snapshot = try sample.history.loadRun()
+        let snapshot = try sample.history.runs.snapshot()
         #expect(snapshot.generation?.number == 1)
         #expect(snapshot.candidates.map(\.canonicalHash) == ["c9", "c4"])
         #expect(snapshot.candidates[0].genome == [1, 0x02])
         #expect(snapshot.candidates[0].parentA == parents[1] && snapshot.candidates[0].parentB == parents[0])
         #expect(snapshot.candidates[0].operator == "crossover" && snapshot.candidates[0].macs == 9000)
-        #expect(try sample.history.candidates(of: sample.run).count == 4)
-        #expect(try sample.history.candidate(canonicalHash: "c4", of: sample.run)?.id == snapshot.candidates[1].id)
-        #expect(try sample.history.candidate(canonicalHash: "none", of: sample.run) == nil)
+        #expect(try sample.history.search.candidates(of: sample.run).count == 4)
     }
 
-    @Test func aGenerationIsEnteredWholeOrNotAtAll() throws {
+    @Test func generationIsInsertedEntirelyOrNotAtAll() throws {
         let sample = try SampleHistory()
         // The last candidate acts like one of generation 0.
         #expect(throws: HistoryError.self) {
-            try sample.history.beginGeneration(
+            try sample.history.search.beginGeneration(
                 1, of: sample.run, searchState: [2], candidates: [sampleCandidate(3), sampleCandidate(1)], tasks: [])
         }
-        #expect(try sample.history.generations(of: sample.run).map(\.number) == [0])
+        #expect(try sample.history.search.generations(of: sample.run).map(\.number) == [0])
         #expect(try sample.integer("SELECT count(*) FROM candidates") == 2)
         #expect(throws: HistoryError.genomeLength(expectedBytes: 2, foundBytes: 3, genes: 12)) {
-            try sample.history.beginGeneration(
+            try sample.history.search.beginGeneration(
                 1, of: sample.run, searchState: [2], candidates: [sampleCandidate(3, genome: [1, 2, 3])], tasks: [])
         }
     }
 
-    @Test func totalsEnteredAgainReplaceTheFirst() throws {
+    @Test func newTotalsReplaceTheOldOnes() throws {
         let sample = try SampleHistory()
         let candidate = sample.work.candidateIDs[0]
-        try sample.history.finishEvaluation(of: candidate, totals: totals(cost: 0.5, quality: 1))
+        try sample.history.search.recordEvaluation(of: candidate, totals: totals(cost: 0.5, quality: 1))
         let better = totals(cost: 0.25, quality: 2, ratio: 0.3, modelled: 0.4)
-        try sample.history.finishEvaluation(of: candidate, totals: better)
-        #expect(try sample.history.candidate(candidate).evaluation == better)
+        try sample.history.search.recordEvaluation(of: candidate, totals: better)
+        #expect(try sample.history.search.candidate(candidate).evaluation == better)
         #expect(try sample.integer("SELECT count(*) FROM evaluations") == 1)
         #expect(throws: HistoryError.self) {
-            try sample.history.finishEvaluation(of: candidate, totals: totals(cost: .nan, quality: 1))
+            try sample.history.search.recordEvaluation(of: candidate, totals: totals(cost: .nan, quality: 1))
         }
     }
 
-    @Test func aGenerationIsCompletedOnce() throws {
+    @Test func generationIsCompletedOnce() throws {
         let sample = try SampleHistory()
-        try sample.history.finishEvaluation(of: sample.work.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
+        try sample.history.search.recordEvaluation(
+            of: sample.work.candidateIDs[0], totals: totals(cost: 0.5, quality: 1))
         func complete() throws {
-            try sample.history.completeGeneration(
+            try sample.history.search.completeGeneration(
                 0, of: sample.run, searchState: [9], hypervolume: 0.5, wallSeconds: 12, at: 130)
         }
         try complete()
-        let generation = try #require(try sample.history.generations(of: sample.run).first)
+        let generation = try #require(try sample.history.search.generations(of: sample.run).first)
         #expect(generation.searchState == [9] && generation.evaluations == 1 && generation.hypervolume == 0.5)
         #expect(generation.startedAt == 101 && generation.finishedAt == 130 && generation.wallSeconds == 12)
-        #expect(throws: HistoryError.noSuchRecord(kind: "open generation", identity: "0")) { try complete() }
+        #expect(throws: HistoryError.noSuchRecord(kind: "unfinished generation", identity: "0")) { try complete() }
     }
 
-    @Test func workersKeepTheirIdentityAndEventsTheirOrder() throws {
+    @Test func workersKeepTheirIDAndEventsTheirOrder() throws {
         let sample = try SampleHistory()
         var joined = sampleWorker("w1")
         joined.threads = 8
-        #expect(try sample.history.upsertWorker(joined, at: 150) == sample.worker)
-        try sample.history.addConnectedSeconds(40, to: sample.worker, at: 160)
-        let worker = try #require(try sample.history.workers().first)
+        #expect(try sample.history.workers.upsert(joined, at: 150) == sample.worker)
+        try sample.history.workers.addConnectedSeconds(40, to: sample.worker, at: 160)
+        let worker = try #require(try sample.history.workers.all().first)
         #expect(worker.description == joined && worker.firstSeen == 100 && worker.lastSeen == 160)
         #expect(worker.connectedSeconds == 40)
-        let first = try sample.history.recordEvent("joined", "w1 from host", run: sample.run, at: 1)
-        let second = try sample.history.recordEvent("lost", "{}", at: 2)
+        let first = try sample.history.events.record("joined", "w1 from host", run: sample.run, at: 1)
+        let second = try sample.history.events.record("lost", "{}", at: 2)
         #expect(second > first)
-        #expect(try sample.history.events(after: first).map(\.kind) == ["lost"])
-        #expect(try sample.history.events(limit: 1).map(\.runID) == [sample.run])
+        #expect(try sample.history.events.list(after: first).map(\.kind) == ["lost"])
+        #expect(try sample.history.events.list(limit: 1).map(\.runID) == [sample.run])
     }
 
-    @Test func thumbnailsOfCandidatesAndOfTheUncachedReferenceAreApart() throws {
+    @Test func thumbnailsOfCandidatesAndReferenceAreSeparate() throws {
         let sample = try SampleHistory()
         let candidate = sample.work.candidateIDs[0]
         for (owner, byte) in [(candidate, 1), (nil, 2), (candidate, 3), (nil, 4)] as [(Int64?, UInt8)] {
-            try sample.history.storeThumbnail([byte], of: owner, image: sample.images[1], run: sample.run)
+            try sample.history.results.storeThumbnail([byte], of: owner, image: sample.images[1], run: sample.run)
         }
         #expect(
-            try sample.history.thumbnails(of: candidate, run: sample.run)
+            try sample.history.results.thumbnails(of: candidate, run: sample.run)
                 == [Thumbnail(candidateID: candidate, image: sample.images[1], png: [3])])
-        #expect(try sample.history.thumbnails(of: nil, run: sample.run).map(\.png) == [[4]])
+        #expect(try sample.history.results.thumbnails(of: nil, run: sample.run).map(\.png) == [[4]])
         #expect(throws: HistoryError.noSuchRecord(kind: "prompt", identity: "3")) {
-            try sample.history.storeThumbnail([1], of: nil, image: ImageKey(prompt: 3, seed: 0), run: sample.run)
+            try sample.history.results.storeThumbnail(
+                [1], of: nil, image: ImageKey(prompt: 3, seed: 0), run: sample.run)
         }
     }
 }

@@ -1,21 +1,8 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import History
-
-/// A folder that lives as long as the value.
-final class TemporaryFolder {
-    let path: String
-
-    init() throws {
-        path = FileManager.default.temporaryDirectory.appendingPathComponent("history-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    func file(_ name: String) -> String { path + "/" + name }
-}
 
 /// Two steps of two blocks with three components: twelve genes, two bytes.
 let sampleGenes = (0..<12).map { gene in
@@ -31,7 +18,7 @@ func sampleRun(reference: ReferencePoint? = ReferencePoint(cost: 1, quality: 0))
         reference: reference, prompts: samplePrompts)
 }
 
-/// A candidate whose hashes are made from a number.
+/// A candidate whose hashes are derived from a number.
 func sampleCandidate(
     _ number: Int, genome: [UInt8] = [0xFF, 0x0F], parents: (Int64?, Int64?) = (nil, nil),
     operator: String? = nil, origin: String = "random"
@@ -47,7 +34,7 @@ func sampleWorker(_ name: String) -> WorkerDescription {
     WorkerDescription(name: name, host: "host-" + name, cpu: "CPU", blas: "OpenBLAS", threads: 2, engineVersion: "1.0")
 }
 
-/// Totals that only matter by their objectives.
+/// Totals for tests that only compare objectives and ratios.
 func totals(cost: Double, quality: Double, ratio: Double? = nil, modelled: Double? = nil) -> EvaluationTotals {
     EvaluationTotals(
         cost: cost, quality: quality, latencyRatio: ratio ?? cost, modelledRatio: modelled, macs: 5, images: 3,
@@ -60,22 +47,22 @@ struct SampleHistory {
     let history: RunHistory
     let run: Int64
     let worker: Int64
-    let work: EnteredWork
+    let work: InsertedIDs
     let images = [ImageKey(prompt: 0, seed: 1), ImageKey(prompt: 2, seed: 9)]
 
     init() throws {
         folder = try TemporaryFolder()
         history = try RunHistory.create(in: folder.path)
-        run = try history.createRun(sampleRun(), at: 100)
-        worker = try history.upsertWorker(sampleWorker("w1"), at: 100)
-        work = try history.beginGeneration(
+        run = try history.runs.create(sampleRun(), at: 100)
+        worker = try history.workers.upsert(sampleWorker("w1"), at: 100)
+        work = try history.search.beginGeneration(
             0, of: run, searchState: Array("asked".utf8), candidates: [sampleCandidate(1), sampleCandidate(2)],
             tasks: [
-                NewTask(candidates: [0], images: images, payload: [1, 2, 3]), NewTask(candidates: [1], images: images),
+                NewTask(candidates: [0], images: images), NewTask(candidates: [1], images: images),
             ], at: 101)
     }
 
-    /// A full result of the first or second task.
+    /// A complete result of the first or second task.
     func result(_ index: Int, worker: Int64? = nil, value: Double = 0.5) -> TaskResult {
         let candidate = work.candidateIDs[index]
         return TaskResult(
@@ -93,6 +80,30 @@ struct SampleHistory {
     }
 }
 
+extension SearchStore {
+    func recordEvaluation(
+        of candidate: Int64, on evaluationSet: String = RunHistory.calibration, totals: EvaluationTotals,
+        at instant: Double = RunHistory.now()
+    ) throws {
+        try recordEvaluations([(candidate, totals)], on: evaluationSet, at: instant)
+    }
+}
+
+extension TaskStore {
+    func pending(of run: Int64) throws -> [TaskRecord] {
+        try open(of: run, on: RunHistory.calibration).filter { $0.state == .pending }
+    }
+
+    /// Records the task's next lease.
+    func lease(
+        _ id: Int64, to worker: Int64, expiresAt: Double, at instant: Double = RunHistory.now()
+    ) throws -> LeaseKey {
+        let key = LeaseKey(taskID: id, epoch: try task(id).attempts + 1)
+        try recordLease(of: id, to: worker, epoch: key.epoch, expiresAt: expiresAt, at: instant)
+        return key
+    }
+}
+
 extension QueryResult {
     /// A column's values.
     subscript(column: String) -> [QueryValue] {
@@ -100,7 +111,7 @@ extension QueryResult {
         return rows.map { $0[index] }
     }
 
-    /// A column's numbers, `nil` for anything else.
+    /// A column's numbers; nil for values of other types.
     func numbers(_ column: String) -> [Double?] {
         self[column].map {
             switch $0 {
@@ -112,7 +123,7 @@ extension QueryResult {
     }
 }
 
-/// Runs the sqlite3 shell on a file, as a user would.
+/// Output of the sqlite3 shell.
 func sqlite3Shell(_ file: String, _ sql: String) throws -> String {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/sqlite3")

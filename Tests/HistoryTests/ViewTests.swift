@@ -10,40 +10,40 @@ import Testing
     /// stay), 0.8/4, 1.0/9.
     private func searched() throws -> (SampleHistory, [Int64]) {
         let sample = try SampleHistory()
-        let more = try sample.history.beginGeneration(
+        let more = try sample.history.search.beginGeneration(
             1, of: sample.run, searchState: [1],
             candidates: (3...7).map { sampleCandidate($0, genome: $0 == 5 ? [0x01, 0x08] : [0xF0, 0x0F]) }, tasks: [])
         let candidates = sample.work.candidateIDs + more.candidateIDs
         let points = [(0.2, 1.0), (0.2, 3), (0.4, 3), (0.5, 5), (0.5, 5), (0.8, 4), (1.0, 9)]
         for (candidate, point) in zip(candidates, points) {
-            try sample.history.finishEvaluation(of: candidate, totals: totals(cost: point.0, quality: point.1))
+            try sample.history.search.recordEvaluation(of: candidate, totals: totals(cost: point.0, quality: point.1))
         }
         return (sample, candidates)
     }
 
-    @Test func theFrontHoldsTheNonDominatedInRisingSpeedup() throws {
+    @Test func frontHasTheNonDominatedCandidatesSlowestFirst() throws {
         let (sample, candidates) = try searched()
-        let front = try sample.history.front(of: sample.run)
+        let front = try sample.history.search.front(of: sample.run)
         #expect(front.map(\.candidateID) == [candidates[6], candidates[3], candidates[4], candidates[1]])
         #expect(front.map(\.speedup) == [1, 2, 2, 5])
         #expect(front.map(\.generation) == [1, 1, 1, 0])
         #expect(front[0].macs == 5 && front[0].images == 3 && front[0].quality == 9 && front[0].cost == 1)
     }
 
-    @Test func theFrontsRatioIsTheModelledOneWhereTheCostIsLatency() throws {
+    @Test func frontReportsTheModelledRatioIfTheCostIsModelledLatency() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
-        try sample.history.finishEvaluation(
+        try sample.history.search.recordEvaluation(
             of: ids[0], totals: totals(cost: 0.5, quality: 1, ratio: 0.4, modelled: 0.5))
-        try sample.history.finishEvaluation(of: ids[1], totals: totals(cost: 0.25, quality: 0.5, ratio: 0.2))
-        func ratios() throws -> [Double?] { try sample.history.front(of: sample.run).map(\.latencyRatio) }
+        try sample.history.search.recordEvaluation(of: ids[1], totals: totals(cost: 0.25, quality: 0.5, ratio: 0.2))
+        func ratios() throws -> [Double?] { try sample.history.search.front(of: sample.run).map(\.latencyRatio) }
         #expect(try ratios() == [0.5, 0.2])
-        #expect(try sample.history.front(of: sample.run).map(\.measuredRatio) == [0.4, 0.2])
+        #expect(try sample.history.search.front(of: sample.run).map(\.measuredRatio) == [0.4, 0.2])
         try sample.history.database.write { try $0.execute(sql: "UPDATE runs SET cost_objective = 'measured'") }
         #expect(try ratios() == [0.4, 0.2])
     }
 
-    @Test func theFrontEqualsItsDefinitionOnRandomPointsWithTies() throws {
+    @Test func frontEqualsItsDefinitionOnRandomPointsWithTies() throws {
         let sample = try SampleHistory()
         var random = SystemRandomNumberGenerator()
         let points = (0..<400).map { _ in
@@ -52,10 +52,11 @@ import Testing
                 quality: Double(Int.random(in: -20...20, using: &random))
             )
         }
-        let work = try sample.history.beginGeneration(
+        let work = try sample.history.search.beginGeneration(
             1, of: sample.run, searchState: [1], candidates: points.indices.map { sampleCandidate($0 + 10) }, tasks: [])
         for (candidate, point) in zip(work.candidateIDs, points) {
-            try sample.history.finishEvaluation(of: candidate, totals: totals(cost: point.cost, quality: point.quality))
+            try sample.history.search.recordEvaluation(
+                of: candidate, totals: totals(cost: point.cost, quality: point.quality))
         }
         let expected = zip(work.candidateIDs, points).filter { _, point in
             !points.contains {
@@ -63,29 +64,29 @@ import Testing
                     && ($0.cost < point.cost || $0.quality > point.quality)
             }
         }
-        let front = try sample.history.front(of: sample.run)
+        let front = try sample.history.search.front(of: sample.run)
         #expect(Set(front.map(\.candidateID)) == Set(expected.map(\.0)))
         #expect(front.compactMap(\.speedup) == front.compactMap(\.speedup).sorted())
     }
 
-    @Test func runsAndEvaluationSetsHaveFrontsOfTheirOwn() throws {
+    @Test func runsAndEvaluationSetsHaveSeparateFronts() throws {
         let (sample, candidates) = try searched()
-        let other = try sample.history.createRun(sampleRun())
-        let work = try sample.history.beginGeneration(
+        let other = try sample.history.runs.create(sampleRun())
+        let work = try sample.history.search.beginGeneration(
             0, of: other, searchState: [1], candidates: [sampleCandidate(1)], tasks: [])
         let best = totals(cost: 0.01, quality: 99)
-        try sample.history.finishEvaluation(of: work.candidateIDs[0], totals: best)
-        try sample.history.finishEvaluation(of: candidates[0], on: "validation", totals: best)
-        #expect(try sample.history.front(of: sample.run).count == 4)
-        #expect(try sample.history.front(of: other).map(\.candidateID) == work.candidateIDs)
+        try sample.history.search.recordEvaluation(of: work.candidateIDs[0], totals: best)
+        try sample.history.search.recordEvaluation(of: candidates[0], on: "validation", totals: best)
+        #expect(try sample.history.search.front(of: sample.run).count == 4)
+        #expect(try sample.history.search.front(of: other).map(\.candidateID) == work.candidateIDs)
     }
 
-    @Test func hypervolumeHistoryAddsUpEvaluationsAndSeconds() throws {
+    @Test func hypervolumeHistoryAccumulatesEvaluationsAndSeconds() throws {
         let (sample, _) = try searched()
-        try sample.history.completeGeneration(
+        try sample.history.search.completeGeneration(
             0, of: sample.run, searchState: [1], hypervolume: 0.25, wallSeconds: 10)
         #expect(try sample.history.query(named: "hypervolume_history").rows.count == 1)
-        try sample.history.completeGeneration(
+        try sample.history.search.completeGeneration(
             1, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 30)
         let history = try sample.history.query(named: "hypervolume_history")
         #expect(history.numbers("generation") == [0, 1])
@@ -94,10 +95,10 @@ import Testing
         #expect(history.numbers("hypervolume") == [0.25, 0.5])
     }
 
-    @Test func candidateScoresAreThoseOfNumpy() throws {
+    @Test func candidateScoresEqualNumpy() throws {
         let sample = try SampleHistory()
         let seeds = (0..<5).map { ImageKey(prompt: $0 % 3, seed: Int64($0)) }
-        let work = try sample.history.beginGeneration(
+        let work = try sample.history.search.beginGeneration(
             1, of: sample.run, searchState: [1], candidates: [sampleCandidate(3)],
             tasks: [NewTask(candidates: [0], images: seeds)])
         let candidate = work.candidateIDs[0]
@@ -107,7 +108,7 @@ import Testing
             ImageScore(candidateID: candidate, image: $0, scorer: "image-reward", value: $1)
         }
         scores.append(ImageScore(candidateID: candidate, image: seeds[2], scorer: "psnr", value: 31.5))
-        _ = try sample.history.commitResult(
+        _ = try sample.history.results.commit(
             TaskResult(taskID: work.taskIDs[0], workerID: sample.worker, scores: scores, timings: [], seconds: 1))
         let view = try sample.history.query(
             "SELECT * FROM candidate_scores WHERE candidate_id = ?", [.integer(candidate)])
@@ -124,14 +125,14 @@ import Testing
         #expect(view.numbers("images") == [5, 1])
     }
 
-    @Test func workerUtilisationCountsWhatEachWorkerDelivered() throws {
+    @Test func workerUtilisationCountsCommittedResults() throws {
         let sample = try SampleHistory()
-        let other = try sample.history.upsertWorker(sampleWorker("w2"))
-        _ = try sample.history.commitResult(sample.result(0))
-        let lease = try sample.history.recordLease(of: sample.work.taskIDs[1], to: other, expiresAt: 1)
-        _ = try sample.history.endLease(lease, outcome: .failed)
-        _ = try sample.history.commitResult(sample.result(1))
-        try sample.history.addConnectedSeconds(48, to: sample.worker)
+        let other = try sample.history.workers.upsert(sampleWorker("w2"))
+        _ = try sample.history.results.commit(sample.result(0))
+        let lease = try sample.history.tasks.lease(sample.work.taskIDs[1], to: other, expiresAt: 1)
+        try sample.history.tasks.endLease(lease, outcome: .failed)
+        _ = try sample.history.results.commit(sample.result(1))
+        try sample.history.workers.addConnectedSeconds(48, to: sample.worker)
         let view = try sample.history.query(named: "worker_utilisation")
         #expect(view["name"] == [.text("w1"), .text("w2")])
         #expect(view["worker_id"] == [.integer(sample.worker), .integer(other)])
@@ -143,10 +144,10 @@ import Testing
         #expect(view.numbers("failures") == [0, 1])
     }
 
-    @Test func lineageHasARowForEachParent() throws {
+    @Test func lineageHasOneRowPerParent() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
-        let work = try sample.history.beginGeneration(
+        let work = try sample.history.search.beginGeneration(
             1, of: sample.run, searchState: [1],
             candidates: [
                 sampleCandidate(3, parents: (ids[0], ids[1]), operator: "crossover", origin: "offspring"),
@@ -159,7 +160,7 @@ import Testing
         #expect(view["operator"].last == .text("mutation") && view["origin"].first == .text("random"))
     }
 
-    @Test func geneUsageIsTheShareOfTheFrontThatRecomputes() throws {
+    @Test func geneUsageIsTheRecomputeShareOfTheFront() throws {
         // The front's genomes: twice F0 0F (candidates 4 and 7), once 01 08 (5), once FF 0F (2).
         let (sample, _) = try searched()
         let view = try sample.history.query("SELECT * FROM gene_usage WHERE run_id = ?", [.integer(sample.run)])
@@ -170,12 +171,12 @@ import Testing
         #expect(view["component"] == sampleGenes.map { .text($0.component) })
     }
 
-    @Test func latencyModelErrorComparesModelAndMeasurement() throws {
+    @Test func latencyModelErrorComparesModelledAndMeasuredRatios() throws {
         let sample = try SampleHistory()
         let ids = sample.work.candidateIDs
-        try sample.history.finishEvaluation(
+        try sample.history.search.recordEvaluation(
             of: ids[0], totals: totals(cost: 0.5, quality: 1, ratio: 0.4, modelled: 0.5))
-        try sample.history.finishEvaluation(of: ids[1], totals: totals(cost: 0.5, quality: 1, ratio: 0.4))
+        try sample.history.search.recordEvaluation(of: ids[1], totals: totals(cost: 0.5, quality: 1, ratio: 0.4))
         let view = try sample.history.query(named: "latency_model_error")
         #expect(view["candidate_id"] == [.integer(ids[0])])
         #expect(view.numbers("modelled_ratio") == [0.5] && view.numbers("measured_ratio") == [0.4])

@@ -5,13 +5,13 @@ import Testing
 
 @Suite struct CoordinatorMessageTests {
     @Test(arguments: Samples.fromCoordinator.indices)
-    func everyKindSurvivesTheWire(index: Int) throws {
+    func everyKindIsEncodedAndDecoded(index: Int) throws {
         let bytes = try CoordinatorMessage.encode(Samples.fromCoordinator[index])
         #expect(try CoordinatorMessage.decode(bytes) == Samples.fromCoordinator[index])
     }
 
-    @Test func aRefusalIsReadWhateverTheVersion() throws {
-        // Written out byte by byte: these numbers hold for every release there will be.
+    @Test func refusalsOfEveryProtocolVersionAreDecoded() throws {
+        // Spelled out in bytes, because these field numbers must never change.
         let refusal: [UInt8] = [0x0A, 3] + Array("old".utf8) + [0x10, 1]
         let expected = CoordinatorMessage.Body.refusal(
             .with {
@@ -20,20 +20,20 @@ import Testing
             })
         #expect(try CoordinatorMessage.decode(Samples.envelope(version: 2, [(2, refusal)])) == expected)
         #expect(try CoordinatorMessage.decode(Samples.envelope(version: 9, [(2, refusal)])) == expected)
-        // A later version may put anything beside it.
-        let beside = Samples.envelope(version: 9, [(2, refusal), (3, [0xFF, 0xFF, 0xFF]), (14, [])])
-        #expect(try CoordinatorMessage.decode(beside) == expected)
+        // A later version may add any other fields.
+        let extended = Samples.envelope(version: 9, [(2, refusal), (3, [0xFF, 0xFF, 0xFF]), (14, [])])
+        #expect(try CoordinatorMessage.decode(extended) == expected)
     }
 
-    @Test func anythingElseOfAnotherVersionIsAnError() {
+    @Test func otherMessagesOfAnotherVersionAreErrors() {
         let error = #expect(throws: MessageError.self) {
             try CoordinatorMessage.decode(Samples.envelope(version: 3, [(6, [])]))
         }
         #expect(error == .protocolVersion(speaker: .coordinator, found: 3, expected: 2))
-        #expect("\(error!)".hasPrefix("coordinator speaks protocol 3, this worker 2"))
+        #expect("\(error!)".hasPrefix("coordinator uses protocol version 3, this worker uses 2"))
     }
 
-    @Test func aTaskWithoutAKindIsRefused() throws {
+    @Test func assignmentWithoutAKindIsRejected() throws {
         var assignment = Samples.assignment
         assignment.kind = .unspecified
         try expectField("assignment.kind", .assignment(assignment))
@@ -42,26 +42,26 @@ import Testing
     }
 
     @Test(arguments: [8, 17, UInt32.max])
-    func genesThatDoNotFitTheirBytesAreRefused(geneCount: UInt32) throws {
+    func geneCountMustMatchTheGenomesLength(geneCount: UInt32) throws {
         var assignment = Samples.assignment
         assignment.candidates[0].geneCount = geneCount
         try expectField("assignment.candidates.genome", .assignment(assignment))
     }
 
-    @Test func aPromptBeyondTheTextLimitIsRefused() throws {
+    @Test func promptBeyondTheTextLimitIsRejected() throws {
         var welcome = Samples.welcome
         welcome.prompts[0].text = String(repeating: "é", count: 8_193)
         try expectField("welcome.prompts.text", .welcome(welcome))
     }
 
-    @Test func tooManyScorersAreRefused() throws {
+    @Test func tooManyScorersAreRejected() throws {
         var welcome = Samples.welcome
         welcome.settings.scorers = (0..<65).map { "\($0)" }
         try expectField("welcome.settings.scorers", .welcome(welcome))
     }
 
     @Test(arguments: [0, 31, 33])
-    func aDigestOfAnotherLengthIsRefused(_ count: Int) throws {
+    func digestOfAnotherLengthIsRejected(_ count: Int) throws {
         var welcome = Samples.welcome
         welcome.embeddings.sha256 = Data(repeating: 1, count: count)
         try expectField("welcome.embeddings.sha256", .welcome(welcome))

@@ -2,54 +2,54 @@ import Basics
 import Messages
 import Testing
 
-/// Bytes of every kind of wrongness are turned into errors: a trap would end the test process.
+/// Invalid bytes result in errors; a trap would end the test process.
 @Suite struct MalformedBytesTests {
-    @Test func theErrorSaysWhatIsWrong() {
-        let wrongs: [(fields: [UInt8], detail: String)] = [
+    @Test func errorDescribesTheDefect() {
+        let defects: [(fields: [UInt8], detail: String)] = [
             ([0x42, 5, 1], "truncated"),
-            ([0x42, 2, 0x0A, 9], "it ends in the middle of a field"),
+            ([0x42, 2, 0x0A, 9], "truncated field"),
             ([0x42, 1, 0x0B], "wire type 3 is not used by this protocol"),
             ([0x42, 3, 0x0A, 1, 0xFF], "invalidUTF8"),
         ]
-        for (fields, detail) in wrongs {
+        for (fields, detail) in defects {
             let error = #expect(throws: MessageError.self) { try WorkerMessage.decode([0x08, 0x02] + fields) }
             #expect(error?.description == "message from the worker cannot be read: \(detail)")
         }
     }
 
-    @Test func randomBytesAreRefused() {
+    @Test func randomBytesAreRejected() {
         var generator = SplitMix64(seed: 1)
         var accepted = 0
         for _ in 0..<40_000 {
             let bytes = (0..<Int.random(in: 0...64, using: &generator)).map { _ in generator.byte() }
-            // Half of them get as far as the body.
+            // Half of them have a valid version and reach the body.
             let message = Bool.random(using: &generator) ? bytes : [0x08, 0x02] + bytes
             if (try? WorkerMessage.decode(message)) != nil { accepted += 1 }
             if (try? CoordinatorMessage.decode(message)) != nil { accepted += 1 }
         }
-        // Short messages such as an empty request do occur by chance.
+        // Short messages such as an empty request occur by chance.
         #expect(accepted < 800)
     }
 
-    @Test func damagedMessagesAreReadOrRefused() throws {
+    @Test func damagedMessagesAreDecodedOrRejected() throws {
         var generator = SplitMix64(seed: 2)
         let worker = try Samples.fromWorker.map { body throws(MessageError) in try WorkerMessage.encode(body) }
         let coordinator = try Samples.fromCoordinator.map { body throws(MessageError) in
             try CoordinatorMessage.encode(body)
         }
-        var refused = 0
+        var rejected = 0
         for round in 0..<15_000 {
             var bytes = worker[round % worker.count]
             generator.damage(&bytes)
-            if (try? WorkerMessage.decode(bytes)) == nil { refused += 1 }
+            if (try? WorkerMessage.decode(bytes)) == nil { rejected += 1 }
             bytes = coordinator[round % coordinator.count]
             generator.damage(&bytes)
-            if (try? CoordinatorMessage.decode(bytes)) == nil { refused += 1 }
+            if (try? CoordinatorMessage.decode(bytes)) == nil { rejected += 1 }
         }
-        #expect(refused > 7_500)
+        #expect(rejected > 7_500)
     }
 
-    @Test func noDamageToAResultGoesUnnoticed() throws {
+    @Test func everyBitFlipInAResultIsDetected() throws {
         let sent = Samples.taskResult
         let bytes = try WorkerMessage.encode(.taskResult(sent))
         for position in bytes.indices {
@@ -57,13 +57,13 @@ import Testing
                 var damaged = bytes
                 damaged[position] ^= 1 << UInt8(bit)
                 guard case .taskResult(let read) = try? WorkerMessage.decode(damaged) else { continue }
-                // What a flipped bit may do is turn a field into one that is ignored without loss.
+                // A bit flip may only affect bytes that do not change the decoded content.
                 #expect(read.contentChecksum == sent.contentChecksum, "byte \(position) bit \(bit)")
             }
         }
     }
 
-    @Test func everyTruncationIsReadOrRefused() throws {
+    @Test func everyTruncationIsRejected() throws {
         for body in Samples.fromWorker {
             let bytes = try WorkerMessage.encode(body)
             for count in 0..<bytes.count {
@@ -76,7 +76,7 @@ import Testing
 extension SplitMix64 {
     fileprivate mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next()) }
 
-    /// Alters, inserts, removes or repeats a few bytes.
+    /// Changes, inserts, removes or repeats up to four times.
     fileprivate mutating func damage(_ bytes: inout [UInt8]) {
         for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
             let position = Int.random(in: bytes.indices, using: &self)

@@ -155,7 +155,7 @@ enum Samples {
             }),
     ]
 
-    /// An envelope of either kind, as any version would write it: the version, then fields of any content.
+    /// Encodes an envelope of any version: the version, then the given fields.
     static func envelope(version: UInt8, _ fields: [(number: UInt8, content: [UInt8])]) -> [UInt8] {
         [0x08, version] + fields.flatMap { [$0.number << 3 | 2, UInt8($0.content.count)] + $0.content }
     }

@@ -5,13 +5,13 @@ import Testing
 @testable import Messages
 
 @Suite struct TaskResultChecksumTests {
-    @Test func theCheckIsThatOfZlib() {
+    @Test func checksumEqualsThatOfZlib() {
         var crc = CRC32()
         crc.update(bytes: Array("123456789".utf8))
         #expect(crc.value == 0xCBF4_3926)
     }
 
-    @Test func aNumberCountsAsItsLittleEndianBytes() {
+    @Test func numbersAreHashedAsLittleEndianBytes() {
         var number = CRC32()
         number.update(0x0102_0304_0506_0708)
         var bytes = CRC32()
@@ -19,7 +19,7 @@ import Testing
         #expect(number.value == bytes.value)
     }
 
-    @Test func theContentOfAKnownResultHasAKnownCheck() {
+    @Test func knownResultHasItsKnownChecksum() {
         // Python: zlib.crc32(struct.pack("<qqdq", 7, 3, 1.5, 1) + struct.pack("<qqqddqqq", 41, 5, -9, 3.5, 0.5, 0, 1,
         // 4)
         //     + b"clip" + struct.pack("<dq", 0.25, 0))
@@ -41,7 +41,7 @@ import Testing
         #expect(result.contentChecksum == 0x4A44_B922)
     }
 
-    @Test func everyFieldCounts() {
+    @Test func everyFieldAffectsTheChecksum() {
         let changes: [(String, (inout TaskResult) -> Void)] = [
             ("task", { $0.taskID += 1 }),
             ("epoch", { $0.leaseEpoch += 1 }),
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    @Test func theOrderInWhichScoresWereSetDoesNotCount() {
+    @Test func insertionOrderOfScoresDoesNotAffectTheChecksum() {
         let names = (0..<50).map { "scorer \($0)" }
         var forwards = TaskResult.with { $0.images = [ImageMeasurement()] }
         var backwards = forwards

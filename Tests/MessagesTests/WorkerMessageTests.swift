@@ -5,14 +5,14 @@ import Testing
 
 @Suite struct WorkerMessageTests {
     @Test(arguments: Samples.fromWorker.indices)
-    func everyKindSurvivesTheWire(index: Int) throws {
+    func everyKindIsEncodedAndDecoded(index: Int) throws {
         let bytes = try WorkerMessage.encode(Samples.fromWorker[index])
         let decoded = try WorkerMessage.decode(bytes)
-        // Compared by description, which shows every field, because a NaN does not equal itself.
+        // Compares descriptions, which contain every field, because NaN does not equal itself.
         #expect("\(decoded)" == "\(Samples.fromWorker[index])")
     }
 
-    @Test func scoresThatAreNotFiniteArriveAsTheyAre() throws {
+    @Test func nonFiniteScoresAreDecodedUnchanged() throws {
         let body = try WorkerMessage.decode(WorkerMessage.encode(.taskResult(Samples.taskResult)))
         let scores = WorkerMessage.with { $0.body = body }.taskResult.images[0].scores
         #expect(scores["image-reward"]?.isNaN == true)
@@ -20,35 +20,35 @@ import Testing
         #expect(scores["clip"] == 0.25)
     }
 
-    @Test func absentAndZeroAreDifferent() throws {
+    @Test func absentFieldDiffersFromZero() throws {
         let heartbeat = Heartbeat.with { $0.taskID = 0 }
         #expect(try WorkerMessage.decode(WorkerMessage.encode(.heartbeat(heartbeat))) == .heartbeat(heartbeat))
         #expect(try WorkerMessage.decode(WorkerMessage.encode(.heartbeat(Heartbeat()))) != .heartbeat(heartbeat))
     }
 
-    @Test func anotherProtocolVersionIsNamed() {
+    @Test func otherProtocolVersionIsReported() {
         let bytes = Samples.envelope(version: 3, [(3, [0xFF, 0xFF])])
         let error = #expect(throws: MessageError.self) { try WorkerMessage.decode(bytes) }
         #expect(error == .protocolVersion(speaker: .worker, found: 3, expected: 2))
-        #expect("\(error!)".hasPrefix("worker speaks protocol 3, this coordinator 2"))
+        #expect("\(error!)".hasPrefix("worker uses protocol version 3, this coordinator uses 2"))
     }
 
-    @Test func bytesWithoutAVersionAreNoWorker() {
+    @Test func missingVersionIsReported() {
         #expect(throws: MessageError.noProtocolVersion(speaker: .worker)) { try WorkerMessage.decode([]) }
     }
 
-    @Test func anUnknownKindIsToldFromAKnownOne() {
+    @Test func unknownKindIsReported() {
         #expect(throws: MessageError.noBody(speaker: .worker)) {
             try WorkerMessage.decode(Samples.envelope(version: 2, [(15, [])]))
         }
     }
 
-    @Test func unknownFieldsOfALaterReleaseAreIgnored() throws {
+    @Test func unknownFieldsAreIgnored() throws {
         let bytes = Samples.envelope(version: 2, [(8, [0x0A, 1, UInt8(ascii: "x"), 0x7A, 2, 1, 2])])
         #expect(try WorkerMessage.decode(bytes) == .goodbye(.with { $0.reason = "x" }))
     }
 
-    @Test func aMessageBeyondTheSizeLimitIsNeitherSentNorRead() throws {
+    @Test func messageBeyondTheSizeLimitIsNeitherEncodedNorDecoded() throws {
         var limits = MessageLimits()
         limits.messageBytes = 20
         let body = WorkerMessage.Body.goodbye(.with { $0.reason = "a reason of some length" })
@@ -58,8 +58,8 @@ import Testing
         #expect(throws: expected) { try WorkerMessage.decode(bytes, limits: limits) }
     }
 
-    @Test func aFloodOfEmptyRowsIsRefusedBeforeItIsBuilt() {
-        // A mebibyte of two-byte rows.
+    @Test func excessiveElementsAreRejectedBeforeDecoding() {
+        // 2^19 rows of two bytes: one MiB.
         let rows = repeatElement([0x1A, 0x00] as [UInt8], count: 1 << 19).joined()
         let bytes = [0x08, 0x02, 6 << 3 | 2, 0x80, 0x80, 0x40] + rows
         #expect(
@@ -67,7 +67,7 @@ import Testing
         ) { try WorkerMessage.decode(bytes) }
     }
 
-    @Test func aSessionOfAnotherLengthIsRefused() throws {
+    @Test func sessionIdOfAnotherLengthIsRejected() throws {
         var registration = Samples.registration
         registration.sessionID.removeLast()
         let bytes = try WorkerMessage.encode(.registration(registration))
@@ -76,7 +76,7 @@ import Testing
         ) { try WorkerMessage.decode(bytes) }
     }
 
-    @Test func longTextIsRefusedInEveryField() throws {
+    @Test func overlongTextIsRejectedInEveryField() throws {
         let fields = [
             \Registration.workerName, \.host, \.cpu, \.blas, \.engineVersion, \.modelHash,
         ]
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    @Test func tooManyScoresOfAnImageAreRefused() throws {
+    @Test func tooManyScoresOfAnImageAreRejected() throws {
         var result = Samples.taskResult
         result.images[1].scores = Dictionary(uniqueKeysWithValues: (0..<65).map { ("\($0)", 0) })
         result.seal()
@@ -101,7 +101,7 @@ import Testing
         ) { try WorkerMessage.decode(bytes) }
     }
 
-    @Test func aResultAlteredAfterSealingIsRefused() throws {
+    @Test func resultAlteredAfterSealingIsRejected() throws {
         var result = Samples.taskResult
         result.images[0].denoiseSeconds += 1
         let bytes = try WorkerMessage.encode(.taskResult(result))

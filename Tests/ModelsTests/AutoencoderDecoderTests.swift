@@ -20,26 +20,26 @@ import Testing
         ("_class_name", "\"AutoencoderTiny\"", "AutoencoderKL"),
         ("up_block_types", "[\"AttnUpDecoderBlock2D\"]", "UpDecoderBlock2D"),
     ])
-    func aValueThatNoDecoderHasIsRefused(_ key: String, _ json: String, _ expected: String) throws {
+    func invalidConfigurationValuesAreRejected(_ key: String, _ json: String, _ expected: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.set(key, to: json, in: Self.file)
         #expect(open(model).isOneLine(naming: model.file(Self.file), "\(key) is ", expected))
     }
 
-    @Test func groupsThatDoNotDivideTheChannelsAreRefused() throws {
+    @Test func groupsMustDivideChannels() throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.set("norm_num_groups", to: "5", in: Self.file)
         #expect(open(model).isOneLine(naming: model.file(Self.file), "[8, 12, 16]", "norm_num_groups = 5"))
     }
 
     @Test(arguments: [("latent_channels", "3"), ("layers_per_block", "2"), ("block_out_channels", "[8, 12, 20]")])
-    func aValueThatTheWeightsDoNotHaveIsRefused(_ key: String, _ json: String) throws {
+    func configurationMustMatchWeights(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.set(key, to: json, in: Self.file)
         #expect(open(model).isOneLine(naming: model.file("vae"), "the tensor"))
     }
 
-    @Test func aBlockIsAPowerOfTwo() throws {
+    @Test func everyUpBlockDoublesTheSize() throws {
         let model = try ModelCopy(of: "alpha-small")
         let decoder = try AutoencoderDecoder(folder: model.file("vae"))
         #expect(decoder.settings.scale == 4)
@@ -48,7 +48,7 @@ import Testing
         #expect(image.height == 12 && image.width == 20 && image.channels.rows == 3)
     }
 
-    @Test func attentionLayersHaveTwoNames() throws {
+    @Test func oldAttentionLayerNamesAreSupported() throws {
         let model = try ModelCopy(of: "alpha-small")
         let latents = FeatureMap(Matrix((0..<36).map { Float($0 % 7) - 3 }, rows: 4, columns: 9), height: 3, width: 3)
         let image = try AutoencoderDecoder(folder: model.file("vae")).decode(latents)

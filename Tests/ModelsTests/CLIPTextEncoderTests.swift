@@ -13,7 +13,7 @@ import Testing
         try CLIPTextEncoder(folder: model.file("text_encoder"))
     }
 
-    @Test func tokensDoNotSeeLaterOnes() throws {
+    @Test func attentionIsCausal() throws {
         let encoder = try open(ModelCopy(of: "flux-small"))
         let whole = try encoder.encode(ids: ids).hiddenStates
         let start = try encoder.encode(ids: Array(ids.prefix(4))).hiddenStates
@@ -23,16 +23,16 @@ import Testing
         #expect(try encoder.encode(ids: changed).hiddenStates.rows(6..<7).values != whole.rows(6..<7).values)
     }
 
-    /// The published configuration names end token 2, which stands for the largest id.
+    /// Published configurations state end token 2, which means the largest id.
     @Test(arguments: [("2", 2), ("41", 3), ("5", 1), ("600", 0)])
-    func theFirstEndTokenIsPooled(_ end: String, _ position: Int) throws {
+    func firstEndTokenIsPooled(_ end: String, _ position: Int) throws {
         let model = try ModelCopy(of: "flux-small")
         try model.set("eos_token_id", to: end, in: Self.file)
         let output = try open(model).encode(ids: ids)
         #expect(output.pooled.values == output.hiddenStates.rows(position..<(position + 1)).values)
     }
 
-    @Test func namesMayLackTheirPrefix() throws {
+    @Test func tensorNamePrefixIsOptional() throws {
         let model = try ModelCopy(of: "flux-small")
         let expected = try open(model).encode(ids: ids).hiddenStates.values
         try model.edit(Self.weights) { content in
@@ -44,7 +44,7 @@ import Testing
         #expect(try open(model).encode(ids: ids).hiddenStates.values == expected)
     }
 
-    @Test func everyActivationIsItsOwn() throws {
+    @Test func activationsAreDistinct() throws {
         let model = try ModelCopy(of: "flux-small")
         let results = try ["quick_gelu", "gelu", "gelu_new"].map { name in
             try model.set("hidden_act", to: "\"\(name)\"", in: Self.file)
@@ -57,20 +57,20 @@ import Testing
         ("hidden_size", "0"), ("num_attention_heads", "5"), ("num_hidden_layers", "0"), ("hidden_act", "\"relu\""),
         ("model_type", "\"t5\""), ("layer_norm_eps", "0"), ("max_position_embeddings", "5000"), ("vocab_size", "true"),
     ])
-    func aValueThatNoEncoderHasIsRefused(_ key: String, _ json: String) throws {
+    func invalidConfigurationValuesAreRejected(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "flux-small")
         try model.set(key, to: json, in: Self.file)
         #expect(complaint { try open(model) }.isOneLine(naming: model.file(Self.file), "\(key) is ", "expected"))
     }
 
     @Test(arguments: [("vocab_size", "100"), ("max_position_embeddings", "21"), ("intermediate_size", "29")])
-    func aValueThatTheWeightsDoNotHaveIsRefused(_ key: String, _ json: String) throws {
+    func configurationMustMatchWeights(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "flux-small")
         try model.set(key, to: json, in: Self.file)
         #expect(complaint { try open(model) }.isOneLine(naming: model.file("text_encoder"), "the tensor"))
     }
 
-    @Test func idsBeyondTheTablesAreRefused() throws {
+    @Test func idsOutOfRangeAreRejected() throws {
         let encoder = try open(ModelCopy(of: "flux-small"))
         for id in [Int64(encoder.vocabulary), -1, .max] {
             #expect(complaint { try encoder.encode(ids: [1, id]) }.isOneLine(naming: "id \(id)", "text_encoder"))

@@ -9,10 +9,10 @@ import Testing
         try CLIPTokenizer(folder: model.file("tokenizer"))
     }
 
-    // MARK: - Against transformers
+    // MARK: - Reference ids
 
     @Test(arguments: ["flux-small", "flux-plain"])
-    func threeThousandTextsEqualTheOriginal(_ fixture: String) throws {
+    func threeThousandTextsMatchTransformers(_ fixture: String) throws {
         let checksums = try TokenChecksums(path: "\(Fixtures.folder)/clip-tokenizer/checksums.json", key: fixture)
         let tokenizer = try open(ModelCopy(of: fixture))
         #expect(checksums.count == 3000)
@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    @Test func tokenizerJSONAloneIsEnough() throws {
+    @Test func tokenizerJSONIsSufficient() throws {
         let model = try ModelCopy(of: "flux-small")
         let texts = ["A red lighthouse's lamp, 35mm!", "", "<|endoftext|> 日本 café"]
         let expected = try texts.map { try open(model).encode($0) }
@@ -33,7 +33,7 @@ import Testing
 
     // MARK: - Start, end, padding
 
-    @Test func textsAreFramedAndPadded() throws {
+    @Test func textsHaveStartEndAndPaddingTokens() throws {
         let tokenizer = try open(ModelCopy(of: "flux-plain"))
         #expect(tokenizer.maxLength == 33)
         let empty = tokenizer.encode("")
@@ -49,7 +49,7 @@ import Testing
     // MARK: - Files
 
     @Test(arguments: ["vocab.json", "merges.txt"])
-    func aMissingFileIsNamed(_ name: String) throws {
+    func missingFileIsReported(_ name: String) throws {
         let model = try ModelCopy(of: "flux-plain")
         try model.remove("tokenizer/\(name)")
         #expect(complaint { try open(model) }.isOneLine(naming: model.file("tokenizer/\(name)"), "not found"))
@@ -62,7 +62,7 @@ import Testing
         ("tokenizer_config.json", #"{"bos_token": 3}"#, "bos_token"),
         ("tokenizer_config.json", #"{"eos_token": {"content": "<end>"}}"#, "<end>"),
     ])
-    func aDamagedFileIsRefused(_ name: String, _ text: String, _ fragment: String) throws {
+    func malformedFilesAreRejected(_ name: String, _ text: String, _ fragment: String) throws {
         let model = try ModelCopy(of: "flux-plain")
         try model.write(text, to: "tokenizer/\(name)")
         #expect(complaint { try open(model) }.isOneLine(naming: model.file("tokenizer/"), fragment))
@@ -72,20 +72,19 @@ import Testing
         #"{"model": {"type": "Unigram", "vocab": {}, "merges": []}}"#,
         #"{"model": {"vocab": {}, "merges": [["a"]]}}"#, "{}",
     ])
-    func anotherKindOfTokenizerJSONIsRefused(_ text: String) throws {
+    func unsupportedTokenizerJSONIsRejected(_ text: String) throws {
         let model = try ModelCopy(of: "flux-small")
         try model.remove("tokenizer/vocab.json")
         try model.write(text, to: "tokenizer/tokenizer.json")
         #expect(complaint { try open(model) }.isOneLine(naming: model.file("tokenizer/tokenizer.json"), "not"))
     }
 
-    @Test func moreTokensThanEmbeddingsAreRefused() throws {
+    @Test func vocabularyMustFitEmbeddings() throws {
         let model = try ModelCopy(of: "flux-small")
-        try model.replace("tokenizer", byThatOf: "flux-small")
         let tokenizer = try open(model)
         let last = tokenizer.encode("").ids.max() ?? 0
-        #expect(complaint { try tokenizer.checkTokens(fit: Int(last) + 1) }.description.isEmpty)
-        let line = complaint { try tokenizer.checkTokens(fit: Int(last)) }
+        #expect(complaint { try tokenizer.validate(vocabularySize: Int(last) + 1) }.description.isEmpty)
+        let line = complaint { try tokenizer.validate(vocabularySize: Int(last)) }
         #expect(line.isOneLine(naming: model.file("tokenizer/vocab.json"), "\(last)", "at most \(last - 1)"))
     }
 }

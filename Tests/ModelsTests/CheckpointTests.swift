@@ -5,7 +5,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Weights that are missing, cut or not what the configuration asks for.
+/// Weights that are missing, truncated or inconsistent with the configuration.
 @Suite struct CheckpointTests {
     private static let file = "transformer/diffusion_pytorch_model.safetensors"
     private static let index = "\(file).index.json"
@@ -15,47 +15,47 @@ import Testing
         complaint { try PixArtTransformer(folder: model.file("transformer")) }
     }
 
-    @Test func aMissingFolderIsNamed() throws {
+    @Test func missingDirectoryIsReported() throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.remove("transformer")
         #expect(open(model).isOneLine(naming: model.file("transformer/config.json"), "not found"))
     }
 
-    @Test func missingWeightsAreNamed() throws {
+    @Test func missingWeightsAreReported() throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.remove(Self.file)
         #expect(open(model).isOneLine(naming: model.file("transformer"), "diffusion_pytorch_model.safetensors"))
     }
 
     @Test(arguments: [0, 0.00001, 0.01, 0.5, 0.9999])
-    func cutWeightsAreRefused(_ part: Double) throws {
+    func truncatedWeightsAreRejected(_ part: Double) throws {
         let model = try ModelCopy(of: "alpha-small")
-        try model.cut(Self.file, toPart: part)
+        try model.truncate(Self.file, toFraction: part)
         #expect(open(model).isOneLine(naming: model.file(Self.file), "bytes", "describes"))
     }
 
     @Test(arguments: ["proj_out.weight", "transformer_blocks.1.attn2.to_k.bias", "scale_shift_table"])
-    func aMissingTensorIsNamed(_ name: String) throws {
+    func missingTensorIsReported(_ name: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.edit(Self.file) { $0.tensors[name] = nil }
         #expect(open(model).isOneLine(naming: model.file("transformer"), "\"\(name)\" is missing"))
     }
 
     @Test(arguments: ["pos_embed.proj.weight", "adaln_single.linear.weight", "proj_out.bias"])
-    func aTensorOfAnotherShapeIsRefused(_ name: String) throws {
+    func wrongTensorShapeIsRejected(_ name: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.edit(Self.file) { $0.tensors[name]?.shape.append(1) }
         #expect(open(model).isOneLine(naming: model.file("transformer"), name, "1]; expected ["))
     }
 
     @Test(arguments: ["pos_embed.proj.weight", "adaln_single.linear.weight", "proj_out.bias"])
-    func anIntegerTensorIsRefused(_ name: String) throws {
+    func integerTensorIsRejected(_ name: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.edit(Self.file) { $0.tensors[name]?.type = "I32" }
         #expect(open(model).isOneLine(naming: model.file(Self.file), name, "I32", "floating-point"))
     }
 
-    @Test func tensorsNobodyReadsAreTolerated() throws {
+    @Test func unusedTensorsAreIgnored() throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.edit(Self.file) {
             $0.tensors["pos_embed.pos_embed"] = .init(type: "F32", shape: [1], bytes: Data(count: 4))
@@ -65,20 +65,20 @@ import Testing
 
     // MARK: - Shards
 
-    @Test func aMissingShardIsNamed() throws {
+    @Test func missingShardIsReported() throws {
         let model = try ModelCopy(of: "alpha-patch1")
         try model.remove(Self.firstShard)
         #expect(open(model).isOneLine(naming: model.file(Self.firstShard), "not found", model.file(Self.index)))
     }
 
     @Test(arguments: ["../vae/diffusion_pytorch_model.safetensors", "/etc/passwd", ""])
-    func anIndexMayNotLeaveItsFolder(_ shard: String) throws {
+    func indexMustNotReferToOtherDirectories(_ shard: String) throws {
         let model = try ModelCopy(of: "alpha-patch1")
         try model.set("weight_map", to: "{\"proj_out.weight\": \"\(shard)\"}", in: Self.index)
         #expect(open(model).isOneLine(naming: model.file(Self.index), "weight_map", "\"\(shard)\"", "same folder"))
     }
 
-    @Test func aShardWithoutItsTensorIsNamed() throws {
+    @Test func shardWithoutIndexedTensorIsReported() throws {
         let model = try ModelCopy(of: "alpha-patch1")
         let (shard, name) = (model.file(Self.firstShard), "adaln_single.linear.bias")
         #expect(try SafetensorsFile(path: shard).contains(name))
@@ -87,13 +87,13 @@ import Testing
     }
 
     @Test(arguments: ["[]", "{\"proj_out.weight\": 3}", "3"])
-    func anIndexWithoutAMapOfNamesIsRefused(_ map: String) throws {
+    func malformedWeightMapIsRejected(_ map: String) throws {
         let model = try ModelCopy(of: "alpha-patch1")
         try model.set("weight_map", to: map, in: Self.index)
         #expect(open(model).isOneLine(naming: model.file(Self.index), "weight_map", "object of strings"))
     }
 
-    @Test func anIndexThatLeavesATensorOutIsRefused() throws {
+    @Test func tensorMissingFromIndexIsReported() throws {
         let model = try ModelCopy(of: "alpha-patch1")
         try model.set("weight_map", to: "{}", in: Self.index)
         #expect(open(model).isOneLine(naming: model.file("transformer"), "is missing"))

@@ -45,7 +45,7 @@ import Testing
         zip(a, b).map { abs($0 - $1) }.max() ?? .infinity
     }
 
-    @Test func imagesOfABatchDoNotTouchEachOther() throws {
+    @Test func imagesInABatchAreIndependent() throws {
         let together = try predict([0, 1, 2])
         for image in 0..<3 {
             let row = Array(together[(image * latents.columns)..<((image + 1) * latents.columns)])
@@ -53,15 +53,14 @@ import Testing
         }
     }
 
-    @Test func timestepGuidanceAndPromptMatter() throws {
+    @Test func timestepGuidanceAndPromptAffectThePrediction() throws {
         let plain = try predict([0])
         #expect(try distance(plain, predict([0], timestep: 0.5)) > 1e-2)
         #expect(try distance(plain, predict([0], guidance: 5)) > 1e-2)
         #expect(try distance(plain, predict([1])) > 1e-2)
     }
 
-    /// Rotations depend on differences of positions alone.
-    @Test func shiftedPositionsAreTheSame() throws {
+    @Test func rotaryEmbeddingDependsOnRelativePositions() throws {
         func positions(_ change: (Matrix) -> Void) -> Matrix {
             let positions = Matrix(rows: 11, columns: 3)
             for token in 0..<6 {
@@ -85,9 +84,9 @@ import Testing
         }
     }
 
-    /// Each component's output lands in its slot, and reading it there gives what computing it gives.
+    /// Each component's output is written to its slot, and reusing it gives the same result as computing it.
     @Test(arguments: 0..<15)
-    func aKeptOutputReplacesItsComputation(_ component: Int) throws {
+    func cachedOutputReplacesComputation(_ component: Int) throws {
         let activations = try transformer.activations(
             imageCount: 2, latentHeight: 4, latentWidth: 6, textTokenCount: 5)
         let extents: [ComponentExtent] =
@@ -104,7 +103,7 @@ import Testing
         #expect(try distance(predict([0, 1], actions: actions, cache: cache), plain) > 1e-3)
     }
 
-    @Test func whatAReusedProjectionDoesNotReadCanBeSkipped() throws {
+    @Test func inputsOfAReusedProjectionCanBeSkipped() throws {
         let activations = try transformer.activations(
             imageCount: 1, latentHeight: 4, latentWidth: 6, textTokenCount: 5)
         let cache = ComponentCache(slots: [activations.cacheSlot(.tokens)])
@@ -118,7 +117,7 @@ import Testing
     }
 
     @Test(arguments: [(3, 4), (4, 5), (0, 4), (-2, 4)])
-    func latentsThatDoNotDivideAreRefused(_ height: Int, _ width: Int) {
+    func latentsMustBeDivisibleIntoPatches(_ height: Int, _ width: Int) {
         let line = complaint {
             try transformer.activations(imageCount: 1, latentHeight: height, latentWidth: width, textTokenCount: 5)
         }

@@ -12,10 +12,10 @@ import Testing
         try T5Tokenizer(folder: model.file("tokenizer"))
     }
 
-    // MARK: - Against transformers
+    // MARK: - Reference ids
 
     @Test(arguments: ["json", "alpha-small"])
-    func threeThousandTextsEqualTheOriginal(_ name: String) throws {
+    func threeThousandTextsMatchTransformers(_ name: String) throws {
         let checksums = try TokenChecksums(path: "\(Fixtures.folder)/t5-tokenizer/checksums.json", key: name)
         let folder = name == "json" ? "t5-tokenizer/json" : "\(name)/model/tokenizer"
         let tokenizer = try T5Tokenizer(folder: "\(Fixtures.folder)/\(folder)")
@@ -28,21 +28,21 @@ import Testing
     }
 
     @Test(arguments: ["sigma-small", "flux-small"])
-    func bothLayoutsGiveTheSame(_ fixture: String) throws {
+    func tokenizerJSONAndSentencePieceAgree(_ fixture: String) throws {
         let suffix = fixture == "flux-small" ? "_2" : ""
         let model = try ModelCopy(of: fixture)
         let folder = model.file("tokenizer\(suffix)")
         let texts = ["a \u{FB01}ne fox\u{2019}s \u{BD} teapot\tat dawn", "", "日本 🎻 a violin", "<extra_id_7> and </s>."]
         try model.remove("tokenizer\(suffix)/spiece.model")
         let written = try texts.map { try T5Tokenizer(folder: folder).encode($0, maxLength: 30) }
-        try model.replace("tokenizer\(suffix)", byThatOf: fixture)
+        try model.replace("tokenizer\(suffix)", withThatOf: fixture)
         try model.remove("tokenizer\(suffix)/tokenizer.json")
         #expect(try texts.map { try T5Tokenizer(folder: folder).encode($0, maxLength: 30) } == written)
     }
 
     // MARK: - Texts
 
-    @Test func textsEndWithTheEndTokenAndPadding() throws {
+    @Test func textsEndWithEndTokenAndPadding() throws {
         let tokenizer = try open(ModelCopy(of: "alpha-small"))
         let text = tokenizer.encode("a red fox", maxLength: 40)
         #expect(text.ids.count == 40 && text.tokenCount > 1 && text.tokenCount < 40)
@@ -51,7 +51,7 @@ import Testing
         #expect(text.ids[..<(text.tokenCount - 1)].allSatisfy { $0 > 2 })
     }
 
-    @Test func longTextsAreCutBeforeTheEndToken() throws {
+    @Test func longTextsAreTruncatedBeforeTheEndToken() throws {
         let tokenizer = try open(ModelCopy(of: "alpha-small"))
         let long = tokenizer.encode("a red fox in the snow", maxLength: 100)
         let cut = tokenizer.encode("a red fox in the snow", maxLength: 5)
@@ -60,14 +60,14 @@ import Testing
         #expect(tokenizer.encode("a red fox", maxLength: 1).ids == [1])
     }
 
-    @Test func specialTokensStandForThemselves() throws {
+    @Test func specialTokensAreRecognisedVerbatim() throws {
         let tokenizer = try open(ModelCopy(of: "sigma-small"))
         let fox = tokenizer.ids(of: "fox")
         #expect(tokenizer.ids(of: "fox</s>fox<pad> fox") == fox + [1] + fox + [0] + fox)
         #expect(tokenizer.ids(of: "<extra_id_0><extra_id_99>") == [199, 100])
     }
 
-    @Test func specialTokensTakeTheWhiteSpaceTheyAreSaidTo() {
+    @Test func specialTokensStripWhiteSpaceIfConfigured() {
         let tokens = SpecialTokens([
             .init(text: "<a>", id: 1, stripsLeft: true, stripsRight: true), .init(text: "<a>b", id: 2),
             .init(text: "", id: 3),
@@ -79,7 +79,7 @@ import Testing
 
     // MARK: - Files
 
-    @Test func aFolderWithoutAModelIsNamed() throws {
+    @Test func directoryWithoutTokenizerIsReported() throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.remove(Self.file)
         let line = complaint { try open(model) }
@@ -87,17 +87,17 @@ import Testing
     }
 
     @Test(arguments: ["", "not a protobuf\n", "{\"model\": {\"vocab\": []}}"])
-    func aFileOfSomethingElseIsRefused(_ text: String) throws {
+    func otherFileFormatsAreRejected(_ text: String) throws {
         let model = try ModelCopy(of: "alpha-micro")
         try model.write(text, to: Self.file)
         #expect(complaint { try open(model) }.isOneLine(naming: model.file(Self.file), "not a SentencePiece model"))
     }
 
     @Test(arguments: ["alpha-micro", "alpha-small"])
-    func aCutFileIsRefused(_ fixture: String) throws {
+    func truncatedFileIsRejected(_ fixture: String) throws {
         let model = try ModelCopy(of: fixture)
-        try model.cut(Self.file, toPart: 0.5)
-        #expect(complaint { try open(model) }.isOneLine(naming: model.file(Self.file), "cut"))
+        try model.truncate(Self.file, toFraction: 0.5)
+        #expect(complaint { try open(model) }.isOneLine(naming: model.file(Self.file), "truncated"))
     }
 
     @Test(arguments: [
@@ -114,16 +114,17 @@ import Testing
             "single_word"
         ),
     ])
-    func anotherKindOfTokenizerJSONIsRefused(_ text: String, _ fragment: String) throws {
+    func unsupportedTokenizerJSONIsRejected(_ text: String, _ fragment: String) throws {
         let model = try ModelCopy(of: "sigma-small")
         try model.write(text, to: Self.json)
         #expect(complaint { try open(model) }.isOneLine(naming: model.file(Self.json), fragment))
     }
 
-    @Test func morePiecesThanEmbeddingsAreRefused() throws {
+    @Test func vocabularyMustFitEmbeddings() throws {
         let tokenizer = try open(ModelCopy(of: "sigma-small"))
-        #expect(complaint { try tokenizer.checkPieces(fit: 100) }.description.isEmpty)
+        #expect(complaint { try tokenizer.validate(vocabularySize: 100) }.description.isEmpty)
         #expect(
-            complaint { try tokenizer.checkPieces(fit: 99) }.isOneLine(naming: "tokenizer.json", "100 pieces", "99"))
+            complaint { try tokenizer.validate(vocabularySize: 99) }.isOneLine(
+                naming: "tokenizer.json", "100 pieces", "99"))
     }
 }

@@ -6,7 +6,7 @@ import Testing
 @testable import Models
 
 @Suite struct TextEncodingTests {
-    @Test func onlyTokensThatAreNotPaddingAreEmbedded() throws {
+    @Test func paddingIsNotEmbedded() throws {
         let model = try ModelCopy(of: "alpha-small")
         let text = try TextEncoding(model: ModelFolder(path: model.path))
         let whole = try text.embed("a red fox in the snow").text
@@ -16,7 +16,7 @@ import Testing
         #expect(try text.embed("  A Red FOX in the snow\u{1C}\n").text.values == whole.values)
     }
 
-    @Test func aTokenizerWithMorePiecesThanEmbeddingsIsRefused() throws {
+    @Test func tokenizerMustFitTextEncoder() throws {
         let model = try ModelCopy(of: "alpha-small")
         let pieces = try SentencePieceModel(path: model.file("tokenizer/spiece.model")).pieces.count
         let vocabulary = pieces - 1
@@ -32,14 +32,14 @@ import Testing
             line.isOneLine(naming: model.file("tokenizer/spiece.model"), "\(pieces) pieces", "at most \(vocabulary)"))
     }
 
-    /// What Python 3.12 gives for `text.lower().strip()`.
+    /// Expected values are those of `text.lower().strip()` in Python 3.12.
     @Test(arguments: [
         ("  A\u{A0}", "a"), ("\u{1C}\u{1D}x\u{1E}\u{1F}\u{85}", "x"), ("\u{200B}x", "\u{200B}x"),
         ("ΟΔΟΣ ΣΑΣ", "οδος σας"),
         ("Σ", "σ"), ("ΑΣ.Α", "ασ.α"), ("ΑΣ\u{301}", "ας\u{301}"), ("İ", "i\u{307}"), ("STRASSE ẞ", "strasse ß"),
         ("", ""), ("Ǆ", "ǆ"),
     ])
-    func promptsAreCleanedAsPythonDoes(_ text: String, _ expected: String) {
+    func promptsAreCleanedAsInPython(_ text: String, _ expected: String) {
         #expect(Array(TextEncoding.cleaned(text).unicodeScalars) == Array(expected.unicodeScalars))
     }
 }

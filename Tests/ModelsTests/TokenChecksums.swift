@@ -1,16 +1,16 @@
 import Foundation
 
-/// What transformers makes of thousands of texts, as one checksum for each text's ids; made by `scripts/fixtures/make_clip_tokens.py`
-/// and `make_t5_tokens.py`.
+/// One checksum per text of the token ids that transformers gives for thousands of texts; written by
+/// `scripts/fixtures/make_clip_tokens.py` and `make_t5_tokens.py`.
 ///
-/// A text is put together from fragments that a linear congruential generator seeded by its number chooses.
+/// A text is composed of fragments selected by a linear congruential generator, seeded by the text's number.
 struct TokenChecksums {
     /// The length that ids are padded to.
     let maxLength: Int
     private let fragments: [String]
     private let expected: [UInt32]
 
-    /// Reads those of one tokenizer.
+    /// Reads the checksums of one tokenizer.
     init(path: String, key: String) throws {
         let object = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: path))) as? [String: Any]
         maxLength = object?["max_length"] as? Int ?? 0

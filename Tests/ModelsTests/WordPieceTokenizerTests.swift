@@ -11,7 +11,7 @@ import Testing
         try WordPieceTokenizer(path: "\(Self.folder)/vocab.txt", embeddingCount: embeddings)
     }
 
-    @Test func threeThousandTextsEqualTheOriginal() throws {
+    @Test func threeThousandTextsMatchTransformers() throws {
         let checksums = try TokenChecksums(path: "\(Self.folder)/checksums.json", key: "bert")
         let tokenizer = try open()
         #expect(checksums.count == 3000 && checksums.maxLength == 35)
@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    @Test func textsAreFramedAndCut() throws {
+    @Test func textsAreFramedAndTruncated() throws {
         let tokenizer = try open()
         let empty = tokenizer.encode("", maxLength: 35)
         #expect(empty == [3, 4])
@@ -32,7 +32,7 @@ import Testing
         #expect(long[1..<34].allSatisfy { $0 > 4 })
     }
 
-    @Test func addedTokensNeedAnEmbedding() throws {
+    @Test func addedTokensRequireAnEmbedding() throws {
         let count = try String(contentsOfFile: "\(Self.folder)/vocab.txt", encoding: .utf8).split(separator: "\n").count
         #expect(try open().encode("[ENC]", maxLength: 9) == [3, Int32(count + 1), 4])
         let few = try open(embeddings: count).encode("[ENC]", maxLength: 9)
@@ -40,7 +40,7 @@ import Testing
         #expect(complaint { try open(embeddings: count - 1) }.isOneLine(naming: "vocab.txt", "vocab_size"))
     }
 
-    @Test func aVocabularyNeedsItsSpecialTokens() throws {
+    @Test func vocabularyRequiresSpecialTokens() throws {
         let folder = try TemporaryFolder()
         let path = try folder.write("[PAD]\n[UNK]\n[CLS]\nfox\n", to: "vocab.txt")
         #expect(complaint { try WordPieceTokenizer(path: path, embeddingCount: 9) }.isOneLine(naming: path, "[SEP]"))

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 import Transport
 
-/// Bad input ends in one clear line, exit status 1 (2 for usage), and leaves histories as they were.
+/// Invalid input gives a one-line error and exit status 1 (2 for usage errors), and leaves histories unchanged.
 @Suite struct BadInputTests {
     private func expectOneLine(_ run: ProgramRun, status: Int32, _ parts: [String]) {
         #expect(run.wait() == status)
@@ -19,7 +19,7 @@ import Transport
         (["run"], "--config"), (["run", "--config", "x", "--run-dir", "y", "--workers", "-1"], "--workers"),
         (["run", "--config", "x", "--run-dir", "y", "--bind", "udp:1"], "--bind"), (["nonsense"], "nonsense"),
         (["query", "--run-dir", "x", "pareto_front", "--sql", "select 1"], "--sql"),
-        (["keys", "new", "w"], "--run-dir"), (["keys", "authorize", "w", "nohex", "--keys", "k"], "64 hexadecimal"),
+        (["keys", "new", "w"], "--run-dir"), (["keys", "authorize", "w", "not-hex", "--keys", "k"], "64 hexadecimal"),
         (["run", "--config", "x", "--run-dir", "y", "--keys", "k", "--insecure-plaintext"], "--insecure-plaintext"),
         (["simulate", "--config", "x", "--hosts", "0"], "--hosts"),
     ])
@@ -51,7 +51,7 @@ import Transport
         #expect(!FileManager.default.fileExists(atPath: small.runFolder))
     }
 
-    @Test func configurationFilesThatAreNoneAreNamed() throws {
+    @Test func missingAndMalformedConfigurationFilesAreNamed() throws {
         let small = try SmallRun()
         let missing = ["run", "--config", small.folder.file("no.toml"), "--run-dir", small.runFolder]
         expectOneLine(try ProgramRun("ecad-coordinator", missing), status: 1, ["no.toml"])
@@ -61,13 +61,13 @@ import Transport
             ["broken.toml", "line 1"])
     }
 
-    @Test func anEmptyPromptFileIsNamed() throws {
+    @Test func emptyPromptFileIsNamed() throws {
         let small = try SmallRun()
         _ = try small.folder.write("\n  \n", to: "prompts.txt")
         expectOneLine(try small.begin(workers: 1), status: 1, ["prompts.txt", "no prompts"])
     }
 
-    @Test func aPortInUseIsNamedAndLeavesNoRun() throws {
+    @Test func portInUseIsNamedAndLeavesNoRunDirectory() throws {
         let small = try SmallRun()
         let context = try SocketContext()
         let wakeup = try Wakeup()
@@ -77,7 +77,7 @@ import Transport
         #expect(!FileManager.default.fileExists(atPath: small.runFolder))
     }
 
-    @Test func aFolderThatHoldsARunIsNotOverwritten() throws {
+    @Test func existingRunIsNotOverwritten() throws {
         let small = try SmallRun(generations: 1)
         #expect(try small.begin(workers: 1).wait() == 0)
         let before = try small.decisions()
@@ -85,7 +85,7 @@ import Transport
         #expect(try small.decisions() == before)
     }
 
-    @Test func aNewerHistoryIsRefusedUntouched() throws {
+    @Test func newerHistoryIsRejectedUnchanged() throws {
         let small = try SmallRun(generations: 1)
         #expect(try small.begin(workers: 1).wait() == 0)
         let file = "\(small.runFolder)/history.sqlite"
@@ -103,7 +103,7 @@ import Transport
             ["99"])
     }
 
-    @Test func aRunFolderThatCannotBeMadeIsNamed() throws {
+    @Test func runDirectoryThatCannotBeCreatedIsNamed() throws {
         let small = try SmallRun()
         let blocker = try small.folder.write("a file", to: "blocker")
         let run = try ProgramRun(
@@ -112,7 +112,7 @@ import Transport
         expectOneLine(run, status: 1, ["\(blocker)/run"])
     }
 
-    @Test func aTruncatedCheckpointEndsTheRunWithItsName() throws {
+    @Test func truncatedCheckpointEndsTheRunAndIsNamed() throws {
         let small = try SmallRun()
         let model = try small.folder.copy(of: SmallRun.model, as: "model")
         let weights = "\(model)/transformer/diffusion_pytorch_model.safetensors"
@@ -123,7 +123,7 @@ import Transport
             ["diffusion_pytorch_model.safetensors", "bytes"])
     }
 
-    @Test func aMissingCheckpointEndsTheRunWithItsName() throws {
+    @Test func missingCheckpointEndsTheRunAndIsNamed() throws {
         let small = try SmallRun()
         let model = try small.folder.copy(of: SmallRun.model, as: "model")
         try FileManager.default.removeItem(atPath: "\(model)/vae/diffusion_pytorch_model.safetensors")
@@ -132,21 +132,21 @@ import Transport
             ["model/vae", "diffusion_pytorch_model.safetensors"])
     }
 
-    @Test func aWorkerWithAnotherModelIsRefusedAndTheRunGoesOn() throws {
+    @Test func workerWithADifferentModelIsRejectedAndTheRunContinues() throws {
         let small = try SmallRun()
         let port = freePort()
         let coordinator = try ProgramRun(
             "ecad-coordinator",
             ["run", "--config", small.configuration, "--run-dir", small.runFolder, "--bind", "tcp://127.0.0.1:\(port)"])
-        let stranger = try small.worker(port: port, model: "\(Fixtures.folder)/alpha-small/model", name: "stranger")
-        expectOneLine(stranger, status: 1, ["refused", "fingerprint", "alpha-micro"])
-        let worker = try small.worker(port: port, name: "friend")
+        let rejected = try small.worker(port: port, model: "\(Fixtures.folder)/alpha-small/model", name: "rejected")
+        expectOneLine(rejected, status: 1, ["refused", "fingerprint", "alpha-micro"])
+        let worker = try small.worker(port: port, name: "accepted")
         #expect(coordinator.wait() == 0, "\(coordinator.errors)")
         #expect(worker.wait() == 0)
         #expect(try small.count("SELECT count FROM refusals WHERE reason = 'model'") == 1)
     }
 
-    @Test func aPeerOfAnotherProtocolVersionIsToldWhy() throws {
+    @Test func peerWithADifferentProtocolVersionIsRejectedWithTheReason() throws {
         let small = try SmallRun()
         let port = freePort()
         let coordinator = try ProgramRun(
@@ -161,20 +161,20 @@ import Transport
         message.protocolVersion = 99
         message.taskRequest = TaskRequest()
         #expect(try socket.send(Array(try message.serializedData())))
-        let answer = try #require(try socket.receive(timeout: .seconds(30)))
-        guard case .refusal(let refusal) = try CoordinatorMessage.decode(answer) else {
+        let reply = try #require(try socket.receive(timeout: .seconds(30)))
+        guard case .refusal(let refusal) = try CoordinatorMessage.decode(reply) else {
             Issue.record("expected a refusal")
             return
         }
         #expect(refusal.reason.contains("protocol 99") && !refusal.retry)
-        // Garbage does no more harm than that.
+        // A malformed message does not end the run.
         _ = try socket.send([0xFF, 0, 1, 2])
-        let worker = try small.worker(port: port, name: "friend")
+        let worker = try small.worker(port: port, name: "accepted")
         #expect(coordinator.wait() == 0, "\(coordinator.errors)")
         #expect(worker.wait() == 0)
     }
 
-    @Test func queriesThatWriteAreRefused() throws {
+    @Test func queriesThatWriteAreRejected() throws {
         let small = try SmallRun(generations: 1)
         #expect(try small.begin(workers: 1).wait() == 0)
         expectOneLine(

@@ -17,7 +17,7 @@ import Testing
         }
     }
 
-    @Test func everyFamilyIsThereWithItsCard() throws {
+    @Test func everyFamilyHasABundledModelWithACard() throws {
         let models = Fixtures.bundledModels
         #expect(
             models.map { ($0 as NSString).lastPathComponent } == [
@@ -30,12 +30,12 @@ import Testing
     }
 
     @Test(arguments: Fixtures.bundledModels)
-    func schedulesAreMadeAndCountedForIt(_ model: String) throws {
+    func schedulesAreGeneratedAndTheirMACsComputed(_ model: String) throws {
         let file = folder.file("fora.json")
-        let made = try ProgramRun(
+        let generated = try ProgramRun(
             "ecad",
             ["schedule", "generate", "fora", "--model", model, "--steps", "12", "--parameter", "n=3", "-o", file])
-        #expect(made.wait() == 0, "\(made.errors)")
+        #expect(generated.wait() == 0, "\(generated.errors)")
         let counted = try ProgramRun("ecad", ["schedule", "macs", file, "--model", model, "--json"])
         #expect(counted.wait() == 0, "\(counted.errors)")
         let total = try JSONValue(parsing: counted.output.utf8, file: "output").array?.first?.object?["total_macs"]?.int
@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test(arguments: Fixtures.bundledModels)
-    func itDraws(_ model: String) throws {
+    func generatesAnImage(_ model: String) throws {
         let image = folder.file("image.png")
         let run = try ProgramRun(
             "ecad",

@@ -2,12 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
-/// With multiply-adds as cost the search does not depend on who computed what, when, or how often it was killed.
+/// With MACs as cost, the search depends neither on the workers nor on crashes.
 @Suite struct DeterminismTests {
-    @Test func oneTwoAndThreeWorkersAndKillsGiveTheSamePopulation() throws {
+    @Test func numberOfWorkersAndCrashesDoNotAffectTheSearch() throws {
         let reference = try SmallRun(generations: 6)
-        let undisturbed = try reference.begin(workers: 1)
-        #expect(undisturbed.wait() == 0, "\(undisturbed.errors)")
+        let uninterrupted = try reference.begin(workers: 1)
+        #expect(uninterrupted.wait() == 0, "\(uninterrupted.errors)")
         let expected = try reference.decisions()
         #expect(expected.count > 36)
         #expect(try reference.count("SELECT count(*) FROM pareto_front") > 0)
@@ -19,21 +19,21 @@ import Testing
             #expect(try run.decisions() == expected, "\(workers) workers of \(workers) threads")
         }
 
-        let stormy = try SmallRun(generations: 6)
-        let killCount = try killAndResume(stormy)
+        let killed = try SmallRun(generations: 6)
+        let killCount = try killAndResume(killed)
         #expect(killCount >= 4, "the run ended after \(killCount) kills")
-        #expect(try stormy.decisions() == expected)
-        #expect(try stormy.count("SELECT count(*) FROM tasks WHERE state <> 'done'") == 0)
-        // Every image of every candidate once: nothing lost, nothing counted twice.
+        #expect(try killed.decisions() == expected)
+        #expect(try killed.count("SELECT count(*) FROM tasks WHERE state <> 'done'") == 0)
+        // Each image of each candidate exactly once.
         #expect(
-            try stormy.count("SELECT count(*) FROM image_scores WHERE scorer = 'psnr'")
-                == stormy.count("SELECT 3 * count(*) FROM candidates"))
+            try killed.count("SELECT count(*) FROM image_scores WHERE scorer = 'psnr'")
+                == killed.count("SELECT 3 * count(*) FROM candidates"))
         #expect(
-            try stormy.count("SELECT count(*) FROM image_timings")
-                == stormy.count("SELECT 3 * count(*) FROM candidates"))
+            try killed.count("SELECT count(*) FROM image_timings")
+                == killed.count("SELECT 3 * count(*) FROM candidates"))
     }
 
-    @Test func thePaperPresetEvaluatesNoGenomeTwice() throws {
+    @Test func paperPresetEvaluatesNoGenomeTwice() throws {
         let run = try SmallRun(generations: 8)
         let process = try run.begin(workers: 1, ["--set", "search.preset=ecad-paper", "--set", "model.steps=2"])
         #expect(process.wait() == 0, "\(process.errors)")
@@ -42,15 +42,16 @@ import Testing
             try run.count("SELECT count(*) FROM candidates")
                 == run.count("SELECT count(DISTINCT canonical_hash) FROM candidates"))
         let left = try FileManager.default.contentsOfDirectory(atPath: run.runFolder)
-        #expect(!left.contains { $0.hasSuffix(".spool") }, "nothing unacknowledged is left: \(left)")
-        // Resuming a complete run shows its end again and asks no worker for anything.
+        #expect(!left.contains { $0.hasSuffix(".spool") }, "unacknowledged results remain: \(left)")
+        // Resuming a finished run prints its result again without workers.
         let again = try run.resume(port: 0)
         #expect(again.wait() == 0, "\(again.errors)")
         #expect(again.output == process.output)
     }
 
-    /// Kills the coordinator or a worker at a random moment after every few tasks, starting each anew, until the run is
-    /// complete.
+    /// Kills and restarts the coordinator or a worker at a random time after every few tasks until the run finishes.
+    ///
+    /// - Returns: The number of kills.
     private func killAndResume(_ run: SmallRun) throws -> Int {
         let port = freePort()
         var workers = [try run.worker(port: port, name: "w-0"), try run.worker(port: port, name: "w-1")]
@@ -59,7 +60,7 @@ import Testing
             ["run", "--config", run.configuration, "--run-dir", run.runFolder, "--bind", "tcp://127.0.0.1:\(port)"])
         var killCount = 0
         var nextKill = Int64(1)
-        let deadline = Date().addingTimeInterval(180)
+        let deadline = Date().addingTimeInterval(600)
         while coordinator.isRunning, Date() < deadline {
             Thread.sleep(forTimeInterval: 0.01)
             let done = (try? run.count("SELECT count(*) FROM tasks WHERE state = 'done'")) ?? 0
@@ -77,7 +78,7 @@ import Testing
             killCount += 1
             nextKill = done + 2
         }
-        #expect(coordinator.wait(seconds: 60) == 0, "\(coordinator.errors)")
+        #expect(coordinator.wait() == 0, "\(coordinator.errors)")
         for worker in workers { _ = worker.wait(seconds: 20) }
         return killCount
     }

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Prompts embedded once, by `ecad embed`: no other machine needs the text encoders.
+/// `ecad embed`, and generation and runs without text encoders.
 @Suite struct EmbeddingTests {
     private func embed(
         _ prompts: String, model: String, _ folder: TemporaryFolder, _ more: [String] = []
@@ -33,7 +33,7 @@ import Testing
     // MARK: - Images
 
     @Test(arguments: [("alpha-micro", "blurred"), ("flux-small", "")])
-    func imagesAreTheSameAsWithTextEncoders(_ fixture: String, _ negative: String) throws {
+    func embeddingsGiveTheSameImagesAsTextEncoders(_ fixture: String, _ negative: String) throws {
         let folder = try TemporaryFolder()
         let model = "\(Fixtures.folder)/\(fixture)/model"
         let prompts = try folder.write("A red Fox\ncafe\u{301} in the snow\n", to: "prompts.txt")
@@ -47,7 +47,7 @@ import Testing
                     folder.file(output),
                 ] + source)
             #expect(run.wait() == 0, "\(run.errors)")
-            // The text chunks name the model; the pixels come last.
+            // The text chunks differ in the model's name; the pixels are at the end.
             return ["00000", "00001"].map {
                 FileManager.default.contents(atPath: folder.file("\(output)/\($0).png"))?.suffix(300)
             }
@@ -56,11 +56,11 @@ import Testing
         #expect(expected[0] != nil && expected[0] != expected[1])
         let bare = try withoutText(fixture)
         #expect(try generate(bare.path, ["--embeddings", file], "embedded") == expected)
-        // Beside the encoders that wrote the file, too.
+        // Also if the model has the text encoders that wrote the file.
         #expect(try generate(model, ["--embeddings", file, "--prompts", prompts], "both") == expected)
     }
 
-    @Test func embeddingsThatDoNotFitAreNamed() throws {
+    @Test func mismatchedEmbeddingsAreReported() throws {
         let folder = try TemporaryFolder()
         let prompts = try folder.write("a fox\n", to: "prompts.txt")
         let micro = "\(Fixtures.folder)/alpha-micro/model"
@@ -86,9 +86,9 @@ import Testing
 
     // MARK: - Runs
 
-    @Test func workersWithoutTextEncodersMakeTheSameRun() throws {
+    @Test func workersWithoutTextEncodersGiveTheSameRun() throws {
         let reference = try SmallRun(generations: 2)
-        // Two on this machine, so that they have as many threads as those below: one each.
+        // Two local workers have one thread each, like those below.
         let ordinary = try reference.begin(workers: 2)
         #expect(ordinary.wait() == 0, "\(ordinary.errors)")
 
@@ -111,13 +111,13 @@ import Testing
         #expect(try small.decisions() == reference.decisions())
         #expect(try small.count("SELECT count(*) FROM workers") == 2)
 
-        // The file belongs to the run: it may not become another.
+        // A run cannot be resumed with another file of embeddings.
         try FileManager.default.removeItem(atPath: file)
         _ = try embed(small.folder.write("other\n", to: "other.txt"), model: SmallRun.model, small.folder)
         expectOneLine(try small.resume(port: 0), [file])
     }
 
-    @Test func aWorkerOfAnotherModelIsRefusedWithEmbeddingsToo() throws {
+    @Test func workerOfAnotherModelIsRejectedWithEmbeddings() throws {
         let small = try SmallRun()
         let file = try embed(small.folder.file("prompts.txt"), model: SmallRun.model, small.folder)
         let port = freePort()
@@ -133,7 +133,7 @@ import Testing
         expectOneLine(try small.worker(port: port, model: other.path, name: "other"), ["fingerprint"])
     }
 
-    @Test func aWorkerWithoutTextEncodersIsRefusedWhereItWouldNeedThem() throws {
+    @Test func workerWithoutTextEncodersIsRejectedWithoutEmbeddings() throws {
         let small = try SmallRun()
         let port = freePort()
         let coordinator = try ProgramRun(
@@ -147,7 +147,7 @@ import Testing
         expectOneLine(try small.worker(port: port, model: bare.path, name: "bare"), ["fingerprint"])
     }
 
-    @Test func runsAndEmbeddingsThatDoNotFitAreNamed() throws {
+    @Test func mismatchedEmbeddingsOfARunAreReported() throws {
         let small = try SmallRun()
         let file = try embed(small.folder.write("a fox\n", to: "others.txt"), model: SmallRun.model, small.folder)
         func begin(_ more: [String]) throws -> ProgramRun {

@@ -11,12 +11,12 @@ import Testing
         return (run.wait(), run.output, run.errors)
     }
 
-    @Test func theFrontOfARunIsPickedFromAndExported() throws {
+    @Test func frontIsPickedFromAndExported() throws {
         let small = try SmallRun(generations: 1)
         #expect(try small.begin(workers: 1).wait() == 0)
         let history = try RunHistory.openReadOnly(in: small.runFolder)
-        let run = try history.loadRun().run
-        let front = try history.front(of: run.id)
+        let run = try history.runs.snapshot().run
+        let front = try history.search.front(of: run.id)
         let best = try #require(front.max { $0.quality < $1.quality })
         let folder = small.folder
 
@@ -53,7 +53,7 @@ import Testing
             "export", "--run-dir", small.runFolder, "--candidate", "\(best.candidateID)", "--format", "ecad-json",
             "-o", one)
         let file = try ScheduleFile(path: one)
-        #expect(file.schedule.genome.sha256 == (try history.candidate(best.candidateID)).genomeSHA256)
+        #expect(file.schedule.genome.sha256 == (try history.search.candidate(best.candidateID)).genomeSHA256)
         #expect(file.configuration["height"]?.int == 16)
         let absent = try coordinator(
             "export", "--run-dir", small.runFolder, "--candidate", "999999", "--format", "compact", "-o", one)

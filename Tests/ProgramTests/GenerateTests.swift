@@ -33,7 +33,7 @@ import Testing
 
     private func pixels(_ name: String) -> Data? { FileManager.default.contents(atPath: folder.file(name)) }
 
-    /// A schedule of the bundled model that recomputes everything at every n-th step alone.
+    /// A schedule of the bundled model that recomputes all components at every n-th step only.
     private func schedule(every interval: Int, blockCount: Int = 8) throws -> String {
         let steps = (0..<20).map { step in
             let value = step % interval == 0 ? "true" : "false"
@@ -49,19 +49,19 @@ import Testing
             """, to: "every-\(interval)-\(blockCount).json")
     }
 
-    @Test func aScheduleIsReallyApplied() throws {
+    @Test func scheduleIsApplied() throws {
         let uncached = try generate([], to: "uncached.png")
         _ = try generate(["--schedule", try schedule(every: 1)], to: "all.png")
         let cached = try generate(["--schedule", try schedule(every: 10)], to: "cached.png")
-        // The chunks name the schedule, so the files differ; the pixels, which come last, do not.
+        // The files differ in the text chunk with the schedule's name, not in the pixels at the end.
         #expect(pixels("uncached.png")?.suffix(2000) == pixels("all.png")?.suffix(2000))
         #expect(pixels("uncached.png")?.suffix(2000) != pixels("cached.png")?.suffix(2000))
-        // A tenth of the components are computed: on any machine that takes well under three quarters of the time.
+        // A tenth of the components are computed, so the time is well below three quarters on any machine.
         #expect(cached.images[0].denoiseSeconds < 0.75 * uncached.images[0].denoiseSeconds)
         #expect(uncached.residentBytes > 1 << 20)
     }
 
-    @Test func seedsAndPromptFilesMakeDifferentImages() throws {
+    @Test func imagesDependOnSeedAndPrompt() throws {
         _ = try generate(["--seed", "1"], to: "one.png")
         _ = try generate(["--seed", "2"], to: "two.png")
         _ = try generate(["--seed", "1"], to: "one again.png")
@@ -82,7 +82,7 @@ import Testing
     @Test(arguments: [
         (["--height", "60"], "height 60"), (["--schedule", "none.json"], "none.json"), (["--steps", "7"], "steps"),
     ])
-    func whatDoesNotFitIsNamed(_ arguments: [String], _ part: String) throws {
+    func unsupportedSettingsAreReported(_ arguments: [String], _ part: String) throws {
         let run = try ProgramRun(
             "ecad",
             [
@@ -108,7 +108,7 @@ import Testing
                 let parts = content.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
                 text[String(decoding: parts[0], as: UTF8.self)] = String(decoding: parts[1], as: UTF8.self)
             case "iTXt":
-                // Keyword, two flags, two empty names, text.
+                // Keyword, two flag bytes, empty language and translated keyword, text.
                 let parts = content.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
                 text[String(decoding: parts[0], as: UTF8.self)] = String(decoding: parts[1].dropFirst(4), as: UTF8.self)
             default: break
@@ -118,7 +118,7 @@ import Testing
         return (word(20), word(16), text)
     }
 
-    @Test func theSettingsAreInTheFile() throws {
+    @Test func pngContainsTheSettings() throws {
         _ = try generate(
             ["--steps", "2", "--seed", "9", "--negative-prompt", "bl\u{FC}r", "--height", "32", "--width", "48"],
             to: "x.png")
@@ -130,15 +130,15 @@ import Testing
         #expect(text["height"] == "32" && text["width"] == "48")
     }
 
-    @Test func guidanceIsTheFamilysOwnByDefault() throws {
+    @Test func guidanceScaleDefaultsToTheFamilys() throws {
         _ = try generate(
             ["--model", "\(Fixtures.folder)/flux-small/model", "--steps", "1", "--height", "8", "--width", "8"],
             to: "flux.png")
         #expect(try header("flux.png").text["guidance scale"] == "3.5")
     }
 
-    /// The fixture is told the size and has bins, as 1024-MS; an autoencoder of scale 2 makes a quarter of their pixels.
-    @Test func binsGiveEverySizeAndAreRefusedWhereThereAreNone() throws {
+    /// The fixture has aspect ratio bins like 1024-MS; its autoencoder has scale 2, so images have a quarter of their size.
+    @Test func aspectBinsAllowAnySizeIfTheModelHasThem() throws {
         let bundled = try ProgramRun(
             "ecad",
             [
@@ -148,7 +148,7 @@ import Testing
         #expect(bundled.wait() == 1)
         #expect(bundled.errors.contains("aspect ratio bins"), "\(bundled.errors)")
         let model = try ModelCopy(of: "alpha-small")
-        // Only the position embedding depends on the native size.
+        // The native size only affects the position embedding.
         try model.set("sample_size", to: "32", in: "transformer/config.json")
         _ = try generate(
             ["--model", model.path, "--steps", "1", "--height", "37", "--width", "101", "--aspect-bins"], to: "wide.png"
@@ -158,7 +158,7 @@ import Testing
         #expect(text["height"] == "144" && text["width"] == "416")
     }
 
-    @Test func modelsAndSchedulesThatDoNotBelongTogetherAreNamed() throws {
+    @Test func mismatchedModelsAndSchedulesAreReported() throws {
         func run(_ model: String, _ more: [String] = []) throws -> ProgramRun {
             try ProgramRun(
                 "ecad",
@@ -166,7 +166,7 @@ import Testing
         }
         let deeper = try run(Fixtures.bundledModel, ["--schedule", try schedule(every: 2, blockCount: 9)])
         let crossed = try ModelCopy(of: "alpha-small")
-        try crossed.replace("transformer", byThatOf: "flux-small")
+        try crossed.replace("transformer", withThatOf: "flux-small")
         let wrongFamily = try run(crossed.path)
         let other = try run(
             "\(Fixtures.folder)/flux-small/model", ["--steps", "20", "--schedule", try schedule(every: 2)])
@@ -181,7 +181,7 @@ import Testing
         }
     }
 
-    @Test func promptAndPromptsTogetherAreAUsageError() throws {
+    @Test func promptAndPromptsAreMutuallyExclusive() throws {
         let run = try ProgramRun("ecad", ["generate", "--model", "m", "--prompt", "x", "--prompts", "y", "-o", "z"])
         #expect(run.wait() == 2)
     }

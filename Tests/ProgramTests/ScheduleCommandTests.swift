@@ -10,7 +10,7 @@ import Testing
 
     init() throws { folder = try TemporaryFolder() }
 
-    /// Runs `ecad schedule` with arguments, of which those that begin with `@` are names in the test's folder.
+    /// Runs `ecad schedule`; arguments that begin with `@` are file names in the test's directory.
     func run(_ arguments: String...) throws -> (status: Int32?, output: String, errors: String) {
         let resolved = arguments.map { $0.hasPrefix("@") ? folder.file(String($0.dropFirst())) : $0 }
         let run = try ProgramRun("ecad", ["schedule"] + resolved)
@@ -21,7 +21,7 @@ import Testing
         try #require(JSONValue(parsing: text.utf8, file: "output").array)
     }
 
-    @Test func infoKeepsItsContract() throws {
+    @Test func infoPrintsTheDocumentedJSON() throws {
         _ = try run("generate", "fora", "--family", "pixart-alpha", "--parameter", "n=3", "-o", "@f.json")
         let info = try run("info", "@f.json", "@f.json", "--json")
         let objects = try json(info.output)
@@ -37,7 +37,7 @@ import Testing
         #expect(try run("info", "@f.json").output.contains("recompute_all_every_003"))
     }
 
-    @Test func macsKeepTheirContractAndThePublishedTotals() throws {
+    @Test func macsPrintsTheDocumentedJSONAndThePublishedTotals() throws {
         _ = try run("generate", "default", "--family", "pixart-alpha", "-o", "@d.json")
         let output = try run("macs", "@d.json", "--family", "pixart-alpha", "--json").output
         let object = try #require(try json(output).first?.object)
@@ -55,7 +55,7 @@ import Testing
         #expect(mismatch.errors.split(separator: "\n").count == 1)
     }
 
-    @Test func aModelDirectoryGivesShapeAndSize() throws {
+    @Test func modelDirectoryDeterminesShapeAndSize() throws {
         let made = try run(
             "generate", "tgate", "--model", Fixtures.bundledModel, "--steps", "12", "--parameter", "m=4", "--parameter",
             "k=2", "-o", "@t.json")
@@ -68,7 +68,7 @@ import Testing
         #expect(try run("macs", "@t.json", "--model", Fixtures.bundledModel).status == 0)
     }
 
-    @Test func filesConvertBothWays() throws {
+    @Test func filesAreConvertedInBothDirections() throws {
         for n in 2...4 {
             _ = try run(
                 "generate", "fora", "--family", "flux-dev", "--parameter", "n=\(n)", "-o", "@\(n).json")
@@ -83,7 +83,7 @@ import Testing
         #expect(unchosen.status == 1 && unchosen.errors.contains("f.ecad: holds 3 schedules"))
     }
 
-    @Test func measurementsForAnotherModelAreRefusedUnlessForced() throws {
+    @Test func measurementsOfAnotherModelNeedForce() throws {
         let model = try folder.copy(of: "\(Fixtures.folder)/alpha-small/model", as: "model")
         _ = try run("generate", "default", "--model", model, "-o", "@d.json")
         #expect(try run("convert", "@d.json", "-o", "@d.ecad", "--model", model).status == 0)
@@ -109,7 +109,7 @@ import Testing
         #expect(png.starts(with: [0x89, 0x50, 0x4E, 0x47]))
     }
 
-    @Test func badFilesEndInOneLineThatNamesThePlace() throws {
+    @Test func malformedFilesAreReportedInOneLine() throws {
         _ = try run("generate", "default", "--model", Fixtures.bundledModel, "--steps", "2", "-o", "@d.json")
         let text = try String(contentsOfFile: folder.file("d.json"), encoding: .utf8)
         let first = try #require(text.range(of: "\"attn1\": true"))
@@ -137,13 +137,13 @@ import Testing
         (["convert", "a.json", "-o", "x.txt"], ".json or .ecad"), (["show", "a.json", "-o", "x.gif"], ".svg or .png"),
         (["convert", "a.json", "b.json", "-o", "x.json"], "one .ecad file"),
     ])
-    func usageErrorsHaveStatusTwo(_ arguments: [String], _ part: String) throws {
+    func usageErrorsExitWithTwo(_ arguments: [String], _ part: String) throws {
         let run = try ProgramRun("ecad", ["schedule"] + arguments)
         #expect(run.wait() == 2)
         #expect(run.errors.contains(part), "\(run.errors)")
     }
 
-    @Test func missingParametersAreNamed() throws {
+    @Test func missingParametersAreReported() throws {
         let made = try run("generate", "fora", "--family", "pixart-alpha", "-o", "@f.json")
         #expect(made.status == 1 && made.errors.contains("heuristic fora: parameter n: expected an integer"))
         #expect(!FileManager.default.fileExists(atPath: folder.file("f.json")))

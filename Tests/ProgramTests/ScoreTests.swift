@@ -22,7 +22,7 @@ import Testing
         return run
     }
 
-    @Test func aTableAndAFileOfAllScores() throws {
+    @Test func scoresArePrintedAndWrittenAsCSV() throws {
         let run = try score([
             "--scorer", "psnr", "--scorer", "\(Fixtures.folder)/image-reward/model", "--scorer",
             "\(Fixtures.folder)/inception/model", "--reference", folder.file("images"), "--prompts",
@@ -31,20 +31,20 @@ import Testing
         #expect(run.wait() == 0, "\(run.errors)")
         let lines = run.output.split(separator: "\n")
         #expect(lines.count == 4 && lines[1].hasPrefix("psnr") && lines[2].hasPrefix("image-reward"))
-        #expect(lines[3].hasPrefix("Frechet distance on inception-v3: 0.0000, 3 images against 3"))
+        #expect(lines[3].hasPrefix("Frechet distance (inception-v3): 0.0000, 3 images against 3"))
         let scores = try String(contentsOfFile: folder.file("scores.csv"), encoding: .utf8).split(separator: "\n")
         #expect(scores.count == 7 && scores[1] == "00000.png,psnr,100.0,one")
     }
 
-    @Test func anUnreadableImageIsNamedAndTheStatusIsOne() throws {
+    @Test func unreadableImageIsReportedAndExitsWithOne() throws {
         try Data("no image".utf8).write(to: URL(filePath: folder.file("images/00001.png")))
         let run = try score(["--scorer", "psnr", "--reference", folder.file("images"), "--json"])
         #expect(run.wait() == 1)
-        #expect(run.errors.contains("00001.png: left out: not a PNG") && run.errors.contains("1 failure"))
+        #expect(run.errors.contains("00001.png: skipped: not a PNG") && run.errors.contains("1 failure"))
         #expect(run.output.contains("\"images\" : 2"))
     }
 
-    @Test func usageAndWhatIsMissing() throws {
+    @Test func usageErrorsExitWithTwoAndMissingInputsWithOne() throws {
         #expect(try score(["--scorer", "nonsense"]).wait() == 2)
         #expect(try score([]).wait() == 2)
         for arguments in [

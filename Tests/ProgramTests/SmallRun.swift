@@ -2,7 +2,7 @@ import Foundation
 import History
 import TestSupport
 
-/// A run of a small random model that takes seconds: what the tests of the programs share.
+/// A run of a small random model that takes seconds, shared by the tests of the programs.
 struct SmallRun {
     static let model = "\(Fixtures.folder)/alpha-micro/model"
     let folder: TemporaryFolder
@@ -35,7 +35,7 @@ struct SmallRun {
             """, to: "run.toml")
     }
 
-    /// Begins the run with some local workers.
+    /// Starts the run with local workers.
     func begin(workers: Int, _ more: [String] = []) throws -> ProgramRun {
         try ProgramRun(
             "ecad-coordinator",
@@ -46,14 +46,14 @@ struct SmallRun {
                 + more)
     }
 
-    /// Goes on with the run on a fixed port.
+    /// Resumes the run on a fixed port.
     func resume(port: Int, workers: Int = 0) throws -> ProgramRun {
         try ProgramRun(
             "ecad-coordinator",
             ["resume", "--run-dir", runFolder, "--workers", "\(workers)", "--bind", "tcp://127.0.0.1:\(port)"])
     }
 
-    /// A worker of its own.
+    /// Starts a separate worker with one thread.
     func worker(
         port: Int, model: String = SmallRun.model, name: String, _ more: [String] = []
     ) throws -> ProgramRun {
@@ -65,8 +65,8 @@ struct SmallRun {
             ] + more)
     }
 
-    /// Everything that the search has decided: each candidate with its descent and objectives, and the search's state
-    /// after each generation, which holds the population and the random generator.
+    /// The decisions of the search: each candidate with its lineage and objectives, and the state of the search after
+    /// each generation, which contains the population and the random generator.
     func decisions() throws -> [[QueryValue]] {
         let history = try RunHistory.openReadOnly(in: runFolder)
         let candidates = try history.query(
@@ -79,7 +79,7 @@ struct SmallRun {
         return candidates.rows + generations.rows
     }
 
-    /// A count from the history.
+    /// The integer that a query of the history returns; -1 without a row.
     func count(_ sql: String) throws -> Int64 {
         let result = try RunHistory.openReadOnly(in: runFolder).query(sql)
         guard case .integer(let value) = result.rows.first?.first else { return -1 }
@@ -87,7 +87,7 @@ struct SmallRun {
     }
 }
 
-/// A port of this machine that was free a moment ago.
+/// A port of this machine that is free at present.
 func freePort() -> Int {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }

@@ -1,8 +1,8 @@
 import Foundation
 
-/// Samples of the published prompt sets, for the tests that read them where they are at hand.
+/// Samples of the published prompt sets, which are not part of the checkout.
 ///
-/// They lie in `prompts` of the folder that ECAD_SHARED_DATA names, or of `../shared/data` beside the checkout.
+/// Read from `prompts` in the directory ECAD_SHARED_DATA, by default `../shared/data` next to the checkout.
 enum PublishedPromptSets {
     static let folder: URL? = {
         let checkout = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL

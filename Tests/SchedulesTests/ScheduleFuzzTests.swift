@@ -14,7 +14,7 @@ import Testing
         let count = Mutations.count(otherwise: 1_000)
         var refused = 0
         for _ in 0..<count {
-            let bytes = mutations.damaged([good], interesting: Array("{}[]\":,0123456789-truefalsn\\u".utf8))
+            let bytes = mutations.mutated([good], interesting: Array("{}[]\":,0123456789-truefalsn\\u".utf8))
             do { _ = try ScheduleFile(parsing: bytes, file: "x.json") } catch { refused += 1 }
         }
         #expect(refused > count / 4, "\(refused) of \(count) refused")
@@ -29,7 +29,7 @@ import Testing
         let count = Mutations.count(otherwise: 1_000)
         var refused = 0
         for _ in 0..<count {
-            var bytes = mutations.damaged(good)
+            var bytes = mutations.mutated(good)
             // Half of them with a checksum that fits, so that what stands before it is read.
             if Bool.random(using: &mutations) {
                 bytes = CompactScheduleFileTests.sealed(bytes.dropLast(SHA256.byteCount))

@@ -11,7 +11,7 @@ import Testing
     private var images: String { folder.file("images") }
     private var reference: String { folder.file("reference") }
 
-    /// Six images, of which the reference of the first is the same.
+    /// Six images; the first equals its reference.
     init() throws {
         folder = try TemporaryFolder()
         for name in [images, reference] {
@@ -36,7 +36,7 @@ import Testing
         kinds.map { .scorer(ScorerSource($0)) }
     }
 
-    @Test func everyScoreIsTheScorersOwn() throws {
+    @Test func summariesDescribeTheScoresOfEachScorer() throws {
         let requests = paired(.psnr, .ssim)
         let scoring = try FolderScoring(
             images: images, reference: reference, prompts: prompts(), requests: requests)
@@ -61,28 +61,28 @@ import Testing
         #expect(summary.worstImage == "0000\(worst).png" && summary.worstPrompt == "prompt \(worst)")
     }
 
-    @Test func damagedImagesAreNamedAndTheRestCounts() throws {
+    @Test func unreadableImagesAreReportedAndSkipped() throws {
         try Data("no image".utf8).write(to: URL(filePath: "\(images)/00001.png"))
         let whole = try Data(contentsOf: URL(filePath: "\(images)/00002.png"))
         try whole.prefix(60).write(to: URL(filePath: "\(images)/00002.png"))
         try FileManager.default.removeItem(atPath: "\(reference)/00004.png")
         let scoring = try FolderScoring(
             images: images, reference: reference, prompts: nil, requests: paired(.psnr))
-        var named: [String] = []
-        let report = try scoring.run(failed: { named.append($0.file) })
-        #expect(named == ["\(images)/00001.png", "\(images)/00002.png", "\(reference)/00004.png"])
-        #expect(report.failures.map(\.file) == named && report.images == 6)
+        var failed: [String] = []
+        let report = try scoring.run(failed: { failed.append($0.file) })
+        #expect(failed == ["\(images)/00001.png", "\(images)/00002.png", "\(reference)/00004.png"])
+        #expect(report.failures.map(\.file) == failed && report.images == 6)
         #expect(report.scores.map(\.images) == [3])
     }
 
-    @Test func nothingScoredIsAnErrorAndNeverAScore() throws {
+    @Test func noScoresIsAnError() throws {
         for number in 0..<6 { try Data().write(to: URL(filePath: "\(images)/0000\(number).png")) }
         let scoring = try FolderScoring(
             images: images, reference: reference, prompts: nil, requests: paired(.psnr))
         #expect(throws: ScoringError.noneScored(folder: images, count: 6, scorer: "psnr")) { try scoring.run() }
     }
 
-    @Test func whatAScorerNeedsIsAskedForBeforeAnythingIsRead() throws {
+    @Test func missingInputsAreReportedBeforeScoring() throws {
         #expect(throws: ScoringError.self) {
             try FolderScoring(images: images, reference: nil, prompts: nil, requests: paired(.ssim))
         }
@@ -106,7 +106,7 @@ import Testing
     }
 
     @Test(arguments: ["clip", "inception"])
-    func distancesGrowWithTheDifference(_ network: String) throws {
+    func distanceGrowsWithTheDifference(_ network: String) throws {
         func distance(to reference: String) throws -> Double {
             let scoring = try FolderScoring(
                 images: images, reference: reference, prompts: nil,
@@ -121,7 +121,7 @@ import Testing
         #expect(try distance(to: reference) > 100 * same + 1e-6)
     }
 
-    @Test func modelsScoreEveryImageForItsPrompt() throws {
+    @Test func modelScorersUseThePromptOfEachImage() throws {
         let models = [ScorerKind.imageReward, .clip].map { kind in
             ScorerSource(kind, folder: "\(Fixtures.folder)/\(kind.rawValue)/model")
         }

@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test func statisticsEqualTheirDefinition() throws {
+    @Test func statisticsEqualTheDefinition() throws {
         let rows = random(77, width: 5, seed: 3).map { $0.map { $0 + 1000 } }
         let found = statistics(rows)
         let mean = (0..<5).map { column in rows.reduce(0.0) { $0 + Double($1[column]) } / 77 }
@@ -35,14 +35,14 @@ import Testing
     }
 
     /// In one dimension the distance is (μ₁ - μ₂)² + (σ₁ - σ₂)².
-    @Test func oneDimensionIsComputedByHand() throws {
+    @Test func distanceInOneDimensionIsExact() throws {
         let (a, b) = (statistics([[1], [3]]), statistics([[10], [12], [17]]))
         let expected = pow(13 - 2.0, 2) + pow(13.0.squareRoot() - 2.0.squareRoot(), 2)
         #expect(abs(try FrechetDistance.between(a, b) - expected) < 1e-12)
     }
 
-    @Test func diagonalCovariancesAddUp() throws {
-        // Corners of a box: independent coordinates with spreads 1, 2 and 3 against 4, 1 and 0.
+    @Test func distanceOfDiagonalCovariancesIsExact() throws {
+        // Corners of boxes: independent coordinates with spreads 1, 2, 3 and 4, 1, 0.
         func box(_ sides: [Float], _ centre: Float) -> FeatureStatistics {
             statistics(
                 (0..<8).map { corner in (0..<3).map { centre + (corner >> $0 & 1 == 1 ? sides[$0] : -sides[$0]) } })
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test(arguments: [(5, 40), (64, 16)])
-    func equalSetsHaveNoDistance(_ count: Int, _ width: Int) throws {
+    func equalSetsHaveDistanceZero(_ count: Int, _ width: Int) throws {
         let rows = random(count, width: width, seed: 1)
         #expect(try FrechetDistance.between(statistics(rows), statistics(rows.reversed())) < 1e-9)
         let (a, b) = (statistics(rows), statistics(random(count, width: width, seed: 2)))
@@ -62,12 +62,12 @@ import Testing
         #expect(abs(try FrechetDistance.between(b, a) - distance) < 1e-8 * distance)
     }
 
-    @Test func tooFewOrNoNumbersAreRefused() {
+    @Test func invalidFeaturesAreRejected() {
         let two = statistics([[1, 2], [3, 4]])
         #expect(throws: ScoringError.self) { try FrechetDistance.between(two, statistics([[1, 2]])) }
         #expect(throws: ScoringError.self) { try FrechetDistance.between(two, FeatureStatistics(width: 2)) }
         #expect(throws: ScoringError.self) { try FrechetDistance.between(two, statistics([[1], [2]])) }
-        #expect(throws: ScoringError.distance("some features are no numbers")) {
+        #expect(throws: ScoringError.distance("some features are not finite")) {
             try FrechetDistance.between(two, statistics([[.nan, 1], [2, 3]]))
         }
     }

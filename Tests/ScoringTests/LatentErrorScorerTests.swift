@@ -12,22 +12,22 @@ import Testing
         return try LatentErrorScorer().scores(of: [image])[0]
     }
 
-    @Test func equalLatentsGetTheHighestScore() throws {
+    @Test func equalLatentsScoreZero() throws {
         #expect(try score([1, -2, 3], [1, -2, 3]) == 0)
     }
 
-    @Test func itIsMinusTheRelativeError() throws {
+    @Test func scoreIsTheNegativeRelativeError() throws {
         #expect(try score([6, 8, 0], [3, 4, 0]) == -1)
         #expect(try score([0, 0], [3, 4]) == -1)
         #expect(try score([3.5, 4], [3, 4]) == -0.1)
     }
 
-    @Test func aReferenceOfZerosGivesNoNumberThatCouldBeTaken() throws {
+    @Test func zeroReferenceScoresNegativeInfinity() throws {
         #expect(try score([1], [0]) == -.infinity)
         #expect(try score([0], [0]) == 0)
     }
 
-    @Test func whatIsMissingIsNamed() {
+    @Test func missingOrMismatchedLatentsAreErrors() {
         #expect(throws: ScoringError.missing(scorer: "latent-error", what: "latents")) { try score(nil, [1]) }
         #expect(throws: ScoringError.missing(scorer: "latent-error", what: "latents of an uncached image")) {
             try score([1], nil)
@@ -35,7 +35,7 @@ import Testing
         #expect(throws: ScoringError.self) { try score([1, 2], [1]) }
     }
 
-    @Test func everyPairedScorerOpensUnderItsName() throws {
-        #expect(try ScorerSource.paired.map { try $0.open().name } == ["psnr", "ssim", "latent-error"])
+    @Test func pairedScorersHaveTheirStoredNames() throws {
+        #expect(try ScorerSource.open(ScorerSource.paired).map(\.name) == ["psnr", "ssim", "latent-error"])
     }
 }

@@ -34,7 +34,7 @@ import Testing
         )
     }
 
-    @Test func itEqualsScikitImage() throws {
+    @Test func ssimEqualsScikitImages() throws {
         #expect(Self.cases.count == 6)
         for row in Self.cases {
             let (image, reference) = Self.images(row.width, row.height, spread: row.spread)
@@ -44,14 +44,14 @@ import Testing
     }
 
     @Test(arguments: [(1, 1), (3, 2), (10, 40)])
-    func smallImagesCountWhole(_ width: Int, _ height: Int) throws {
+    func imagesSmallerThanTheWindowAreScored(_ width: Int, _ height: Int) throws {
         let (image, reference) = Self.images(width, height, spread: 120)
         #expect(try SSIMScorer.ssim(reference, reference: reference) == 1)
         let found = try SSIMScorer.ssim(image, reference: reference)
         #expect(found < 0.999 && found > -1)
     }
 
-    @Test func theScorerNeedsAReferenceOfTheSameSize() {
+    @Test func referenceOfTheSameSizeIsRequired() {
         let image = Image(width: 2, height: 1, pixels: [0, 1, 2, 3, 4, 5])
         let other = Image(width: 1, height: 2, pixels: image.pixels)
         #expect(throws: ScoringError.missing(scorer: "ssim", what: "the uncached image")) {

@@ -56,7 +56,7 @@ import Testing
             (1, 1, 1, 1), (1, 17, 2, 3), (3, 33, 3, 17), (16, 16, 6, 32), (17, 120, 2, 72), (100, 7, 1, 33),
             (128, 128, 1, 16), (129, 40, 2, 24), (40, 300, 1, 33), (300, 129, 1, 16),
         ], [false, true])
-    func allSizesMatchPlainLoops(
+    func attentionMatchesPlainLoops(
         shape: (queries: Int, keys: Int, headCount: Int, dimension: Int), hasBias: Bool
     ) {
         let problem = Problem(
@@ -65,14 +65,14 @@ import Testing
         #expect(relativeError(problem.run(), problem.reference()) < 3e-6)
     }
 
-    @Test func everyTokenCountUpToTheBlocksWorks() {
+    @Test func smallTokenCountsMatchPlainLoops() {
         for tokens in 1...40 {
             let problem = Problem(queries: tokens, keys: 41 - tokens, headCount: 1, dimension: 5, hasBias: false)
             #expect(relativeError(problem.run(), problem.reference()) < 3e-6, "\(tokens) tokens")
         }
     }
 
-    @Test func allLevelsGiveTheSameBits() {
+    @Test func instructionSetsAreBitIdentical() {
         for (queries, keys, dimension) in [(16, 16, 32), (7, 50, 72), (33, 19, 17)] {
             let problem = Problem(queries: queries, keys: keys, headCount: 2, dimension: dimension, hasBias: true)
             let results = onEveryLevel { bits(problem.run()) }
@@ -80,7 +80,7 @@ import Testing
         }
     }
 
-    @Test func maskedKeysHaveNoInfluence() {
+    @Test func maskedKeysDoNotAffectTheOutput() {
         let problem = Problem(queries: 5, keys: 20, headCount: 2, dimension: 8, hasBias: true)
         problem.bias?.fill(0)
         problem.bias?.columns(12..<20).fill(-10_000)
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(arguments: [16, 700])
-    func repeatedRunsAreBitIdenticalInBoundedMemory(tokens: Int) {
+    func repeatedRunsAreBitIdenticalAndReuseMemory(tokens: Int) {
         let problem = Problem(queries: tokens, keys: tokens, headCount: 2, dimension: 8, hasBias: false)
         let workspace = Workspace()
         let first = bits(problem.run(workspace))
@@ -102,7 +102,7 @@ import Testing
         #expect(workspace.byteCount <= 2 << 20)
     }
 
-    @Test func queriesBeyondOneBlockOfScoresMatch() {
+    @Test func queriesAreProcessedInBlocks() {
         // 2000 keys allow blocks of 262 queries.
         let problem = Problem(queries: 600, keys: 2000, headCount: 1, dimension: 2, hasBias: false)
         let whole = problem.run()

@@ -2,13 +2,13 @@ import Foundation
 import Tensors
 import Testing
 
-/// In processes of their own: the number of threads belongs to the process.
+/// In separate processes, because the thread count is global.
 @Suite struct ComputeClockTests {
-    @Test func withOneThreadOnlyItsOwnComputingCounts() async {
+    @Test func singleThreadedClockMeasuresCPUTime() async {
         await #expect(processExitsWith: .success) { expectProcessorTime() }
     }
 
-    @Test func withSeveralThreadsTheWallCounts() async {
+    @Test func multiThreadedClockMeasuresWallTime() async {
         await #expect(processExitsWith: .success) { expectWallTime() }
     }
 }

@@ -64,7 +64,7 @@ import Testing
         #expect(relativeError(y.channels, reference(x, layer)) < 2e-6)
     }
 
-    @Test func largeImagesGoThroughInRuns() {
+    @Test func largeImagesAreProcessedInRuns() {
         // 512 inputs of 3 x 3 leave 224 output pixels for 4 MB, so 15 x 33 pixels take three runs that split rows.
         var numbers = TestNumbers(3)
         let layer = Convolution(
@@ -88,7 +88,7 @@ import Testing
         #expect(relativeError(y.channels, Reference(expected.channels)) < 1e-5)
     }
 
-    @Test func nearestNeighboursAreRepeated() {
+    @Test func nearestUpsamplingRepeatsPixels() {
         let x = FeatureMap(Matrix([1, 2, 3, 4, 5, 6], rows: 1, columns: 6), height: 2, width: 3)
         let y = FeatureMap(channelCount: 1, height: 4, width: 6)
         upsampleNearest2x(x, into: y)

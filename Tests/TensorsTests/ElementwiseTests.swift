@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    @Test func activationsAtTheExtremes() {
+    @Test func activationsSaturateAtExtremeInputs() {
         for activation in Activation.allCases where activation != .none {
             let x = Matrix([-200, 0, 200], rows: 1, columns: 3)
             activate(activation, x)
@@ -36,7 +36,7 @@ import Testing
     }
 
     @Test(arguments: [2, 6, 16, 18, 40], [1, 3])
-    func rotationsTurnPairsOfColumns(dimension: Int, heads: Int) {
+    func rotaryEmbeddingRotatesColumnPairs(dimension: Int, heads: Int) {
         var numbers = TestNumbers(UInt64(dimension))
         let x = numbers.window(rows: 5, columns: heads * dimension)
         let angles = numbers.matrix(rows: 5, columns: dimension / 2)
@@ -49,7 +49,7 @@ import Testing
             }
         }
         let before = Reference(x)
-        rotate(x, cosine: cosine, sine: sine)
+        applyRotaryEmbedding(to: x, cosine: cosine, sine: sine)
         let expected = Reference(rows: 5, columns: heads * dimension) { row, column in
             let angle = Double(angles[row, column % dimension / 2])
             let (even, odd) = (before[row, column / 2 * 2], before[row, column / 2 * 2 + 1])
@@ -81,14 +81,14 @@ import Testing
         #expect(relativeError(a, combined) < 3e-7)
     }
 
-    @Test func elementsOutsideOfAWindowStay() {
+    @Test func elementsOutsideAViewAreUnchanged() {
         let whole = Matrix([Float](repeating: 1, count: 4 * 40), rows: 4, columns: 40)
-        let window = whole.rows(1..<3).columns(3..<36)
-        axpby(1, window, 1, window)
-        silu(window)
-        gelu(window)
-        softmax(window)
-        layerNorm(window, epsilon: 1, into: window)
+        let view = whole.rows(1..<3).columns(3..<36)
+        axpby(1, view, 1, view)
+        silu(view)
+        gelu(view)
+        softmax(view)
+        layerNorm(view, epsilon: 1, into: view)
         for row in 0..<4 {
             for column in 0..<40 where !(1..<3).contains(row) || !(3..<36).contains(column) {
                 #expect(whole[row, column] == 1)
@@ -96,20 +96,7 @@ import Testing
         }
     }
 
-    @Test func guidanceMovesPastTheConditionalPrediction() {
-        let unconditional = Matrix([1, 2], rows: 1, columns: 2)
-        let conditional = Matrix([2, 0], rows: 1, columns: 2)
-        let output = Matrix(rows: 1, columns: 2)
-        guide(unconditional: unconditional, conditional: conditional, scale: 4.5, into: output)
-        #expect(output.values == [5.5, -7])
-        let copy = Matrix(conditional.values, rows: 1, columns: 2)
-        guide(unconditional: unconditional, conditional: copy, scale: 4.5, into: copy)
-        #expect(copy.values == [5.5, -7])
-        guide(unconditional: unconditional, conditional: conditional, scale: 4.5, into: unconditional)
-        #expect(unconditional.values == [5.5, -7])
-    }
-
-    @Test func rowsSharedAmongThreadsGiveTheSameBitsAsSingleRows() {
+    @Test func threadedRowsAreBitIdenticalToSingleRows() {
         // Large enough for several threads.
         var numbers = TestNumbers(1)
         let x = numbers.matrix(rows: 301, columns: 700)

@@ -3,7 +3,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Against Pillow, to the last bit.
+/// Resizing is bit-identical to Pillow.
 @Suite struct ImageResizeTests {
     private struct Case: Decodable {
         let from, to: [Int]
@@ -32,7 +32,7 @@ import Testing
         }
     }
 
-    @Test func everyCaseHasAChecksum() { #expect(Self.cases.count == 40) }
+    @Test func pillowChecksumsAreComplete() { #expect(Self.cases.count == 40) }
 
     @Test(arguments: Self.cases.indices)
     func resizedEqualsPillow(_ number: Int) {
@@ -52,7 +52,7 @@ import Testing
         #expect(Self.crc32(bytes) == row.floats, "\(row)")
     }
 
-    @Test func aPartIsCutOut() {
+    @Test func croppingSelectsARectangle() {
         let image = Self.image(5, 4, seed: 3)
         let part = image.cropped(x: 1, y: 2, width: 3, height: 2)
         #expect(part.width == 3 && part.height == 2)

@@ -3,9 +3,9 @@ import Foundation
 import Tensors
 import Testing
 
-/// Every kernel on every instruction set of this machine: the same bits, and right ones.
+/// Kernels are accurate and bit-identical on every instruction set of this machine.
 @Suite struct KernelLevelTests {
-    /// The largest relative error of a kernel over all levels, on numbers whose result is a normal float.
+    /// The largest relative error of a kernel over all levels, for inputs whose result is a normal float.
     private func largestError(
         _ kernel: (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void, _ exact: (Double) -> Double,
         on inputs: [Float]
@@ -29,17 +29,17 @@ import Testing
         (0...count).map { range.lowerBound + (range.upperBound - range.lowerBound) * Float($0) / Float(count) }
     }
 
-    @Test func exponentialIsGoodToTwoUnitsInTheLastPlace() {
+    @Test func exponentialIsAccurateToTwoULP() {
         #expect(largestError(ck_exp, { exp($0) }, on: grid(-87.3...88.7, count: 20_001)) < 1.5e-7)
         #expect(largestError(ck_exp, { exp($0) }, on: grid(-0.4...0.4, count: 5_001)) < 1.5e-7)
     }
 
-    @Test func hyperbolicTangentIsGoodToTwoUnitsInTheLastPlace() {
+    @Test func hyperbolicTangentIsAccurateToTwoULP() {
         #expect(largestError(ck_tanh, { tanh($0) }, on: grid(-10...10, count: 20_001)) < 2e-7)
         #expect(largestError(ck_tanh, { tanh($0) }, on: grid(-1e-6...1e-6, count: 101)) < 2e-7)
     }
 
-    @Test func extremesOfTheExponential() {
+    @Test func exponentialHandlesExtremeInputs() {
         let inputs: [Float] = [-.infinity, -1000, -104.5, 0, 88.8, 1000, .infinity, .nan]
         let results = onEveryLevel {
             var outputs = [Float](repeating: 7, count: inputs.count)
@@ -73,13 +73,13 @@ import Testing
             }
         }
         for result in results {
-            for (found, wanted) in zip(result, expected) { #expect(found == wanted || found.isNaN && wanted.isNaN) }
+            for (found, exact) in zip(result, expected) { #expect(found == exact || found.isNaN && exact.isNaN) }
         }
     }
 
     private func bytes<Value: BitwiseCopyable>(_ value: Value) -> [UInt8] { withUnsafeBytes(of: value) { [UInt8]($0) } }
 
-    @Test func everyHalfWidensToItsValue() {
+    @Test func everyHalfPrecisionValueWidensExactly() {
         let patterns = (0...UInt16.max).map { $0 }
         let results = onEveryLevel {
             var result = [Float](repeating: 0, count: patterns.count)
@@ -88,15 +88,15 @@ import Testing
         }
         for result in results {
             let wrong = zip(patterns, result).filter { pattern, found in
-                let wanted = Float(Float16(bitPattern: pattern))
-                return found != wanted && !(found.isNaN && wanted.isNaN)
+                let exact = Float(Float16(bitPattern: pattern))
+                return found != exact && !(found.isNaN && exact.isNaN)
             }
             #expect(wrong.isEmpty)
         }
     }
 
     @Test(arguments: [1, 3, 17, 33, 64, 100, 192])
-    func alignmentDoesNotChangeBits(columns: Int) {
+    func resultsDoNotDependOnAlignment(columns: Int) {
         var numbers = TestNumbers(5)
         let values = (0..<columns).map { _ in numbers.next() }
         let results = (0..<16).map { shift in
@@ -110,7 +110,7 @@ import Testing
         for result in results { #expect(result == results[0]) }
     }
 
-    @Test func levelsAreChosenAndForced() {
+    @Test func instructionSetCanBeForced() {
         let names = onEveryLevel { CPU.features }
         #expect(names == Array(["portable", "AVX2", "AVX-512"].prefix(names.count)))
         #expect(names.count == Int(ck_best_level().rawValue) + 1)

@@ -37,7 +37,7 @@ import Testing
         }
     }
 
-    @Test func halfWeightsUseSeveralPanels() throws {
+    @Test func halfPrecisionWeightsAreWidenedInPanels() throws {
         var numbers = TestNumbers(2)
         let x = numbers.matrix(rows: 9, columns: 1000)
         let weight = try Self.weight(numbers.matrix(rows: 560, columns: 1000), type: .bfloat16)
@@ -48,7 +48,7 @@ import Testing
         #expect(relativeError(y, expected(x, weight, nil)) < 2e-6)
     }
 
-    @Test func runsAreBitIdenticalAndStopGrowing() throws {
+    @Test func repeatedProductsAreBitIdenticalAndReuseMemory() throws {
         var numbers = TestNumbers(3)
         let x = numbers.matrix(rows: 20, columns: 96)
         let layer = Linear(weight: try Self.weight(numbers.matrix(rows: 500, columns: 96), type: .float16))
@@ -65,7 +65,7 @@ import Testing
         #expect(growth == 1)
     }
 
-    @Test func levelsAgreeOnFewRows() throws {
+    @Test func smallBatchesAreBitIdenticalOnAllInstructionSets() throws {
         var numbers = TestNumbers(4)
         let x = numbers.window(rows: 7, columns: 77)
         for type in Self.types {
@@ -79,7 +79,7 @@ import Testing
         }
     }
 
-    @Test func singlePrecisionIsUsedInPlace() throws {
+    @Test func singlePrecisionWeightsAreUsedInPlace() throws {
         let matrix = Matrix([1, 2, 3, 4], rows: 2, columns: 2)
         let workspace = Workspace()
         let y = Matrix(rows: 9, columns: 2)
@@ -88,7 +88,7 @@ import Testing
         #expect(Weight(matrix.columns(1..<2)).matrix().values == [2, 4])
     }
 
-    @Test func weightsRefuseOtherShapesAndTypes() throws {
+    @Test func weightsRejectWrongShapesAndTypes() throws {
         try withTemporaryFile { path in
             try SafetensorsFile.write(
                 [
@@ -107,21 +107,5 @@ import Testing
                 try Weight(file.tensor("ids"), rows: 1, columns: 2)
             }
         }
-    }
-
-    @Test(arguments: [false, true])
-    func matrixProductScalesAndAdds(transposeB: Bool) {
-        var numbers = TestNumbers(6)
-        let a = numbers.window(rows: 7, columns: 19)
-        let b = transposeB ? numbers.window(rows: 11, columns: 19) : numbers.window(rows: 19, columns: 11)
-        let c = numbers.window(rows: 7, columns: 11)
-        let before = Reference(c)
-        matmul(a, b, transposeB: transposeB, alpha: 0.5, beta: 2, into: c)
-        let expected = Reference(rows: 7, columns: 11) { row, column in
-            (0..<19).reduce(2 * before[row, column]) { sum, k in
-                sum + 0.5 * Double(a[row, k]) * Double(transposeB ? b[column, k] : b[k, column])
-            }
-        }
-        #expect(relativeError(c, expected) < 1e-6)
     }
 }

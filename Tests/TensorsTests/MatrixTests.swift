@@ -4,7 +4,7 @@ import Testing
 @Suite struct MatrixTests {
     private let matrix = Matrix((0..<12).map(Float.init), rows: 3, columns: 4)
 
-    @Test func windowsSeeTheSameNumbers() {
+    @Test func viewsShareElements() {
         let window = matrix.rows(1..<3).columns(1..<3)
         #expect(window.values == [5, 6, 9, 10])
         #expect(!window.isContiguous)
@@ -13,7 +13,7 @@ import Testing
         #expect(matrix.values == [0, 1, 2, 3, 4, 0, 0, 7, 8, 0, 0, 11])
     }
 
-    @Test func reshapingKeepsTheOrder() {
+    @Test func reshapingPreservesElementOrder() {
         let reshaped = matrix.reshaped(rows: 6, columns: 2)
         #expect(reshaped[5, 0] == 10)
         reshaped[0, 1] = -1
@@ -21,7 +21,7 @@ import Testing
         #expect(matrix.rows(1..<3).reshaped(rows: 1, columns: 8)[0, 7] == 11)
     }
 
-    @Test func copiesBetweenStrides() {
+    @Test func copyHandlesDifferentStrides() {
         let window = Matrix(rows: 4, columns: 6).rows(1..<4).columns(2..<6)
         window.copy(from: matrix)
         #expect(window.values == matrix.values)
@@ -30,7 +30,7 @@ import Testing
         #expect(back.values == matrix.values)
     }
 
-    @Test func emptyMatricesAreHarmless() {
+    @Test func emptyMatricesAreSupported() {
         let empty = Matrix(rows: 0, columns: 5)
         #expect(empty.values.isEmpty)
         empty.fill(1)

@@ -39,7 +39,7 @@ import Testing
         #expect(relativeError(x, modulated) < 2e-6)
     }
 
-    @Test func layerNormKeepsItsDigitsFarFromZero() {
+    @Test func layerNormIsAccurateForLargeMeans() {
         let x = Matrix((0..<64).map { 1000 + Float($0 % 4) }, rows: 1, columns: 64)
         let expected = normalised(Reference(x), epsilon: 1e-6)
         layerNorm(x, epsilon: 1e-6, into: x)
@@ -69,7 +69,7 @@ import Testing
         #expect(relativeError(x, expected) < 3e-6)
     }
 
-    @Test func softmaxOfLargeAndMaskedScoresIsFinite() {
+    @Test func softmaxHandlesLargeAndMaskedScores() {
         let x = Matrix([1e4, 1e4, -.infinity, -1e4], rows: 1, columns: 4)
         softmax(x)
         #expect(x.values == [0.5, 0.5, 0, 0])
@@ -96,7 +96,7 @@ import Testing
         #expect(relativeError(x.channels, expected) < 3e-6)
     }
 
-    @Test func allLevelsGiveTheSameBits() {
+    @Test func instructionSetsAreBitIdentical() {
         for columns in [1, 15, 17, 64, 100, 333] {
             let results = onEveryLevel {
                 var numbers = TestNumbers(8)

@@ -1,16 +1,16 @@
 import Foundation
 import Tensors
 
-/// Safetensors files that the writer under test would not write.
+/// Writes safetensors files that `SafetensorsFile.write` cannot produce.
 enum RawSafetensors {
-    /// A file of a header text and as many data bytes.
+    /// Writes a header and data; `length` overrides the header length.
     static func write(header: String, data: [UInt8] = [], length: UInt64? = nil, to path: String) throws {
         let length = length ?? UInt64(header.utf8.count)
         let bytes = withUnsafeBytes(of: length.littleEndian) { [UInt8]($0) } + Array(header.utf8) + data
         try Data(bytes).write(to: URL(filePath: path))
     }
 
-    /// A file with one tensor `weight` of a floating-point type, at an odd address when `shifted`.
+    /// Writes one tensor `weight` of a floating-point type, at an odd offset if `shifted`.
     static func write(_ matrix: Matrix, type: StoredType, shifted: Bool, to path: String) throws {
         let bytes: [UInt8] = matrix.values.flatMap { value -> [UInt8] in
             switch type {

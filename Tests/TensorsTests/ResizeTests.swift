@@ -11,10 +11,10 @@ import Testing
         for (value, expected) in zip(found.channels.values, rows.joined()) { #expect(abs(value - expected) < 1e-5) }
     }
 
-    /// What `VaeImageProcessor.resize_and_crop_tensor` of diffusers makes of it.
-    @Test func largerEqualsTheOriginal() {
+    /// Expected values are those of `VaeImageProcessor.resize_and_crop_tensor` of diffusers.
+    @Test func enlargingMatchesDiffusers() {
         expect(
-            image.covering(height: 7, width: 5),
+            image.resizedAndCropped(height: 7, width: 5),
             [
                 [7, 4.6, 4.4, 8.6, 8.4], [6.285714, 3.885714, 3.685714, 7.885715, 7.685713],
                 [5.142857, 2.742857, 2.542857, 6.742858, 6.542857], [4, 4.9, 5.8, 6.7, 5.4],
@@ -23,16 +23,16 @@ import Testing
             ])
     }
 
-    @Test func smallerEqualsTheOriginal() {
+    @Test func shrinkingMatchesDiffusers() {
         expect(
-            image.covering(height: 3, width: 4),
+            image.resizedAndCropped(height: 3, width: 4),
             [
                 [2.791667, 3.666667, 8.666667, 2.666667], [7, 5.125, 6, 4.125],
                 [4.333333, 6.583333, 3.333333, 5.583333],
             ])
     }
 
-    @Test func theSameSizeChangesNothing() {
-        #expect(image.covering(height: 4, width: 6).channels.values == image.channels.values)
+    @Test func sameSizeIsUnchanged() {
+        #expect(image.resizedAndCropped(height: 4, width: 6).channels.values == image.channels.values)
     }
 }

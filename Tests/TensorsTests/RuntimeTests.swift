@@ -2,7 +2,7 @@ import Tensors
 import Testing
 
 @Suite struct RuntimeTests {
-    @Test func librariesDescribeThemselves() {
+    @Test func runtimePropertiesAreAvailable() {
         #expect(BLAS.version.hasPrefix("OpenBLAS "))
         #expect(!BLAS.coreName.isEmpty)
         #expect(BLAS.threadCount >= 1)

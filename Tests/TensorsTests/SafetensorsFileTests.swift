@@ -3,7 +3,7 @@ import Tensors
 import Testing
 
 @Suite struct SafetensorsFileTests {
-    @Test func writtenFilesReadBack() throws {
+    @Test func writtenFilesRoundTrip() throws {
         try withTemporaryFile { path in
             let metadata = ["format": "ecad-reference/1", "quotes": "a \"b\" \\ größe\n\u{1}", "tab\t": ""]
             try SafetensorsFile.write(
@@ -27,13 +27,14 @@ import Testing
         }
     }
 
-    @Test func writingRefusesWhatCannotBeReadBack() throws {
+    @Test func inconsistentTensorsAreNotWritten() throws {
         try withTemporaryFile { path in
             let tensor = SafetensorsFile.NewTensor("a", shape: [2], values: .floats([1, 2]))
-            #expect(throws: TensorsError.unwritable(file: path, reason: "the name 'a' is taken")) {
+            #expect(throws: TensorsError.invalidTensors(file: path, reason: "two tensors are named 'a'")) {
                 try SafetensorsFile.write([tensor, tensor], to: path)
             }
-            #expect(throws: TensorsError.self) {
+            let error = TensorsError.invalidTensors(file: path, reason: "tensor 'a' of shape [3] has 1 values")
+            #expect(throws: error) {
                 try SafetensorsFile.write([.init("a", shape: [3], values: .floats([1]))], to: path)
             }
             #expect(!FileManager.default.fileExists(atPath: path))
@@ -41,7 +42,7 @@ import Testing
     }
 
     @Test(arguments: [StoredType.float32, .float16, .bfloat16, .float64], [false, true])
-    func floatsAreReadFromAnyAddress(type: StoredType, shifted: Bool) throws {
+    func unalignedFloatsAreReadable(type: StoredType, shifted: Bool) throws {
         try withTemporaryFile { path in
             // All of these are exact in every type.
             let matrix = Matrix([0, 1, -2, 0.5, 96, -0.25], rows: 2, columns: 3)
@@ -56,7 +57,7 @@ import Testing
         }
     }
 
-    @Test func integersOfEveryWidth() throws {
+    @Test func allIntegerTypesAreReadable() throws {
         try withTemporaryFile { path in
             let types: [(String, [UInt8], Int64)] = [
                 ("I8", [0xFF], -1), ("U8", [0xFF], 255), ("BOOL", [1], 1), ("I16", [0xFE, 0xFF], -2),
@@ -77,7 +78,7 @@ import Testing
         }
     }
 
-    @Test func sizesThatDoNotFitAreNamed() throws {
+    @Test func fileSizeMismatchesAreRejected() throws {
         try withTemporaryFile { path in
             #expect(throws: TensorsError.unreadable(file: path, reason: "No such file or directory")) {
                 try SafetensorsFile(path: path)
@@ -106,7 +107,7 @@ import Testing
         }
     }
 
-    static let hostileHeaders: [(header: String, fault: String)] = [
+    static let malformedHeaders: [(header: String, fault: String)] = [
         ("", "expected an object"),
         ("[]", "expected an object"),
         ("{", "expected a quoted key"),
@@ -146,16 +147,16 @@ import Testing
         ("{\"x\":{\"extra\":" + String(repeating: "[", count: 100_000) + "}}", "nested deeper than 64 levels"),
         ("{\"x\":{\"extra\":" + String(repeating: "{\"a\":", count: 100_000) + "}}", "nested deeper than 64 levels"),
         ("{\"x\":{\"extra\":}}", "expected a value"),
-        ("{\"\\ud800\":{}}", "a lone surrogate"),
+        ("{\"\\ud800\":{}}", "lone surrogate"),
         ("{\"\\ud800\\u0041\":{}}", "lone surrogate"),
         ("{\"\\q\":{}}", "unknown escape"),
         ("{\"\\u12g4\":{}}", "four hexadecimal digits"),
         ("{\"a\u{1}\":{}}", "control character"),
-        ("{\"abc", "an unterminated string"),
+        ("{\"abc", "unterminated string"),
     ]
 
-    @Test(arguments: hostileHeaders)
-    func hostileHeadersAreErrors(header: String, fault: String) throws {
+    @Test(arguments: malformedHeaders)
+    func malformedHeadersAreRejected(header: String, fault: String) throws {
         try withTemporaryFile { path in
             try RawSafetensors.write(header: header, data: [0, 0, 0, 0], to: path)
             let error = #expect(throws: TensorsError.self) { try SafetensorsFile(path: path) }
@@ -165,7 +166,7 @@ import Testing
         }
     }
 
-    @Test func everyCutOfAHeaderIsAnError() throws {
+    @Test func truncatedHeadersAreRejected() throws {
         let header =
             "{\"__metadata__\":{\"a\":\"\\u00e9\"},"
             + "\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}"
@@ -189,7 +190,7 @@ import Testing
         }
     }
 
-    @Test func bytesThatAreNotTextAreAnError() throws {
+    @Test func invalidUTF8InHeaderIsRejected() throws {
         try withTemporaryFile { path in
             let header: [UInt8] = Array("{\"".utf8) + [0xFF, 0xC0] + Array("\":{}}".utf8)
             try Data([UInt8(header.count), 0, 0, 0, 0, 0, 0, 0] + header).write(to: URL(filePath: path))

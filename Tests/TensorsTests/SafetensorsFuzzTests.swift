@@ -4,9 +4,9 @@ import Testing
 
 @testable import Tensors
 
-/// Damaged safetensors files are read or refused with their name: no crash, no hang.
+/// Mutated safetensors files are read or rejected with their path, without crash or hang.
 @Suite struct SafetensorsFuzzTests {
-    @Test func damagedHeadersEndInAFileOrAnError() throws {
+    @Test func mutatedFilesAreReadOrRejected() throws {
         let header =
             #"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]}}"#
         let length = (0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> (8 * $0)) }
@@ -17,10 +17,10 @@ import Testing
         _ = try SafetensorsFile(path: path)
         var mutations = Mutations(seed: 11)
         let count = Mutations.count(otherwise: 2_000)
-        var refused = 0
+        var rejected = 0
         for _ in 0..<count {
-            var bytes = mutations.damaged([good], interesting: Array("{}[]\":,0123456789-eEF\\u".utf8))
-            // Half of them with a length that fits, so that the header itself is read.
+            var bytes = mutations.mutated([good], interesting: Array("{}[]\":,0123456789-eEF\\u".utf8))
+            // Half of them get a consistent length, so that the header itself is parsed.
             if Bool.random(using: &mutations), bytes.count > 40 {
                 let fitting = bytes.count - 40
                 for index in 0..<8 { bytes[index] = UInt8(truncatingIfNeeded: fitting >> (8 * index)) }
@@ -29,10 +29,10 @@ import Testing
             do {
                 _ = try SafetensorsFile(path: path)
             } catch {
-                refused += 1
+                rejected += 1
                 #expect("\(error)".contains("x.safetensors"), "\(error)")
             }
         }
-        #expect(refused > count / 2, "\(refused) of \(count) refused")
+        #expect(rejected > count / 2, "\(rejected) of \(count) rejected")
     }
 }

@@ -13,8 +13,7 @@ struct TestNumbers {
         return Float(Int32(truncatingIfNeeded: state >> 33)) / 0x1p30 - 1
     }
 
-    /// A matrix that is a window inside a larger one, so that its stride exceeds its columns and its start is
-    /// unaligned.
+    /// A view of a larger matrix, so that its stride exceeds its columns and its start is unaligned.
     mutating func window(rows: Int, columns: Int) -> Matrix {
         let whole = Matrix((0..<((rows + 2) * (columns + 5))).map { _ in next() }, rows: rows + 2, columns: columns + 5)
         return whole.rows(1..<(rows + 1)).columns(3..<(columns + 3))
@@ -25,7 +24,7 @@ struct TestNumbers {
     }
 }
 
-/// Row-major doubles: what the straightforward reference loops compute with.
+/// A row-major matrix of doubles for straightforward reference implementations.
 struct Reference {
     var rows, columns: Int
     var values: [Double]
@@ -43,7 +42,7 @@ struct Reference {
 
     subscript(_ row: Int, _ column: Int) -> Double { values[row * columns + column] }
 
-    /// `a · bᵀ + bias`, written with pointers since unoptimised closures would take seconds.
+    /// `a · bᵀ + bias`; uses pointers, because unoptimised closures would take seconds.
     static func product(_ a: Reference, transposed b: Reference, bias: [Double]? = nil) -> Reference {
         var result = [Double](repeating: 0, count: a.rows * b.rows)
         a.values.withUnsafeBufferPointer { left in
@@ -70,22 +69,22 @@ struct Reference {
     }
 }
 
-/// The largest difference, relative to the reference's largest number (at least 1e-3).
+/// The largest difference, relative to the reference's largest magnitude (at least 1e-3).
 func relativeError(_ found: Matrix, _ expected: Reference) -> Double {
     let scale = max(1e-3, expected.values.map(abs).max() ?? 0)
     let differences = zip(found.values, expected.values).map { abs(Double($0) - $1) / scale }
-    // A NaN would get lost in max().
+    // max() ignores NaN.
     return differences.contains { $0.isNaN } ? .infinity : differences.max() ?? 0
 }
 
 func bits(_ matrix: Matrix) -> [UInt32] { matrix.values.map(\.bitPattern) }
 
-/// The levels this machine can run.
+/// The instruction set levels that this machine supports.
 let kernelLevels: [ck_level] = [CK_PORTABLE, CK_AVX2, CK_AVX512].filter { $0.rawValue <= ck_best_level().rawValue }
 
-/// Held while a test changes the level, which belongs to the process.
+/// Held while a test changes the level, which is global.
 ///
-/// Other tests run on meanwhile, since the bits stay the same.
+/// Other tests may run concurrently, because results are bit-identical on all levels.
 private let levelLock = NSLock()
 
 /// Runs `body` once for each instruction set and returns the results.
@@ -109,7 +108,7 @@ func withTemporaryFile<Result>(_ body: (String) throws -> Result) throws -> Resu
     return try body(folder.appending(path: "file").path)
 }
 
-/// A file below Tests/Fixtures.
+/// The path of a file in Tests/Fixtures.
 func fixture(_ path: String, from file: String = #filePath) -> String {
     URL(filePath: file).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "Fixtures/\(path)").path

@@ -2,7 +2,7 @@ import Tensors
 import Testing
 
 @Suite struct TorchNormalTests {
-    @Test func everyCallGivesWhatTorchGives() throws {
+    @Test func noiseMatchesPyTorch() throws {
         let file = try SafetensorsFile(path: fixture("torch/randn.safetensors"))
         #expect(file.names.count == 9)
         for name in file.names {
@@ -18,7 +18,7 @@ import Testing
         }
     }
 
-    @Test func theSameSeedGivesTheSameBits() {
+    @Test func sameSeedIsBitIdentical() {
         var first = TorchNormal(seed: 3)
         var second = TorchNormal(seed: 3)
         #expect(first.normal(count: 100) == second.normal(count: 100))

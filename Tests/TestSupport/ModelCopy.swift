@@ -1,8 +1,8 @@
 import Foundation
 
-/// A copy of a model folder that a test may damage; gone when the value is.
+/// A copy of a model directory that a test may modify; removed with this value.
 public final class ModelCopy: Sendable {
-    /// The copy's folder.
+    /// The directory of the copy.
     public let path: String
     private let folder: TemporaryFolder
 
@@ -12,16 +12,16 @@ public final class ModelCopy: Sendable {
         path = try folder.copy(of: "\(Fixtures.folder)/\(fixture)/model", as: "model")
     }
 
-    /// The path of a file or folder inside.
+    /// The path of a file or directory in the copy.
     public func file(_ name: String) -> String { "\(path)/\(name)" }
 
-    /// Removes a file or folder.
+    /// Removes a file or directory.
     public func remove(_ name: String) throws {
         try FileManager.default.removeItem(atPath: file(name))
     }
 
-    /// Replaces a file or folder by that of another fixture's model.
-    public func replace(_ name: String, byThatOf fixture: String) throws {
+    /// Replaces a file or directory with that of another fixture's model.
+    public func replace(_ name: String, withThatOf fixture: String) throws {
         try remove(name)
         try FileManager.default.copyItem(atPath: "\(Fixtures.folder)/\(fixture)/model/\(name)", toPath: file(name))
     }
@@ -31,19 +31,19 @@ public final class ModelCopy: Sendable {
         try Data(text.utf8).write(to: URL(filePath: file(name)))
     }
 
-    /// Cuts a file to a part of its length.
-    public func cut(_ name: String, toPart part: Double) throws {
+    /// Truncates a file to a fraction of its length.
+    public func truncate(_ name: String, toFraction fraction: Double) throws {
         let data = try Data(contentsOf: URL(filePath: file(name)))
-        try data.prefix(Int(Double(data.count) * part)).write(to: URL(filePath: file(name)))
+        try data.prefix(Int(Double(data.count) * fraction)).write(to: URL(filePath: file(name)))
     }
 
     /// Sets a key of a JSON file.
     ///
     /// - Parameters:
-    ///   - key: A key of the outermost object.
+    ///   - key: A key of the top-level object.
     ///   - json: The value as JSON text; nil removes the key.
     ///   - name: The file.
-    /// - Throws: What reading, parsing or writing the file throws.
+    /// - Throws: The errors of reading, parsing or writing the file.
     public func set(_ key: String, to json: String?, in name: String) throws {
         let text = try String(contentsOfFile: file(name), encoding: .utf8).replacing("-Infinity", with: "null")
         var object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any] ?? [:]
@@ -51,7 +51,7 @@ public final class ModelCopy: Sendable {
         try JSONSerialization.data(withJSONObject: object).write(to: URL(filePath: file(name)))
     }
 
-    /// Writes a safetensors file again with something changed.
+    /// Modifies a safetensors file.
     public func edit(_ name: String, _ change: (inout SafetensorsContent) throws -> Void) throws {
         var content = try SafetensorsContent(path: file(name))
         try change(&content)

@@ -1,25 +1,25 @@
 import Basics
 import Foundation
 
-/// Damaged copies of good input, the same for the same seed: what fuzz tests feed.
+/// Reproducible mutations of valid input for fuzz tests.
 ///
-/// `ECAD_FUZZ_COUNT` sets how many; scripts/fuzz.sh runs millions.
+/// `ECAD_FUZZ_COUNT` sets their number; scripts/fuzz.sh runs millions.
 public struct Mutations: RandomNumberGenerator {
-    /// How many inputs a fuzz test tries.
-    public static func count(otherwise few: Int) -> Int {
-        ProcessInfo.processInfo.environment["ECAD_FUZZ_COUNT"].flatMap { Int($0) } ?? few
+    /// The number of inputs for a fuzz test.
+    public static func count(otherwise defaultCount: Int) -> Int {
+        ProcessInfo.processInfo.environment["ECAD_FUZZ_COUNT"].flatMap { Int($0) } ?? defaultCount
     }
 
     private var generator: SplitMix64
 
-    /// Starts a sequence.
+    /// The same seed gives the same mutations.
     public init(seed: UInt64) { generator = SplitMix64(seed: seed) }
 
     /// Draws 64 bits.
     public mutating func next() -> UInt64 { generator.next() }
 
-    /// A damaged copy of one of the samples, or, one time in eight, noise.
-    public mutating func damaged(_ samples: [[UInt8]], interesting: [UInt8] = []) -> [UInt8] {
+    /// A mutated copy of one of the samples, or random bytes with probability 1/8.
+    public mutating func mutated(_ samples: [[UInt8]], interesting: [UInt8] = []) -> [UInt8] {
         if Int.random(in: 0..<8, using: &self) == 0 {
             return (0..<Int.random(in: 0...96, using: &self)).map { _ in byte(interesting) }
         }

@@ -1,21 +1,18 @@
 import Foundation
 
-/// A program of this package, run as its own process.
+/// A running executable of this package.
 public final class ProgramRun: @unchecked Sendable {
-    // Process and the files are used by the test that made them; several threads never share one.
+    // Each instance is used by a single test, never by several threads.
     private let process = Process()
     private let folder: TemporaryFolder
 
-    /// Where the built programs are: beside the test bundle.
+    /// The directory of the executables, which is that of the test bundle.
     public static let productFolder = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
         .deletingLastPathComponent().path
 
-    /// Starts a program.
+    /// Starts an executable such as `ecad-coordinator`.
     ///
-    /// - Parameters:
-    ///   - name: The product, such as `ecad-coordinator`.
-    ///   - arguments: Its arguments.
-    /// - Throws: An error of Foundation if the program is not built.
+    /// - Throws: A Foundation error if it has not been built.
     public init(_ name: String, _ arguments: [String]) throws {
         folder = try TemporaryFolder()
         process.executableURL = URL(fileURLWithPath: "\(Self.productFolder)/\(name)")
@@ -31,30 +28,30 @@ public final class ProgramRun: @unchecked Sendable {
         return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
     }
 
-    /// The process number.
+    /// The process identifier.
     public var processID: Int32 { process.processIdentifier }
 
-    /// True until the process has ended.
+    /// Whether the process is still running.
     public var isRunning: Bool { process.isRunning }
 
-    /// What it has written to standard output.
+    /// The standard output so far.
     public var output: String { (try? String(contentsOfFile: folder.file("out"), encoding: .utf8)) ?? "" }
 
-    /// What it has written to standard error.
+    /// The standard error so far.
     public var errors: String { (try? String(contentsOfFile: folder.file("err"), encoding: .utf8)) ?? "" }
 
-    /// Kills the process without a chance to clean up, and waits until it is gone.
+    /// Sends SIGKILL and waits for the process to exit.
     public func kill() {
         Foundation.kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
     }
 
-    /// Asks the process to end.
+    /// Sends SIGTERM.
     public func terminate() {
         process.terminate()
     }
 
-    /// Waits for the end and returns the exit status; a process that takes too long is killed and gives nil.
+    /// Waits for the process to exit and returns its status; after the timeout kills it and returns nil.
     public func wait(seconds: Double = 120) -> Int32? {
         let deadline = Date().addingTimeInterval(seconds)
         while process.isRunning, Date() < deadline { Thread.sleep(forTimeInterval: 0.02) }
@@ -66,7 +63,7 @@ public final class ProgramRun: @unchecked Sendable {
         return process.terminationStatus
     }
 
-    /// Waits until standard error holds a text.
+    /// Waits until standard error contains a text.
     public func waitForError(containing text: String, seconds: Double = 60) -> Bool {
         let deadline = Date().addingTimeInterval(seconds)
         while Date() < deadline {

@@ -1,9 +1,8 @@
 import Foundation
 
-/// A safetensors file taken apart, to be written again with something changed that the engine's own writer would
-/// refuse.
+/// The contents of a safetensors file, for writing modifications that the engine's own writer rejects.
 public struct SafetensorsContent {
-    /// A tensor as it is stored.
+    /// A stored tensor.
     public struct Tensor {
         /// The name of the element type, such as `F32`.
         public var type: String
@@ -12,7 +11,7 @@ public struct SafetensorsContent {
         /// The elements, little-endian.
         public var bytes: Data
 
-        /// A tensor of given bytes.
+        /// A tensor with its stored bytes.
         public init(type: String, shape: [Int], bytes: Data) {
             self.type = type
             self.shape = shape
@@ -58,7 +57,7 @@ public struct SafetensorsContent {
         try (Data(length) + json + data).write(to: URL(filePath: path))
     }
 
-    /// Changes every element of an F32 or F16 tensor to one value.
+    /// Sets every element of an F32 or F16 tensor to a value.
     public mutating func fill(_ name: String, with value: Float) {
         guard let count = tensors[name]?.bytes.count else { return }
         let element =

@@ -11,7 +11,7 @@ import Testing
         ("tcp://node-17.cluster:65535", "node-17.cluster", 65535),
         ("tcp://[fe80::1]:80", "fe80::1", 80),
     ])
-    func whatAPersonWritesIsRead(text: String, host: String, port: UInt16) throws {
+    func validEndpointsAreParsed(text: String, host: String, port: UInt16) throws {
         let endpoint = try Endpoint(text)
         #expect(endpoint.host == host)
         #expect(endpoint.port == port)
@@ -23,7 +23,7 @@ import Testing
         "tcp://host:70000", "tcp://host:-1", "tcp://host:+5", "tcp://host:5555/path", "tcp://ho st:5555",
         "tcp://a;b:5555", "tcp://::1:5555", "tcp://[::1]", "tcp://host:٣", "tcp://hóst:1",
     ])
-    func anythingElseIsRefusedWithItsText(text: String) {
+    func invalidEndpointsAreRejectedWithTheirText(text: String) {
         let error = #expect(throws: TransportError.self) { try Endpoint(text) }
         guard case .endpointSyntax(text, _) = error else {
             Issue.record("expected a syntax error, found \(String(describing: error))")
@@ -36,45 +36,45 @@ import Testing
         ("tcp://*:5", "tcp://127.0.0.1:5"), ("tcp://0.0.0.0:5", "tcp://127.0.0.1:5"), ("tcp://[::]:5", "tcp://[::1]:5"),
         ("tcp://10.0.0.1:5", "tcp://10.0.0.1:5"),
     ])
-    func aListenerOnAllAddressesIsReachedOverLoopback(listening: String, reached: String) throws {
+    func wildcardListenerIsReachableOverLoopback(listening: String, reached: String) throws {
         #expect(try Endpoint(listening).fromThisMachine.description == reached)
     }
 
-    @Test func theEndpointTellsThePortChosen() throws {
-        let coordinator = try Line.coordinator(at: "tcp://0.0.0.0:*", in: SocketContext())
+    @Test func boundEndpointContainsTheActualPort() throws {
+        let coordinator = try TestSockets.coordinator(at: "tcp://0.0.0.0:*", in: SocketContext())
         #expect(coordinator.endpoint.host == "0.0.0.0")
         #expect(coordinator.endpoint.port != 0)
     }
 
-    @Test func aNameIsResolvedToConnect() throws {
+    @Test func hostNamesAreResolved() throws {
         let context = try SocketContext()
-        var coordinator = try Line.coordinator(in: context)
+        var coordinator = try TestSockets.coordinator(in: context)
         let endpoint = try Endpoint("tcp://localhost:\(coordinator.endpoint.port)")
-        let worker = try Line.worker(to: endpoint, in: context)
+        let worker = try TestSockets.worker(to: endpoint, in: context)
         #expect(try worker.sendWhenConnected([1]))
-        #expect(try coordinator.receive(timeout: Line.patience)?.bytes == [1])
+        #expect(try coordinator.receive(timeout: TestSockets.timeout)?.bytes == [1])
     }
 
-    @Test func aPortInUseIsNamed() throws {
+    @Test func portInUseIsReported() throws {
         let context = try SocketContext()
-        let first = try Line.coordinator(in: context)
+        let first = try TestSockets.coordinator(in: context)
         let endpoint = first.endpoint.description
-        let error = #expect(throws: TransportError.self) { _ = try Line.coordinator(at: endpoint, in: context) }
+        let error = #expect(throws: TransportError.self) { _ = try TestSockets.coordinator(at: endpoint, in: context) }
         #expect(error == .addressInUse(endpoint: endpoint))
         #expect("\(error!)".contains("\(endpoint): the port is in use"))
     }
 
     @Test(arguments: ["tcp://192.0.2.1:*", "tcp://no-such-interface:5555"])
-    func anAddressOfAnotherMachineIsNamed(endpoint: String) throws {
+    func foreignAddressIsReported(endpoint: String) throws {
         #expect(throws: TransportError.addressNotLocal(endpoint: endpoint)) {
-            _ = try Line.coordinator(at: endpoint, in: SocketContext())
+            _ = try TestSockets.coordinator(at: endpoint, in: SocketContext())
         }
     }
 
-    @Test func aHostWithoutAnAddressIsNamed() throws {
+    @Test func unresolvableHostIsReported() throws {
         let endpoint = "tcp://no-such-host.invalid:5555"
         let error = #expect(throws: TransportError.self) {
-            _ = try Line.worker(to: Endpoint(endpoint), in: SocketContext())
+            _ = try TestSockets.worker(to: Endpoint(endpoint), in: SocketContext())
         }
         guard case .hostNotFound("no-such-host.invalid", endpoint, _) = error else {
             Issue.record("expected an unknown host, found \(String(describing: error))")
@@ -83,9 +83,9 @@ import Testing
     }
 
     @Test(arguments: ["tcp://127.0.0.1:*", "tcp://*:5555"])
-    func aWorkerNeedsADefiniteEndpoint(endpoint: String) throws {
+    func workerRejectsWildcardEndpoint(endpoint: String) throws {
         let error = #expect(throws: TransportError.self) {
-            _ = try Line.worker(to: Endpoint(endpoint), in: SocketContext())
+            _ = try TestSockets.worker(to: Endpoint(endpoint), in: SocketContext())
         }
         guard case .endpointSyntax(endpoint, _) = error else {
             Issue.record("expected a syntax error, found \(String(describing: error))")
@@ -93,8 +93,8 @@ import Testing
         }
     }
 
-    @Test func aForbiddenPortIsNamed() throws {
-        // The tests may run as a user who may do anything, so the system's answer is given here.
+    @Test func privilegedPortIsReported() throws {
+        // The tests may run as root, so the error number is passed directly.
         let endpoint = try Endpoint("tcp://0.0.0.0:80")
         #expect(TransportError.bind(EACCES, endpoint) == .permissionDenied(endpoint: "tcp://0.0.0.0:80"))
     }

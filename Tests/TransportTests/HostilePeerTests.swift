@@ -1,56 +1,55 @@
+import ClusterTesting
 import Foundation
 import Testing
 import Transport
 
-/// Whatever one peer does, the others are served as before.
+/// No misbehaving peer disturbs the service of the others.
 @Suite struct HostilePeerTests {
     private let context: SocketContext
 
     init() throws { context = try SocketContext() }
 
-    @Test func aPeerThatFallsSilentIsDroppedAndBlocksNothing() throws {
-        var options = Line.options
+    @Test func silentPeerIsDisconnected() throws {
+        var options = TestSockets.options
         options.heartbeatInterval = .milliseconds(200)
         options.heartbeatTimeout = .milliseconds(800)
-        var coordinator = try Line.coordinator(in: context, options: options)
+        var coordinator = try TestSockets.coordinator(in: context, options: options)
         let silent = try RawPeer(to: coordinator.endpoint)
-        silent.introduce(as: [7, 7], saying: [42])
-        let arrived = try #require(try coordinator.receive(timeout: Line.patience))
+        silent.connectUnencrypted(as: [7, 7], sending: [42])
+        let arrived = try #require(try coordinator.receive(timeout: TestSockets.timeout))
         #expect(arrived.peer == PeerID(bytes: [7, 7]) && arrived.bytes == [42])
-        // It is connected, so this is sent, though it never reads or answers again.
+        // The peer is connected, so this is sent, although it never reads or replies again.
         let isSent = try coordinator.send([1], to: arrived.peer)
         #expect(isSent)
-        let isGone = try Line.eventually { try !coordinator.send([2], to: arrived.peer) }
+        let isGone = try TestSockets.eventually { try !coordinator.send([2], to: arrived.peer) }
         #expect(isGone)
         try expectService(&coordinator)
-        silent.hangUp()
+        silent.disconnect()
     }
 
-    @Test func aPeerThatDoesNotReadIsGivenUpNotWaitedFor() throws {
-        var coordinator = try Line.coordinator(in: context)
-        let deaf = try RawPeer(to: coordinator.endpoint)
-        deaf.introduce(as: [8, 8], saying: [42])
-        let peer = try #require(try coordinator.receive(timeout: Line.patience)).peer
-        let start = ContinuousClock.now
+    @Test func sendToAPeerThatDoesNotReadFailsWithoutBlocking() throws {
+        var coordinator = try TestSockets.coordinator(in: context)
+        let unread = try RawPeer(to: coordinator.endpoint)
+        unread.connectUnencrypted(as: [8, 8], sending: [42])
+        let peer = try #require(try coordinator.receive(timeout: TestSockets.timeout)).peer
         let message = [UInt8](repeating: 0, count: 1 << 20)
         var sent = 0
         while sent < 1_000, try coordinator.send(message, to: peer) { sent += 1 }
-        // The queue, and what the two ends' buffers hold.
-        #expect(sent >= Line.options.queueLength && sent < 1_000)
-        #expect(ContinuousClock.now - start < .seconds(5))
+        // The capacity of the queue and of the buffers of both ends. A blocking send would never return.
+        #expect(sent >= TestSockets.options.queueLength && sent < 1_000)
         try expectService(&coordinator)
-        deaf.hangUp()
+        unread.disconnect()
     }
 
-    @Test func closingDoesNotWaitForAPeerThatDoesNotRead() throws {
+    @Test func closingDoesNotBlockOnAPeerThatDoesNotRead() throws {
         let opened = Mailbox<Endpoint>()
         let closed = Mailbox<Bool>()
         Thread.detachNewThread {
             do {
-                // A context of its own: the end of the last socket in it waits for what is still to be sent.
-                var coordinator = try Line.coordinator(in: SocketContext())
+                // A separate context: closing its last socket waits for unsent messages.
+                var coordinator = try TestSockets.coordinator(in: SocketContext())
                 opened.put(coordinator.endpoint)
-                guard let (peer, _) = try coordinator.receive(timeout: Line.patience) else { return }
+                guard let (peer, _) = try coordinator.receive(timeout: TestSockets.timeout) else { return }
                 while try coordinator.send([UInt8](repeating: 0, count: 1 << 20), to: peer) {}
             } catch {
                 return
@@ -59,18 +58,18 @@ import Transport
         }
         var endpoint: Endpoint?
         #expect(
-            Line.eventually {
+            TestSockets.eventually {
                 endpoint = opened.take()
                 return endpoint != nil
             })
-        let deaf = try RawPeer(to: try #require(endpoint))
-        deaf.introduce(as: [8, 8], saying: [42])
-        #expect(Line.eventually { closed.take() == true })
-        deaf.hangUp()
+        let unread = try RawPeer(to: try #require(endpoint))
+        unread.connectUnencrypted(as: [8, 8], sending: [42])
+        #expect(TestSockets.eventually { closed.take() == true })
+        unread.disconnect()
     }
 
-    @Test func bytesThatAreNotZeroMQDisturbNobody() throws {
-        var coordinator = try Line.coordinator(in: context)
+    @Test func bytesOfOtherProtocolsAreIgnored() throws {
+        var coordinator = try TestSockets.coordinator(in: context)
         var generator = SystemRandomNumberGenerator()
         let openings: [[UInt8]] = [
             [], Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8), [UInt8](repeating: 0xFF, count: 100),
@@ -83,74 +82,76 @@ import Transport
         try expectService(&coordinator)
     }
 
-    @Test func aPeerThatNeverShakesHandsIsHungUpOn() throws {
-        var options = Line.options
+    @Test func peerWithoutHandshakeIsDisconnected() throws {
+        var options = TestSockets.options
         options.handshakeTimeout = .milliseconds(200)
-        let coordinator = try Line.coordinator(in: context, options: options)
+        let coordinator = try TestSockets.coordinator(in: context, options: options)
         let peer = try RawPeer(to: coordinator.endpoint)
-        let isClosed = peer.isClosedByPeer()
+        let isClosed = peer.receiveAll(silence: TestSockets.timeout).isClosed
         #expect(isClosed)
     }
 
-    @Test func messagesOfAnotherShapeAreCountedAndDropped() throws {
-        var coordinator = try Line.coordinator(in: context)
-        let rude = try RudeWorker(to: coordinator.endpoint)
-        rude.send([[], [1]])
-        rude.send([[1], [2], [3], [4]])
-        rude.send([[5]])
-        let arrived = try #require(try coordinator.receive(timeout: Line.patience))
+    @Test func malformedMessagesAreCountedAndDropped() throws {
+        var coordinator = try TestSockets.coordinator(in: context)
+        let dealer = try UnrestrictedDealer(to: coordinator.endpoint)
+        dealer.send([[], [1]])
+        dealer.send([[1], [2], [3], [4]])
+        dealer.send([[5]])
+        let arrived = try #require(try coordinator.receive(timeout: TestSockets.timeout))
         #expect(arrived.bytes == [5])
-        #expect(coordinator.misshapenMessageCount == 2)
+        #expect(coordinator.malformedMessageCount == 2)
         try expectService(&coordinator)
     }
 
-    @Test func anOversizeMessageIsNotReceived() throws {
-        var coordinator = try Line.coordinator(in: context)
-        let rude = try RudeWorker(to: coordinator.endpoint)
-        rude.send([[UInt8](repeating: 1, count: (1 << 20) + 1)])
-        // The peer is cut off, and may connect again and behave.
+    @Test func oversizedMessageIsNotReceived() throws {
+        var coordinator = try TestSockets.coordinator(in: context)
+        let dealer = try UnrestrictedDealer(to: coordinator.endpoint)
+        dealer.send([[UInt8](repeating: 1, count: (1 << 20) + 1)])
+        // The peer is disconnected, and may reconnect and send valid messages.
         var sizes: [Int] = []
-        let isHeard = try Line.eventually {
-            rude.send([[6]])
+        let isReceived = try TestSockets.eventually {
+            dealer.send([[6]])
             while let (_, bytes) = try coordinator.receive(timeout: .milliseconds(20)) { sizes.append(bytes.count) }
             return !sizes.isEmpty
         }
-        #expect(isHeard)
+        #expect(isReceived)
         #expect(sizes.allSatisfy { $0 == 1 })
         try expectService(&coordinator)
     }
 
-    @Test func anOversizeMessageIsNotSent() throws {
-        let coordinator = try Line.coordinator(in: context)
-        let worker = try Line.worker(to: coordinator.endpoint, in: context)
+    @Test func oversizedMessageIsNotSent() throws {
+        let coordinator = try TestSockets.coordinator(in: context)
+        let worker = try TestSockets.worker(to: coordinator.endpoint, in: context)
         let message = [UInt8](repeating: 1, count: (1 << 20) + 1)
         let expected = TransportError.messageTooLarge(bytes: message.count, limit: 1 << 20)
         do {
             _ = try worker.send(message)
-            Issue.record("an oversize message was sent")
+            Issue.record("an oversized message was sent")
         } catch {
             #expect(error == expected)
         }
         do {
             _ = try coordinator.send(message, to: .random())
-            Issue.record("an oversize message was sent")
+            Issue.record("an oversized message was sent")
         } catch {
             #expect(error == expected)
         }
     }
 
-    /// A well-behaved worker joins, is heard and is answered.
+    /// Expects that a message of a new worker arrives and can be answered.
     private func expectService(
         _ coordinator: inout CoordinatorSocket, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let id = PeerID.random()
-        var worker = try Line.worker(to: coordinator.endpoint, as: id, in: context)
+        var worker = try TestSockets.worker(to: coordinator.endpoint, as: id, in: context)
         let isConnected = try worker.sendWhenConnected([1])
-        // Noise that happens to have the form of ZMTP 1.0 does arrive as a message.
-        var heard = try coordinator.receive(timeout: Line.patience)
-        while let other = heard, other.peer != id { heard = try coordinator.receive(timeout: Line.patience) }
+        // Random bytes that happen to be valid ZMTP 1.0 arrive as a message.
+        var received = try coordinator.receive(timeout: TestSockets.timeout)
+        while let other = received, other.peer != id {
+            received = try coordinator.receive(timeout: TestSockets.timeout)
+        }
         let isAnswered = try coordinator.send([2], to: id)
-        let answer = try worker.receive(timeout: Line.patience)
-        #expect(isConnected && heard?.peer == id && isAnswered && answer == [2], sourceLocation: sourceLocation)
+        let answer = try worker.receive(timeout: TestSockets.timeout)
+        #expect(isConnected && received?.peer == id && isAnswered && answer == [2], sourceLocation: sourceLocation)
     }
 }

@@ -1,15 +1,16 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Transport
 
 @Suite struct KeyFolderTests {
-    private let folder: Folder
+    private let folder: TemporaryFolder
     private let keys: KeyFolder
 
     init() throws {
-        folder = try Folder()
+        folder = try TemporaryFolder()
         keys = try KeyFolder.create(folder.path + "/keys")
     }
 
@@ -19,7 +20,7 @@ import Testing
         return status.st_mode & 0o777
     }
 
-    @Test func secretsAreTheirOwnersAlone() throws {
+    @Test func keyFilesAreReadableByTheirOwnerOnly() throws {
         #expect(mode(keys.path) == 0o700)
         #expect(mode(keys.path + "/coordinator.key") == 0o600)
         let file = WorkerKeyFile(
@@ -34,25 +35,25 @@ import Testing
     }
 
     @Test(arguments: [mode_t(0o644), 0o640, 0o620])
-    func aKeyThatOthersCanReadIsRefused(_ mode: mode_t) throws {
+    func keyFileReadableByOthersIsRejected(_ mode: mode_t) throws {
         chmod(keys.path + "/coordinator.key", mode)
         let error = #expect(throws: TransportError.self) { try keys.coordinatorKeys() }
         #expect(error?.description.contains("coordinator.key") == true)
         #expect(error?.description.contains("chmod 600") == true)
     }
 
-    @Test func aFolderThatOthersCanEnterIsRefused() throws {
+    @Test func folderAccessibleToOthersIsRejected() throws {
         chmod(keys.path, 0o755)
         #expect(throws: TransportError.self) { try KeyFolder.open(keys.path) }
         #expect(throws: TransportError.self) { try KeyFolder.create(keys.path) }
     }
 
-    @Test func makingTheFolderTwiceKeepsTheCoordinatorsKey() throws {
+    @Test func creatingTheFolderTwiceKeepsTheCoordinatorKey() throws {
         let key = try keys.coordinatorKeys().publicKey
         #expect(try KeyFolder.create(keys.path).coordinatorKeys().publicKey == key)
     }
 
-    @Test func workersAreAuthorizedRevokedAndAuthorizedAgain() throws {
+    @Test func workersCanBeAuthorizedRevokedAndAuthorizedAgain() throws {
         let (a, b) = (try KeyPair.generate().publicKey, try KeyPair.generate().publicKey)
         try keys.authorize("a", key: a)
         try keys.authorize("b", key: b)
@@ -62,7 +63,7 @@ import Testing
         try keys.authorize("a", key: nil)
         #expect(try keys.entries().map(\.isRevoked) == [false, false])
         #expect(try keys.entries().map(\.key) == [a, b])
-        // A name that is in use keeps its key; a key has one name.
+        // A name has one key, and a key has one name.
         #expect(throws: TransportError.self) { try keys.authorize("a", key: KeyPair.generate().publicKey) }
         #expect(throws: TransportError.self) { try keys.authorize("c", key: a) }
         #expect(throws: TransportError.self) { try keys.authorize("unknown", key: nil) }
@@ -72,28 +73,28 @@ import Testing
     @Test(arguments: [
         "", ".hidden", "-dash", "with space", "a/b", "line\nbreak", "ä", String(repeating: "x", count: 65),
     ])
-    func namesThatWouldBreakTheListAreRefused(_ name: String) throws {
+    func invalidNamesAreRejected(_ name: String) throws {
         #expect(throws: TransportError.self) { try keys.authorize(name, key: KeyPair.generate().publicKey) }
         #expect(try keys.entries().isEmpty)
     }
 
-    @Test func aListThatCannotBeReadLetsNobodyNewIn() throws {
+    @Test func unreadableListBlocksNewConnectionsOnly() throws {
         let key = try KeyPair.generate().publicKey
         try keys.authorize("a", key: key)
         let register = try KeyRegister(keys)
-        #expect(register.admits(key))
+        #expect(register.acceptsConnection(from: key))
         let handle = try #require(FileHandle(forWritingAtPath: keys.workersPath))
         try handle.truncate(atOffset: 0)
         try handle.write(contentsOf: Data("nonsense\n".utf8))
         #expect(throws: TransportError.self) { try register.refresh() }
-        #expect(!register.admits(key))
-        #expect(register.standing(of: key) == .authorized(name: "a"), "who is in stays")
+        #expect(!register.acceptsConnection(from: key))
+        #expect(register.status(of: key) == .authorized(name: "a"), "connected workers stay authorized")
         try handle.truncate(atOffset: 0)
         #expect(try register.refresh())
-        #expect(register.standing(of: key) == .unknown)
+        #expect(register.status(of: key) == .unknown)
     }
 
-    @Test func twoCommandsAtOnceLoseNothing() async throws {
+    @Test func concurrentChangesLoseNoUpdate() async throws {
         let keys = keys
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<12 {
@@ -104,7 +105,7 @@ import Testing
         #expect(try keys.entries().count == 12)
     }
 
-    @Test func damagedKeyFilesAreNamed() throws {
+    @Test func damagedKeyFilesAreReportedWithTheirPath() throws {
         let path = folder.path + "/bad.key"
         for text in ["", "name = x", "secret = zz\npublic = yy\ncoordinator = 1", "no equals sign"] {
             unlink(path)
@@ -114,7 +115,7 @@ import Testing
         }
     }
 
-    @Test func keysAreWrittenInHexadecimal() throws {
+    @Test func keysAreParsedFromHexadecimal() throws {
         let key = try KeyPair.generate().publicKey
         #expect(PublicKey(hexadecimal: key.description) == key)
         #expect(PublicKey(hexadecimal: key.description.uppercased()) == key)

@@ -1,10 +1,11 @@
+import ClusterTesting
 import Foundation
-import Glibc
+import TestSupport
 import Testing
 
 @testable import Transport
 
-/// Who gets in, and who does not.
+/// Authentication of connections.
 @Suite struct SecurityTests {
     private let context: SocketContext
     private let coordinatorKeys: KeyPair
@@ -16,10 +17,10 @@ import Testing
         coordinatorKeys = try KeyPair.generate()
         workerKeys = try KeyPair.generate()
         register = try KeyRegister(nil)
-        register.admit(workerKeys.publicKey, as: "node-7")
+        register.authorize(workerKeys.publicKey, as: "node-7")
     }
 
-    private func coordinator(options: SocketOptions = Line.options) throws -> CoordinatorSocket {
+    private func coordinator(options: SocketOptions = TestSockets.options) throws -> CoordinatorSocket {
         try CoordinatorSocket(
             listeningOn: Endpoint("tcp://127.0.0.1:*"), in: context, options: options,
             security: .curve(coordinatorKeys, register), wakeup: Wakeup())
@@ -27,58 +28,57 @@ import Testing
 
     private func worker(
         to endpoint: Endpoint, _ security: WorkerSecurity, as id: PeerID = .random()
-    ) throws
-        -> WorkerSocket
-    {
+    ) throws -> WorkerSocket {
         try WorkerSocket(
-            connectingTo: endpoint, as: id, in: SocketContext(), options: Line.options, security: security,
+            connectingTo: endpoint, as: id, in: SocketContext(), options: TestSockets.options, security: security,
             wakeup: Wakeup())
     }
 
-    private func state(of worker: inout WorkerSocket, becomes expected: LinkState) -> Bool {
+    private func state(of worker: inout WorkerSocket, becomes expected: ConnectionState) -> Bool {
         let start = ContinuousClock.now
-        while ContinuousClock.now - start < Line.patience {
-            worker.noteEvents()
-            if worker.link == expected { return true }
+        while ContinuousClock.now - start < TestSockets.timeout {
+            worker.processEvents()
+            if worker.connectionState == expected { return true }
             usleep(5_000)
         }
         return false
     }
 
-    @Test func anAuthorizedWorkerIsHeardUnderItsKey() throws {
+    @Test func messagesOfAnAuthorizedWorkerCarryItsKey() throws {
         var coordinator = try coordinator()
         let id = PeerID.random()
         var worker = try worker(
             to: coordinator.endpoint, .curve(workerKeys, coordinator: coordinatorKeys.publicKey), as: id)
         #expect(try worker.sendWhenConnected([1, 2]))
-        let arrived = try #require(try coordinator.receive(timeout: Line.patience))
+        let arrived = try #require(try coordinator.receive(timeout: TestSockets.timeout))
         #expect(arrived.peer.bytes == id.bytes && arrived.peer.key == workerKeys.publicKey && arrived.bytes == [1, 2])
-        #expect(register.standing(of: workerKeys.publicKey) == .authorized(name: "node-7"))
+        #expect(register.status(of: workerKeys.publicKey) == .authorized(name: "node-7"))
         let isSent = try coordinator.send([3], to: arrived.peer)
         #expect(isSent)
-        #expect(try worker.receive(timeout: Line.patience) == [3])
+        #expect(try worker.receive(timeout: TestSockets.timeout) == [3])
         #expect(coordinator.takeRefusals().isEmpty)
     }
 
-    @Test func aStrangerIsTurnedAwayCountedAndToldSo() throws {
+    @Test func unknownKeyIsRejectedAndCounted() throws {
         var coordinator = try coordinator()
-        var stranger = try worker(
+        var unknown = try worker(
             to: coordinator.endpoint, .curve(KeyPair.generate(), coordinator: coordinatorKeys.publicKey))
-        let isRefused = state(of: &stranger, becomes: .notAuthorized)
-        #expect(isRefused && stranger.needsReplacement)
+        let isRefused = state(of: &unknown, becomes: .notAuthorized)
+        #expect(isRefused && unknown.needsReplacement)
         #expect(coordinator.takeRefusals()[.unknownKey] == 1)
         let nothing = try coordinator.receive(timeout: .milliseconds(50))
         #expect(nothing == nil)
     }
 
-    @Test func aWorkerWithoutAKeyOrWithAnotherCoordinatorsGetsNowhere() throws {
+    @Test func handshakeFailsWithoutKeyOrWithAnotherCoordinatorsKey() throws {
         var coordinator = try coordinator()
         var plain = try worker(to: coordinator.endpoint, .plaintext)
         #expect(state(of: &plain, becomes: .securityMismatch))
-        var misled = try worker(to: coordinator.endpoint, .curve(workerKeys, coordinator: KeyPair.generate().publicKey))
-        #expect(state(of: &misled, becomes: .handshakeFailed))
+        var misdirected = try worker(
+            to: coordinator.endpoint, .curve(workerKeys, coordinator: KeyPair.generate().publicKey))
+        #expect(state(of: &misdirected, becomes: .handshakeFailed))
         var refusals: [TransportRefusal: Int] = [:]
-        let isCounted = Line.eventually {
+        let isCounted = TestSockets.eventually {
             refusals.merge(coordinator.takeRefusals(), uniquingKeysWith: +)
             return (refusals[.handshake] ?? 0) >= 2
         }
@@ -87,7 +87,7 @@ import Testing
         #expect(nothing == nil)
     }
 
-    @Test func noiseAndPlainZeroMQAreCountedAsFailedHandshakes() throws {
+    @Test func otherProtocolsAreCountedAsFailedHandshakes() throws {
         var coordinator = try coordinator()
         for opening: [UInt8] in [
             Array("GET / HTTP/1.1\r\n\r\n".utf8), [UInt8](repeating: 0xFF, count: 200),
@@ -95,33 +95,33 @@ import Testing
         ] {
             try RawPeer(to: coordinator.endpoint).write(opening)
         }
-        let old = try RudeWorker(to: coordinator.endpoint)
-        old.send([[1]])
+        let plain = try UnrestrictedDealer(to: coordinator.endpoint)
+        plain.send([[1]])
         let nothing = try coordinator.receive(timeout: .milliseconds(300))
         #expect(nothing == nil)
-        let isCounted = Line.eventually { (coordinator.takeRefusals()[.handshake] ?? 0) > 0 }
+        let isCounted = TestSockets.eventually { (coordinator.takeRefusals()[.handshake] ?? 0) > 0 }
         #expect(isCounted)
         var worker = try worker(
             to: coordinator.endpoint, .curve(workerKeys, coordinator: coordinatorKeys.publicKey))
         #expect(try worker.sendWhenConnected([9]))
-        #expect(try coordinator.receive(timeout: Line.patience)?.bytes == [9])
-        worker.noteEvents()
-        #expect(worker.link == .connected)
+        #expect(try coordinator.receive(timeout: TestSockets.timeout)?.bytes == [9])
+        worker.processEvents()
+        #expect(worker.connectionState == .connected)
     }
 
-    @Test func revokingEndsALiveConnectionsVoice() throws {
-        let folder = try Folder()
+    @Test func messagesOfARevokedKeyAreDropped() throws {
+        let folder = try TemporaryFolder()
         let keys = try KeyFolder.create(folder.path + "/keys")
         try keys.authorize("node-8", key: workerKeys.publicKey)
         let listed = try KeyRegister(keys)
         let context = try SocketContext()
         var coordinator = try CoordinatorSocket(
-            listeningOn: Endpoint("tcp://127.0.0.1:*"), in: context, options: Line.options,
+            listeningOn: Endpoint("tcp://127.0.0.1:*"), in: context, options: TestSockets.options,
             security: .curve(coordinatorKeys, listed), wakeup: Wakeup())
         let worker = try worker(
             to: coordinator.endpoint, .curve(workerKeys, coordinator: coordinatorKeys.publicKey))
         #expect(try worker.sendWhenConnected([1]))
-        #expect(try coordinator.receive(timeout: Line.patience)?.bytes == [1])
+        #expect(try coordinator.receive(timeout: TestSockets.timeout)?.bytes == [1])
         try keys.revoke("node-8")
         #expect(try listed.refresh())
         #expect(try worker.send([2]))
@@ -134,44 +134,32 @@ import Testing
         try keys.authorize("node-8", key: nil)
         #expect(try listed.refresh())
         #expect(try worker.send([3]))
-        #expect(try coordinator.receive(timeout: Line.patience)?.bytes == [3])
+        #expect(try coordinator.receive(timeout: TestSockets.timeout)?.bytes == [3])
     }
 
-    @Test func anotherKeyIsAnotherPeerWhateverItsRoutingID() throws {
+    @Test func sameRoutingIdWithAnotherKeyIsAnotherPeer() throws {
         let other = try KeyPair.generate()
-        register.admit(other.publicKey, as: "node-9")
+        register.authorize(other.publicKey, as: "node-9")
         var coordinator = try coordinator()
         let id = PeerID.random()
         for keys in [workerKeys, other] {
             let worker = try worker(
                 to: coordinator.endpoint, .curve(keys, coordinator: coordinatorKeys.publicKey), as: id)
             #expect(try worker.sendWhenConnected([1]))
-            let arrived = try #require(try coordinator.receive(timeout: Line.patience))
+            let arrived = try #require(try coordinator.receive(timeout: TestSockets.timeout))
             #expect(arrived.peer == PeerID(bytes: id.bytes, key: keys.publicKey))
             #expect(arrived.peer != id)
         }
     }
 
-    @Test func theGreetingTellsWhatListens() throws {
+    @Test func endpointProbeIdentifiesTheListener() throws {
         let coordinator = try coordinator()
         #expect(
-            try GreetingProbe.examine(coordinator.endpoint, timeout: .seconds(5)) == .zeroMQ(mechanism: "CURVE"))
-        let plain = try Line.coordinator(in: SocketContext())
-        #expect(try GreetingProbe.examine(plain.endpoint, timeout: .seconds(5)) == .zeroMQ(mechanism: "NULL"))
+            try EndpointProbe.probe(coordinator.endpoint, timeout: .seconds(5)) == .zeroMQ(mechanism: "CURVE"))
+        let plain = try TestSockets.coordinator(in: SocketContext())
+        #expect(try EndpointProbe.probe(plain.endpoint, timeout: .seconds(5)) == .zeroMQ(mechanism: "NULL"))
         let closed = try ClosedPort()
-        #expect(try GreetingProbe.examine(closed.endpoint, timeout: .seconds(5)) == .refused)
+        #expect(try EndpointProbe.probe(closed.endpoint, timeout: .seconds(5)) == .refused)
         closed.release()
     }
-}
-
-/// A folder that is gone with the value.
-final class Folder: Sendable {
-    let path: String
-
-    init() throws {
-        path = "\(NSTemporaryDirectory())/ecad-transport-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
 }

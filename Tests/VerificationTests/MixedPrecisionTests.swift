@@ -3,10 +3,10 @@ import TestSupport
 import Testing
 import Verification
 
-/// Checkpoints whose tensors are not all of one type.
+/// Checkpoints with tensors of different types.
 @Suite struct MixedPrecisionTests {
-    /// Every second bfloat16 tensor of the shards is stored in single precision, with the same values.
-    @Test func halfAndSinglePrecisionInOneFileGiveTheSame() throws {
+    /// Stores every second bfloat16 tensor as float32, with the same values.
+    @Test func mixedBfloat16AndFloat32GiveTheSameResults() throws {
         let model = try ModelCopy(of: "alpha-patch1")
         var changed = 0
         for shard in ["00001-of-00002", "00002-of-00002"] {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Verification
 
-/// Reference files that are damaged, or do not belong to the model.
+/// Reference files that are damaged or do not match the model.
 @Suite struct ReferenceFileTests {
     private let folder: TemporaryFolder
 
@@ -13,7 +13,7 @@ import Verification
 
     private static func model(_ fixture: String) -> String { "\(Fixtures.folder)/\(fixture)/model" }
 
-    /// A copy of a reference with something changed.
+    /// A modified copy of a reference file.
     private func copy(_ reference: String, _ change: (inout SafetensorsContent) -> Void = { _ in }) throws -> String {
         var content = try SafetensorsContent(path: "\(Fixtures.folder)/\(reference).safetensors")
         change(&content)
@@ -27,36 +27,36 @@ import Verification
 
     // MARK: - The file
 
-    @Test func anUnchangedCopyPasses() throws {
+    @Test func unmodifiedCopyPasses() throws {
         let path = try copy("alpha-small/trajectory-unguided")
         let report = try Verification.run(model: Self.model("alpha-small"), reference: path)
         #expect(report.passed && report.case == "trajectory")
         #expect(report.tensors.map(\.name) == ["initial_latents", "step_latents", "images"])
     }
 
-    @Test func aMissingFileIsNamed() {
+    @Test func missingFileIsReported() {
         #expect(verify("/absent/reference.safetensors").isOneLine(naming: "/absent/reference.safetensors"))
     }
 
     @Test(arguments: [
         ("format", "ecad-reference/2", "ecad-reference/1"), ("format", nil, "ecad-reference/1"),
         ("case", "sampler", "text-encoder, transformer"), ("case", nil, "text-encoder, transformer"),
-        ("seeds", nil, "a value"), ("seeds", "[1, -1]", "non-negative integers"), ("seeds", "seven", "integers"),
+        ("seeds", nil, "a string"), ("seeds", "[1, -1]", "non-negative integers"), ("seeds", "seven", "integers"),
         ("shape", "{}", "an array of sizes"),
     ])
-    func metadataThatCannotBeReadIsNamed(_ key: String, _ value: String?, _ expected: String) throws {
+    func invalidMetadataIsReported(_ key: String, _ value: String?, _ expected: String) throws {
         let path = try copy("noise/16") { $0.metadata[key] = value }
         let found = value ?? (key == "case" ? "" : "missing")
         #expect(verify(path).isOneLine(naming: path, "metadata \"\(key)\" is ", found, "expected", expected))
     }
 
     @Test(arguments: ["[4]", "[16, 1]", "[-16]", "[0]", "[9223372036854775807, 9223372036854775807]", "[]"])
-    func noiseOfAnotherShapeIsRefused(_ shape: String) throws {
+    func noiseOfAnotherShapeIsRejected(_ shape: String) throws {
         let path = try copy("noise/16") { $0.metadata["shape"] = shape }
         #expect(verify(path).isOneLine(naming: path, "\"noise\"", "expected ["))
     }
 
-    @Test func anEmptyTensorIsRefused() throws {
+    @Test func emptyTensorIsRejected() throws {
         let path = try copy("alpha-small/vae-decoder") {
             $0.tensors["latents"]?.shape[0] = 0
             $0.tensors["latents"]?.bytes = Data()
@@ -69,7 +69,7 @@ import Verification
         ("transformer", "timestep"), ("vae-decoder", "image"), ("trajectory-unguided", "step_latents"),
         ("trajectory-unguided", "images"),
     ])
-    func tensorsMustBeThereAndFit(_ name: String, _ tensor: String) throws {
+    func missingOrMismatchedTensorsAreReported(_ name: String, _ tensor: String) throws {
         let missing = try copy("alpha-small/\(name)") { $0.tensors[tensor] = nil }
         #expect(verify(missing).isOneLine(naming: missing, "'\(tensor)'"))
         let reshaped = try copy("alpha-small/\(name)") { $0.tensors[tensor]?.shape.append(1) }
@@ -82,7 +82,7 @@ import Verification
     }
 
     @Test(arguments: ["0", "-1", "1e12", "4097", "\"x\""])
-    func aTextLengthThatNoModelHasIsRefused(_ length: String) throws {
+    func textLengthOutOfRangeIsRejected(_ length: String) throws {
         for reference in ["alpha-small/text-encoder", "alpha-small/trajectory-unguided"] {
             let path = try copy(reference) { $0.metadata["max_length"] = length }
             #expect(verify(path).isOneLine(naming: path, "\"max_length\" is \"\(length)\"", "from 1 to 4096"))
@@ -95,7 +95,7 @@ import Verification
         ("text-encoder", "pooled"), ("text-encoder-2", "hidden_states"), ("transformer", "guidance"),
         ("transformer", "img_ids"), ("transformer", "txt_ids"), ("transformer", "pooled_projections"),
     ])
-    func tensorsOfFluxMustBeThereAndFit(_ name: String, _ tensor: String) throws {
+    func missingOrMismatchedFluxTensorsAreReported(_ name: String, _ tensor: String) throws {
         let missing = try copy("flux-small/\(name)") { $0.tensors[tensor] = nil }
         #expect(verify(missing, model: Self.model("flux-small")).isOneLine(naming: missing, "'\(tensor)'"))
         let reshaped = try copy("flux-small/\(name)") { $0.tensors[tensor]?.shape.append(1) }
@@ -103,19 +103,19 @@ import Verification
         #expect(line.isOneLine(naming: reshaped, "\"\(tensor)\" has shape", "expected ["))
     }
 
-    @Test func positionsAreReadFromTheFile() throws {
+    @Test func fluxPositionsComeFromTheFile() throws {
         let path = try copy("flux-small/transformer") { $0.fill("img_ids", with: 0) }
         #expect(try !Verification.run(model: Self.model("flux-small"), reference: path).passed)
     }
 
     @Test(arguments: ["1", "21"])
-    func aLengthThatCLIPCannotReadIsRefused(_ length: String) throws {
+    func textLengthBeyondCLIPsPositionsIsRejected(_ length: String) throws {
         let path = try copy("flux-small/text-encoder") { $0.metadata["max_length"] = length }
         #expect(verify(path, model: Self.model("flux-small")).isOneLine(naming: path, "max_length", "from 2 to 20"))
     }
 
     @Test(arguments: ["alpha-small", "flux-small"])
-    func anEncoderThatTheFamilyLacksIsRefused(_ fixture: String) throws {
+    func unknownTextEncoderFolderIsRejected(_ fixture: String) throws {
         let path = try copy("\(fixture)/text-encoder") {
             $0.metadata["folder"] = fixture == "flux-small" ? "../../alpha-small/model/text_encoder" : "text_encoder_2"
         }
@@ -128,9 +128,9 @@ import Verification
         ("prompts", "[]", "at least one prompt"), ("prompts", "\"a fox\"", "an array of strings"),
         ("seeds", "[1, 2, 3, 4]", "one for each prompt"), ("seeds", "[]", "one for each prompt"),
         ("steps", "five", "an integer"), ("height", "2.5", "an integer"), ("guidance_scale", "1e99", "a number"),
-        ("negative_prompt", nil, "a value"), ("schedule", nil, "a value"),
+        ("negative_prompt", nil, "a string"), ("schedule", nil, "a string"),
     ])
-    func trajectoryMetadataIsChecked(_ key: String, _ value: String?, _ expected: String) throws {
+    func invalidTrajectoryMetadataIsReported(_ key: String, _ value: String?, _ expected: String) throws {
         let path = try copy("alpha-small/trajectory-unguided") { $0.metadata[key] = value }
         #expect(verify(path).isOneLine(naming: path, "metadata \"\(key)\" is ", value ?? "missing", expected))
     }
@@ -139,13 +139,13 @@ import Verification
         ("height", "20", "height 20"), ("width", "-8", "width -8"), ("height", "9223372036854775800", "height 9223"),
         ("steps", "0", "0 steps"), ("steps", "5000", "5000 steps"),
     ])
-    func whatTheModelCannotDoIsRefused(_ key: String, _ value: String, _ expected: String) throws {
+    func unsupportedGenerationSettingsAreRejected(_ key: String, _ value: String, _ expected: String) throws {
         let path = try copy("alpha-small/trajectory-unguided") { $0.metadata[key] = value }
         #expect(verify(path).isOneLine(naming: expected, "expected"))
     }
 
-    @Test func latentsOfAnotherSizeAreRefused() throws {
-        // As many numbers in all, but not in each image's latents.
+    @Test func latentsOfAnotherSizeAreRejected() throws {
+        // The same number of values in another shape.
         let path = try copy("alpha-small/trajectory-unguided") { content in
             guard let shape = content.tensors["initial_latents"]?.shape else { return }
             content.tensors["initial_latents"]?.shape = [shape[0], shape[1], shape[2] * shape[3], 1]
@@ -153,19 +153,19 @@ import Verification
         #expect(verify(path).isOneLine(naming: path, "\"step_latents\" has shape", "expected ["))
     }
 
-    @Test func aMissingScheduleIsNamed() throws {
+    @Test func missingScheduleIsReported() throws {
         let path = try copy("alpha-small/trajectory-unguided") { $0.metadata["schedule"] = "absent.json" }
         #expect(verify(path).isOneLine(naming: folder.file("absent.json"), "no such file"))
     }
 
     @Test(arguments: ["alpha-micro/random-7", "alpha-patch1/fora-3"])
-    func aScheduleOfAnotherModelIsRefused(_ schedule: String) throws {
+    func scheduleOfAnotherModelIsRejected(_ schedule: String) throws {
         let name = try folder.copy(of: "\(Fixtures.folder)/\(schedule).json", as: "other.json")
         let path = try copy("alpha-small/trajectory-unguided") { $0.metadata["schedule"] = "other.json" }
         #expect(verify(path).isOneLine(naming: name, "the schedule is for", "PixArt blocks x"))
     }
 
-    @Test func aDifferenceFailsWithoutAnError() throws {
+    @Test func differencesFailWithoutAnError() throws {
         let path = try copy("alpha-small/vae-decoder") { $0.fill("image", with: 0.25) }
         let report = try Verification.run(model: Self.model("alpha-small"), reference: path)
         #expect(!report.passed && report.tensors.map(\.passed) == [false])

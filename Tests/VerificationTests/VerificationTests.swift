@@ -3,13 +3,13 @@ import TestSupport
 import Testing
 import Verification
 
-/// The engine against the original Python libraries, on every committed reference file.
+/// Compares the engine with the reference implementations on every committed reference file.
 @Suite struct VerificationTests {
-    /// Tighter than the program's defaults: a GELU of the other kind moves some outputs by no more than 3e-5.
+    /// Tighter than the program's default: the wrong GELU variant changes some outputs by only 3e-5.
     private static let forwardTolerance = 5e-6
     private static let trajectoryTolerance = 2e-5
 
-    /// A fifth of the program's default; the distance may be off by ten times as much.
+    /// A fifth of the program's default; ten times as much for distances.
     private static let scorerTolerance = 2e-5
 
     private static let scorers = ["image-reward", "clip", "inception"].flatMap { folder in
@@ -22,7 +22,7 @@ import Verification
     private static let noise = Fixtures.names(in: "noise", ending: ".safetensors").map { "noise/\($0)" }
 
     @Test(arguments: references)
-    func engineEqualsTheOriginal(_ reference: String) throws {
+    func engineEqualsTheReference(_ reference: String) throws {
         let model = "\(Fixtures.folder)/\(reference.split(separator: "/")[0])/model"
         let isTrajectory = reference.contains("trajectory")
         let report = try Verification.run(
@@ -33,7 +33,7 @@ import Verification
     }
 
     @Test(arguments: scorers)
-    func scorersEqualTheOriginals(_ reference: String) throws {
+    func scorersEqualTheReference(_ reference: String) throws {
         let model = "\(Fixtures.folder)/\(reference.split(separator: "/")[0])/model"
         let report = try Verification.run(
             model: model, reference: "\(Fixtures.folder)/\(reference)", tolerance: Self.scorerTolerance)
@@ -47,7 +47,7 @@ import Verification
         #expect(report.passed, "\(report.tensors)")
     }
 
-    @Test func everyCaseHasReferences() {
+    @Test func everyCaseHasReferenceFiles() {
         for name in [
             "text-encoder", "transformer", "vae-decoder", "trajectory-plain", "trajectory-fora", "trajectory-tgate",
         ] {

@@ -6,7 +6,6 @@ import Testing
 
 @testable import WorkerService
 
-/// A file that comes from the coordinator part by part.
 @Suite struct BlobDownloadTests {
     private let content = Data((0..<1000).map { UInt8(truncatingIfNeeded: $0 * 7) })
 
@@ -27,42 +26,42 @@ import Testing
         return chunk
     }
 
-    private func expectFailure(_ download: BlobDownload, _ chunk: BlobChunk, _ part: String) {
+    private func expectFailure(_ download: BlobDownload, _ chunk: BlobChunk, _ text: String) {
         var download = download
         do {
-            _ = try download.take(chunk)
-            Issue.record("expected an error about \"\(part)\"")
+            _ = try download.receive(chunk)
+            Issue.record("expected an error containing \"\(text)\"")
         } catch {
-            #expect("\(error)".contains(part) && !"\(error)".contains("\n"), "\(error)")
+            #expect("\(error)".contains(text) && !"\(error)".contains("\n"), "\(error)")
         }
     }
 
-    @Test func partsMakeTheFileWhateverComesTwice() throws {
+    @Test func chunksFormTheFileAndDuplicatesAreIgnored() throws {
         var download = try BlobDownload(reference)
         #expect(download.request.offset == 0 && download.request.sha256 == reference.sha256)
-        #expect(try download.take(chunk(0..<400)) == .wantsMore)
+        #expect(try download.receive(chunk(0..<400)) == .incomplete)
         #expect(download.request.offset == 400)
-        #expect(try download.take(chunk(0..<400)) == .nothing)
-        #expect(try download.take(chunk(500..<600)) == .nothing)
+        #expect(try download.receive(chunk(0..<400)) == .ignored)
+        #expect(try download.receive(chunk(500..<600)) == .ignored)
         var foreign = chunk(400..<500)
         foreign.sha256 = Data(repeating: 1, count: 32)
-        #expect(try download.take(foreign) == .nothing)
-        #expect(try download.take(chunk(400..<999)) == .wantsMore)
-        guard case .finished(let path) = try download.take(chunk(999..<1000)) else {
-            Issue.record("the file is whole, but the download goes on")
+        #expect(try download.receive(foreign) == .ignored)
+        #expect(try download.receive(chunk(400..<999)) == .incomplete)
+        guard case .finished(let path) = try download.receive(chunk(999..<1000)) else {
+            Issue.record("expected a finished download")
             return
         }
         #expect(FileManager.default.contents(atPath: path) == content)
         try FileManager.default.removeItem(atPath: path)
     }
 
-    @Test func contentOfAnotherHashIsRefused() throws {
+    @Test func contentWithAnotherHashIsRejected() throws {
         var damaged = content
         damaged[17] ^= 1
-        expectFailure(try BlobDownload(reference), chunk(0..<1000, of: damaged), "damaged")
+        expectFailure(try BlobDownload(reference), chunk(0..<1000, of: damaged), "corrupted")
     }
 
-    @Test func tooMuchAndNothingAreRefused() throws {
+    @Test func oversizedAndEmptyChunksAreRejected() throws {
         expectFailure(try BlobDownload(reference), chunk(0..<1001, of: content + [0]), "announced")
         expectFailure(try BlobDownload(reference), chunk(0..<0), "announced")
     }

@@ -18,23 +18,23 @@ import Testing
         }
     }
 
-    @Test func modelsAreFoundBesideTheRunsModelAndWhereTheUserSays() throws {
+    @Test func modelsAreFoundNextToTheRunsModelAndInGivenFolders() throws {
         let clip = try ModelFingerprint.compute(folder: folder.file("clip"))
         let reward = try ModelFingerprint.compute(folder: folder.file("a/reward"))
-        let beside = try ScorerFolders(named: [], beside: folder.file("model/"))
-        #expect(beside.fingerprints == [clip])
-        #expect(try beside.folder(fingerprint: clip, of: .clip) == folder.file("clip"))
-        let named = try ScorerFolders(named: [folder.file("a/reward")], beside: folder.file("model"))
-        #expect(named.fingerprints == [clip, reward].sorted())
-        #expect(try named.folder(fingerprint: reward, of: .imageReward) == folder.file("a/reward"))
+        let neighbors = try ScorerFolders(given: [], nextTo: folder.file("model/"))
+        #expect(neighbors.fingerprints == [clip])
+        #expect(try neighbors.folder(fingerprint: clip, of: .clip) == folder.file("clip"))
+        let both = try ScorerFolders(given: [folder.file("a/reward")], nextTo: folder.file("model"))
+        #expect(both.fingerprints == [clip, reward].sorted())
+        #expect(try both.folder(fingerprint: reward, of: .imageReward) == folder.file("a/reward"))
         #expect(
-            complaint { try beside.folder(fingerprint: reward, of: .imageReward) }.isOneLine(naming: "image-reward"))
+            complaint { try neighbors.folder(fingerprint: reward, of: .imageReward) }.isOneLine(naming: "image-reward"))
     }
 
-    @Test func aNamedFolderMustHoldAScorer() {
+    @Test func givenFolderMustContainAScorerModel() {
         for name in ["model", "nothing"] {
             #expect(
-                complaint { try ScorerFolders(named: [folder.file(name)], beside: "/nowhere/m") }
+                complaint { try ScorerFolders(given: [folder.file(name)], nextTo: "/nowhere/m") }
                     .isOneLine(naming: "--scorer", folder.file(name)))
         }
     }

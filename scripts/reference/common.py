@@ -1,4 +1,4 @@
-"""What the references of all families share."""
+"""Shared by the references of all families."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def load_vae(model: pathlib.Path) -> AutoencoderKL:
 
 
 def initial_latents(seeds: list[int], shape: tuple[int, ...]) -> torch.Tensor:
-    """One float32 draw for each seed, [P, *shape]: an image's noise does not depend on its neighbours in the batch."""
+    """One float32 draw per seed, [P, *shape]; the noise of an image does not depend on the rest of the batch."""
     return torch.stack([torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds])
 
 
 @torch.no_grad()
 def vae_decoder(options: argparse.Namespace) -> Reference:
-    """The decoder's raw output for random latents, already unscaled and unshifted."""
+    """The raw decoder output for random latents that are already unscaled and unshifted."""
     vae = load_vae(options.model)
     size = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
     shape = (options.count, vae.config.latent_channels, options.latent_height or size, options.latent_width or size)
@@ -37,19 +37,19 @@ def vae_decoder(options: argparse.Namespace) -> Reference:
 
 
 def read_schedule(options: argparse.Namespace) -> Schedule | None:
-    """The schedule of a trajectory, if it has one, checked against the steps."""
+    """Reads the schedule of a trajectory, if any, and checks its number of steps."""
     if len(options.seeds) != len(options.prompts):
-        raise SystemExit(f"--seeds: expected {len(options.prompts)}, one for each prompt, found {len(options.seeds)}")
+        raise SystemExit(f"--seeds: {len(options.seeds)} given; expected {len(options.prompts)}, one per prompt")
     schedule = Schedule.read(options.schedule) if options.schedule else None
     if schedule and schedule.steps != options.steps:
-        raise SystemExit(f"{options.schedule}: expected {options.steps} steps, found {schedule.steps}")
+        raise SystemExit(f"{options.schedule}: has {schedule.steps} steps; expected {options.steps}")
     return schedule
 
 
 def trajectory_reference(
     options: argparse.Namespace, guidance_scale: float, size: tuple[int, int], tensors: dict[str, torch.Tensor]
 ) -> Reference:
-    """A trajectory's reference; its schedule is copied beside it if it lies elsewhere."""
+    """The reference of a trajectory; copies its schedule next to the output if it is elsewhere."""
     metadata = {
         "prompts": options.prompts,
         "negative_prompt": options.negative_prompt,

@@ -1,7 +1,7 @@
-"""Component caching for PixArt and FLUX transformers: a schedule's published JSON format, applied to diffusers' modules.
+"""Component caching for PixArt and FLUX transformers: applies schedules in the published JSON format to diffusers modules.
 
-Follows the reference implementation of ECAD (arXiv 2506.15682): a component is computed when its bit is true or nothing is kept of
-it; what it returns is kept, before gates and residuals. Norms, modulation and gates always belong to the current step.
+Follows the reference implementation of ECAD (arXiv 2506.15682): a component is computed if its bit is true or nothing is cached; its
+output is cached before gates and residuals are applied. Norms, modulation and gates are always computed for the current step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pathlib
 
 import torch
 
-# The components of a block under their published names, each with the attribute that holds its module.
+# Published component names of a block, with the attribute of the module.
 PIXART = {"attn1": "attn1", "attn2": "attn2", "ff": "ff"}
 FLUX_FULL = {"full_attn": "attn", "full_ff": "ff", "full_ff_context": "ff_context"}
 FLUX_SINGLE = {"single_attn": "attn", "single_proj_mlp": "proj_mlp", "single_proj_out": "proj_out"}
@@ -21,7 +21,7 @@ TGATE = "compute_attn_tgate"
 
 
 def components(transformer: torch.nn.Module) -> list[dict[str, torch.nn.Module]]:
-    """The modules that a schedule decides about, block by block in published order."""
+    """The modules that a schedule controls, block by block in published order."""
     singles = getattr(transformer, "single_transformer_blocks", None)
     kinds = [(block, PIXART if singles is None else FLUX_FULL) for block in transformer.transformer_blocks]
     kinds += [(block, FLUX_SINGLE) for block in singles or ()]
@@ -30,7 +30,7 @@ def components(transformer: torch.nn.Module) -> list[dict[str, torch.nn.Module]]
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """`bits[step][block][component]`, true for recompute, and the step at which TGATE closes the gate, if it does."""
+    """`bits[step][block][component]`, true for recompute; `gate_step`: the step at which TGATE closes the gate, or None."""
 
     steps: int
     bits: list[list[dict[str, bool]]]
@@ -52,25 +52,25 @@ class Schedule:
         if pipeline.get("name") == "tgate":
             gates.add(pipeline["kwargs"]["gate_step"])
         if len(gates) > 1 or len(custom) not in (0, steps * len(blocks)):
-            raise SystemExit(f"{path}: expected one gate step for every block and the pipeline, found {sorted(gates)}")
+            raise SystemExit(f"{path}: gate steps are {sorted(gates)}; expected the same one for every block and the pipeline")
         if gates and min(gates) < 1:
-            raise SystemExit(f"{path}: expected a gate step of at least 1, found {min(gates)}")
+            raise SystemExit(f"{path}: gate step is {min(gates)}; expected at least 1")
         bits = [[{name: entry[name] for name in kind} for entry, (_, kind) in zip(row, blocks)] for row in entries]
         return Schedule(steps, bits, gates.pop() if gates else None)
 
 
 class ComponentCache:
-    """Within `with`, the transformer's components obey the schedule; `advance()` ends a denoising step.
+    """A context manager that applies a schedule to a transformer; call `advance()` after each denoising step.
 
-    With no schedule the transformer is left alone. With a gate step m (TGATE): at step m-1 the kept cross attention becomes the mean of
-    the two guidance halves; from step m on the model sees only the negative half, which then is the prediction.
+    Without a schedule the transformer is unchanged. With a gate step m (TGATE), the cached cross-attention is averaged over the two
+    guidance halves at step m-1; from step m on the model runs only the negative half, whose output is the prediction.
     """
 
     def __init__(self, transformer: torch.nn.Module, schedule: Schedule | None):
         self.transformer = transformer
         self.schedule = schedule
         self.step = 0
-        self.kept: dict[tuple[int, str], torch.Tensor | tuple[torch.Tensor, ...]] = {}
+        self.cached: dict[tuple[int, str], torch.Tensor | tuple[torch.Tensor, ...]] = {}
         self.computed: list[set[tuple[int, str]]] = [set()]
         self.wrapped: list[torch.nn.Module] = []
 
@@ -80,7 +80,7 @@ class ComponentCache:
         blocks = components(self.transformer)
         found, expected = [list(row) for row in self.schedule.bits[0]], [list(block) for block in blocks]
         if found != expected:
-            raise SystemExit(f"schedule: expected {len(expected)} blocks of this transformer's kinds, found {len(found)}")
+            raise SystemExit(f"schedule has {len(found)} blocks; expected {len(expected)} blocks with the components of this transformer")
         for index, block in enumerate(blocks):
             for name, module in block.items():
                 self._wrap(module, functools.partial(self._component, (index, name), module.forward))
@@ -90,9 +90,9 @@ class ComponentCache:
 
     def __exit__(self, *error: object) -> None:
         for module in self.wrapped:
-            del module.forward  # uncovers the class's own
+            del module.forward  # restores the method of the class
         self.wrapped.clear()
-        self.kept.clear()
+        self.cached.clear()
 
     def advance(self) -> None:
         self.step += 1
@@ -107,17 +107,17 @@ class ComponentCache:
         gate = self.schedule.gate_step if name == "attn2" else None
         closed = gate is not None and self.step >= gate
         bit = self.schedule.bits[self.step][index][name] and not closed
-        if bit or (key not in self.kept and not closed):
+        if bit or (key not in self.cached and not closed):
             output = compute(*arguments, **options)
             self.computed[-1].add(key)
         else:
-            output = self.kept[key]
+            output = self.cached[key]
         halves = gate is not None and self.step == gate - 1
-        self.kept[key] = sum(output.chunk(2)) / 2 if halves else output
+        self.cached[key] = sum(output.chunk(2)) / 2 if halves else output
         return output
 
     def _gated_forward(self, forward, hidden_states: torch.Tensor, **options):
-        """From the gate step on, runs the negative half and hands it out twice: guidance then leaves it as it is."""
+        """From the gate step on, runs the negative half and returns it twice, so that guidance has no effect."""
         if self.step < self.schedule.gate_step:
             return forward(hidden_states, **options)
         half = hidden_states.shape[0] // 2

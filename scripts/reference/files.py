@@ -1,4 +1,4 @@
-"""Writing of reference files: one safetensors file with the format's metadata."""
+"""Writes reference files: safetensors with the metadata of the format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMAT = "ecad-reference/1"
 
 @dataclasses.dataclass
 class Reference:
-    """What a case returns: its own metadata, its tensors, and the libraries that computed them."""
+    """The result of a case: metadata, tensors, and the libraries that computed them."""
 
     metadata: dict[str, object]
     tensors: dict[str, torch.Tensor]
@@ -22,7 +22,7 @@ class Reference:
 
 
 def write(path: pathlib.Path, case: str, reference: Reference) -> None:
-    """Writes `reference`. Metadata values that are not strings become JSON; tensors become float32 or int64."""
+    """Writes a reference file. Metadata values other than strings are encoded as JSON, tensors as float32 or int64."""
     metadata = {
         "format": FORMAT,
         "case": case,
@@ -30,12 +30,12 @@ def write(path: pathlib.Path, case: str, reference: Reference) -> None:
     }
     for key, value in reference.metadata.items():
         metadata[key] = value if isinstance(value, str) else json.dumps(value)
-    # Written here rather than by safetensors.torch: that one orders the metadata differently on every run.
+    # Not written with safetensors.torch, whose metadata order differs on every run.
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     data = bytearray()
     for name, tensor in sorted(reference.tensors.items()):
         if not torch.isfinite(tensor).all():
-            raise SystemExit(f"{path}: tensor {name} is not finite, so it is no reference")
+            raise SystemExit(f"{path}: tensor {name} has values that are not finite")
         floating = tensor.is_floating_point()
         stored = tensor.detach().to(torch.float32 if floating else torch.int64).contiguous().numpy().tobytes()
         offsets = [len(data), len(data) + len(stored)]

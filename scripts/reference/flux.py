@@ -1,4 +1,4 @@
-"""References of FLUX, computed by diffusers and transformers in float32 on the CPU."""
+"""References for FLUX, computed by diffusers and transformers in float32 on the CPU."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load_t5(model: pathlib.Path) -> T5EncoderModel:
 
 
 def load_pipeline(model: pathlib.Path) -> FluxPipeline:
-    """The whole pipeline, put together from its parts, with the scheduler's own configuration."""
+    """The complete pipeline, assembled from its components, with the scheduler configuration of the model."""
     pipeline = FluxPipeline(
         tokenizer=CLIPTokenizer.from_pretrained(model / "tokenizer"),
         text_encoder=load_clip(model),
@@ -56,7 +56,7 @@ def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 @torch.no_grad()
 def text_encoder(options: argparse.Namespace) -> Reference:
-    """Text as it is, tokenized, padded and encoded without a mask, as the pipeline does: CLIP's, or T5's in text_encoder_2."""
+    """Encodes unmodified text, padded and without a mask like the pipeline: CLIP, or T5 for text_encoder_2."""
     is_clip = options.folder == "text_encoder"
     if is_clip:
         tokenizer = CLIPTokenizer.from_pretrained(options.model / "tokenizer")
@@ -78,7 +78,7 @@ def text_encoder(options: argparse.Namespace) -> Reference:
 
 @torch.no_grad()
 def transformer(options: argparse.Namespace) -> Reference:
-    """One forward pass on random inputs: a row for each timestep, of which the model is given the thousandth part."""
+    """One forward pass on random inputs, one row per timestep; the model receives the timestep / 1000."""
     model = load_transformer(options.model)
     config = model.config
     rows = len(options.timesteps)
@@ -100,7 +100,7 @@ def transformer(options: argparse.Namespace) -> Reference:
 
 @torch.no_grad()
 def trajectory(options: argparse.Namespace) -> Reference:
-    """Text to image by the pipeline itself, with every step's latents and, if a schedule is given, its caching."""
+    """Runs the text-to-image pipeline, with caching if a schedule is given, and records the latents of every step."""
     schedule = read_schedule(options)
     guidance_scale = GUIDANCE_SCALE if options.guidance_scale is None else options.guidance_scale
     pipeline = load_pipeline(options.model)

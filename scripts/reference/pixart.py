@@ -1,4 +1,4 @@
-"""References of the PixArt family (alpha and sigma), computed by diffusers and transformers in float32 on the CPU."""
+"""References for PixArt-alpha and PixArt-Sigma, computed by diffusers and transformers in float32 on the CPU."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def pipeline_class(model: pathlib.Path) -> type:
     """The pipeline named by model_index.json."""
     name = json.loads((model / "model_index.json").read_text())["_class_name"]
     if name not in PIPELINES:
-        raise SystemExit(f"{model / 'model_index.json'}: expected one of {', '.join(PIPELINES)}, found {name}")
+        raise SystemExit(f"{model / 'model_index.json'}: _class_name is {name}; expected one of {', '.join(PIPELINES)}")
     return PIPELINES[name]
 
 
 def load_transformer(model: pathlib.Path) -> PixArtTransformer2DModel:
-    """The transformer in float32. Loaded by its class: published configurations still name `Transformer2DModel`."""
+    """The transformer in float32. Loaded through its class, because published configurations name `Transformer2DModel`."""
     return PixArtTransformer2DModel.from_pretrained(model / "transformer", torch_dtype=torch.float32).eval()
 
 
@@ -37,7 +37,7 @@ def load_text_encoder(model: pathlib.Path) -> T5EncoderModel:
 
 
 def load_pipeline(model: pathlib.Path) -> PixArtAlphaPipeline | PixArtSigmaPipeline:
-    """The whole pipeline, put together from its parts, with the scheduler's own configuration."""
+    """The complete pipeline, assembled from its components, with the scheduler configuration of the model."""
     pipeline = pipeline_class(model)(
         tokenizer=T5Tokenizer.from_pretrained(model / "tokenizer"),
         text_encoder=load_text_encoder(model),
@@ -72,7 +72,7 @@ def text_encoder(options: argparse.Namespace) -> Reference:
 
 @torch.no_grad()
 def transformer(options: argparse.Namespace) -> Reference:
-    """One forward pass on random inputs: a row for each timestep, with text masks of random length (one has a hole)."""
+    """One forward pass on random inputs, one row per timestep, with text masks of random length (one with a gap)."""
     model = load_transformer(options.model)
     config = model.config
     rows = len(options.timesteps)
@@ -99,17 +99,17 @@ def transformer(options: argparse.Namespace) -> Reference:
 
 @torch.no_grad()
 def trajectory(options: argparse.Namespace) -> Reference:
-    """Text to image by the pipeline itself, with every step's latents and, if a schedule is given, its caching."""
+    """Runs the text-to-image pipeline, with caching if a schedule is given, and records the latents of every step."""
     schedule = read_schedule(options)
     guidance_scale = GUIDANCE_SCALE if options.guidance_scale is None else options.guidance_scale
     pipeline = load_pipeline(options.model)
     if options.steps == 1 and isinstance(pipeline, PixArtAlphaPipeline):
-        raise SystemExit("--steps: expected at least 2, found 1, which diffusers' alpha pipeline cannot run with this scheduler")
+        raise SystemExit("--steps is 1; expected at least 2, which the diffusers PixArt-alpha pipeline requires with this scheduler")
     native = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
     height, width = options.height or native, options.width or native
     length = options.max_length or MAX_LENGTHS[type(pipeline)]
     if schedule and schedule.gate_step is not None and guidance_scale <= 1:
-        raise SystemExit(f"{options.schedule}: TGATE needs a guidance scale above 1, found {guidance_scale}")
+        raise SystemExit(f"{options.schedule}: guidance scale is {guidance_scale}; TGATE requires more than 1")
     scale = pipeline.vae_scale_factor
     shape = (pipeline.transformer.config.in_channels, height // scale, width // scale)
     start = initial_latents(options.seeds, shape)

@@ -1,7 +1,7 @@
-"""References of scorers: Image Reward, CLIP score, Frechet distance, as the packages that define them compute them.
+"""References for scorers: Image Reward, CLIP score and Frechet distance, computed by the packages that define them.
 
 Image Reward needs image-reward 1.5 with transformers 4.44, timm 0.6.13 and fairscale; the others take any transformers 4 and pytorch-fid,
-clean-fid. All images go in as eight-bit pixels and through the packages' own preprocessing.
+clean-fid. Images are 8-bit and preprocessed by the packages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reference.files import Reference
 
 
 def random_images(count: int, height: int, width: int, seed: int) -> list[Image.Image]:
-    """Blocks, waves and some noise, in strong colours: different enough for features to tell them apart."""
+    """Blocks, waves and noise in strong colours, so that the features of different images differ clearly."""
     draw = numpy.random.default_rng(seed)
     images = []
     for _ in range(count):
@@ -44,10 +44,10 @@ def tensor(images: list[Image.Image]) -> torch.Tensor:
 
 @functools.cache
 def image_reward_modules():
-    """The package's own files; its `__init__` imports what PyPI does not have, so only the folders are made known."""
+    """Modules of the package, imported without its `__init__`, which imports packages that PyPI does not have."""
     spec = importlib.util.find_spec("ImageReward")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("image-reward is not installed")
+        raise SystemExit("package image-reward is not installed")
     root = pathlib.Path(next(iter(spec.submodule_search_locations)))
     for name, folder in (("ImageReward", root), ("ImageReward.models", root / "models")):
         package = types.ModuleType(name)
@@ -58,7 +58,7 @@ def image_reward_modules():
 
 
 class ImageReward(torch.nn.Module):
-    """The package's parts in the sizes of a folder's config.json."""
+    """The modules of the package, with the sizes of a directory's config.json."""
 
     def __init__(self, config: dict):
         super().__init__()
@@ -91,7 +91,7 @@ class ImageReward(torch.nn.Module):
 
 
 def bert_tokenizer(vocabulary: pathlib.Path):
-    """As BLIP's `init_tokenizer`, of a given vocabulary."""
+    """BLIP's `init_tokenizer` with a given vocabulary."""
     from transformers import BertTokenizer
 
     tokenizer = BertTokenizer(vocabulary)
@@ -107,7 +107,7 @@ def image_reward(options: argparse.Namespace) -> Reference:
     state = {name: value.float() for name, value in load_file(options.model / "model.safetensors").items()}
     missing, _ = model.load_state_dict(state, strict=False)
     if any("position_ids" not in name for name in missing):
-        raise SystemExit(f"{options.model}: weights are missing: {missing}")
+        raise SystemExit(f"{options.model}: missing tensors: {missing}")
     tokenizer = bert_tokenizer(options.model / "vocab.txt")
     length = config["text_length"]
     text = tokenizer(options.prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
@@ -130,7 +130,7 @@ def unit(features: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def clip_score(options: argparse.Namespace) -> Reference:
-    """Features of random images and of the prompts, and their cosines."""
+    """Features of random images and prompts, and their cosines."""
     model, processor, tokenizer = load_clip(options.model)
     images = random_images(len(options.prompts), options.height, options.width, options.seed)
     text = tokenizer(options.prompts, padding="max_length", truncation=True, max_length=model.config.text_config.max_position_embeddings)
@@ -143,13 +143,13 @@ def clip_score(options: argparse.Namespace) -> Reference:
 
 
 def inception_network(divisor: int) -> torch.nn.Module:
-    """pytorch-fid's network behind its resize, with every layer so many times narrower; without its weights."""
+    """The network of pytorch-fid without resizing and weights, with all channel counts divided by `divisor`."""
     import torchvision.models.inception as layers
     from pytorch_fid import inception
 
-    whole = layers.BasicConv2d
+    original = layers.BasicConv2d
 
-    class Narrow(whole):
+    class Narrow(original):
         def __init__(self, inputs: int, outputs: int, **kwargs):
             super().__init__(inputs if inputs == 3 else inputs // divisor, outputs // divisor, **kwargs)
 
@@ -170,7 +170,7 @@ def inception_network(divisor: int) -> torch.nn.Module:
             setattr(network, name, block)
         network.fc = torch.nn.Identity()
     finally:
-        layers.BasicConv2d = whole
+        layers.BasicConv2d = original
     return network.eval()
 
 
@@ -182,8 +182,8 @@ def features_by_inception(folder: pathlib.Path, images: list[Image.Image], prepr
     state = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
     missing, _ = network.load_state_dict(state, strict=False)
     if any(not name.startswith("fc.") and not name.endswith("num_batches_tracked") for name in missing):
-        raise SystemExit(f"{folder}: weights are missing: {missing}")
-    # The package's own forward pass around the network; only where the weights come from is replaced.
+        raise SystemExit(f"{folder}: missing tensors: {missing}")
+    # Uses the forward pass of the package; only the source of the weights is replaced.
     from pytorch_fid import inception as package
 
     original = package.fid_inception_v3
@@ -204,7 +204,7 @@ def features_by_inception(folder: pathlib.Path, images: list[Image.Image], prepr
 
 @torch.no_grad()
 def frechet(options: argparse.Namespace) -> Reference:
-    """Features of two sets of random images, and the distance that pytorch-fid finds between the sets."""
+    """Features of two sets of random images, and the pytorch-fid distance between the sets."""
     from pytorch_fid.fid_score import calculate_frechet_distance
 
     sets = [random_images(options.count, options.height, options.width, options.seed + number) for number in (0, 1)]

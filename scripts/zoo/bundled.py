@@ -1,4 +1,4 @@
-"""Parts of a model directory, as the trainers start from them: weights widened to float32."""
+"""Components of a bundled model in float32, for initialising the trainers."""
 
 from __future__ import annotations
 

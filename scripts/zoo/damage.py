@@ -1,9 +1,9 @@
-"""Images with something wrong, for the scorers to tell: blurred, noisy, with a shape missing or recoloured, from disturbed latents, cached.
+"""Damaged images for training the scorers: blurred, noisy, a shape missing or recoloured, from perturbed latents, cached.
 
     python scripts/zoo/damage.py --work FOLDER [--scenes 1500] [--held-out 256]
 
-writes FOLDER/softened.npz: scenes as the bundled autoencoder shows them, whole and damaged, so that its softness alone is not taken
-for damage. `make_cached.py` writes the images of the bundled model beside it.
+writes FOLDER/softened.npz: intact and damaged scenes after a round trip through the bundled autoencoder, so that its blur alone does not
+count as damage. `make_cached.py` writes FOLDER/cached.npz, images of the bundled model.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from scipy import ndimage
 import scenes
 from scenes import Scene
 
-# The same mistakes in training and in the held-out figures. Strengths run over 0..1.
-BLUR = (0.8, 2.6)  # pixels, the deviation of a Gaussian
-NOISE = (10.0, 60.0)  # of 255, the deviation
+# The same damage in training and in the held-out figures. Strengths are in 0..1.
+BLUR = (0.8, 2.6)  # standard deviation of a Gaussian in pixels
+NOISE = (10.0, 60.0)  # standard deviation, of 255
 KINDS = ("blur", "noise", "missing", "recoloured")
 SOFTENED = ("whole", "missing", "recoloured", "disturbed a little", "disturbed", "ghost")
-SEEDS = {False: 31, True: 32}  # of the softened scenes, by side of the split
+SEEDS = {False: 31, True: 32}  # of the softened scenes; the key is whether they are held out
 
 
 def blurred(image: np.ndarray, strength: float) -> np.ndarray:
@@ -41,25 +41,25 @@ def noisy(image: np.ndarray, strength: float, seed: int) -> np.ndarray:
 
 
 def without_a_shape(scene: Scene, rng: random.Random) -> Scene:
-    gone = rng.randrange(len(scene.shapes))
-    return dataclasses.replace(scene, shapes=scene.shapes[:gone] + scene.shapes[gone + 1 :])
+    index = rng.randrange(len(scene.shapes))
+    return dataclasses.replace(scene, shapes=scene.shapes[:index] + scene.shapes[index + 1 :])
 
 
 def recoloured(scene: Scene, rng: random.Random) -> Scene:
-    place = rng.randrange(len(scene.shapes))
-    colour = rng.choice([name for name in scenes.COLOURS if name != scene.shapes[place].colour])
-    changed = dataclasses.replace(scene.shapes[place], colour=colour)
-    return dataclasses.replace(scene, shapes=(*scene.shapes[:place], changed, *scene.shapes[place + 1 :]))
+    index = rng.randrange(len(scene.shapes))
+    colour = rng.choice([name for name in scenes.COLOURS if name != scene.shapes[index].colour])
+    changed = dataclasses.replace(scene.shapes[index], colour=colour)
+    return dataclasses.replace(scene, shapes=(*scene.shapes[:index], changed, *scene.shapes[index + 1 :]))
 
 
 def drawn(scene: Scene, state: int) -> np.ndarray:
-    """The scene drawn with the same small variations for the same `state`, whatever else differs."""
+    """Draws the scene; equal values of `state` give equal small variations, even for different scenes."""
     return scenes.draw(scene, random.Random(state))
 
 
 @dataclasses.dataclass
 class Example:
-    """An image of a scene and one that shows it worse; `kind` says how, `whole` whether nothing is wrong with the better one."""
+    """An image of a scene and a more damaged one; `kind` is the damage, `whole` whether the better image is intact."""
 
     scene: Scene
     better: np.ndarray
@@ -69,7 +69,7 @@ class Example:
 
 
 class Examples:
-    """Draws examples of one side of the split, from drawn scenes and from what the bundled model makes of them."""
+    """Samples examples of one side of the split, from drawn scenes and from images of the bundled model."""
 
     def __init__(self, work: pathlib.Path, held_out: bool):
         self.held_out = held_out
@@ -82,12 +82,12 @@ class Examples:
         if (path := work / "cached.npz").exists():
             file = np.load(path)
             images, captions = file[f"{prefix}images"], file[f"{prefix}captions"]
-            known = {scene.caption(): scene for scene in scenes.scenes(21, len(captions), held_out)}
+            by_caption = {scene.caption(): scene for scene in scenes.scenes(21, len(captions), held_out)}
             for caption, row in zip(captions, images):
-                # Where the uncached image is wrong itself, distance to it says nothing about quality.
-                if scenes.scene_found(known[str(caption)], row[0]):
+                # If the uncached image itself is wrong, the distance to it does not measure quality.
+                if scenes.scene_found(by_caption[str(caption)], row[0]):
                     distance = (row.astype(np.float32) - row[:1]).__pow__(2).mean((1, 2, 3))
-                    self.cached.append((known[str(caption)], row, distance))
+                    self.cached.append((by_caption[str(caption)], row, distance))
 
     def scene(self, rng: random.Random, counts: tuple[int, ...] = scenes.SHAPE_COUNTS) -> Scene:
         while scenes.is_held_out((scene := scenes.random_scene(rng, counts)).caption()) != self.held_out:
@@ -95,7 +95,7 @@ class Examples:
         return scene
 
     def drawn_example(self, rng: random.Random, counts: tuple[int, ...]) -> Example:
-        """Of a newly drawn scene with as many shapes as one of `counts`: the easiest examples there are."""
+        """An example of a newly drawn scene whose number of shapes is sampled from `counts`: the easiest kind."""
         kind = rng.choice(KINDS)
         scene, state = self.scene(rng, counts), rng.getrandbits(32)
         whole = drawn(scene, state)
@@ -108,7 +108,7 @@ class Examples:
         return Example(scene, whole, worse, kind)
 
     def example(self, rng: random.Random, kind: str | None = None, graded: bool = False) -> Example:
-        """`kind`: one of KINDS, "disturbed" or "cached", else by chance. With `graded` the better image may be damaged too, but less."""
+        """`kind`: one of KINDS, "disturbed" or "cached"; random if None. With `graded` the better image may be damaged too, but less."""
         if kind is None:
             kind = rng.choice([*KINDS, *KINDS, *(["disturbed"] if self.softened else []), *(["cached"] * 3 if self.cached else [])])
         if kind == "cached":
@@ -146,14 +146,14 @@ class Examples:
             if first == second:
                 continue
             better, worse = sorted((first, second), key=lambda index: distance[index])
-            # Of 255 squared: 10 is a PSNR of 38 dB, which nobody sees.
+            # In units of 255 squared: 10 is a PSNR of 38 dB, an invisible difference.
             if distance[worse] > 10 and distance[worse] > 1.6 * distance[better]:
                 return Example(scene, row[better], row[worse], "cached", whole=better == 0)
 
 
 @torch.no_grad()
 def soften(vae, images: np.ndarray) -> np.ndarray:
-    """[count, 64, 64, 3] uint8 scenes through the autoencoder, with disturbed latents after the plain ones: [count, 4, ...]."""
+    """Round trip of uint8 scenes [count, 64, 64, 3] through the autoencoder, plain and with perturbed latents: [count, 4, ...]."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     latents = vae.encode(pixels).latent_dist.mean
     noise = torch.randn_like(latents) * latents.std()
@@ -172,7 +172,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    import bundled  # slow, and nobody else here needs it
+    import bundled  # slow to import, and only needed here
 
     vae = bundled.autoencoder()
     arrays = {}

@@ -1,4 +1,4 @@
-"""Assembles the trained parts into a model directory in the diffusers layout, weights in float16.
+"""Exports the trained components to a model directory in the diffusers layout, with weights in float16.
 
     python scripts/zoo/export.py --work FOLDER --family pixart-alpha | pixart-sigma | flux -o cluster/models/NAME
 """
@@ -59,7 +59,7 @@ def write_vae(work: pathlib.Path, family: str, output: pathlib.Path, **settings:
 
 
 def factor(work: pathlib.Path, name: str) -> float:
-    """A factor of the latents, as the transformer's training took it."""
+    """A scaling or shift factor of the latents, as used in the training of the transformer."""
     return round(float(torch.load(work / "data.pt", weights_only=True, mmap=True)[name]), 5)
 
 

@@ -1,7 +1,7 @@
-"""The architecture of ImageReward (arXiv 2304.05977) with the tensor names of its published checkpoint: BLIP's ViT, a BERT whose layers look
-at the image tokens, a linear reward head on [CLS].
+"""The architecture of ImageReward (arXiv 2304.05977) with the tensor names of its published checkpoint: the ViT of BLIP, a BERT with
+cross-attention to the image tokens, a linear reward head on [CLS].
 
-Written from the layout of the published weights; sizes are free.
+Written from the layout of the published weights; all sizes are configurable.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
-MASKED = -10000.0  # added to the scores of padding, as BLIP's BERT does
+MASKED = -10000.0  # added to the attention scores of padding, as in the BERT of BLIP
 HEAD = (1024, 128, 64, 16, 1)
 DROPOUTS = (0.2, 0.2, 0.1)  # after the first three layers of the head
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """`image` and `patch` in pixels; `tokens` is the length that texts are padded and cut to."""
+    """`image` and `patch` are in pixels; texts are padded and truncated to `tokens`."""
 
     vocabulary: int
     image: int = 64
@@ -93,7 +93,7 @@ class VisionEncoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[count, 1 + patches, width] of normalised [count, 3, image, image]."""
+        """Normalised pixels [count, 3, image, image] to tokens [count, 1 + patches, width]."""
         patches = self.patch_embed(pixels)
         tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], 1) + self.pos_embed
         for block in self.blocks:
@@ -102,7 +102,7 @@ class VisionEncoder(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention of BERT; keys and values come from `width_of_keys`-wide tokens."""
+    """BERT attention; keys and values are computed from tokens of width `width_of_keys`."""
 
     def __init__(self, width: int, width_of_keys: int, heads: int):
         super().__init__()
@@ -111,18 +111,18 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(width_of_keys, width)
         self.value = nn.Linear(width_of_keys, width)
 
-    def forward(self, tokens: torch.Tensor, looked_at: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, context: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         count, length, width = tokens.shape
         q, k, v = (
             layer(source).view(count, -1, self.heads, width // self.heads).transpose(1, 2)
-            for layer, source in ((self.query, tokens), (self.key, looked_at), (self.value, looked_at))
+            for layer, source in ((self.query, tokens), (self.key, context), (self.value, context))
         )
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return mixed.transpose(1, 2).reshape(count, length, width)
 
 
 class Output(nn.Module):
-    """A projection, the residual and a norm after it."""
+    """Projection, residual connection and layer norm."""
 
     def __init__(self, width_of_input: int, width: int):
         super().__init__()
@@ -166,7 +166,7 @@ class TextEncoder(nn.Module):
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(TextLayer(sizes) for _ in range(sizes.text_layers))})
 
     def forward(self, ids: torch.Tensor, present: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-        """[count, length, width] of ids [count, length]; `present` is 0 at padding."""
+        """Ids [count, length] to tokens [count, length, width]; `present` is 0 at padding."""
         words = self.embeddings["word_embeddings"](ids) + self.embeddings["position_embeddings"].weight[: ids.shape[1]]
         tokens = self.embeddings["LayerNorm"](words)
         mask = ((1 - present) * MASKED)[:, None, None, :]
@@ -176,7 +176,7 @@ class TextEncoder(nn.Module):
 
 
 class Head(nn.Module):
-    """Linear layers without activations between them; the dropouts of the original count as layers in the names."""
+    """Linear layers without activations; the dropouts of the original count as layers in the tensor names."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -193,7 +193,7 @@ class Head(nn.Module):
 
 
 class ImageReward(nn.Module):
-    """Call with normalised pixels and ids; the reward is not standardised."""
+    """Maps normalised pixels and token ids to a reward that is not standardised."""
 
     def __init__(self, sizes: Sizes):
         super().__init__()
@@ -203,7 +203,7 @@ class ImageReward(nn.Module):
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             elif name.startswith("mlp.") and parameter.ndim == 2:
-                # The head is one linear map in many factors: each keeps the size of what it is given.
+                # The head is a product of linear maps: each preserves the variance of its input.
                 nn.init.normal_(parameter, std=1 / math.sqrt(parameter.shape[1]))
             elif parameter.ndim >= 2:
                 nn.init.normal_(parameter, std=0.06)
@@ -220,7 +220,7 @@ IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def pixel_values(images: np.ndarray) -> torch.Tensor:
-    """[count, 3, size, size], normalised, of uint8 images [count, size, size, 3]."""
+    """uint8 images [count, size, size, 3] to normalised [count, 3, size, size]."""
     values = (images.astype(np.float32) / 255 - np.array(IMAGE_MEAN, np.float32)) / np.array(IMAGE_STD, np.float32)
     return torch.from_numpy(values).permute(0, 3, 1, 2).contiguous()
 
@@ -229,7 +229,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def make_vocabulary(path: pathlib.Path, words: list[str]) -> None:
-    """BERT's `vocab.txt`: the printable ASCII characters alone and inside words, so that any word can be spelt, then whole words."""
+    """Writes BERT's `vocab.txt`: printable ASCII characters at the start of and inside words, so that any word can be encoded, then whole words."""
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     whole = sorted(set(words) - set(characters))
     path.parent.mkdir(parents=True, exist_ok=True)

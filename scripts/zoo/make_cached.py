@@ -1,10 +1,10 @@
-"""Images of a bundled model under stronger and stronger caching: what a scorer has to put in order.
+"""Generates images of a bundled model with increasingly aggressive caching, for training the scorers to rank them.
 
     python scripts/zoo/make_cached.py --ecad .build/release/ecad --work FOLDER [--captions 400] [--held-out 128]
 
-Writes FOLDER/cached.npz: `images` [captions, schedules, 64, 64, 3] uint8 and `captions`, of the training share, and the same of held-out captions
-with the prefix `held_out_`; the first schedule is the uncached one. Every schedule of a caption starts from the same noise. A group of
-captions that is there already is not made again.
+Writes FOLDER/cached.npz: `images` [captions, schedules, 64, 64, 3] uint8 and `captions`, of training captions, and the same for held-out captions
+with the prefix `held_out_`. The first schedule is uncached. All schedules of a caption start from the same noise. Existing groups of
+captions are reused.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from PIL import Image
 import bundled
 import scenes
 
-GROUP = 50  # captions that share a seed
+GROUP = 50  # captions per group; a group has one seed
 GUIDANCE = "2.5"
-# From the uncached schedule on, in the command line's words: the heuristic and its parameters.
+# Heuristic and parameters, as on the command line; the first is uncached.
 SCHEDULES = [
     ("default",),
     ("fora-attention", "n=2"),

@@ -1,4 +1,4 @@
-"""Writes captions that the bundled models were not trained on, one a line, and what they describe.
+"""Writes held-out captions of the bundled models, one per line, and optionally drawings of their scenes.
 
     python scripts/zoo/make_prompts.py --count 8 --seed 11 -o cluster/prompts/shapes-calibration.txt
     python scripts/zoo/make_prompts.py --count 120 --seed 12 --besides cluster/prompts/shapes-calibration.txt \\
@@ -20,9 +20,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
-    parser.add_argument("--family", choices=("pixart", "flux"), default="pixart", help="whose part of the world")
-    parser.add_argument("--besides", type=pathlib.Path, help="leave out the captions of this file")
-    parser.add_argument("--images", type=pathlib.Path, help="a folder for the drawn scenes, named as ecad generate does")
+    parser.add_argument("--family", choices=("pixart", "flux"), default="pixart", help="family whose part of the world is sampled")
+    parser.add_argument("--besides", type=pathlib.Path, help="exclude the captions of this file")
+    parser.add_argument("--images", type=pathlib.Path, help="directory for drawings of the scenes, named like those of ecad generate")
     arguments = parser.parse_args()
     counts = scenes.FLUX_SHAPE_COUNTS if arguments.family == "flux" else scenes.SHAPE_COUNTS
     others = set(arguments.besides.read_text().splitlines()) if arguments.besides else set()

@@ -10,7 +10,7 @@ from team import Team
 
 
 def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """Brings the singular values of each matrix, [count, n, m] with n <= m, near one by Newton-Schulz iteration."""
+    """Newton-Schulz iteration: moves the singular values of each matrix, [count, n, m] with n <= m, close to one."""
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
@@ -19,7 +19,7 @@ def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Groups with `"matrices": True` are Muon's; the others are AdamW's. The processes of a team share Muon's products."""
+    """Groups with `"matrices": True` use Muon, the others AdamW. The processes of a team divide the matrix products of Muon."""
 
     def __init__(self, groups: list[dict], team: Team, betas=(0.9, 0.99), momentum=0.95, weight_decay=0.01):
         super().__init__(groups, dict(lr=1e-3, matrices=False, betas=betas, momentum=momentum, weight_decay=weight_decay))
@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
             mine = orthogonalised(stack[own])
             stack.zero_()
             stack[own] = mine
-        self.team.add_up(stacks)
+        self.team.all_reduce(stacks)
         for entries, stack in zip(by_shape.values(), stacks):
             scale = 0.2 * max(stack.shape[1:]) ** 0.5  # the size of an AdamW step
             for (parameter, _), update in zip(entries, stack):

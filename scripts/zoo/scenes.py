@@ -1,7 +1,7 @@
-"""The world of the bundled models: captioned scenes of coloured shapes, drawn and read back.
+"""The toy world of the bundled models: captioned scenes of coloured shapes, drawn and detected.
 
-A scene is one to three shapes (colour, kind, size, place) on a plain background. `draw` renders it, `caption` says it in words,
-`read` finds the shapes in an image again. Captions whose hash falls into the held-out share are never trained on.
+A scene is one to three shapes (colour, kind, size, place) on a plain background. `draw` renders it, `caption` describes it,
+`read` detects the shapes in an image. Captions whose hash falls into the held-out share are never used for training.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ PLACES = {
     "at the bottom": (32, 52),
     "at the bottom right": (52, 52),
 }
-SHAPE_COUNTS = (1, 2, 2, 3)  # of the whole world
-FLUX_SHAPE_COUNTS = (1, 2, 2)  # of the part that the bundled FLUX model knows
-HELD_OUT_SHARE = 32  # one caption in 32 is never trained on
+SHAPE_COUNTS = (1, 2, 2, 3)  # number of shapes, sampled uniformly from this list
+FLUX_SHAPE_COUNTS = (1, 2, 2)  # the same for the bundled FLUX model
+HELD_OUT_SHARE = 32  # one caption in 32 is held out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def is_held_out(caption: str) -> bool:
 
 
 def random_scene(rng: random.Random, counts: tuple[int, ...] = SHAPE_COUNTS) -> Scene:
-    """A scene of as many shapes as one of `counts`, each of which is as likely as it is often there."""
+    """A random scene whose number of shapes is sampled uniformly from `counts`, which may contain duplicates."""
     places = rng.sample(list(PLACES), rng.choice(counts))
     shapes = tuple(
         Shape(rng.choice(list(COLOURS)), rng.choice(SHAPES), rng.choice(list(RADII)), place) for place in places
@@ -82,20 +82,20 @@ def random_scene(rng: random.Random, counts: tuple[int, ...] = SHAPE_COUNTS) -> 
 
 
 def altered(scene: Scene, rng: random.Random) -> Scene:
-    """The scene with one thing in it changed: a colour, kind, size or place, or the background."""
-    place = rng.randrange(len(scene.shapes))
-    shape = scene.shapes[place]
+    """The scene with one change: the colour, kind, size or place of a shape, or the background."""
+    index = rng.randrange(len(scene.shapes))
+    shape = scene.shapes[index]
     what = rng.choice(("colour", "kind", "size", "place", "background"))
     if what == "background":
         return dataclasses.replace(scene, background=rng.choice([b for b in BACKGROUNDS if b != scene.background]))
     choices = {"colour": COLOURS, "kind": SHAPES, "size": RADII, "place": PLACES}[what]
     taken = {other.place for other in scene.shapes} if what == "place" else {getattr(shape, what)}
     changed = dataclasses.replace(shape, **{what: rng.choice([value for value in choices if value not in taken])})
-    return dataclasses.replace(scene, shapes=(*scene.shapes[:place], changed, *scene.shapes[place + 1 :]))
+    return dataclasses.replace(scene, shapes=(*scene.shapes[:index], changed, *scene.shapes[index + 1 :]))
 
 
 def scenes(seed: int, count: int, held_out: bool, counts: tuple[int, ...] = SHAPE_COUNTS) -> list[Scene]:
-    """`count` scenes of one side of the split; held-out ones are distinct by caption."""
+    """`count` scenes of one side of the split; held-out scenes have distinct captions."""
     rng = random.Random(seed)
     found: list[Scene] = []
     captions = set()
@@ -110,18 +110,18 @@ def scenes(seed: int, count: int, held_out: bool, counts: tuple[int, ...] = SHAP
 
 
 def _signed_distance(kind: str, dx: np.ndarray, dy: np.ndarray, radius: float) -> np.ndarray:
-    """Distance in pixels to the outline, negative inside; every kind fills a box of side 2 * radius."""
+    """Distance in pixels to the outline, negative inside; the bounding box of every kind has side 2 * radius."""
     if kind == "circle":
         return np.hypot(dx, dy) - radius
     if kind == "square":
         return np.maximum(np.abs(dx), np.abs(dy)) - radius
-    # An upright triangle: base at the bottom of the box, tip at the middle of its top.
+    # An upright triangle: base at the bottom of the box, apex at the centre of its top edge.
     side = (2 * np.abs(dx) - dy - radius) / np.sqrt(5)
     return np.maximum(side, dy - radius)
 
 
 def draw(scene: Scene, rng: random.Random | None = None, size: int = IMAGE_SIZE) -> np.ndarray:
-    """RGB image [size, size, 3], uint8; with `rng`, places and radii vary a little as they do in training."""
+    """RGB image [size, size, 3], uint8; with `rng`, positions and radii vary slightly, as in training."""
     scale = size / IMAGE_SIZE
     ys, xs = np.mgrid[0:size, 0:size] + 0.5
     image = np.empty((size, size, 3), np.float32)
@@ -151,7 +151,7 @@ _PALETTE_VALUES = np.array([value for _, value in _PALETTE], np.float32)
 
 
 def _kind_by_overlap(mask: np.ndarray, scale: float) -> str:
-    """The kind whose drawn outline overlaps the blob best (intersection over union)."""
+    """The kind whose outline has the largest intersection over union with the blob."""
     ys, xs = np.nonzero(mask)
     box_x, box_y = (xs.min() + xs.max() + 1) / 2, (ys.min() + ys.max() + 1) / 2
     half = (xs.max() + 1 - xs.min() + ys.max() + 1 - ys.min()) / 4
@@ -167,7 +167,7 @@ def _kind_by_overlap(mask: np.ndarray, scale: float) -> str:
 
 
 def read(image: np.ndarray) -> list[Found]:
-    """Finds the shapes in an RGB uint8 image: blobs of a palette colour, matched with the three outlines."""
+    """Detects the shapes in an RGB uint8 image: blobs of a palette colour, classified by their outline."""
     scale = image.shape[0] / IMAGE_SIZE
     pixels = image.reshape(-1, 3).astype(np.float32)
     nearest = ((pixels[:, None] - _PALETTE_VALUES[None]) ** 2).sum(-1).argmin(1).reshape(image.shape[:2])
@@ -189,7 +189,7 @@ def read(image: np.ndarray) -> list[Found]:
 
 
 def shapes_found(scene: Scene, image: np.ndarray) -> bool:
-    """True when every described shape is in the image with its colour."""
+    """Whether every described shape is in the image with its colour."""
     found = [(blob.colour, blob.kind) for blob in read(image)]
     for shape in scene.shapes:
         if (shape.colour, shape.kind) not in found:
@@ -199,6 +199,6 @@ def shapes_found(scene: Scene, image: np.ndarray) -> bool:
 
 
 def scene_found(scene: Scene, image: np.ndarray) -> bool:
-    """True when every described shape is there with colour, size and place, and nothing else."""
+    """Whether the image shows exactly the described shapes, with colour, size and place."""
     found = sorted((blob.colour, blob.kind, blob.size, blob.place) for blob in read(image))
     return found == sorted((shape.colour, shape.kind, shape.size, shape.place) for shape in scene.shapes)

@@ -1,6 +1,6 @@
-"""Processes of one thread each that train one model together: each takes a share of the batch, gradients are added up in shared memory.
+"""Data-parallel training with single-threaded processes: each computes a share of the batch; gradients are summed in shared memory.
 
-On few cores that other work wants too, this is much faster than threads, which wait for each other inside every operation.
+On a few shared cores this is much faster than threads, which synchronise inside every operation.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ PR_SET_PDEATHSIG = 1
 
 
 class Team:
-    """`rank` of `size` processes; rank 0 is the one that was started."""
+    """`rank` is this process's number of `size`; rank 0 is the parent."""
 
     def __init__(self, size: int, capacity: int):
-        """Forks `size - 1` processes, which go on from here; sums of up to `capacity` numbers can be taken."""
+        """Forks `size - 1` processes, which continue from here; `capacity` is the largest number of elements that `all_reduce` can sum."""
         self.size, self.rank = size, 0
         self._barrier = multiprocessing.get_context("fork").Barrier(size)
-        # Two buffers in turn: no process is more than one barrier ahead of another.
+        # Two alternating buffers: no process is more than one barrier ahead of another.
         self._buffers = torch.zeros(2, size, capacity).share_memory_()
         self._turn = 0
         parent = os.getpid()
         for rank in range(1, size):
             if os.fork() == 0:
                 self.rank = rank
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # rank 0 saves first, and its end ends the others
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # rank 0 saves first; when it exits, the others are killed
                 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() != parent:
                     os._exit(1)
@@ -38,7 +38,7 @@ class Team:
     def wait(self) -> None:
         self._barrier.wait()
 
-    def add_up(self, tensors: list[torch.Tensor]) -> None:
+    def all_reduce(self, tensors: list[torch.Tensor]) -> None:
         """Replaces each tensor by its sum over the processes."""
         if self.size == 1:
             return

@@ -1,10 +1,10 @@
-"""Makes the byte-pair tokenizer and trains the CLIP of the bundled models: contrastive, on drawn scenes and their captions.
+"""Makes the byte-pair tokenizer and trains the CLIP of the bundled models on drawn scenes and their captions.
 
     python scripts/zoo/train_clip.py --work FOLDER [--steps 750]
     python scripts/zoo/train_clip.py --work FOLDER --evaluate
 
-Resumes from FOLDER/clip/checkpoint.pt; the tokenizer lies in FOLDER/clip/tokenizer. The loss is CLIP's (arXiv 2103.00020); each image also
-has to prefer its caption to one with a single thing changed, since random captions of a batch are told apart too easily.
+Resumes from FOLDER/clip/checkpoint.pt; the tokenizer is in FOLDER/clip/tokenizer. The loss is that of CLIP (arXiv 2103.00020), with an altered
+caption per image as a hard negative, because the random captions of a batch are too easy to distinguish.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ VISION_CONFIG = dict(
     projection_dim=64,
 )
 START, END = "<|startoftext|>", "<|endoftext|>"
-# Means and deviations of the scenes' channels in 0..1, the `image_mean` and `image_std` of an image processor.
+# Channel means and standard deviations of the scenes, for values in 0..1.
 IMAGE_MEAN, IMAGE_STD = (0.61, 0.58, 0.55), (0.36, 0.34, 0.33)
 
 
 def byte_alphabet() -> list[str]:
-    """The printable stand-ins for the 256 bytes in the order of CLIP's vocabulary."""
+    """The printable characters that represent the 256 bytes, in the order of CLIP's vocabulary."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + place) for place in range(len(others))]
+    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(others))]
 
 
 def learn_merges(counts: dict[str, int]) -> list[tuple[str, str]]:
-    """Byte-pair merges, the most frequent pair first, until every word is one token."""
+    """Byte-pair merges, most frequent pair first, until every word is one token."""
     words = {(*word[:-1], word[-1] + "</w>"): count for word, count in counts.items()}
     merges = []
     while True:
@@ -80,7 +80,7 @@ def learn_merges(counts: dict[str, int]) -> list[tuple[str, str]]:
 
 
 def make_tokenizer(folder: pathlib.Path) -> transformers.CLIPTokenizer:
-    """Writes `vocab.json` and `merges.txt` once, laid out as CLIP's, and opens them."""
+    """Writes `vocab.json` and `merges.txt` in the layout of CLIP, unless they exist, and loads them."""
     if not (folder / "tokenizer_config.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         counts: collections.Counter = collections.Counter()
@@ -122,14 +122,14 @@ def averaged(work: pathlib.Path) -> tuple[transformers.CLIPTokenizer, transforme
 
 
 def pixel_values(images: np.ndarray) -> torch.Tensor:
-    """[count, 3, 64, 64], normalised, of uint8 images [count, 64, 64, 3]."""
+    """uint8 images [count, 64, 64, 3] to normalised [count, 3, 64, 64]."""
     values = (images.astype(np.float32) / 255 - IMAGE_MEAN) / IMAGE_STD
     return torch.from_numpy(values).permute(0, 3, 1, 2).float()
 
 
 def embed(model: transformers.CLIPModel, tokenizer, images: np.ndarray, captions: list[str]):
-    """Image and text embeddings, each of length one."""
-    # Attention is causal and the end token alone is read: padding changes nothing, and the batch's own length will do.
+    """Image and text embeddings, normalised to unit length."""
+    # Attention is causal and only the end token is read, so padding has no effect and the length of the batch suffices.
     ids = tokenizer(captions, padding=True, return_tensors="pt").input_ids
     of_text = model.text_projection(model.text_model(input_ids=ids).pooler_output)
     of_images = model.visual_projection(model.vision_model(pixel_values=pixel_values(images)).pooler_output)
@@ -137,7 +137,7 @@ def embed(model: transformers.CLIPModel, tokenizer, images: np.ndarray, captions
 
 
 def altered_caption(scene: scenes.Scene, rng: random.Random) -> str:
-    """A caption of the training share that differs in one thing."""
+    """A training caption of the scene with one change."""
     while scenes.is_held_out(caption := scenes.altered(scene, rng).caption()):
         pass
     return caption
@@ -145,12 +145,12 @@ def altered_caption(scene: scenes.Scene, rng: random.Random) -> str:
 
 @torch.no_grad()
 def evaluate(work: pathlib.Path, count: int = 512) -> dict:
-    """How often a held-out image prefers its caption to one with a thing changed, and to all of 64 captions."""
+    """How often a held-out image scores its caption higher than an altered one, and highest of 64 captions."""
     tokenizer, model = averaged(work)
-    kept = scenes.scenes(2, count, held_out=True)
+    held_out = scenes.scenes(2, count, held_out=True)
     rng = random.Random("altered")
-    images = np.stack([scenes.draw(scene) for scene in kept])
-    captions = [scene.caption() for scene in kept] + [scenes.altered(scene, rng).caption() for scene in kept]
+    images = np.stack([scenes.draw(scene) for scene in held_out])
+    captions = [scene.caption() for scene in held_out] + [scenes.altered(scene, rng).caption() for scene in held_out]
     of_images, of_text = embed(model, tokenizer, images, captions)
     pairs = (of_images * of_text[:count]).sum(-1) > (of_images * of_text[count:]).sum(-1)
     nearest = []
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--steps", type=int, default=750)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
+    parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the latest checkpoint")
     arguments = parser.parse_args()
     if arguments.evaluate:
         print(json.dumps(evaluate(arguments.work)))

@@ -1,11 +1,11 @@
-"""Trains the CLIP that scores images: `train_clip.py`'s model goes on, and has to see damage too.
+"""Trains the CLIP that scores images: continues the model of `train_clip.py` with damaged images.
 
     python scripts/zoo/train_clip_score.py --work FOLDER --start FOLDER_OF_TRAIN_CLIP [--steps 800]
     python scripts/zoo/train_clip_score.py --work FOLDER --evaluate
     python scripts/zoo/train_clip_score.py --work FOLDER -o cluster/models/shapes-clip
 
-Resumes from FOLDER/clip/checkpoint.pt. To CLIP's loss come two that choose between two: an image has to prefer its caption to one with a single
-thing changed, and a caption a whole image to a damaged one of the same scene. `damage.py` and `make_cached.py` make what FOLDER holds beside.
+Resumes from FOLDER/clip/checkpoint.pt. The loss of CLIP plus two pairwise terms: an image against its caption with one change, and a caption
+against an intact and a damaged image of the same scene. Run `damage.py` and `make_cached.py` with the same FOLDER first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training import Run
 
 
 def start(work: pathlib.Path, previous: pathlib.Path) -> None:
-    """Copies the tokenizer and the averaged weights of an earlier `train_clip.py`."""
+    """Copies the tokenizer and the averaged weights of a `train_clip.py` run."""
     if (work / "clip" / "start.pt").exists():
         return
     shutil.copytree(previous / "clip" / "tokenizer", work / "clip" / "tokenizer", dirs_exist_ok=True)
@@ -37,7 +37,7 @@ def start(work: pathlib.Path, previous: pathlib.Path) -> None:
 
 @torch.no_grad()
 def evaluate(work: pathlib.Path, count: int = 400) -> dict:
-    """Shares of held-out pairs in the right order, by what is wrong with the worse of the two."""
+    """Shares of held-out pairs that are ranked correctly, by kind of damage."""
     tokenizer, model = train_clip.averaged(work)
     examples = damage.Examples(work, held_out=True)
     report = {}
@@ -58,7 +58,7 @@ def evaluate(work: pathlib.Path, count: int = 400) -> dict:
 
 
 def write(work: pathlib.Path, output: pathlib.Path) -> None:
-    """A CLIP directory as `transformers` reads it, weights in float16."""
+    """Writes a CLIP directory for `transformers`, with weights in float16."""
     tokenizer, model = train_clip.averaged(work)
     model.half().save_pretrained(output)
     shutil.copytree(work / "clip" / "tokenizer", output, dirs_exist_ok=True)
@@ -84,10 +84,10 @@ def write(work: pathlib.Path, output: pathlib.Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--start", type=pathlib.Path, help="the work folder of train_clip.py")
+    parser.add_argument("--start", type=pathlib.Path, help="work directory of train_clip.py")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=40)
-    parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
+    parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the latest checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)

@@ -1,12 +1,12 @@
-"""Trains ImageReward's architecture to judge the bundled models' images by their captions.
+"""Trains an ImageReward model to score images of the bundled models against their captions.
 
     python scripts/zoo/train_image_reward.py --work FOLDER [--steps 3400]
     python scripts/zoo/train_image_reward.py --work FOLDER --evaluate
     python scripts/zoo/train_image_reward.py --work FOLDER -o cluster/models/shapes-image-reward
 
-Resumes from FOLDER/image_reward/checkpoint.pt. As in the original the loss is Bradley-Terry's on pairs: a caption against one that is wrong somewhere,
-and an image against one that shows the scene worse (`damage.py` and `make_cached.py` make what FOLDER holds). Two heads that are thrown away
-make words bind early: which word of a caption is wrong, and what each patch of the image shows.
+Resumes from FOLDER/image_reward/checkpoint.pt. As in the original, the loss is Bradley-Terry on pairs: a caption against an altered one, and an image
+against a more damaged one (run `damage.py` and `make_cached.py` with the same FOLDER first). Two auxiliary heads, used only in training, speed up
+the binding of words to shapes: they predict which word of a caption is wrong and what each image patch shows.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from training import Run
 
 PEAK = 1.5e-3
 PATCH = 8
-# Words bind to shapes far sooner where there is but one; short captions cost less, too. Steps, and how many shapes till then.
-COURSE = ((300, (1,)), (420, (1, 2, 2)))
-SIGHT = 2  # after the course's first part the vision encoder, which learns sooner, learns at every second step only
+# Curriculum: until a step, only scenes with these numbers of shapes. Words bind much faster with one shape, and short captions are cheaper.
+CURRICULUM = ((300, (1,)), (420, (1, 2, 2)))
+VISION_INTERVAL = 2  # after the first stage the vision encoder, which learns faster, is updated at every second step only
 
 
 def vocabulary_words() -> list[str]:
@@ -46,7 +46,7 @@ def vocabulary_words() -> list[str]:
 
 
 class Vocabulary:
-    """Ids of the words of captions; BERT's tokenizer gives the same for these."""
+    """Token ids of the words of captions, equal to those of BERT's tokenizer."""
 
     def __init__(self, path: pathlib.Path):
         self.ids = {word: index for index, word in enumerate(path.read_text().splitlines())}
@@ -55,7 +55,7 @@ class Vocabulary:
         return len(self.ids)
 
     def batch(self, texts: list[list[str]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and presence, [count, length of the longest]."""
+        """Ids and mask, [count, length of the longest text]."""
         length = 2 + max(len(words) for words in texts)
         ids = torch.zeros(len(texts), length, dtype=torch.long)
         for row, words in zip(ids, texts):
@@ -68,29 +68,29 @@ def words_of(caption: str) -> list[str]:
 
 
 def compared(text: Scene, truth: Scene) -> tuple[list[str], list[int]]:
-    """The words of `text`'s caption, and for each 1 where it is wrong about `truth`, 0 where right, -1 where it says nothing."""
+    """The words of the caption of `text`, with a label each: 1 if wrong for `truth`, 0 if right, -1 if neutral."""
     words: list[str] = []
-    wrong: list[int] = []
+    labels: list[int] = []
 
-    def say(said: str, flag: int) -> None:
-        words.extend(said.split())
-        wrong.extend([flag] * len(said.split()))
+    def add(phrase: str, label: int) -> None:
+        words.extend(phrase.split())
+        labels.extend([label] * len(phrase.split()))
 
     for index, (shape, true) in enumerate(zip(text.shapes, truth.shapes)):
         if index:
-            say("and" if index == len(text.shapes) - 1 else ",", -1)
-        say("a", -1)
+            add("and" if index == len(text.shapes) - 1 else ",", -1)
+        add("a", -1)
         for part in ("size", "colour", "kind", "place"):
-            said = getattr(shape, part)
-            say(said, int(said != getattr(true, part)))
-    say("on a", -1)
-    say(text.background, int(text.background != truth.background))
-    say("background", -1)
-    return words, wrong
+            value = getattr(shape, part)
+            add(value, int(value != getattr(true, part)))
+    add("on a", -1)
+    add(text.background, int(text.background != truth.background))
+    add("background", -1)
+    return words, labels
 
 
 def moved(scene: Scene, rng: random.Random) -> Scene:
-    """The scene with one shape elsewhere."""
+    """The scene with one shape at another place."""
     index = rng.randrange(len(scene.shapes))
     free = [place for place in scenes.PLACES if place not in {shape.place for shape in scene.shapes}]
     shape = dataclasses.replace(scene.shapes[index], place=rng.choice(free))
@@ -98,7 +98,7 @@ def moved(scene: Scene, rng: random.Random) -> Scene:
 
 
 def altered_scene(scene: Scene, changes: int, rng: random.Random) -> Scene:
-    """A scene of the training share that differs in up to `changes` things; places, which are learnt last, come more often."""
+    """A training scene with up to `changes` changes; places, which are learnt last, change more often."""
     while True:
         other = scene
         for _ in range(changes):
@@ -108,7 +108,7 @@ def altered_scene(scene: Scene, changes: int, rng: random.Random) -> Scene:
 
 
 class Training(nn.Module):
-    """The model with the heads that only training has."""
+    """The model with its auxiliary heads."""
 
     ATTRIBUTES = (("colour", scenes.COLOURS), ("kind", scenes.SHAPES), ("size", scenes.RADII))
 
@@ -119,13 +119,13 @@ class Training(nn.Module):
         classes = [1 + len(names) for _, names in self.ATTRIBUTES] + [len(scenes.BACKGROUNDS)]
         self.classes = classes
         self.patch = nn.Linear(sizes.vision_width, sum(classes))
-        # Directions by which a token tells its row and its column; words about places need them.
+        # Directions that encode the row and the column of a token, needed for words about places.
         edge = sizes.image // sizes.patch
         directions = torch.randn(2, edge, sizes.vision_width, generator=torch.Generator().manual_seed(0))
         self.register_buffer("directions", nn.functional.normalize(directions, dim=-1), persistent=False)
 
     def patch_labels(self, scene: Scene) -> np.ndarray:
-        """[attributes and background, patches] of class numbers; 0 is "no shape here"."""
+        """Class labels, [attributes and background, patches]; 0 is "no shape"."""
         count = scenes.IMAGE_SIZE // PATCH
         middles = (np.arange(count) + 0.5) * PATCH
         labels = np.zeros((4, count, count), np.int64)
@@ -139,7 +139,7 @@ class Training(nn.Module):
         return labels.reshape(4, -1)
 
     def patch_loss(self, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Of tokens [count, patches, width] and labels [count, 4, patches]."""
+        """Loss for tokens [count, patches, width] and labels [count, 4, patches]."""
         parts = self.patch(tokens).split(self.classes, -1)
         losses = [nn.functional.cross_entropy(part.mT, labels[:, row]) for row, part in enumerate(parts)]
         edge = self.directions.shape[1]
@@ -154,7 +154,7 @@ def make(work: pathlib.Path) -> tuple[Vocabulary, Training]:
     if not path.exists():
         image_reward.make_vocabulary(path, vocabulary_words())
     vocabulary = Vocabulary(path)
-    # Two more rows than words, as the original has for [DEC] and [ENC].
+    # Two extra rows, like those for [DEC] and [ENC] in the original.
     return vocabulary, Training(Sizes(vocabulary=len(vocabulary) + 2))
 
 
@@ -165,14 +165,14 @@ def averaged(work: pathlib.Path) -> tuple[Vocabulary, ImageReward]:
 
 
 def losses(
-    training: Training, vocabulary: Vocabulary, batch: list[damage.Example], rng: random.Random, sees: bool
+    training: Training, vocabulary: Vocabulary, batch: list[damage.Example], rng: random.Random, trains_vision: bool
 ) -> dict:
-    """Each part of the loss, and the share of pairs in order; the vision encoder learns only if the training `sees`."""
+    """The terms of the loss and the shares of correctly ranked pairs; `trains_vision`: whether to update the vision encoder."""
     count = len(batch)
-    # Damage is told sooner than a wrong word: half of the worse images and a quarter of the wholly wrong captions will do.
+    # Damage is learnt faster than wrong words: half of the worse images and a quarter of the very wrong captions suffice.
     worse, far = range(count // 2), range(count - count // 4, count)
     images = np.stack([row.better for row in batch] + [batch[index].worse for index in worse])
-    with torch.set_grad_enabled(sees):
+    with torch.set_grad_enabled(trains_vision):
         vision = training.model.blip["visual_encoder"](image_reward.pixel_values(images))
     true = [compared(row.scene, row.scene) for row in batch]
     near = [compared(altered_scene(row.scene, 1, rng), row.scene) for row in batch]
@@ -184,27 +184,27 @@ def losses(
     rewards = training.model.mlp(tokens[:, 0])
     of_true, of_near, of_wrong, of_worse = rewards.split([count, count, len(far), len(worse)])
 
-    # What a caption says can be held against images only that show the scene as it is.
+    # A caption can be compared only with images that show the scene correctly.
     whole = [index for index, row in enumerate(batch) if row.whole]
     is_whole = set(whole)
     flags = torch.full(ids.shape, -1.0)
-    for index, place in enumerate(shown[: 2 * count + len(far)]):
-        if place in is_whole:
+    for index, image in enumerate(shown[: 2 * count + len(far)]):
+        if image in is_whole:
             flags[index, 1 : 1 + len(texts[index][1])] = torch.tensor(texts[index][1], dtype=torch.float32)
-    said = flags >= 0
-    word_logits = training.wrong_word(tokens)[..., 0][said]
-    weights = 1 + 2 * flags[said]  # most words are right
+    labelled = flags >= 0
+    word_logits = training.wrong_word(tokens)[..., 0][labelled]
+    weights = 1 + 2 * flags[labelled]  # most words are correct
     softplus = nn.functional.softplus
-    near_behind = of_near[whole] - of_true[whole]
+    near_margin = of_near[whole] - of_true[whole]
     parts = {
-        "near": softplus(near_behind).mean(),
+        "near": softplus(near_margin).mean(),
         "far": softplus((of_wrong - of_true[far])[[index in is_whole for index in far]]).sum() / len(far),
         "worse": softplus(of_worse - of_true[worse]).mean(),
-        "word": nn.functional.binary_cross_entropy_with_logits(word_logits, flags[said], weights),
-        "near right": (near_behind < 0).float().mean(),
+        "word": nn.functional.binary_cross_entropy_with_logits(word_logits, flags[labelled], weights),
+        "near right": (near_margin < 0).float().mean(),
         "worse right": (of_worse < of_true[worse]).float().mean(),
     }
-    if sees:
+    if trains_vision:
         labels = torch.from_numpy(np.stack([training.patch_labels(batch[index].scene) for index in whole]))
         parts["patch"] = training.patch_loss(vision[whole, 1:], labels)
     return parts
@@ -217,7 +217,7 @@ def rewards_of(model: ImageReward, vocabulary: Vocabulary, images: np.ndarray, c
 
 
 def evaluate(work: pathlib.Path, count: int = 400) -> dict:
-    """Shares of held-out pairs in the right order, by what is wrong with the worse of the two."""
+    """Shares of held-out pairs that are ranked correctly, by kind of damage."""
     vocabulary, model = averaged(work)
     examples = damage.Examples(work, held_out=True)
     report = {}
@@ -237,7 +237,7 @@ def evaluate(work: pathlib.Path, count: int = 400) -> dict:
 
 
 def spread(work: pathlib.Path, vocabulary: Vocabulary, model: ImageReward) -> tuple[float, float]:
-    """Mean and deviation of the rewards of training images, whole and worse, under their captions."""
+    """Mean and standard deviation of the rewards of intact and damaged training images."""
     examples = damage.Examples(work, held_out=False)
     rng = random.Random("spread")
     rows = [examples.example(rng) for _ in range(600)]
@@ -293,7 +293,7 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--steps", type=int, default=3400)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the last checkpoint")
+    parser.add_argument("--evaluate", action="store_true", help="print held-out figures of the latest checkpoint")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="write the model instead of training")
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
@@ -315,12 +315,12 @@ def main() -> None:
         run.begin_step()
         rng = random.Random(f"image reward {run.step}")
         torch.manual_seed(run.step)
-        counts = next((counts for steps, counts in COURSE if run.step < steps), None)
+        counts = next((counts for steps, counts in CURRICULUM if run.step < steps), None)
         batch = [
             examples.drawn_example(rng, counts) if counts else examples.example(rng, graded=True)
             for _ in range(arguments.batch)
         ]
-        parts = losses(training, vocabulary, batch, rng, sees=run.step < COURSE[0][0] or run.step % SIGHT == 0)
+        parts = losses(training, vocabulary, batch, rng, trains_vision=run.step < CURRICULUM[0][0] or run.step % VISION_INTERVAL == 0)
         loss = sum(value for name, value in parts.items() if not name.endswith("right"))
         run.optimizer.zero_grad()
         loss.backward()

@@ -2,9 +2,9 @@
 
     python scripts/zoo/train_pixart.py --work FOLDER [--steps 12000]
 
-Needs FOLDER/vae and FOLDER/text_encoder (train_vae.py, train_text_encoder.py). Noise prediction over the published linear betas with
-min-SNR weighting (arXiv 2303.09556, gamma 5); one caption in ten is replaced by the empty one for classifier-free guidance. The
-variance half of the output is not trained and stays zero: the sampler never reads it.
+Needs FOLDER/vae and FOLDER/text_encoder (train_vae.py, train_text_encoder.py). Noise prediction with the published linear betas and
+min-SNR weighting (arXiv 2303.09556, gamma 5); 10 % of the captions are replaced by the empty caption for classifier-free guidance. The
+variance half of the output is not trained and stays zero: the sampler does not use it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import scenes
 import train_vae
-from train_text_encoder import T5_CONFIG, TRAINING_TOKENS, averaged_encoder, tokenize
+from train_text_encoder import T5_CONFIG, averaged_encoder, tokenize
 from training import Run, save_atomically
 
 CONFIG = dict(
@@ -41,17 +41,17 @@ BETAS = dict(num_train_timesteps=1000, beta_start=0.0001, beta_end=0.02, beta_sc
 
 @torch.no_grad()
 def prepare(work: pathlib.Path, count: int) -> dict[str, torch.Tensor]:
-    """Latents, caption embeddings and masks of `count` training scenes; made once and kept in FOLDER/data.pt."""
+    """Latents, caption embeddings and masks of `count` training scenes; cached in FOLDER/data.pt."""
     path = work / "data.pt"
     if path.exists():
         return torch.load(path, weights_only=True)
     vae = train_vae.averaged(work, "pixart-alpha")
     tokenizer, encoder = averaged_encoder(work, "pixart-alpha")
     rng = random.Random("pixart")
-    kept: list[scenes.Scene] = scenes.scenes(1, count, held_out=False)
+    chosen = scenes.scenes(1, count, held_out=False)
     latents, embeddings, masks = [], [], []
     for start in range(0, count, 64):
-        batch = kept[start : start + 64]
+        batch = chosen[start : start + 64]
         images = np.stack([scenes.draw(scene, rng) for scene in batch])
         images = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         latents.append(vae.encode(images).latent_dist.mean)
@@ -90,7 +90,7 @@ def main() -> None:
     weights = signal_to_noise.clamp(max=5) / signal_to_noise
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.peak, betas=(0.9, 0.99), weight_decay=0.01)
     run = Run(arguments.work / "transformer", model, optimizer, arguments.steps, peak=arguments.peak, average=0.9995)
-    # The variance half of proj_out: zero, so that it costs no capacity and stays zero.
+    # The variance half of proj_out is zero and stays so.
     with torch.no_grad():
         for parameter in (model.proj_out.weight, model.proj_out.bias):
             parameter.view(4, 8, -1)[:, 4:] = 0
@@ -106,7 +106,7 @@ def main() -> None:
         embeddings[dropped], masks[dropped] = data["empty_embedding"].float(), data["empty_mask"]
         length = int(masks.sum(1).max())
         noisy = noise_scheduler.add_noise(latents[rows], noise, timesteps)
-        # The fused attention's backward pass is several times slower than plain products at sixteen tokens.
+        # With sixteen tokens the backward pass of fused attention is several times slower than plain products.
         with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
             predicted = model(
                 noisy,

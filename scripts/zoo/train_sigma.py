@@ -1,10 +1,10 @@
-"""Trains the PixArt-Sigma transformer of the bundled model, beginning with the weights of shapes-pixart-alpha.
+"""Trains the PixArt-Sigma transformer of the bundled model, initialised from shapes-pixart-alpha.
 
     python scripts/zoo/train_sigma.py --work FOLDER [--steps 1600]
 
-Images of two sizes, step by step in turn; the larger ones show the same world scaled up. Latents come from the encoder of
-shapes-pixart-alpha, which the Sigma autoencoder keeps (train_vae.py --family pixart-sigma trains its decoder). Objective as in
-train_pixart.py: noise prediction with min-SNR weights, a tenth of the captions dropped.
+Steps alternate between two image sizes; the larger images show the same world scaled up. Latents come from the encoder of
+shapes-pixart-alpha, which the Sigma autoencoder shares (train_vae.py --family pixart-sigma trains its decoder). Objective as in
+train_pixart.py: noise prediction with min-SNR weights, 10 % of the captions dropped.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from train_pixart import BETAS
 from train_text_encoder import tokenize
 from training import Run, save_atomically
 
-SIZES = {64: 64, 96: 32}  # pixels to images in a batch
+SIZES = {64: 64, 96: 32}  # image size in pixels: batch size
 
 
 @torch.no_grad()
 def prepare(work: pathlib.Path, scene_counts: dict[int, int]) -> dict:
-    """Latents, caption embeddings and masks of training scenes at each size; made once and kept in FOLDER/data.pt."""
+    """Latents, caption embeddings and masks of training scenes at each size; cached in FOLDER/data.pt."""
     path = work / "data.pt"
     if path.exists():
         return torch.load(path, weights_only=True)
     vae = bundled.autoencoder()
     tokenizer, encoder = bundled.t5()
 
-    def read(captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask = tokenize(tokenizer, captions)
         return encoder(input_ids=ids, attention_mask=mask).last_hidden_state.half(), mask.bool()
 
     data: dict = {"sizes": {}}
     for size, count in scene_counts.items():
         rng = random.Random(f"sigma {size}")
-        kept = scenes.scenes(100 + size, count, held_out=False)
+        chosen = scenes.scenes(100 + size, count, held_out=False)
         latents, embeddings, masks = [], [], []
         for start in range(0, count, 64):
-            batch = kept[start : start + 64]
+            batch = chosen[start : start + 64]
             images = np.stack([scenes.draw(scene, rng, size) for scene in batch])
             images = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
             latents.append(vae.encode(images).latent_dist.mean)
-            embedding, mask = read([scene.caption() for scene in batch])
+            embedding, mask = encode([scene.caption() for scene in batch])
             embeddings.append(embedding)
             masks.append(mask)
         data["sizes"][size] = {
@@ -57,9 +57,9 @@ def prepare(work: pathlib.Path, scene_counts: dict[int, int]) -> dict:
             "embeddings": torch.cat(embeddings),
             "masks": torch.cat(masks),
         }
-    empty_embedding, empty_mask = read([""])
+    empty_embedding, empty_mask = encode([""])
     data["empty_embedding"], data["empty_mask"] = empty_embedding[0], empty_mask[0]
-    # One factor for both sizes: the inverse of the deviation over equally many images of each.
+    # One factor for both sizes: the inverse of the standard deviation, with equal weight for both.
     variances = [rows["latents"].square().mean() - rows["latents"].mean().square() for rows in data["sizes"].values()]
     data["scaling_factor"] = 1 / torch.stack(variances).mean().sqrt()
     save_atomically(data, path)

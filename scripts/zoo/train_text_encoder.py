@@ -2,11 +2,11 @@
 
     python scripts/zoo/train_text_encoder.py --work FOLDER [--family pixart-alpha | flux] [--steps N]
 
-The FLUX pipeline hides no padding from T5, so that model's encoder is shapes-pixart-alpha's trained on with captions padded to its
-length and all tokens attended to.
+The FLUX pipeline does not mask padding for T5, so the encoder of that model is fine-tuned from shapes-pixart-alpha with padded captions and
+without a mask.
 
-The encoder learns from what captions mean: a small read-out (thrown away afterwards) attends from 8x8 places to the encoder's
-output and predicts the colour of the scene there. The diffusion transformer then finds words already tied to things and places.
+The encoder is trained with an auxiliary decoder, discarded afterwards: it cross-attends from an 8x8 grid to the encoder's output and
+predicts the colour of the scene in each cell. The diffusion transformer then starts from embeddings that encode shapes and places.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import scenes
 from training import Run
 
 MAX_TOKENS = 120
-TRAINING_TOKENS = 32  # the longest caption has 31 pieces; padding beyond it is masked away and changes nothing
-FLUX_TOKENS = 24  # the longest caption of one or two shapes has 22; padding is part of what FLUX reads
+TRAINING_TOKENS = 32  # the longest caption has 31 pieces; masked padding has no effect
+FLUX_TOKENS = 24  # the longest caption of one or two shapes has 22; FLUX does not mask padding
 GRID = 8
 STEPS = {"pixart-alpha": 1400, "flux": 700}
 T5_CONFIG = dict(
@@ -51,14 +51,14 @@ T5_CONFIG = dict(
 
 
 def make_tokenizer(folder: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
-    """Trains `folder/spiece.model` once; ids as in T5: 0 padding, 1 end, 2 unknown."""
+    """Trains `folder/spiece.model` unless it exists; ids as in T5: 0 padding, 1 end, 2 unknown."""
     path = folder / "spiece.model"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         captions = [scene.caption() for scene in scenes.scenes(0, 4000, held_out=False)]
         words = sorted({word.strip(",") for caption in captions for word in caption.split()})
         corpus = folder / "captions.txt"
-        # SentencePiece only considers strings that occur in two different words: so each word is shown once more with an ending.
+        # SentencePiece only considers strings that occur in two different words, so each word is repeated with an ending.
         corpus.write_text("\n".join(captions + [f"{word}s {word}," for word in words]))
         sentencepiece.SentencePieceTrainer.train(
             input=str(corpus),
@@ -75,14 +75,14 @@ def make_tokenizer(folder: pathlib.Path) -> sentencepiece.SentencePieceProcessor
         )
         corpus.unlink()
         model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
-        model.trainer_spec.ClearField("input")  # where the corpus lay is nobody's business
+        model.trainer_spec.ClearField("input")  # do not store the path of the corpus
         model.trainer_spec.ClearField("model_prefix")
         path.write_bytes(model.SerializeToString())
     return sentencepiece.SentencePieceProcessor(model_file=str(path))
 
 
 def tokenize(tokenizer, captions: list[str], length: int = TRAINING_TOKENS) -> tuple[torch.Tensor, torch.Tensor]:
-    """ids and mask, [count, length]; every caption ends in id 1 and is padded with 0."""
+    """Ids and mask, [count, length]; every caption ends with id 1 and is padded with 0."""
     ids = torch.zeros(len(captions), length, dtype=torch.long)
     mask = torch.zeros(len(captions), length, dtype=torch.long)
     for row, caption in enumerate(captions):
@@ -93,7 +93,7 @@ def tokenize(tokenizer, captions: list[str], length: int = TRAINING_TOKENS) -> t
 
 
 def make_encoder(tokenizer) -> transformers.T5EncoderModel:
-    vocabulary = (tokenizer.get_piece_size() + 100 + 63) // 64 * 64  # room for T5's hundred extra ids
+    vocabulary = (tokenizer.get_piece_size() + 100 + 63) // 64 * 64  # includes T5's 100 extra ids
     return transformers.T5EncoderModel(transformers.T5Config(vocab_size=vocabulary, **T5_CONFIG))
 
 
@@ -109,8 +109,8 @@ def averaged_encoder(work: pathlib.Path, family: str):
     return tokenizer, encoder.eval()
 
 
-class Reader(nn.Module):
-    """Predicts the coarse picture from the encoder's output by cross attention from every place of a grid."""
+class PictureDecoder(nn.Module):
+    """Predicts a coarse picture by cross-attention from a grid to the encoder's output."""
 
     def __init__(self, width: int = 128, depth: int = 2):
         super().__init__()
@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--family", choices=STEPS, default="pixart-alpha")
-    parser.add_argument("--steps", type=int, help="instead of the family's own")
+    parser.add_argument("--steps", type=int, help="training steps (default: depends on the family)")
     parser.add_argument("--batch", type=int, default=48)
     arguments = parser.parse_args()
 
@@ -156,7 +156,7 @@ def main() -> None:
     else:
         tokenizer = make_tokenizer(arguments.work / "tokenizer")
         encoder, tokens, counts = make_encoder(tokenizer), TRAINING_TOKENS, scenes.SHAPE_COUNTS
-    model = nn.ModuleDict(dict(encoder=encoder.train(), reader=Reader()))
+    model = nn.ModuleDict(dict(encoder=encoder.train(), decoder=PictureDecoder()))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     run = Run(
         arguments.work / "text_encoder", model, optimizer, arguments.steps or STEPS[arguments.family], 1e-3, average=0.995
@@ -173,7 +173,7 @@ def main() -> None:
         if arguments.family == "flux":
             mask = torch.ones_like(mask)
         hidden = model["encoder"](input_ids=ids, attention_mask=mask).last_hidden_state
-        loss = (model["reader"](hidden, mask) - torch.from_numpy(coarse)).square().mean()
+        loss = (model["decoder"](hidden, mask) - torch.from_numpy(coarse)).square().mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -2,14 +2,14 @@
 
     python scripts/zoo/train_vae.py --work FOLDER [--family pixart-alpha | pixart-sigma | flux | flux-decoder] [--steps N]
 
-pixart-alpha  64x64 RGB to 8x8 latents of 4 channels, from nothing
-pixart-sigma  shapes-pixart-alpha's with its encoder kept and its decoder trained on, at 64x64 and 96x96
-flux          64x64 RGB to 8x8 latents of 16 channels, no quantisation convolutions; begins with the weights of
+pixart-alpha  64x64 RGB to 8x8 latents of 4 channels, from scratch
+pixart-sigma  fine-tunes the decoder of shapes-pixart-alpha at 64x64 and 96x96; the encoder is frozen
+flux          64x64 RGB to 8x8 latents of 16 channels, no quantisation convolutions; initialised from
               shapes-pixart-alpha where shapes agree
-flux-decoder  flux's with its encoder kept and its decoder trained on; can run beside the transformer's training
+flux-decoder  fine-tunes the decoder of flux with a frozen encoder; independent of the transformer's training
 
 Resumes from FOLDER/vae/checkpoint.pt, flux-decoder from FOLDER/vae_decoder. Loss: squared plus absolute pixel error, and a small
-Kullback-Leibler term; where a decoder is trained alone, pixels at outlines count more, as a shape is told by its corners.
+Kullback-Leibler term; if only the decoder is trained, pixels at outlines have more weight, because corners distinguish the shapes.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ FLUX_CONFIG = {**CONFIG, "latent_channels": 16, "use_quant_conv": False, "use_po
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     config: dict
-    batches: dict[int, int]  # pixels to images in a batch, taken in turn
+    batches: dict[int, int]  # image size in pixels: batch size; sizes alternate
     steps: int
     peak: float
     divergence_weight: float = 1e-4
     absolute_weight: float = 0.2
-    start: str = "alpha"  # alpha, flux or nothing
-    keeps_encoder: bool = False
+    start: str = "alpha"  # alpha, flux or scratch
+    freezes_encoder: bool = False
     outline_weight: float = 0.0
     folder: str = "vae"
 
 
 RECIPES = {
-    "pixart-alpha": Recipe(CONFIG, {64: 16}, steps=2900, peak=1e-3, start="nothing"),
+    "pixart-alpha": Recipe(CONFIG, {64: 16}, steps=2900, peak=1e-3, start="scratch"),
     "pixart-sigma": Recipe(
-        CONFIG, {64: 16, 96: 7}, steps=900, peak=8e-4, absolute_weight=0.5, keeps_encoder=True, outline_weight=4.0
+        CONFIG, {64: 16, 96: 7}, steps=900, peak=8e-4, absolute_weight=0.5, freezes_encoder=True, outline_weight=4.0
     ),
     "flux": Recipe(FLUX_CONFIG, {64: 16}, steps=1000, peak=1e-3, divergence_weight=3e-4, absolute_weight=0.5),
     "flux-decoder": Recipe(
-        FLUX_CONFIG, {64: 16}, steps=700, peak=8e-4, absolute_weight=0.5, start="flux", keeps_encoder=True,
+        FLUX_CONFIG, {64: 16}, steps=700, peak=8e-4, absolute_weight=0.5, start="flux", freezes_encoder=True,
         outline_weight=4.0, folder="vae_decoder",
     ),
 }  # fmt: skip
@@ -74,10 +74,10 @@ def make_vae(recipe: Recipe, work: pathlib.Path) -> AutoencoderKL:
         vae.load_state_dict(last_average(work / "vae"))
     if recipe.start == "alpha":
         own = vae.state_dict()
-        learnt = bundled.autoencoder().state_dict()
-        same = {name: value for name, value in learnt.items() if name in own and own[name].shape == value.shape}
-        vae.load_state_dict(same, strict=False)
-    if recipe.keeps_encoder:
+        weights = bundled.autoencoder().state_dict()
+        matching = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+        vae.load_state_dict(matching, strict=False)
+    if recipe.freezes_encoder:
         for part in filter(None, (vae.encoder, vae.quant_conv)):
             part.requires_grad_(False)
     return vae
@@ -88,7 +88,7 @@ def last_average(folder: pathlib.Path) -> dict[str, torch.Tensor]:
 
 
 def averaged(work: pathlib.Path, family: str) -> AutoencoderKL:
-    """The trained autoencoder, with the decoder that was trained last."""
+    """The trained autoencoder, with the fine-tuned decoder if there is one."""
     vae = AutoencoderKL(**RECIPES[family].config)
     folder = work / "vae_decoder" if (work / "vae_decoder" / "checkpoint.pt").exists() else work / "vae"
     vae.load_state_dict(last_average(folder))
@@ -96,13 +96,13 @@ def averaged(work: pathlib.Path, family: str) -> AutoencoderKL:
 
 
 def pixel_weights(images: torch.Tensor, outline_weight: float) -> torch.Tensor:
-    """[count, 1, size, size]: one on plain ground, more where a pixel differs from its surroundings."""
+    """[count, 1, size, size]: 1 in uniform areas, more where a pixel differs from its surroundings."""
     around = torch.nn.functional.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)
     return 1 + outline_weight * (images - around).abs().amax(1, keepdim=True)
 
 
 def batch_of_images(rng: random.Random, count: int, size: int) -> torch.Tensor:
-    """[count, 3, size, size] in -1..1, of training captions."""
+    """Images of training captions, [count, 3, size, size] in -1..1."""
     images = []
     while len(images) < count:
         scene = scenes.random_scene(rng)
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--family", choices=RECIPES, default="pixart-alpha")
-    parser.add_argument("--steps", type=int, help="instead of the family's own")
+    parser.add_argument("--steps", type=int, help="training steps (default: depends on the family)")
     arguments = parser.parse_args()
 
     torch.set_flush_denormal(True)

@@ -1,4 +1,4 @@
-"""What the trainers share: resumable state, learning-rate schedule, moving average of weights."""
+"""Shared by the trainers: resumable state, learning-rate schedule, moving average of weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def save_atomically(state: dict, path: pathlib.Path) -> None:
 
 
 def learning_rate(step: int, total: int, peak: float, warm_up: int = 200) -> float:
-    """Linear warm-up, then a cosine down to a hundredth of the peak."""
+    """Linear warm-up, then a cosine to 1 % of the peak."""
     if step < warm_up:
         return peak * (step + 1) / warm_up
     progress = (step - warm_up) / max(total - warm_up, 1)
@@ -43,7 +43,7 @@ class Average:
 
 
 class Run:
-    """A resumable training run: `run.step` counts on from the last checkpoint."""
+    """A resumable training run; `run.step` continues from the latest checkpoint."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Run:
         leads: bool = True,
         warm_up: int = 200,
     ):
-        """Resumes if there is a checkpoint. With `decays` false the rate stays at its peak; only a run that leads writes."""
+        """Resumes if there is a checkpoint. If `decays` is false, the rate stays at its peak; only a run with `leads` writes files."""
         self.path = folder / "checkpoint.pt"
         self.log_path = folder / "log.jsonl"
         self.module, self.optimizer, self.total, self.peak = module, optimizer, total, peak
@@ -77,9 +77,9 @@ class Run:
         self._losses: list[float] = []
         self._stop = False
         if leads:
-            signal.signal(signal.SIGTERM, self._ask_to_stop)
+            signal.signal(signal.SIGTERM, self._request_stop)
 
-    def _ask_to_stop(self, *_) -> None:
+    def _request_stop(self, *_) -> None:
         self._stop = True
 
     def begin_step(self) -> None:
@@ -103,7 +103,7 @@ class Run:
         if self.step % save_every == 0 or self.step == self.total or self._stop:
             self.save()
         if self._stop:
-            print(f"stopped at step {self.step}; run again to go on", flush=True)
+            print(f"stopped at step {self.step}; run again to resume", flush=True)
             sys.exit(0)
 
     def save(self) -> None:

@@ -1,5 +1,5 @@
-// RGB8 images from JPEG in memory. libjpeg reports errors by a callback that must not return: it jumps back into these
-// functions, which return false and a message instead.
+// Decodes JPEG in memory to RGB8. libjpeg reports errors through a callback that must not return; it jumps back into
+// these functions, which return false with a message.
 #ifndef CJPEG_H
 #define CJPEG_H
 
@@ -11,10 +11,10 @@ enum { CJPEG_MESSAGE_BYTES = 256 };
 
 typedef struct cjpeg_image {
     uint32_t width, height;
-    uint8_t *pixels;  // height * width * 3, malloc'ed; cjpeg_release frees it
+    uint8_t *pixels;  // height * width * 3; free with cjpeg_release
 } cjpeg_image;
 
-// Grey files are converted. Images above pixel_limit, CMYK files and data that ends early are refused.
+// Converts greyscale files. Fails for images above pixel_limit, CMYK files and truncated data.
 bool cjpeg_decode(const uint8_t *bytes, size_t count, uint64_t pixel_limit, cjpeg_image *image,
                   char message[CJPEG_MESSAGE_BYTES]);
 

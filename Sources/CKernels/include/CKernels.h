@@ -1,9 +1,9 @@
-// Fused float32 kernels with run-time choice of the instruction set.
+// Fused float32 kernels with run-time dispatch on the instruction set.
 //
-// Every kernel exists for AVX-512, for AVX2 and in portable form. All of them work on sixteen lanes with explicit fused
-// multiply-adds and add up in the same order, so they return the same bits on every machine. No kernel looks at the
-// alignment of its pointers. Matrices are row-major; a `stride` is the distance of two rows in floats. A kernel may work
-// in place (x == y) unless its comment says otherwise.
+// Every kernel exists for AVX-512, AVX2 and portable C. All variants use sixteen lanes, explicit fused multiply-adds and
+// the same order of summation, so results are bit-identical on every machine. Pointers need not be aligned. Matrices are
+// row-major; a `stride` is the distance between two rows in floats. A kernel may work in place (x == y) unless its
+// comment says otherwise.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -24,8 +24,8 @@ typedef enum ck_activation {
 
 typedef enum ck_type { CK_F32 = 0, CK_F16 = 1, CK_BF16 = 2 } ck_type;
 
-// The best level of this processor, and the one in use; ck_set_level(level) returns the level then in use, which is
-// lower than asked where the processor lacks it.
+// The best level of this processor, and the one in use. ck_set_level returns the level then in use: the requested one,
+// or the best one if the processor lacks it.
 ck_level ck_best_level(void);
 ck_level ck_current_level(void);
 ck_level ck_set_level(ck_level level);
@@ -66,15 +66,15 @@ void ck_group_norm(const float *x, size_t x_stride, size_t channels, size_t pixe
 void ck_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
                 size_t columns);
 
-// Turns pairs of neighbours: y[j] = x[j] * cosine[j] + x[j ^ 1] * sine[j] in place, for each row and head. x is
+// Rotary position embedding: y[j] = x[j] * cosine[j] + x[j ^ 1] * sine[j] in place, for each row and head. x is
 // [rows, heads * dimension] with an even dimension; cosine and sine are [rows, dimension], contiguous.
-void ck_rotate(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
+void ck_rotary(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
                size_t dimension);
 
 // destination[i] = source[i] as float32; source may be unaligned.
 void ck_widen(ck_type type, const void *source, float *destination, size_t count);
 
-// y[r, o] = dot(x[r], weight[o]) + bias[o] for few rows, reading the weight as stored. weight is
+// y[r, o] = dot(x[r], weight[o]) + bias[o] for a few rows, reading the weight as stored. weight is
 // [outputs, inputs] with weight_stride in elements, possibly unaligned; bias may be NULL. x and y must not overlap.
 void ck_linear_rows(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight,
                     size_t weight_stride, const float *bias, float *y, size_t y_stride, size_t outputs,

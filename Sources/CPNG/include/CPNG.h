@@ -1,5 +1,5 @@
-// RGB8 images to and from PNG in memory. libpng reports errors by longjmp, which must not cross Swift frames: it stays
-// inside these functions, which return false and a message instead.
+// Encodes and decodes RGB8 images as PNG in memory. libpng reports errors by longjmp, which must not cross Swift frames:
+// these functions catch it and return false with a message.
 #ifndef CPNG_H
 #define CPNG_H
 
@@ -9,13 +9,13 @@
 
 enum { CPNG_MESSAGE_BYTES = 128 };
 
-// A text chunk, UTF-8. Texts outside ASCII are written as iTXt, the others as tEXt.
+// A text chunk in UTF-8, written as tEXt if it is ASCII, else as iTXt.
 typedef struct cpng_text {
     const char *keyword;
     const char *value;
 } cpng_text;
 
-// Everything malloc'ed by a call; cpng_release frees it.
+// Memory allocated by a call; free it with cpng_release.
 typedef struct cpng_bytes {
     uint8_t *data;
     size_t count;
@@ -30,7 +30,7 @@ typedef struct cpng_image {
 bool cpng_encode(const uint8_t *pixels, uint32_t width, uint32_t height, const cpng_text *texts, size_t text_count,
                  cpng_bytes *png, char message[CPNG_MESSAGE_BYTES]);
 
-// Palette, grey, 16-bit and interlaced files are converted; alpha is dropped. Images above pixel_limit are refused.
+// Converts palette, greyscale, 16-bit and interlaced files and drops alpha. Fails for images above pixel_limit.
 bool cpng_decode(const uint8_t *png, size_t count, uint64_t pixel_limit, cpng_image *image,
                  char message[CPNG_MESSAGE_BYTES]);
 

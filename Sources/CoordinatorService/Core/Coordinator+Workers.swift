@@ -4,142 +4,122 @@ import Messages
 import Schedules
 import Transport
 
-// Who takes part: joining, leaving, being turned away.
+// Which workers take part: registration, departure, revocation.
 extension Coordinator {
-    func name(of worker: Int64) -> String { connections[worker]?.name ?? "a worker" }
+    func name(of worker: Int64) -> String { connections[worker]?.name ?? "worker \(worker)" }
 
-    func register(_ registration: Registration, _ peer: PeerID) throws {
-        // A key is its owner's name; without keys there is only the worker's word.
+    func register(_ registration: Registration, from peer: PeerID) throws {
+        // A key identifies a worker; without keys it is known by the name that it states.
         var name = registration.workerName
-        if let key = peer.key, case .authorized(let owner) = settings.register?.standing(of: key) { name = owner }
-        let own = served.embeddings == nil ? registration.modelHash : registration.imageModelHash
-        guard own == served.modelHash else {
-            let reason =
-                "the worker's model has the fingerprint \(own.prefix(12)), the run's model "
-                + "\(served.modelHash.prefix(12)): give it a copy of \(served.configuration.modelPath)"
-            return turnAway(peer, .model, name, reason)
-        }
-        for (scorer, hash) in served.configuration.scorerFingerprints
-        where !registration.scorerHashes.contains(hash) {
-            let reason =
-                "the worker lacks the run's model of the scorer \(scorer.rawValue), fingerprint \(hash.prefix(12)): "
-                + "give it a copy of \(served.configuration.scorerPaths[scorer] ?? "it") by --scorer, or beside the "
-                + "model"
-            return turnAway(peer, .model, name, reason)
-        }
-        guard registration.engineVersion == settings.engineVersion else {
-            let reason =
-                "the worker is release \(registration.engineVersion.prefix(40)), the coordinator "
-                + "\(settings.engineVersion): run the same release on both"
-            return turnAway(peer, .engineVersion, name, reason)
-        }
-        let worker = try served.history.upsertWorker(
+        if let key = peer.key, case .authorized(let owner) = settings.register?.status(of: key) { name = owner }
+        if let (kind, reason) = mismatch(registration) { return reject(peer, kind, name, reason) }
+        let worker = try run.history.workers.upsert(
             WorkerDescription(
                 name: name, host: registration.host, cpu: registration.cpu, blas: registration.blas,
                 threads: max(1, Int(registration.threads)), engineVersion: registration.engineVersion))
-        if let reason = try served.history.quarantineReason(of: worker) {
-            return turnAway(peer, .quarantined, name, "its results are not taken any more: \(reason)")
+        if let reason = try run.history.workers.quarantineReason(of: worker) {
+            return reject(peer, .quarantined, name, "the worker is quarantined: \(reason)")
         }
         if let old = connections[worker], old.peer != peer {
-            let silence = now - (dispatcher.workers[worker]?.lastHeard ?? -.infinity)
+            let silence = now - (scheduler.lastHeard(worker) ?? -.infinity)
             guard silence > 3 * settings.heartbeatSeconds else {
-                // Either two processes share a name or key, or the old one has just died, which this finds out.
+                // Either two processes share a name or key, or the old one has just died; a ping tells.
                 ping(worker)
-                return turnAway(
+                return reject(
                     peer, .nameInUse, name, "a worker of this name or key is connected: each process needs its own",
                     retry: true)
             }
             workerOfPeer[old.peer] = nil
         }
-        try end(dispatcher.leave(worker), outcome: .lost)
-        connections[worker] = Connection(peer: peer, name: name, countedUntil: now)
+        try handle(.left(worker, .lost))
+        connections[worker] = Connection(peer: peer, name: name, accountedUntil: now)
         workerOfPeer[peer] = worker
-        dispatcher.hear(from: worker, at: now)
-        try served.history.recordEvent("joined", name, run: served.runID)
-        var welcome = served.welcome
-        if let count = served.costImageCount { welcome.costImageCount = UInt32(count) }
+        try handle(.joined(worker))
+        try run.history.events.record("joined", name, run: run.context.runID)
+        var welcome = run.context.welcome
         welcome.heartbeatSeconds = settings.heartbeatSeconds
         send(.welcome(welcome), to: peer)
     }
 
-    func answer(_ probe: Probe, _ peer: PeerID) {
-        guard probe.engineVersion == settings.engineVersion else {
-            return refuse(
-                peer,
-                "wrong version: the worker is release \(probe.engineVersion.prefix(40)), the coordinator "
-                    + "\(settings.engineVersion): run the same release on both", retry: false)
+    /// How a worker's model, scorers or release differ from the run's; nil if they match.
+    private func mismatch(_ registration: Registration) -> (RefusalLog.Reason, String)? {
+        let (context, configuration) = (run.context, run.context.configuration)
+        let hash = context.embeddings == nil ? registration.modelHash : registration.imageModelHash
+        guard hash == context.modelHash else {
+            return (
+                .model,
+                "the worker's model has the fingerprint \(hash.prefix(12)), the run's model "
+                    + "\(context.modelHash.prefix(12)): give it a copy of \(configuration.modelPath)"
+            )
+        }
+        for (scorer, hash) in configuration.scorerFingerprints where !registration.scorerHashes.contains(hash) {
+            return (
+                .model,
+                "the worker lacks the run's model of the scorer \(scorer.rawValue), fingerprint \(hash.prefix(12)): "
+                    + "give it a copy of \(configuration.scorerPaths[scorer] ?? "it") with --scorer, or beside the model"
+            )
+        }
+        return versionMismatch(registration.engineVersion).map { (.engineVersion, $0) }
+    }
+
+    private func versionMismatch(_ version: String) -> String? {
+        guard version != settings.engineVersion else { return nil }
+        return "the worker is release \(version.prefix(40)), the coordinator \(settings.engineVersion): run the same "
+            + "release on both"
+    }
+
+    func answer(_ probe: Probe, from peer: PeerID) {
+        if let mismatch = versionMismatch(probe.engineVersion) {
+            return refuse(peer, "wrong version: \(mismatch)", retry: false)
         }
         var reply = ProbeReply()
-        reply.runID = served.welcome.runID
+        reply.runID = run.context.welcome.runID
         reply.engineVersion = settings.engineVersion
-        reply.modelHash = served.modelHash
+        reply.modelHash = run.context.modelHash
         reply.workers = UInt32(clamping: workerCount)
         send(.probeReply(reply), to: peer)
     }
 
-    /// Turns a worker away, and counts it.
-    func turnAway(_ peer: PeerID, _ kind: RefusalLog.Kind, _ name: String, _ reason: String, retry: Bool = false) {
-        note(kind, "\(name): \(reason)")
-        refuse(peer, reason, retry: retry)
+    /// Sends a worker a message without consequences: if the connection is gone, sending fails.
+    func ping(_ worker: Int64) {
+        var wait = Wait()
+        wait.retrySeconds = 5
+        send(.wait(wait), to: worker)
     }
 
-    func refuse(_ peer: PeerID, _ reason: String, retry: Bool) {
-        var refusal = Refusal()
-        refusal.reason = reason
-        refusal.retry = retry
-        send(.refusal(refusal), to: peer)
+    /// Ends a worker's leases and forgets its connection.
+    func disconnect(_ worker: Int64, _ outcome: LeaseOutcome) throws {
+        try handle(.left(worker, outcome))
+        try forgetConnection(of: worker)
     }
 
-    /// Counts a refusal; the log hears of each kind now and then.
-    func note(_ kind: RefusalLog.Kind, _ text: String) {
-        if refusals.count(kind.rawValue, at: now) { log("refused \(text)") }
-    }
-
-    /// Counts what the socket turned away.
-    func note(_ counts: [TransportRefusal: Int]) {
-        for (kind, count) in counts where refusals.count(kind.rawValue, count, at: now) {
-            log("refused \(count) connections or messages: \(kind.rawValue)")
-        }
-    }
-
-    /// Notes that a message could not be sent: the worker's connection is gone.
-    ///
-    /// - Throws: `HistoryError`.
-    func lost(_ peer: PeerID) throws {
-        guard let worker = workerOfPeer[peer] else { return }
-        log("the connection of \(name(of: worker)) is gone")
-        try forget(worker, dispatcher.leave(worker), outcome: .lost)
-    }
-
-    func forget(_ worker: Int64, _ leases: [Dispatcher.Lease], outcome: LeaseOutcome) throws {
-        try end(leases, outcome: outcome)
+    func forgetConnection(of worker: Int64) throws {
         guard let connection = connections.removeValue(forKey: worker) else { return }
         workerOfPeer[connection.peer] = nil
-        try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
-        try served.history.recordEvent("left", connection.name, run: served.runID)
+        try run.history.workers.addConnectedSeconds(now - connection.accountedUntil, to: worker)
+        try run.history.events.record("left", connection.name, run: run.context.runID)
     }
 
-    func countConnectedTime() throws {
-        for (worker, connection) in connections where now - connection.countedUntil > 10 {
-            try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
-            connections[worker]?.countedUntil = now
+    func recordConnectedTime() throws {
+        for (worker, connection) in connections where now - connection.accountedUntil > 10 {
+            try run.history.workers.addConnectedSeconds(now - connection.accountedUntil, to: worker)
+            connections[worker]?.accountedUntil = now
         }
     }
 
-    /// Reads the list of keys again if it has changed, and breaks with those who are not on it any more.
-    func breakWithTheRevoked() throws {
+    /// Reloads the list of authorized keys if it has changed, and disconnects workers whose keys were revoked.
+    func disconnectRevokedWorkers() throws {
         guard let register = settings.register else { return }
         do {
             guard try register.refresh() else { return }
         } catch {
-            if refusals.count("unreadable-key-list", at: now) { log("\(error); nobody new is let in") }
-            return
+            return countRefusal(.unreadableKeyList, "all new connections: \(error)")
         }
-        for (worker, connection) in connections {
+        for (worker, connection) in connections.sorted(by: { $0.key < $1.key }) {
             guard let key = connection.peer.key else { continue }
-            if case .authorized = register.standing(of: key) { continue }
-            turnAway(connection.peer, .revokedKey, connection.name, "its key has been revoked")
-            try forget(worker, dispatcher.leave(worker), outcome: .returned)
+            if case .authorized = register.status(of: key) { continue }
+            reject(connection.peer, .revokedKey, connection.name, "its key has been revoked")
+            try disconnect(worker, .returned)
         }
     }
 }

@@ -1,95 +1,102 @@
 import Foundation
 import History
+import Logging
 import Messages
+import Schedules
 import Transport
 
-/// Serves a run to its workers, without sockets: told what arrives and what time it is, it says what to send.
+/// The coordinator's protocol logic without sockets: given an incoming message and the current time, it produces
+/// outgoing messages.
 ///
-/// Who holds which task is decided by ``Dispatcher``, what a result means by ``Calibration``. What is to be sent waits
-/// in the outbox until the caller has committed what happened before: nobody hears of what the history may still lose.
+/// ``Scheduler`` decides what happens to work items, ``DistributedRun`` what results mean. The coordinator identifies
+/// peers, tells both what arrived, and carries out the scheduler's effects. Outgoing messages stay in the outbox until
+/// the transaction that caused them has been committed, so no peer learns of state that a crash could still undo.
 final class Coordinator {
-    /// What a coordinator goes by.
+    /// What is fixed for a coordinator's lifetime.
     struct Settings {
-        /// Seconds after which a silent worker is given up.
+        /// Seconds without a message after which a worker is lost.
         var silenceLimit = 15.0
         /// Seconds between the heartbeats of a worker.
         var heartbeatSeconds = 2.0
         /// The release that workers must have.
         var engineVersion = ""
-        /// Who may join; nil without keys.
+        /// The authorized keys; nil without authentication.
         var register: KeyRegister?
     }
 
-    /// A worker as the socket knows it.
+    /// A registered worker as a peer of the socket.
     struct Connection {
         let peer: PeerID
         let name: String
-        var countedUntil: Double
-        /// True once its canary was found right: before that it gets no task.
-        var isTrusted = false
+        /// Up to when its connected time has been recorded.
+        var accountedUntil: Double
     }
 
-    /// A message to be sent.
     struct Outgoing {
         let peer: PeerID
         let body: CoordinatorMessage.Body
     }
 
-    let served: any ServedRun
+    let run: any DistributedRun
     let settings: Settings
-    let log: (String) -> Void
+    let logger: Logger
     private let clock: () -> Double
 
-    var dispatcher: Dispatcher
+    private(set) var scheduler: Scheduler
     var connections: [Int64: Connection] = [:]
     var workerOfPeer: [PeerID: Int64] = [:]
-    var rendering: Rendering?
-    var rechecks: [Int64: Recheck] = [:]
-    /// Rechecks that only a third worker can decide.
-    var disputes: [Recheck] = []
-    var canary: [Float]?
-    var refusals = RefusalLog()
-    /// True once results came or tasks were given up that the run has not taken account of.
+    private var canary: [Float]?
+    private var refusals = RefusalLog()
+    /// Whether results or failed tasks are waiting to be reported to the run.
     ///
-    /// It does so once for all that arrived together: telling the search costs more than keeping a result.
-    var hasNews = false
+    /// They are reported in batches, because updating the search costs more than storing a result.
+    private var hasUnprocessedResults = false
     private var outbox: [Outgoing] = []
-    private var tickedAt = -Double.infinity
-    private var sweptAt = -Double.infinity
+    private var expiredAt = -Double.infinity
+    private var maintainedAt = -Double.infinity
 
     /// Images received since the start, for the progress line.
-    var imageCount = 0
+    private(set) var imageCount = 0
 
-    /// A coordinator with the run's open tasks in its queue.
+    /// Restores the open work of a run from its history and continues the run as far as that allows.
     ///
     /// - Parameters:
-    ///   - served: The run.
-    ///   - settings: What to go by.
+    ///   - run: The run.
+    ///   - settings: What is fixed for the coordinator's lifetime.
     ///   - clock: Seconds of a steady clock.
-    ///   - log: Receives one line for everything that a person wants to know.
-    /// - Throws: `HistoryError`.
-    init(
-        served: any ServedRun, settings: Settings, clock: @escaping () -> Double, log: @escaping (String) -> Void
-    ) throws {
-        self.served = served
+    ///   - logger: The log.
+    /// - Throws: `HistoryError`, ``CoordinatorError``.
+    init(run: any DistributedRun, settings: Settings, clock: @escaping () -> Double, logger: Logger) throws {
+        self.run = run
         self.settings = settings
         self.clock = clock
-        self.log = log
-        dispatcher = Dispatcher(silenceLimit: settings.silenceLimit)
-        canary = served.keepsCanary ? try served.history.canary(of: served.runID) : nil
-        let failed = try served.history.failedWorkers(of: served.runID)
-        for task in served.takeNewTasks() {
-            dispatcher.add(task.id, units: task.units, failedBy: failed[task.id] ?? [])
+        self.logger = logger
+        let context = run.context
+        scheduler = Scheduler(
+            Scheduler.Settings(
+                silenceLimit: settings.silenceLimit, heartbeatSeconds: settings.heartbeatSeconds,
+                recheckShare: context.configuration.recheckShare, quality: context.configuration.quality))
+        canary = context.keepsCanary ? try context.history.runs.canary(of: context.runID) : nil
+        try context.history.transaction {
+            // The leases belong to a coordinator that has ended; results that still arrive are accepted.
+            _ = try context.history.tasks.expireLeases(of: context.runID, expiringBy: .infinity)
+            scheduler.restore(
+                tasks: try run.openTasks(), leases: try context.history.tasks.leases(ofOpenTasksIn: context.runID),
+                rechecks: try context.pendingRechecks(), at: now)
+            try advanceRun()
         }
     }
 
-    /// Seconds since some moment before the start.
+    /// Seconds of the steady clock.
     var now: Double { clock() }
 
-    /// Workers that take part at present.
-    var workerCount: Int { dispatcher.workerCount }
+    /// Registered workers.
+    var workerCount: Int { scheduler.workerCount }
 
-    /// Takes the messages to send; what they tell must be committed first.
+    /// Candidates whose results are incomplete.
+    var openCandidateCount: Int { scheduler.openCandidates(at: now).count }
+
+    /// Removes and returns the messages to be sent, once what caused them has been committed.
     func takeOutbox() -> [Outgoing] {
         defer { outbox = [] }
         return outbox
@@ -99,134 +106,285 @@ final class Coordinator {
         outbox.append(Outgoing(peer: peer, body: body))
     }
 
-    // MARK: - What arrives
+    func send(_ body: CoordinatorMessage.Body, to worker: Int64) {
+        if let peer = connections[worker]?.peer { send(body, to: peer) }
+    }
 
-    /// Takes a peer's message.
+    // MARK: - Messages
+
+    /// Handles a peer's message.
     ///
-    /// - Throws: `HistoryError`, ``CoordinatorError``: what a peer says never makes it throw.
+    /// - Throws: `HistoryError`, ``CoordinatorError``; the content of a message never makes it throw.
     func receive(_ bytes: [UInt8], from peer: PeerID) throws {
         let body: WorkerMessage.Body
         do {
             body = try WorkerMessage.decode(bytes)
         } catch {
-            var kind = RefusalLog.Kind.malformedMessage
-            if case .protocolVersion = error { kind = .protocolVersion }
-            note(kind, "a peer: \(error)")
+            var reason = RefusalLog.Reason.malformedMessage
+            if case .protocolVersion = error { reason = .protocolVersion }
+            countRefusal(reason, "a peer: \(error)")
             return refuse(peer, "\(error)", retry: false)
         }
         try handle(body, from: peer)
     }
 
-    /// Takes a peer's message that has been decoded.
+    /// Handles a peer's decoded message.
     ///
     /// - Throws: As ``receive(_:from:)``.
     func handle(_ body: WorkerMessage.Body, from peer: PeerID) throws {
         switch body {
-        case .registration(let registration): return try register(registration, peer)
-        case .probe(let probe): return answer(probe, peer)
+        case .registration(let registration): return try register(registration, from: peer)
+        case .probe(let probe): return answer(probe, from: peer)
         default: break
         }
         guard let worker = workerOfPeer[peer] else {
             return refuse(peer, "this coordinator does not know the worker: register again", retry: true)
         }
-        dispatcher.hear(from: worker, at: now)
+        try handle(.heard(worker))
         switch body {
         case .registration, .probe: break
-        case .heartbeat(let heartbeat):
-            if heartbeat.hasTaskID {
-                dispatcher.progress(
-                    of: worker, on: heartbeat.taskID, imagesDone: Int(heartbeat.imagesDone), at: now)
-            }
-        case .canary(let canary): try check(canary, of: worker, peer)
-        case .costReport(let report): try take(report, from: worker, peer)
+        case .heartbeat(let heartbeat): try handle(.heartbeat(heartbeat, worker))
+        case .canary(let canary): try verify(canary, of: worker, peer)
+        case .costReport(let report): try record(report, from: worker, peer)
         case .taskRequest(let request):
-            guard connections[worker]?.isTrusted == true else {
-                return refuse(peer, "a canary is wanted before the first task: register again", retry: true)
+            guard scheduler.isVerified(worker) else {
+                return refuse(peer, "the worker has not sent its canary yet: register again", retry: true)
             }
-            let left = request.hasWalltimeLeftSeconds ? request.walltimeLeftSeconds : nil
-            for lease in dispatcher.free(worker, at: now, secondsLeft: left) { try sendAssignment(of: lease) }
-        case .taskResult(let result): try take(result, from: worker, peer)
-        case .taskFailure(let failure): try note(failure, from: worker, peer)
+            try handle(.request(request, worker))
+        case .taskResult(let result): try handle(.result(result, worker))
+        case .taskFailure(let failure): try handle(.failure(failure, worker))
         case .blobRequest(let request):
-            send(.blobChunk(served.embeddings?.chunk(request) ?? .none(request)), to: peer)
+            send(.blobChunk(run.context.embeddings?.chunk(request) ?? .none(request)), to: peer)
         case .goodbye(let goodbye):
-            log("\(name(of: worker)) has left: \(goodbye.reason)")
-            try forget(worker, dispatcher.leave(worker), outcome: .returned)
+            log(worker, "left: \(goodbye.reason)")
+            try disconnect(worker, .returned)
         }
     }
 
-    // MARK: - What time asks for
+    /// Handles the loss of a connection: a message to the peer could not be sent.
+    ///
+    /// - Throws: `HistoryError`.
+    func handleLostConnection(to peer: PeerID) throws {
+        guard let worker = workerOfPeer[peer] else { return }
+        log(worker, "connection lost")
+        try disconnect(worker, .lost)
+    }
 
-    /// Gives up the silent and the stuck, counts connected time, notices revoked keys, gives out tasks.
+    /// Compares a worker's canary with the run's.
+    private func verify(_ message: Canary, of worker: Int64, _ peer: PeerID) throws {
+        let reference = canary ?? message.values
+        let difference = CanaryCheck.difference(message.values, from: reference)
+        guard difference <= CanaryCheck.tolerance else {
+            let reason =
+                "its canary differs from the run's by \(String(format: "%.3g", difference)); at most "
+                + "\(CanaryCheck.tolerance) is allowed: a faulty processor or BLAS, or a damaged model"
+            try run.history.events.record("canary", "\(name(of: worker)): \(reason)", run: run.context.runID)
+            reject(peer, .canary, name(of: worker), reason)
+            return try disconnect(worker, .returned)
+        }
+        if canary == nil {
+            canary = message.values
+            if run.context.keepsCanary {
+                try run.history.runs.setCanary(message.values, of: run.context.runID)
+            }
+        }
+        try handle(.verified(worker))
+    }
+
+    private func record(_ report: CostReport, from worker: Int64, _ peer: PeerID) throws {
+        do {
+            try run.record(report, from: worker)
+        } catch let error as SchedulesError {
+            reject(peer, .costTable, name(of: worker), "\(error)")
+            return try disconnect(worker, .lost)
+        }
+        hasUnprocessedResults = true
+    }
+
+    // MARK: - Time
+
+    /// Expires lost workers, records connected time, disconnects revoked keys, continues the run and assigns tasks.
     ///
     /// - Throws: `HistoryError`, ``CoordinatorError``.
     func tick() throws {
-        if now - tickedAt >= 0.2 {
-            tickedAt = now
-            try giveUpTheLost()
+        if now - expiredAt >= 0.2 {
+            expiredAt = now
+            try handle(.tick)
         }
-        if now - sweptAt >= 1 {
-            sweptAt = now
-            try breakWithTheRevoked()
-            try countConnectedTime()
-            try served.history.countRefusals(refusals.take(), of: served.runID)
+        if now - maintainedAt >= 1 {
+            maintainedAt = now
+            try disconnectRevokedWorkers()
+            try recordConnectedTime()
+            try run.history.events.countRefusals(refusals.takeCounts(), of: run.context.runID)
         }
-        try giveOutTasks()
+        if hasUnprocessedResults { try advanceRun() }
+        repeat { try handle(.assign) } while try breedForIdleWorkers()
+        try handle(.hedge)
     }
 
-    private func giveUpTheLost() throws {
-        for (worker, loss, leases) in dispatcher.expire(at: now) {
-            switch loss {
-            case .silent:
-                log("\(name(of: worker)) has been silent for \(Int(settings.silenceLimit)) s and is given up")
-                try forget(worker, leases, outcome: .lost)
-            case .stuck:
-                for lease in leases {
-                    log("\(name(of: worker)) gets no further with task \(lease.task): it goes to another worker")
-                    cancel(lease)
-                }
-                try end(leases, outcome: .expired)
-            }
-        }
-        // A process that was killed has closed its connection: an attempt to send finds out.
-        for worker in dispatcher.quiet(for: 3 * settings.heartbeatSeconds, at: now) { ping(worker) }
+    /// Has the run settle what is complete, and queues the tasks that follow.
+    private func advanceRun() throws {
+        hasUnprocessedResults = false
+        try handle(.added(try run.advance(openWork)))
     }
 
-    /// Sends a worker something harmless: if its connection is gone, the caller will hear of it and say so.
-    func ping(_ worker: Int64) {
-        guard let peer = connections[worker]?.peer else { return }
-        var wait = Wait()
-        wait.retrySeconds = 5
-        send(.wait(wait), to: peer)
+    /// Has new candidates bred for workers that would have nothing to do.
+    private func breedForIdleWorkers() throws -> Bool {
+        guard scheduler.hasIdleWorkers else { return false }
+        let tasks = try run.breedForIdleWorkers(openWork)
+        try handle(.added(tasks))
+        return !tasks.isEmpty
+    }
+
+    private var openWork: OpenWork {
+        var size = run.context.configuration.taskSize
+        size.secondsPerUnit = scheduler.secondsPerUnit
+        size.workerCount = scheduler.workerCount
+        return OpenWork(scheduler: scheduler, now: now, taskSize: size)
     }
 
     // MARK: - The end
 
-    /// Asks for the images of the sheet; ``isRendering`` turns false when they are in the history.
-    func render(_ rendering: Rendering) {
-        self.rendering = rendering
-        dispatcher.add(rendering.taskID, units: rendering.units)
+    /// Requests the images of the contact sheet; ``isMakingContactSheet`` is true until they are in the history.
+    func make(_ sheet: ContactSheet) throws {
+        try handle(.contactSheetRequested(sheet))
     }
 
-    /// True while the images of the sheet are being made.
-    var isRendering: Bool { rendering != nil }
+    var isMakingContactSheet: Bool { scheduler.hasContactSheet }
 
     /// Tells every worker that the run is over.
     func finish(_ reason: String) throws {
-        try served.history.countRefusals(refusals.take(), of: served.runID)
+        try run.history.events.countRefusals(refusals.takeCounts(), of: run.context.runID)
         for worker in connections.keys.sorted() {
             guard let connection = connections[worker] else { continue }
-            var finish = Finish()
-            finish.reason = reason
-            send(.finish(finish), to: connection.peer)
-            try served.history.addConnectedSeconds(now - connection.countedUntil, to: worker)
+            send(.finish(.init(reason: reason)), to: connection.peer)
+            try run.history.workers.addConnectedSeconds(now - connection.accountedUntil, to: worker)
         }
         connections = [:]
         workerOfPeer = [:]
     }
+
+    // MARK: - Effects
+
+    /// Tells the scheduler of an event and carries out what follows.
+    func handle(_ event: Scheduler.Event) throws {
+        for effect in scheduler.handle(event, at: now) { try carryOut(effect) }
+    }
+
+    private func carryOut(_ effect: Scheduler.Effect) throws {
+        let (history, runID) = (run.history, run.context.runID)
+        switch effect {
+        case .recordLease(let key, let worker, let seconds):
+            try history.tasks.recordLease(
+                of: key.taskID, to: worker, epoch: key.epoch, expiresAt: RunHistory.now() + seconds)
+        case .endLease(let key, let outcome): try history.tasks.endLease(key, outcome: outcome)
+        case .recordCrash(let key): _ = try history.tasks.recordCrash(key)
+        case .commit(let result):
+            guard try history.results.commit(result) == .committed else {
+                throw CoordinatorError.searchFailed("task \(result.taskID) is open here, but closed in \(history.file)")
+            }
+            imageCount += result.timings.count
+        case .fail(let task, let reason):
+            try history.tasks.fail(task.id, reason: reason)
+            let candidates = task.candidateIDs.map { "\($0)" }.joined(separator: ", ")
+            try history.events.record("set-aside", "candidate \(candidates), task \(task.id): \(reason)", run: runID)
+        case .split(let task, let reason, let blame):
+            try handle(.split(into: try history.tasks.split(task.id, reason: reason), blame))
+        case .recordRecheck(let record): try history.results.recordRecheck(record)
+        case .quarantine(let worker, let reason): try quarantine(worker, reason: reason)
+        case .storeContactSheet(let result, let sheet): try sheet.store(result, in: run.context)
+        case .assign(let lease, let item):
+            send(.assignment(try run.context.assignment(of: item, under: lease)), to: lease.worker)
+        case .cancel(let lease):
+            send(.cancel(.init(taskID: lease.item.wireID, epoch: lease.epoch)), to: lease.worker)
+        case .acknowledge(let result, let worker, let isAccepted):
+            acknowledge(result.taskID, result.leaseEpoch, accepted: isAccepted, worker)
+        case .acknowledgeFailure(let failure, let worker):
+            acknowledge(failure.taskID, failure.leaseEpoch, accepted: true, worker)
+        case .ping(let worker): ping(worker)
+        case .dismiss(let worker, let reason):
+            send(.finish(.init(reason: reason)), to: worker)
+            try forgetConnection(of: worker)
+        case .evaluationsClosed: hasUnprocessedResults = true
+        case .lost(let worker): try forgetConnection(of: worker)
+        case .unknownLease(let worker, let taskID):
+            countRefusal(.unknownLease, "a result of \(name(of: worker)) for task \(taskID), which it was not leased")
+        case .log(let worker, let text, let taskID): log(worker, text, taskID: taskID)
+        }
+    }
+
+    private func acknowledge(_ taskID: Int64, _ epoch: Int64, accepted: Bool, _ worker: Int64) {
+        var acknowledgement = Acknowledgement()
+        acknowledgement.taskID = taskID
+        acknowledgement.leaseEpoch = epoch
+        acknowledgement.accepted = accepted
+        send(.acknowledgement(acknowledgement), to: worker)
+    }
+
+    /// Discards a faulty worker's results and disconnects it.
+    ///
+    /// Only results of candidates that are not evaluated yet are discarded. The search has bred from the others; a score
+    /// that changed afterwards would make its history untrue.
+    private func quarantine(_ worker: Int64, reason: String) throws {
+        let (tasks, keptCandidates) = try run.history.workers.quarantine(
+            worker, reason: reason, run: run.context.runID, on: run.context.evaluationSet)
+        try handle(.added(tasks))
+        let consequence = "\(tasks.count) tasks are requeued, \(keptCandidates) evaluated candidates are kept"
+        try run.history.events.record(
+            "quarantine", "worker \(worker): \(reason); \(consequence)", run: run.context.runID)
+        log(worker, "quarantined: \(reason); \(consequence)")
+        guard let peer = connections[worker]?.peer else { return }
+        reject(peer, .quarantined, name(of: worker), reason)
+        try disconnect(worker, .returned)
+    }
+
+    // MARK: - Refusals and log
+
+    /// Refuses a worker, and counts it.
+    func reject(_ peer: PeerID, _ kind: RefusalLog.Reason, _ name: String, _ reason: String, retry: Bool = false) {
+        countRefusal(kind, "\(name): \(reason)")
+        refuse(peer, reason, retry: retry)
+    }
+
+    func refuse(_ peer: PeerID, _ reason: String, retry: Bool) {
+        var refusal = Refusal()
+        refusal.reason = reason
+        refusal.retry = retry
+        send(.refusal(refusal), to: peer)
+    }
+
+    /// Counts what the socket refused.
+    func countRefusals(_ counts: [TransportRefusal: Int]) {
+        for (reason, count) in counts where refusals.count(reason.rawValue, count, at: now) {
+            logger.warning("refused \(count) connections or messages: \(reason.rawValue)")
+        }
+    }
+
+    func countRefusal(_ reason: RefusalLog.Reason, _ text: String) {
+        if refusals.count(reason.rawValue, at: now) { logger.warning("refused \(text)") }
+    }
+
+    /// Logs a line on a worker.
+    func log(_ worker: Int64?, _ text: String, taskID: Int64? = nil) {
+        var metadata: Logger.Metadata = [:]
+        if let worker { metadata["worker"] = "\(name(of: worker))" }
+        if let taskID { metadata["task"] = "\(taskID)" }
+        let prefix = worker.map { "\(name(of: $0)): " } ?? ""
+        logger.notice("\(prefix)\(text)", metadata: metadata)
+    }
 }
 
-extension TaskRecord {
-    /// The size of the task: images times candidates.
-    var units: Double { Double(images.count * candidateIDs.count) }
+extension Finish {
+    fileprivate init(reason: String) {
+        self.init()
+        self.reason = reason
+    }
+}
+
+extension Cancel {
+    fileprivate init(taskID: Int64, epoch: Int) {
+        self.init()
+        self.taskID = taskID
+        leaseEpoch = Int64(epoch)
+    }
 }

@@ -1,199 +1,210 @@
-/// Who works on what: a value without sockets, clocks or files, told what happens and when.
+import History
+
+/// Leases work items to workers.
 ///
-/// A task is leased to a worker for a time that follows from what tasks have cost so far; the worker's heartbeats renew
-/// the lease as long as they show progress. The tasks of a worker that leaves, falls silent or gets stuck go back to
-/// the front of the queue. When nothing waits any more, idle workers get the tasks that will take longest a second
-/// time, and the first result counts.
+/// A pure value: events and the current time are passed in. A lease lasts as long as earlier tasks suggest, and is renewed by heartbeats that show progress. The items of a
+/// worker that leaves, falls silent or stalls return to the front of the queue. Once the queue is empty, idle workers
+/// are leased the items that will take longest a second time (a hedge); the first result counts.
 struct Dispatcher {
-    /// The number of a task in the history.
-    typealias TaskID = Int64
-    /// The number of a worker in the history.
+    /// A worker's row in the history.
     typealias WorkerID = Int64
 
-    /// A task given to a worker.
+    /// An item leased to a worker.
     struct Lease: Equatable {
-        let task: TaskID
+        let item: WorkItem.ID
         let worker: WorkerID
-        /// Which of the task's leases; 0 until ``Dispatcher/setEpoch(_:of:to:)``.
-        var epoch = 0
-        /// Seconds without progress after which it ends.
+        /// 1 for the item's first lease.
+        let epoch: Int
+        /// Seconds without progress after which it expires.
         let seconds: Double
         let startedAt: Double
-        /// When its worker last got on with it.
+        /// When the worker last finished an image.
         var progressAt: Double
         var imagesDone = 0
-        /// True if another worker has the task too.
+        /// Whether another worker held the item already.
         let isHedge: Bool
+
+        /// The lease in the history; nil for items that the history does not know.
+        var key: LeaseKey? {
+            guard case .evaluation(let taskID) = item else { return nil }
+            return LeaseKey(taskID: taskID, epoch: epoch)
+        }
     }
 
-    /// Why a worker lost what it held.
+    /// A lease that ended without a result; one that arrives later is still valid.
+    struct PastLease: Equatable {
+        let worker: WorkerID
+        var outcome: LeaseOutcome
+    }
+
+    /// Why a worker lost its leases.
     enum Loss: Equatable {
-        /// Nothing was heard of it.
+        /// No message for ``Dispatcher/silenceLimit``.
         case silent
-        /// It is alive but gets no further.
-        case stuck
+        /// Heartbeats without progress.
+        case stalled
     }
 
-    /// What becomes of a task that failed.
+    /// What follows from a failure.
     enum Verdict: Equatable {
         case retry
         case giveUp
-        /// The failure was not the holder's to report.
+        /// The reporting worker does not hold the item.
         case ignored
     }
 
-    struct TaskEntry {
-        var units: Double
+    /// An open item: queued, leased, or both.
+    struct Entry {
+        let item: WorkItem
         var failedBy: Set<WorkerID> = []
         var failures = 0
         var excluded: Set<WorkerID> = []
         var leases: [Lease] = []
+        var pastLeases: [Int: PastLease] = [:]
+        /// Leases granted so far; the epoch of the latest one.
+        var attempts = 0
     }
 
     struct WorkerEntry {
         var lastHeard: Double
         var isIdle = false
-        /// When its batch system will end it.
+        /// When the batch system ends the worker.
         var endsAt = Double.infinity
-        var tasks: [TaskID] = []
+        var items: [WorkItem.ID] = []
     }
 
-    /// Different workers that must fail at a task before it is given up.
+    /// Different workers that must fail at an item before it is given up.
     static let failureLimit = 3
-    /// Workers that may have a task at once.
+    /// Workers that may hold an item at once.
     static let holderLimit = 2
-    /// The shortest lease: slow phases of a machine are no reason to take a task away.
+    /// The shortest lease in seconds; a machine's slow phase must not cost it the task.
     static let shortestLease = 60.0
-    /// The lease while nothing has been measured: nobody knows what a task of this model takes.
+    /// The lease in seconds before anything has been measured.
     static let firstLease = 86_400.0
 
-    /// Seconds of silence after which a worker is given up.
+    /// Seconds without a message after which a worker is lost.
     let silenceLimit: Double
 
     private(set) var costs = TaskCosts()
-    var tasks: [TaskID: TaskEntry] = [:]
-    var workers: [WorkerID: WorkerEntry] = [:]
-    var queue = TaskQueue()
-    var idle: [WorkerID] = []
-    var hedgedAt = -Double.infinity
+    private(set) var entries: [WorkItem.ID: Entry] = [:]
+    private(set) var workers: [WorkerID: WorkerEntry] = [:]
+    private var queue = WorkQueue()
+    private var idle: [WorkerID] = []
+    private var hedgedAt = -Double.infinity
 
-    /// An empty dispatcher.
     init(silenceLimit: Double) {
         self.silenceLimit = silenceLimit
     }
 
-    /// Tasks that are neither done nor given up.
-    var openTaskCount: Int { tasks.count }
-
-    /// Workers that were heard from and have not left.
     var workerCount: Int { workers.count }
 
-    /// Workers without a task.
-    var idleCount: Int { idle.count }
+    /// Whether a worker is idle; after ``lease(at:retiring:)`` returned nil, because no queued item suits it.
+    var hasIdleWorkers: Bool { !idle.isEmpty }
 
-    /// True if a worker is idle: once ``lease(at:retiring:)`` has returned nil, for want of tasks that it may have.
-    var isHungry: Bool { !idle.isEmpty }
+    var recheckCount: Int { entries.keys.count(where: \.isRecheck) }
 
-    /// The workers that a task is leased to.
-    func holders(of task: TaskID) -> [WorkerID] { tasks[task]?.leases.map(\.worker) ?? [] }
+    var hasRechecks: Bool { entries.keys.contains(where: \.isRecheck) }
 
-    /// The lease of a task to a worker.
-    func lease(of task: TaskID, to worker: WorkerID) -> Lease? {
-        tasks[task]?.leases.first { $0.worker == worker }
+    /// The lease of an item to a worker.
+    func lease(of item: WorkItem.ID, to worker: WorkerID) -> Lease? {
+        entries[item]?.leases.first { $0.worker == worker }
     }
 
-    /// Whether a task waits for its first or another holder.
-    func isWaiting(_ task: TaskID) -> Bool { queue.contains(task) }
+    /// Whether an item waits for its first or another holder.
+    func isQueued(_ item: WorkItem.ID) -> Bool { queue.contains(item) }
 
-    // MARK: - Tasks come and go
+    // MARK: - Items
 
-    /// Queues a task.
+    /// Queues an item.
     ///
     /// - Parameters:
-    ///   - task: Its number.
-    ///   - units: Its size: images times candidates.
-    ///   - failedBy: Workers that failed at it in an earlier life of the coordinator.
-    ///   - excluded: Workers that must not have it.
-    ///   - isFirst: True to put it before all that waits.
+    ///   - item: The item; ignored if it is open already.
+    ///   - failedBy: Workers that have failed at it.
+    ///   - excluded: Workers that must not compute it.
+    ///   - attempts: Leases granted before, so that epochs are never reused.
+    ///   - pastLeases: Leases that ended, by epoch.
+    ///   - isFirst: Whether it goes to the front of the queue.
     mutating func add(
-        _ task: TaskID, units: Double, failedBy: Set<WorkerID> = [], excluding excluded: Set<WorkerID> = [],
-        isFirst: Bool = false
+        _ item: WorkItem, failedBy: Set<WorkerID> = [], excluding excluded: Set<WorkerID> = [], attempts: Int = 0,
+        pastLeases: [Int: PastLease] = [:], isFirst: Bool = false
     ) {
-        guard tasks[task] == nil else { return }
-        tasks[task] = TaskEntry(units: units, failedBy: failedBy, failures: failedBy.count, excluded: excluded)
-        if isFirst { queue.returnToFront([task]) } else { queue.append(task) }
+        guard entries[item.id] == nil else { return }
+        entries[item.id] = Entry(
+            item: item, failedBy: failedBy, failures: failedBy.count, excluded: excluded, pastLeases: pastLeases,
+            attempts: attempts)
+        if isFirst { queue.returnToFront([item.id]) } else { queue.append(item.id) }
     }
 
-    /// Notes that a task's result is in the history, or that the task was given up.
+    /// Removes an item that has its result or was given up.
     ///
-    /// - Returns: The leases that end with it.
+    /// - Returns: Its leases, which end.
     @discardableResult
-    mutating func finish(_ task: TaskID) -> [Lease] {
-        queue.remove(task)
-        guard let entry = tasks.removeValue(forKey: task) else { return [] }
-        for lease in entry.leases { workers[lease.worker]?.tasks.removeAll { $0 == task } }
+    mutating func remove(_ item: WorkItem.ID) -> [Lease] {
+        queue.remove(item)
+        guard let entry = entries.removeValue(forKey: item) else { return [] }
+        for lease in entry.leases { workers[lease.worker]?.items.removeAll { $0 == item } }
         return entry.leases
     }
 
-    /// Notes what a finished task took.
-    mutating func noteCost(seconds: Double, units: Double, by worker: WorkerID) {
-        costs.note(seconds: seconds, units: units, by: worker)
+    /// Records what a finished item cost.
+    mutating func recordCost(seconds: Double, units: Double, of worker: WorkerID) {
+        costs.record(seconds: seconds, units: units, by: worker)
     }
 
-    /// Notes a failure; the task goes to the end of the queue, for another worker if there is one.
-    mutating func fail(_ task: TaskID, by worker: WorkerID) -> Verdict {
-        guard release(task, from: worker) != nil else { return .ignored }
-        tasks[task]?.failedBy.insert(worker)
-        tasks[task]?.failures += 1
-        let verdict = verdict(on: task)
-        if verdict == .retry, tasks[task]?.leases.isEmpty == true { queue.append(task) }
+    /// Records a failure; the item goes to the end of the queue.
+    mutating func recordFailure(of item: WorkItem.ID, by worker: WorkerID) -> Verdict {
+        guard release(item, from: worker, .failed) != nil else { return .ignored }
+        entries[item]?.failedBy.insert(worker)
+        entries[item]?.failures += 1
+        let verdict = verdict(on: item)
+        if verdict == .retry, entries[item]?.leases.isEmpty == true { queue.append(item) }
         return verdict
     }
 
-    /// Counts a failure that became known after its lease had ended: the worker's process died of the task.
-    mutating func charge(_ task: TaskID, to worker: WorkerID) -> Verdict {
-        guard tasks[task] != nil else { return .ignored }
-        tasks[task]?.failedBy.insert(worker)
-        tasks[task]?.failures += 1
-        return verdict(on: task)
+    /// Records that a past lease ended because the item crashed the worker's process.
+    mutating func recordCrash(of item: WorkItem.ID, epoch: Int) -> Verdict {
+        guard let past = entries[item]?.pastLeases[epoch], past.outcome != .failed else { return .ignored }
+        entries[item]?.pastLeases[epoch]?.outcome = .failed
+        entries[item]?.failedBy.insert(past.worker)
+        entries[item]?.failures += 1
+        return verdict(on: item)
     }
 
-    private func verdict(on task: TaskID) -> Verdict {
-        guard let entry = tasks[task] else { return .ignored }
-        let hasWorkerLeft = workers.keys.contains { !entry.failedBy.contains($0) && !entry.excluded.contains($0) }
+    private func verdict(on item: WorkItem.ID) -> Verdict {
+        guard let entry = entries[item] else { return .ignored }
+        let hasUntriedWorker = workers.keys.contains { !entry.failedBy.contains($0) && !entry.excluded.contains($0) }
         let isHopeless =
-            entry.failedBy.count >= Self.failureLimit || !hasWorkerLeft && entry.failures >= Self.failureLimit
+            entry.failedBy.count >= Self.failureLimit || !hasUntriedWorker && entry.failures >= Self.failureLimit
         return isHopeless ? .giveUp : .retry
     }
 
-    // MARK: - Workers come and go
+    // MARK: - Workers
 
-    /// Notes that a worker is alive.
-    mutating func hear(from worker: WorkerID, at now: Double) {
+    /// Records a sign of life.
+    mutating func recordMessage(from worker: WorkerID, at now: Double) {
         workers[worker, default: WorkerEntry(lastHeard: now)].lastHeard = now
     }
 
-    /// Notes how far a worker is with its task.
-    mutating func progress(of worker: WorkerID, on task: TaskID, imagesDone: Int, at now: Double) {
-        guard let index = tasks[task]?.leases.firstIndex(where: { $0.worker == worker }),
-            let done = tasks[task]?.leases[index].imagesDone, imagesDone > done
+    /// Records how far a worker is with an item; renews the lease if it has got further.
+    mutating func recordProgress(of worker: WorkerID, on item: WorkItem.ID, imagesDone: Int, at now: Double) {
+        guard let index = entries[item]?.leases.firstIndex(where: { $0.worker == worker }),
+            let done = entries[item]?.leases[index].imagesDone, imagesDone > done
         else { return }
-        tasks[task]?.leases[index].imagesDone = imagesDone
-        tasks[task]?.leases[index].progressAt = now
+        entries[item]?.leases[index].imagesDone = imagesDone
+        entries[item]?.leases[index].progressAt = now
     }
 
-    /// Notes that a worker asks for a task.
+    /// Handles a worker's request for work; a worker that holds nothing is idle from now on.
     ///
     /// - Parameters:
     ///   - worker: The worker.
+    ///   - secondsLeft: Seconds until its batch system ends it.
     ///   - now: Seconds.
-    ///   - secondsLeft: How long its batch system lets it live.
-    /// - Returns: What it holds: the answer to an earlier request is still on its way, or was lost with a connection,
-    ///   and may be sent again. A worker that holds nothing is idle from now on.
-    mutating func free(_ worker: WorkerID, at now: Double, secondsLeft: Double? = nil) -> [Lease] {
-        hear(from: worker, at: now)
+    /// - Returns: The worker's leases. Their assignments may have been lost, and are sent again.
+    mutating func request(by worker: WorkerID, secondsLeft: Double? = nil, at now: Double) -> [Lease] {
+        recordMessage(from: worker, at: now)
         workers[worker]?.endsAt = secondsLeft.map { now + $0 } ?? .infinity
-        let held = (workers[worker]?.tasks ?? []).compactMap { lease(of: $0, to: worker) }
+        let held = (workers[worker]?.items ?? []).compactMap { lease(of: $0, to: worker) }
         if held.isEmpty, workers[worker]?.isIdle == false {
             workers[worker]?.isIdle = true
             idle.append(worker)
@@ -201,25 +212,147 @@ struct Dispatcher {
         return held
     }
 
-    /// Forgets a worker that has left.
+    /// Removes a worker; its items return to the front of the queue.
     ///
-    /// - Returns: What it held; the tasks are first in the queue again.
-    mutating func leave(_ worker: WorkerID) -> [Lease] {
-        let returned = takeBack(from: worker)
+    /// - Returns: Its leases, which end with the outcome.
+    mutating func remove(_ worker: WorkerID, _ outcome: LeaseOutcome) -> [Lease] {
+        let ended = releaseAll(from: worker, outcome)
         if workers.removeValue(forKey: worker)?.isIdle == true { idle.removeAll { $0 == worker } }
-        return returned
+        return ended
     }
 
-    mutating func takeBack(from worker: WorkerID) -> [Lease] {
-        let leases = (workers[worker]?.tasks ?? []).sorted().compactMap { release($0, from: worker) }
-        queue.returnToFront(leases.map(\.task).filter { tasks[$0]?.leases.isEmpty == true })
+    private mutating func releaseAll(from worker: WorkerID, _ outcome: LeaseOutcome) -> [Lease] {
+        let leases = (workers[worker]?.items ?? []).sorted().compactMap { release($0, from: worker, outcome) }
+        queue.returnToFront(leases.map(\.item).filter { entries[$0]?.leases.isEmpty == true })
         return leases
     }
 
-    /// Ends a lease; the task is neither queued nor forgotten.
-    private mutating func release(_ task: TaskID, from worker: WorkerID) -> Lease? {
-        guard let index = tasks[task]?.leases.firstIndex(where: { $0.worker == worker }) else { return nil }
-        workers[worker]?.tasks.removeAll { $0 == task }
-        return tasks[task]?.leases.remove(at: index)
+    /// Ends a lease; the item is neither queued nor removed.
+    private mutating func release(_ item: WorkItem.ID, from worker: WorkerID, _ outcome: LeaseOutcome) -> Lease? {
+        guard let index = entries[item]?.leases.firstIndex(where: { $0.worker == worker }),
+            let lease = entries[item]?.leases.remove(at: index)
+        else { return nil }
+        workers[worker]?.items.removeAll { $0 == item }
+        entries[item]?.pastLeases[lease.epoch] = PastLease(worker: worker, outcome: outcome)
+        return lease
+    }
+
+    // MARK: - Leases
+
+    /// Leases the next suitable item to the worker that has been idle longest.
+    ///
+    /// - Parameters:
+    ///   - now: Seconds.
+    ///   - retiring: Receives idle workers that will be ended before they could finish any queued item.
+    /// - Returns: Nil if no queued item suits an idle worker.
+    mutating func lease(at now: Double, retiring: inout [WorkerID]) -> Lease? {
+        var passedOver: [WorkerID] = []
+        defer { idle.insert(contentsOf: passedOver, at: 0) }
+        while !idle.isEmpty, !queue.isEmpty {
+            let worker = idle.removeFirst()
+            guard let state = workers[worker] else { continue }
+            var isTimeTooShort = false
+            // The predicate reads self, so the queue is moved out of it meanwhile.
+            var queue = self.queue
+            self.queue = WorkQueue()
+            let item = queue.popFirst { item in
+                guard let entry = entries[item], !entry.excluded.contains(worker) else { return false }
+                if entry.failedBy.contains(worker), hasWorker(besides: entry.failedBy) { return false }
+                let fits = fits(entry.item.units, on: worker, endsAt: state.endsAt, at: now)
+                if !fits { isTimeTooShort = true }
+                return fits
+            }
+            self.queue = queue
+            if let item { return grant(item, to: worker, at: now, isHedge: false) }
+            if isTimeTooShort {
+                workers[worker]?.isIdle = false
+                retiring.append(worker)
+            } else {
+                passedOver.append(worker)
+            }
+        }
+        return nil
+    }
+
+    /// Leases items that take long to idle workers as well, if those are expected to finish earlier.
+    ///
+    /// Does nothing more often than once a second; called after ``lease(at:retiring:)`` has returned nil.
+    mutating func hedge(at now: Double) -> [Lease] {
+        guard !idle.isEmpty, now - hedgedAt >= 1 else { return [] }
+        hedgedAt = now
+        var slow: [(lease: Lease, left: Double)] = entries.values.compactMap { entry in
+            guard case .evaluation = entry.item.work, let lease = entry.leases.first,
+                entry.leases.count < Self.holderLimit
+            else { return nil }
+            return (lease, secondsLeft(of: lease, units: entry.item.units, at: now))
+        }
+        slow.sort { $0.left == $1.left ? $0.lease.item < $1.lease.item : $0.left > $1.left }
+        var granted: [Lease] = []
+        for (lease, left) in slow {
+            guard let entry = entries[lease.item] else { continue }
+            let position = idle.firstIndex { worker in
+                guard let state = workers[worker], !entry.excluded.contains(worker), !entry.failedBy.contains(worker),
+                    fits(entry.item.units, on: worker, endsAt: state.endsAt, at: now)
+                else { return false }
+                guard let expected = costs.expectedSeconds(units: entry.item.units, on: worker) else {
+                    // Nothing has been measured: hedge after a minute.
+                    return now - lease.startedAt > Self.shortestLease
+                }
+                return expected + 1 < left
+            }
+            guard let position else { continue }
+            granted.append(grant(lease.item, to: idle.remove(at: position), at: now, isHedge: true))
+            if idle.isEmpty { break }
+        }
+        return granted
+    }
+
+    private mutating func grant(_ item: WorkItem.ID, to worker: WorkerID, at now: Double, isHedge: Bool) -> Lease {
+        let units = entries[item]?.item.units ?? 0
+        entries[item]?.attempts += 1
+        let lease = Lease(
+            item: item, worker: worker, epoch: entries[item]?.attempts ?? 1,
+            seconds: costs.expectedSeconds(units: units, on: worker).map { max(Self.shortestLease, 4 * $0) }
+                ?? Self.firstLease,
+            startedAt: now, progressAt: now, isHedge: isHedge)
+        entries[item]?.leases.append(lease)
+        workers[worker]?.items.append(item)
+        workers[worker]?.isIdle = false
+        return lease
+    }
+
+    /// Seconds until the holder is expected to finish; for one that is late, as long again as it is late.
+    private func secondsLeft(of lease: Lease, units: Double, at now: Double) -> Double {
+        let elapsed = now - lease.startedAt
+        guard let expected = costs.expectedSeconds(units: units, on: lease.worker) else { return elapsed }
+        return max(expected - elapsed, elapsed - expected)
+    }
+
+    private func fits(_ units: Double, on worker: WorkerID, endsAt: Double, at now: Double) -> Bool {
+        guard endsAt.isFinite else { return true }
+        guard let expected = costs.expectedSeconds(units: units, on: worker) else { return endsAt > now }
+        return now + 1.25 * expected + 2 < endsAt
+    }
+
+    private func hasWorker(besides failed: Set<WorkerID>) -> Bool { workers.keys.contains { !failed.contains($0) } }
+
+    // MARK: - Time
+
+    /// Removes silent workers, and ends the leases of stalled ones, which may request other work.
+    mutating func expire(at now: Double) -> [(worker: WorkerID, loss: Loss, leases: [Lease])] {
+        var lost: [(worker: WorkerID, loss: Loss, leases: [Lease])] = []
+        for worker in workers.filter({ now - $0.value.lastHeard > silenceLimit }).keys.sorted() {
+            lost.append((worker, .silent, remove(worker, .lost)))
+        }
+        let stalled = workers.filter { worker, state in
+            state.items.contains { lease(of: $0, to: worker).map { now - $0.progressAt > $0.seconds } ?? false }
+        }
+        for worker in stalled.keys.sorted() { lost.append((worker, .stalled, releaseAll(from: worker, .expired))) }
+        return lost
+    }
+
+    /// Workers that hold an item and from which no message has arrived for a number of seconds.
+    func quietHolders(for seconds: Double, at now: Double) -> [WorkerID] {
+        workers.filter { now - $0.value.lastHeard > seconds && !$0.value.items.isEmpty }.keys.sorted()
     }
 }

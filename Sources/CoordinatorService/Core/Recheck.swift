@@ -1,90 +1,79 @@
 import Basics
-import Foundation
 import History
 import Messages
 import Schedules
 
-/// A finished task computed once more by another worker.
+/// A finished task that other workers recompute, to find workers that compute wrongly.
+///
+/// A third worker decides between two that disagree. While there is none, each of the two computes the task again:
+/// a worker that does not reproduce its own result is faulty.
 struct Recheck {
-    /// The task.
-    let task: TaskRecord
-    /// Whose result was taken.
-    let original: Int64
-    /// A second worker whose result differed.
-    var dissenter: (worker: Int64, scores: [ScoreKey: Double])?
-    /// Those of the two that have computed the task once more and came to the same again.
-    var steadfast: Set<Int64> = []
-
-    /// Names a score of the task.
+    /// A score of a task.
     struct ScoreKey: Hashable {
         let candidate: Int64
         let image: ImageKey
     }
 
-    /// The number that the task travels under the second time: no task of the history has it.
-    static func number(of task: Int64) -> Int64 { -task - 1 }
+    typealias Scores = [ScoreKey: Double]
 
-    /// Whether a task is in the sample; the same after a restart.
+    let task: TaskRecord
+    /// The worker whose result was committed.
+    let original: Int64
+    /// The committed scores.
+    let originalScores: Scores
+    /// The worker whose recomputed result disagreed.
+    var disagreeing: (worker: Int64, scores: Scores)?
+    /// Workers that reproduced their own result when asked again.
+    var consistent: Set<Int64> = []
+
+    /// Whether a task is in the sample; a function of the task alone, so that a resumed run samples the same ones.
     static func isSampled(_ task: Int64, share: Double) -> Bool {
         var generator = SplitMix64(seed: UInt64(bitPattern: task))
         return generator.unit() < share
     }
 
-    /// The scores of a result that was checked for completeness.
-    static func scores(of result: History.TaskResult, scorer: ScorerKind) -> [ScoreKey: Double] {
+    /// The scores of one scorer in a validated result.
+    static func scores(of result: History.TaskResult, scorer: ScorerKind) -> Scores {
         let pairs = result.scores.filter { $0.scorer == scorer.rawValue }.map {
             (ScoreKey(candidate: $0.candidateID, image: $0.image), $0.value)
         }
         return Dictionary(pairs) { $1 }
     }
 
-    /// Whether a worker's result is one of those in question.
-    func involves(_ worker: Int64) -> Bool { original == worker || dissenter?.worker == worker }
+    /// Whether a result of the worker is in question.
+    func involves(_ worker: Int64) -> Bool { original == worker || disagreeing?.worker == worker }
 
-    /// What follows from one more result of a task that two workers disagree on.
+    /// What follows from another result of a task that two workers disagree on.
     enum Verdict: Equatable {
-        /// This worker computes wrongly.
-        case guilty(Int64)
-        /// Both results are within the tolerance of the third.
-        case close
-        /// The worker says the same as before: it is for others to tell.
-        case steadfast
+        /// The worker computes wrongly.
+        case faulty(Int64)
+        /// Both results are within the tolerance of a third.
+        case withinTolerance
+        /// The worker reproduced its own result.
+        case consistent
     }
 
-    /// Judges by a result: a third worker's, or one of the two's own once more.
+    /// Judges by another result: that of a third worker, or a repetition by one of the two.
     ///
-    /// - Parameters:
-    ///   - scores: The result.
-    ///   - worker: Whose it is.
-    ///   - taken: The original's scores, in the history.
-    ///   - scorer: The scorer of all.
-    /// - Returns: Nil while nobody disagrees.
-    func verdict(
-        on scores: [ScoreKey: Double], by worker: Int64, taken: [ScoreKey: Double], scorer: ScorerKind
-    ) -> Verdict? {
-        guard let dissenter else { return nil }
-        let isLikeOriginal = Self.compare(taken, scores, scorer: scorer).agrees
-        let isLikeDissenter = Self.compare(dissenter.scores, scores, scorer: scorer).agrees
+    /// - Returns: Nil unless two workers disagree.
+    func verdict(on scores: Scores, by worker: Int64, scorer: ScorerKind) -> Verdict? {
+        guard let disagreeing else { return nil }
+        let agreesWithOriginal = Self.compare(originalScores, scores, scorer: scorer).agrees
+        let agreesWithOther = Self.compare(disagreeing.scores, scores, scorer: scorer).agrees
         switch worker {
-        case original: return isLikeOriginal ? .steadfast : .guilty(original)
-        case dissenter.worker: return isLikeDissenter ? .steadfast : .guilty(dissenter.worker)
+        case original: return agreesWithOriginal ? .consistent : .faulty(original)
+        case disagreeing.worker: return agreesWithOther ? .consistent : .faulty(disagreeing.worker)
         default:
-            if isLikeOriginal, isLikeDissenter { return .close }
-            // Two against one; a result that neither of two others confirms does not stay.
-            return .guilty(isLikeOriginal ? dissenter.worker : original)
+            if agreesWithOriginal, agreesWithOther { return .withinTolerance }
+            // A committed result that neither of two others confirms does not stay.
+            return .faulty(agreesWithOriginal ? disagreeing.worker : original)
         }
     }
 
-    /// Compares two results of the task.
+    /// Compares two results of a task.
     ///
-    /// - Parameters:
-    ///   - a: One result.
-    ///   - b: Another.
-    ///   - scorer: The scorer of both.
-    /// - Returns: Whether all scores agree, and the largest difference.
-    static func compare(
-        _ a: [ScoreKey: Double], _ b: [ScoreKey: Double], scorer: ScorerKind
-    ) -> (agrees: Bool, largest: Double) {
+    /// - Returns: Whether all scores are within the scorer's tolerance, and the largest difference.
+    static func compare(_ a: Scores, _ b: Scores, scorer: ScorerKind) -> (agrees: Bool, largest: Double) {
         var agrees = a.count == b.count
         var largest = 0.0
         for (key, value) in a {
@@ -96,5 +85,23 @@ struct Recheck {
             if abs(value - other) > scorer.tolerance(value) { agrees = false }
         }
         return (agrees, largest)
+    }
+}
+
+/// Compares a worker's arithmetic with that of the run's first worker, by its numbers for a small fixed task.
+enum CanaryCheck {
+    /// The largest root mean square difference, relative to that of the reference.
+    ///
+    /// Between processors and BLAS kernels it is below 1e-3 in 32-bit arithmetic; a faulty kernel changes everything.
+    static let tolerance = 0.01
+
+    /// The relative root mean square difference of two canaries; infinite if they cannot be compared.
+    static func difference(_ canary: [Float], from reference: [Float]) -> Double {
+        guard canary.count == reference.count, !reference.isEmpty, canary.allSatisfy(\.isFinite) else {
+            return .infinity
+        }
+        let squares = zip(canary, reference).reduce(0.0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
+        let size = reference.reduce(0.0) { $0 + Double($1) * Double($1) }
+        return size > 0 ? (squares / size).squareRoot() : .infinity
     }
 }

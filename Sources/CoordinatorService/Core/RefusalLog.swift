@@ -1,7 +1,7 @@
-/// Who was turned away, in numbers: neither the history nor the log grows with the attempts of a stranger.
+/// Counts refused peers and messages by reason, so that neither the history nor the log grows with their number.
 struct RefusalLog {
-    /// What the history counts.
-    enum Kind: String, CaseIterable {
+    /// The reasons that the history counts.
+    enum Reason: String {
         case malformedMessage = "malformed-message"
         case protocolVersion = "protocol-version"
         case engineVersion = "engine-version"
@@ -12,26 +12,27 @@ struct RefusalLog {
         case nameInUse = "name-in-use"
         case revokedKey = "revoked-key"
         case unknownLease = "unknown-lease"
+        case unreadableKeyList = "unreadable-key-list"
     }
 
-    /// Seconds between two lines of the log on the same kind.
-    private static let pause = 10.0
+    /// Seconds between two log lines for one reason.
+    private static let logInterval = 10.0
 
     private var counts: [String: Int] = [:]
     private var loggedAt: [String: Double] = [:]
 
-    /// Counts a refusal.
+    /// Counts refusals.
     ///
-    /// - Returns: True if the log has not spoken of this kind lately.
-    mutating func count(_ kind: String, _ number: Int = 1, at now: Double) -> Bool {
-        counts[kind, default: 0] += number
-        guard now - (loggedAt[kind] ?? -.infinity) >= Self.pause else { return false }
-        loggedAt[kind] = now
+    /// - Returns: Whether to log a line: the last one for this reason is long enough ago.
+    mutating func count(_ reason: String, _ number: Int = 1, at now: Double) -> Bool {
+        counts[reason, default: 0] += number
+        guard now - (loggedAt[reason] ?? -.infinity) >= Self.logInterval else { return false }
+        loggedAt[reason] = now
         return true
     }
 
-    /// Takes the numbers since the last call.
-    mutating func take() -> [String: Int] {
+    /// Removes and returns the numbers since the last call.
+    mutating func takeCounts() -> [String: Int] {
         defer { counts = [:] }
         return counts
     }

@@ -3,40 +3,38 @@ import Foundation
 import History
 import Schedules
 
-/// What a benchmark found, for people and for scripts.
+/// The results of a benchmark as tables and as JSON.
 public struct BenchmarkReport: Sendable {
-    /// How well the front keeps the order of its quality.
-    public struct Order: Sendable, Encodable {
-        /// The members of the front that were compared.
-        public let schedules: Int
-        /// Spearman's coefficient of the quality on the calibration set and on this one.
-        public let spearman: Double
+    /// Rank correlation of the front's quality on the calibration set and on the benchmark's prompts.
+    private struct Order: Encodable {
+        /// Members of the front compared.
+        let schedules: Int
+        let spearman: Double
     }
 
-    /// The prompt set's name in the history.
-    public let promptSet: String
-    /// Prompts times seeds.
-    public let images: Int
-    /// The schedules, slow to fast.
-    public let records: [BenchmarkRecord]
-    /// The scorer that the run's quality is.
-    public let quality: String
-    /// Whether the front kept its order; nil without a front of two members.
-    public let order: Order?
+    private let promptSet: String
+    /// Per schedule: prompts times seeds.
+    private let images: Int
+    /// From slow to fast.
+    private let records: [BenchmarkRecord]
+    /// The scorer of the run's quality objective.
+    private let quality: String
+    /// Nil if fewer than two members of the front were measured.
+    private let order: Order?
 
     init(_ benchmark: Benchmark) throws {
-        promptSet = benchmark.evaluationSet
-        images = benchmark.images.count
+        promptSet = benchmark.context.evaluationSet
+        images = benchmark.context.images.count
         let quality = benchmark.configuration.quality.rawValue
         self.quality = quality
-        let found = try benchmark.records()
-        records = found.enumerated().sorted { a, b in
+        let measured = try benchmark.records()
+        records = measured.enumerated().sorted { a, b in
             let (x, y) = (a.element.latencyRatio ?? 0, b.element.latencyRatio ?? 0)
             return x == y ? a.offset < b.offset : x > y
         }.map(\.element)
         let qualities = Dictionary(
             uniqueKeysWithValues: zip(benchmark.candidateIDs, benchmark.plan.entries.map(\.calibrationQuality)))
-        let pairs = found.compactMap { record -> (Double, Double)? in
+        let pairs = measured.compactMap { record -> (Double, Double)? in
             guard let before = qualities[record.candidateID] ?? nil,
                 let after = record.scores.first(where: { $0.scorer == quality })?.mean
             else { return nil }
@@ -47,19 +45,19 @@ public struct BenchmarkReport: Sendable {
         }
     }
 
-    /// One table for each scorer, the run's quality first.
+    /// One table per scorer, the run's quality objective first.
     public var text: String {
         let scorers = Set(records.flatMap { $0.scores.map(\.scorer) }).sorted {
             ($0 == quality ? 0 : 1, $0) < ($1 == quality ? 0 : 1, $1)
         }
         var parts = scorers.map(table)
         for record in records where record.latencyRatio == nil {
-            parts.append("\(record.label): not all images could be made; see the table events of the history\n")
+            parts.append("\(record.label): incomplete: some images failed; see the table events of the history\n")
         }
         if let order {
             let coefficient = String(format: "%.3f", order.spearman)
             parts.append(
-                "\(order.schedules) schedules of the front, \(quality) on the calibration set against \(promptSet): "
+                "\(order.schedules) schedules of the front, \(quality) on the calibration set and on \(promptSet): "
                     + "Spearman \(coefficient)\n")
         }
         return parts.joined(separator: "\n")
@@ -81,7 +79,7 @@ public struct BenchmarkReport: Sendable {
             ]
         }
         let isNumeric = header.indices.map { (1...8).contains($0) }
-        let title = "\(promptSet), \(scorer) of \(images) images for each schedule\n"
+        let title = "\(promptSet), \(scorer) of \(images) images per schedule\n"
         return title + alignedTable([header] + rows, isNumeric: isNumeric)
     }
 
@@ -90,7 +88,7 @@ public struct BenchmarkReport: Sendable {
         return line.count > 60 ? String(line.prefix(57)) + "..." : line
     }
 
-    /// The report as JSON.
+    /// A JSON object.
     ///
     /// - Throws: `EncodingError`.
     public func json() throws -> String {
@@ -141,5 +139,40 @@ public struct BenchmarkReport: Sendable {
                         }))
             }
         }
+    }
+}
+
+/// Rank correlation of two series.
+enum RankCorrelation {
+    /// Spearman's coefficient: the correlation of the ranks, where tied values share their mean rank.
+    ///
+    /// - Returns: -1 to 1; nil for fewer than two pairs, or if all values of a series are equal.
+    static func spearman(_ a: [Double], _ b: [Double]) -> Double? {
+        guard a.count == b.count, a.count > 1 else { return nil }
+        let (x, y) = (ranks(a), ranks(b))
+        let mean = Double(a.count - 1) / 2
+        var product = 0.0
+        var squares = (x: 0.0, y: 0.0)
+        for (first, second) in zip(x, y) {
+            product += (first - mean) * (second - mean)
+            squares.x += (first - mean) * (first - mean)
+            squares.y += (second - mean) * (second - mean)
+        }
+        guard squares.x > 0, squares.y > 0 else { return nil }
+        return product / (squares.x * squares.y).squareRoot()
+    }
+
+    /// 0-based ranks.
+    private static func ranks(_ values: [Double]) -> [Double] {
+        let order = values.indices.sorted { values[$0] < values[$1] }
+        var ranks = [Double](repeating: 0, count: values.count)
+        var start = 0
+        while start < order.count {
+            var end = start
+            while end + 1 < order.count, values[order[end + 1]] == values[order[start]] { end += 1 }
+            for rank in start...end { ranks[order[rank]] = Double(start + end) / 2 }
+            start = end + 1
+        }
+        return ranks
     }
 }

@@ -1,44 +1,44 @@
 import History
 
-/// Which member of a front a user wants.
+/// A rule that selects one member of a front.
+///
+/// Latency is the ratio of a candidate's to the uncached denoising time; members without a measured latency are judged
+/// by their cost, which is a ratio as well. Of equal members the first is selected.
 public enum FrontChoice: Equatable, Sendable {
-    /// The best quality at a latency ratio (candidate seconds / uncached seconds) of at most this.
+    /// The best quality with at most this latency.
     case maxLatency(Double)
-    /// The fastest with a quality of at least this.
+    /// The fastest with at least this quality.
     case minQuality(Double)
-    /// The fastest whose quality is at most this below the front's best.
+    /// The fastest with at most this loss relative to the best quality.
     case fastestWithinLoss(Double)
 
-    /// Chooses.
-    ///
-    /// A member without a measured latency counts by its cost, which is relative to the uncached run as well. Of equals
-    /// the first is taken.
+    /// Selects a member.
     ///
     /// - Parameters:
     ///   - front: The front.
-    ///   - folder: The run folder, for errors.
+    ///   - folder: The run directory in error messages.
     /// - Returns: The member.
-    /// - Throws: ``CoordinatorError/runFolder(path:reason:)`` when no member is good or fast enough.
+    /// - Throws: ``CoordinatorError/runFolder(path:reason:)`` if no member satisfies the rule.
     public func pick(from front: [FrontRecord], folder: String) throws -> FrontRecord {
         func latency(_ member: FrontRecord) -> Double { member.latencyRatio ?? member.cost }
         let best = front.map(\.quality).max()
         let fastest = front.map(latency).min()
         let picked: FrontRecord?
-        let wish: String
+        let criterion: String
         switch self {
-        case .maxLatency(let bound):
-            picked = front.filter { latency($0) <= bound }.max { $0.quality < $1.quality }
-            wish = "a latency ratio of at most \(bound); the smallest is \(fastest.map { "\($0)" } ?? "none")"
-        case .minQuality(let bound):
-            picked = front.filter { $0.quality >= bound }.min { latency($0) < latency($1) }
-            wish = "a quality of at least \(bound); the best is \(best.map { "\($0)" } ?? "none")"
+        case .maxLatency(let limit):
+            picked = front.filter { latency($0) <= limit }.max { $0.quality < $1.quality }
+            criterion = "a latency ratio of at most \(limit); the smallest is \(fastest.map { "\($0)" } ?? "none")"
+        case .minQuality(let limit):
+            picked = front.filter { $0.quality >= limit }.min { latency($0) < latency($1) }
+            criterion = "a quality of at least \(limit); the best is \(best.map { "\($0)" } ?? "none")"
         case .fastestWithinLoss(let loss):
             picked = front.filter { $0.quality >= (best ?? 0) - loss }.min { latency($0) < latency($1) }
-            wish = "a quality within \(loss) of the best"
+            criterion = "a quality within \(loss) of the best"
         }
         guard let picked else {
             throw CoordinatorError.runFolder(
-                path: folder, reason: front.isEmpty ? "the front is empty" : "no member of the front has \(wish)")
+                path: folder, reason: front.isEmpty ? "the front is empty" : "no member of the front has \(criterion)")
         }
         return picked
     }

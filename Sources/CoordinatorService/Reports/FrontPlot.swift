@@ -1,9 +1,8 @@
 import Basics
 import Foundation
 
-/// A picture of a run: every evaluated schedule as a dot, the front as a line, in SVG.
+/// An SVG plot of quality over speed-up: all evaluated candidates as dots, the front as a step line.
 struct FrontPlot {
-    /// One evaluated schedule.
     struct Point {
         let candidate: Int64
         let speedup, quality: Double
@@ -18,7 +17,6 @@ struct FrontPlot {
     private static let width = 860.0, height = 540.0
     private static let left = 70.0, right = 24.0, top = 56.0, bottom = 60.0
 
-    /// The SVG document.
     func svg() -> String {
         let front = points.filter(\.isOnFront).sorted { $0.speedup < $1.speedup }
         let others = points.filter { !$0.isOnFront }
@@ -26,27 +24,27 @@ struct FrontPlot {
         let y = Axis.linear(points.map(\.quality), from: Self.height - Self.bottom, to: Self.top)
         var lines: [String] = []
         for tick in x.ticks {
-            let at = Self.text(x(tick))
+            let position = Self.text(x(tick))
             lines.append(
-                "<line class=\"grid\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(Self.top)\" y2=\"\(Self.height - Self.bottom)\"/>"
+                "<line class=\"grid\" x1=\"\(position)\" x2=\"\(position)\" y1=\"\(Self.top)\" y2=\"\(Self.height - Self.bottom)\"/>"
             )
             lines.append(
-                "<text x=\"\(at)\" y=\"\(Self.height - Self.bottom + 20)\" text-anchor=\"middle\">\(x.label(tick))x</text>"
+                "<text x=\"\(position)\" y=\"\(Self.height - Self.bottom + 20)\" text-anchor=\"middle\">\(x.label(tick))x</text>"
             )
         }
         for tick in y.ticks {
-            let at = Self.text(y(tick))
+            let position = Self.text(y(tick))
             lines.append(
-                "<line class=\"grid\" x1=\"\(Self.left)\" x2=\"\(Self.width - Self.right)\" y1=\"\(at)\" y2=\"\(at)\"/>"
+                "<line class=\"grid\" x1=\"\(Self.left)\" x2=\"\(Self.width - Self.right)\" y1=\"\(position)\" y2=\"\(position)\"/>"
             )
             lines.append(
-                "<text x=\"\(Self.left - 8)\" y=\"\(at)\" dy=\"4\" text-anchor=\"end\">\(y.label(tick))</text>")
+                "<text x=\"\(Self.left - 8)\" y=\"\(position)\" dy=\"4\" text-anchor=\"end\">\(y.label(tick))</text>")
         }
         for point in others {
             let isSeed = point.origin.hasPrefix("fora") || point.origin.hasPrefix("tgate")
             lines.append(circle(point, x, y, radius: isSeed ? 4 : 2.5, style: isSeed ? "heuristic" : "dot"))
         }
-        // Stairs: at a speed-up between two members, what can be had is the quality of the faster one.
+        // A step line: between two members, the best attainable quality is that of the faster one.
         var path: [String] = []
         for (index, point) in front.enumerated() {
             if index > 0 { path.append("\(Self.text(x(front[index - 1].speedup))),\(Self.text(y(point.quality)))") }
@@ -68,7 +66,7 @@ struct FrontPlot {
             <circle class="dot" cx="\(Self.left + 206)" cy="42" r="2.5"/><text x="\(Self.left + 216)" y="46">all evaluated</text>
             </g>
             \(lines.joined(separator: "\n"))
-            <text x="\((Self.left + Self.width - Self.right) / 2)" y="\(Self.height - 14)" text-anchor="middle">speed-up of denoising against the uncached run</text>
+            <text x="\((Self.left + Self.width - Self.right) / 2)" y="\(Self.height - 14)" text-anchor="middle">denoising speed-up relative to the uncached model</text>
             <text transform="translate(18 \((Self.top + Self.height - Self.bottom) / 2)) rotate(-90)" text-anchor="middle">\(qualityName.xmlEscaped)</text>
             </svg>
 
@@ -85,14 +83,13 @@ struct FrontPlot {
     private static func text(_ value: Double) -> String { String(format: "%.1f", value) }
 }
 
-/// Places values on a line of the picture, with round ticks.
+/// Maps values to coordinates, with round tick values.
 private struct Axis {
     let ticks: [Double]
     private let transform: (Double) -> Double
     private let from, to: Double
     private let decimals: Int
 
-    /// An axis on which equal distances are equal differences.
     static func linear(_ values: [Double], from: Double, to: Double) -> Axis {
         let low = values.min() ?? 0
         let high = max(values.max() ?? 1, low + 1e-6)
@@ -105,7 +102,7 @@ private struct Axis {
         return Axis(ticks: ticks, transform: { $0 }, from: from, to: to, decimals: step >= 1 ? 0 : step >= 0.1 ? 1 : 2)
     }
 
-    /// An axis on which equal distances are equal ratios, for positive values.
+    /// For positive values.
     static func logarithmic(_ values: [Double], from: Double, to: Double) -> Axis {
         let round = [0.1, 0.2, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000]
         let low = round.last { $0 <= values.min() ?? 1 } ?? round[0]

@@ -3,19 +3,18 @@ import Foundation
 import History
 import Schedules
 
-/// The pictures in a run folder: the plot of the front and the sheet of images.
+/// The pictures in a run directory: the plot of the front and the contact sheet.
 struct RunPictures {
-    let calibration: Calibration
+    let context: RunContext
+    /// The members on the contact sheet.
     let members: [FrontRecord]
     let front: [FrontRecord]
 
-    /// Writes `front.svg` and `sheet.svg`.
-    ///
-    /// - Returns: Their paths.
+    /// Writes `front.svg` and `sheet.svg` and returns their paths.
     func write(to folder: String) throws -> [String] {
         let plot = "\(folder)/front.svg"
         let sheet = "\(folder)/sheet.svg"
-        for (path, svg) in [(plot, try frontPlot().svg()), (sheet, try imageSheet().svg())] {
+        for (path, svg) in [(plot, try frontPlot().svg()), (sheet, try contactSheet().svg())] {
             do {
                 try FileContents.write(svg, to: path)
             } catch {
@@ -25,41 +24,41 @@ struct RunPictures {
         return [plot, sheet]
     }
 
-    private var modelName: String { URL(fileURLWithPath: calibration.configuration.modelPath).lastPathComponent }
+    private var modelName: String { URL(fileURLWithPath: context.configuration.modelPath).lastPathComponent }
 
     private func frontPlot() throws -> FrontPlot {
         let onFront = Set(front.map(\.candidateID))
-        let points = try calibration.history.candidates(of: calibration.runID).compactMap { candidate in
+        let points = try context.history.search.candidates(of: context.runID).compactMap { candidate in
             candidate.evaluation.map {
-                // As in the view pareto_front.
-                let ratio = calibration.configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
+                // The same ratio as in the view pareto_front.
+                let ratio = context.configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
                 return FrontPlot.Point(
                     candidate: candidate.id, speedup: 1 / (ratio ?? $0.cost), quality: $0.quality,
                     origin: candidate.origin, isOnFront: onFront.contains(candidate.id))
             }
         }
-        let images = calibration.prompts.count * calibration.configuration.seedsPerPrompt
+        let images = context.prompts.count * context.configuration.seedsPerPrompt
         return FrontPlot(
-            title: "\(modelName): \(points.count) schedules on \(images) images each",
-            qualityName: calibration.configuration.quality.title,
+            title: "\(modelName): \(points.count) candidates, \(images) images each",
+            qualityName: context.configuration.quality.title,
             points: points)
     }
 
-    private func imageSheet() throws -> ImageSheet {
+    private func contactSheet() throws -> ContactSheetDrawing {
         func images(_ candidate: Int64?) throws -> [[UInt8]] {
-            try calibration.history.thumbnails(of: candidate, run: calibration.runID).map(\.png)
+            try context.history.results.thumbnails(of: candidate, run: context.runID).map(\.png)
         }
-        var rows = [ImageSheet.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
+        var rows = [ContactSheetDrawing.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
         for member in members {
             let speedup = String(format: "%.2fx", member.speedup ?? 1 / member.cost)
-            let quality = calibration.configuration.quality.text(member.quality)
+            let quality = context.configuration.quality.text(member.quality)
             rows.append(
-                ImageSheet.Row(
+                ContactSheetDrawing.Row(
                     title: speedup, subtitle: "candidate \(member.candidateID), \(quality)",
                     images: try images(member.candidateID)))
         }
-        return ImageSheet(
-            title: "\(modelName), uncached and under \(members.count) members of the front",
-            prompts: Array(calibration.prompts.prefix(Rendering.promptCount)), rows: rows)
+        return ContactSheetDrawing(
+            title: "\(modelName), uncached and with \(members.count) schedules of the front",
+            prompts: Array(context.prompts.prefix(ContactSheet.promptCount)), rows: rows)
     }
 }

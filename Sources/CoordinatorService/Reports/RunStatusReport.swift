@@ -1,22 +1,23 @@
 import Foundation
 import History
 
-/// Where a run stands, read from its history while the coordinator may be at work.
+/// The state of a run, read from its history; the coordinator may be running.
 public struct RunStatusReport: Sendable, Encodable {
     /// running, finished, stopped or failed; a killed coordinator leaves "running".
-    public let status: String
-    /// The generation at hand, from 1, and how many the configuration asks for.
-    public let generation, generations: Int
-    /// Candidates evaluated so far.
-    public let evaluations: Int
-    /// Tasks of the generation at hand that are not done.
-    public let openTasks: Int
+    private let status: String
+    /// The current generation, 1-based.
+    private let generation: Int
+    /// As configured.
+    private let generations: Int
+    private let evaluations: Int
+    /// Unfinished tasks of the current generation.
+    private let openTasks: Int
     /// Members of the front.
-    public let front: Int
-    /// The hypervolume after the last complete generation.
-    public let hypervolume: Double?
-    /// Bytes of the database's log, which is emptied when the coordinator closes it.
-    public let walBytes: Int
+    private let front: Int
+    /// After the last completed generation.
+    private let hypervolume: Double?
+    /// Size of the write-ahead log, which is truncated when the coordinator closes the database.
+    private let walBytes: Int
 
     private enum CodingKeys: String, CodingKey {
         case status, generation, generations, evaluations, front, hypervolume
@@ -24,25 +25,25 @@ public struct RunStatusReport: Sendable, Encodable {
         case walBytes = "wal_bytes"
     }
 
-    /// Reads the state of a run folder.
+    /// Opens the history of a run directory.
     ///
     /// - Throws: `HistoryError`, ``CoordinatorError``.
     public init(folder: String) throws {
         let history = try RunHistory.openReadOnly(in: folder)
-        let snapshot = try history.loadRun()
+        let snapshot = try history.runs.snapshot()
         let configuration = try RunConfiguration(
             text: snapshot.run.configuration, file: history.file, folder: folder)
         status = snapshot.run.status.rawValue
         generation = (snapshot.generation?.number ?? 0) + 1
         generations = configuration.generations
-        evaluations = try history.candidates(of: snapshot.run.id).count { $0.evaluation != nil }
+        evaluations = try history.search.candidates(of: snapshot.run.id).count { $0.evaluation != nil }
         openTasks = snapshot.tasks.count { $0.isOpen }
-        front = try history.front(of: snapshot.run.id).count
-        hypervolume = try history.generations(of: snapshot.run.id).last { $0.isFinished }?.hypervolume
+        front = try history.search.front(of: snapshot.run.id).count
+        hypervolume = try history.search.generations(of: snapshot.run.id).last { $0.isFinished }?.hypervolume
         walBytes = history.walBytes
     }
 
-    /// A few lines for people.
+    /// Aligned lines, without a final newline.
     public var text: String {
         [
             "status       \(status)", "generation   \(generation) of \(generations)", "evaluations  \(evaluations)",
@@ -51,7 +52,7 @@ public struct RunStatusReport: Sendable, Encodable {
         ].joined(separator: "\n")
     }
 
-    /// The same as JSON.
+    /// A JSON object.
     ///
     /// - Throws: `EncodingError`.
     public func json() throws -> String {

@@ -4,24 +4,24 @@ import JSON
 import ModelConfiguration
 import Schedules
 
-/// Schedules of a run as files of their own.
+/// Schedules of a run, exported as schedule files.
 public struct ScheduleExport {
-    /// The schedules, with size, guidance, cost and quality in their files.
-    public let files: [ScheduleFile]
+    /// Each with image size, guidance scale, cost and quality.
+    let files: [ScheduleFile]
     private let settings: MeasurementSettings?
     private let provenance: String
 
-    /// Reads schedules from a history; the coordinator may be at work.
+    /// Reads schedules from a history; the coordinator may be running.
     ///
-    /// Where the run's model directory is no longer there, the files say nothing of the settings measured under.
+    /// If the run's model directory no longer exists, the files omit the measurement settings.
     ///
     /// - Parameters:
-    ///   - folder: The run folder.
-    ///   - candidateID: A candidate; nil for the front.
+    ///   - folder: The run directory.
+    ///   - candidateID: A candidate; nil for the whole front.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `SchedulesError`.
     public init(folder: String, candidate candidateID: Int64? = nil) throws {
         let history = try RunHistory.openReadOnly(in: folder)
-        let run = try history.loadRun().run
+        let run = try history.runs.snapshot().run
         let configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let hasModel = FileManager.default.fileExists(atPath: "\(configuration.modelPath)/model_index.json")
@@ -34,14 +34,14 @@ public struct ScheduleExport {
         if let height = settings?.model.height ?? configuration.height { sizes["height"] = JSONValue(height) }
         if let width = settings?.model.width ?? configuration.width { sizes["width"] = JSONValue(width) }
         sizes["guidance_scale"] = .number("\(configuration.guidanceScale)")
-        let identities = try candidateID.map { [$0] } ?? history.front(of: run.id).map(\.candidateID)
-        guard !identities.isEmpty else {
+        let candidateIDs = try candidateID.map { [$0] } ?? history.search.front(of: run.id).map(\.candidateID)
+        guard !candidateIDs.isEmpty else {
             throw CoordinatorError.runFolder(path: folder, reason: "the front is empty")
         }
-        files = try identities.map { identity in
-            let candidate = try history.candidate(identity)
+        files = try candidateIDs.map { id in
+            let candidate = try history.search.candidate(id)
             let name = ScheduleFile.candidateName(
-                run: run.name, generation: candidate.generation ?? 0, candidate: Int(identity))
+                run: run.name, generation: candidate.generation ?? 0, candidate: Int(id))
             let genome = try Genome(bytes: candidate.genome, geneCount: shape.geneCount)
             var file = ScheduleFile(
                 schedule: try Schedule(shape: shape, genome: genome, name: name), configuration: sizes)
@@ -65,7 +65,7 @@ public struct ScheduleExport {
         return metrics
     }
 
-    /// Writes all schedules into one compact file.
+    /// Writes all schedules to one compact file.
     ///
     /// - Throws: `SchedulesError`.
     public func writeCompact(to path: String) throws {
@@ -73,27 +73,19 @@ public struct ScheduleExport {
         try ScheduleDocument.compact(compact).write(to: path)
     }
 
-    /// Writes one schedule into a published JSON file, or several into a folder, each under its name.
+    /// Writes the published JSON format: the first schedule to a file, or all to a directory, named after themselves.
     ///
     /// - Parameters:
-    ///   - path: The file, or the folder, which is created if need be.
-    ///   - asFolder: Whether the path is a folder.
-    /// - Returns: The files written.
+    ///   - path: The file, or the directory, which is created if missing.
+    ///   - asFolder: Whether the path is a directory.
     /// - Throws: ``CoordinatorError/runFolder(path:reason:)``, `SchedulesError`.
-    public func writePublished(to path: String, asFolder: Bool) throws -> [String] {
-        guard asFolder else {
-            try files[0].write(to: path)
-            return [path]
-        }
+    public func writePublished(to path: String, asFolder: Bool) throws {
+        guard asFolder else { return try files[0].write(to: path) }
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
-            throw CoordinatorError.runFolder(path: path, reason: "cannot be created: \(error.localizedDescription)")
+            throw CoordinatorError.runFolder(path: path, reason: "cannot create: \(error.localizedDescription)")
         }
-        return try files.map { file in
-            let target = "\(path)/\(file.schedule.name).json"
-            try file.write(to: target)
-            return target
-        }
+        for file in files { try file.write(to: "\(path)/\(file.schedule.name).json") }
     }
 }

@@ -3,18 +3,18 @@ import Foundation
 import History
 import JSON
 
-/// How the rows of a query are printed.
+/// The output format of a query.
 public enum TableFormat: String, Sendable, CaseIterable {
-    /// Columns aligned with spaces, for people.
+    /// Columns aligned with spaces.
     case table
     /// Comma-separated values (RFC 4180).
     case csv
     /// An array of objects.
     case json
-    /// A table of Markdown.
+    /// A Markdown table.
     case markdown
 
-    /// The text of a query's result, ending in a line break.
+    /// Formats a query result; the text ends in a newline.
     public func print(_ result: QueryResult) -> String {
         let cells = result.rows.map { $0.map(\.text) }
         switch self {
@@ -57,7 +57,7 @@ public enum TableFormat: String, Sendable, CaseIterable {
 }
 
 extension QueryValue {
-    /// The value for people; bytes as hexadecimal digits.
+    /// The value as plain text: blobs in hexadecimal, null empty.
     fileprivate var text: String {
         switch self {
         case .null: ""
@@ -74,6 +74,65 @@ extension QueryValue {
         case .integer(let value): .number("\(value)")
         case .real(let value): value.isFinite ? .number("\(value)") : .null
         case .text, .blob: .string(text)
+        }
+    }
+}
+
+/// The front at the end of a run, as a table or as JSON.
+public enum FrontTable {
+    /// An aligned table without a final newline.
+    public static func text(_ front: [FrontRecord]) -> String {
+        let header = ["candidate", "generation", "speed-up", "latency", "GMACs", "quality", "images"]
+        let rows = front.map { point in
+            [
+                "\(point.candidateID)", "\(point.generation)",
+                point.speedup.map { String(format: "%.2fx", $0) } ?? "-",
+                point.latencyRatio.map { String(format: "%.3f", $0) } ?? "-",
+                point.macs.map { String(format: "%.2f", Double($0) / 1e9) } ?? "-",
+                String(format: "%.2f", point.quality), "\(point.images)",
+            ]
+        }
+        let table = alignedTable([header] + rows, isNumeric: Array(repeating: true, count: header.count))
+        return String(table.dropLast())
+    }
+
+    /// Rows of the view `pareto_front` as a JSON array.
+    ///
+    /// - Throws: `EncodingError`.
+    public static func json(_ front: [FrontRecord]) throws -> String { try encoded(front.map(Row.init)) }
+
+    /// A row of the view `pareto_front` as a JSON object.
+    ///
+    /// - Throws: `EncodingError`.
+    public static func json(_ member: FrontRecord) throws -> String { try encoded(Row(front: member)) }
+
+    private static func encoded(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    private struct Row: Encodable {
+        let front: FrontRecord
+
+        enum CodingKeys: String, CodingKey {
+            case candidateID = "candidate_id"
+            case generation, speedup
+            case latencyRatio = "latency_ratio"
+            case measuredRatio = "measured_ratio"
+            case macs, quality, images
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(front.candidateID, forKey: .candidateID)
+            try container.encode(front.generation, forKey: .generation)
+            try container.encode(front.speedup, forKey: .speedup)
+            try container.encode(front.latencyRatio, forKey: .latencyRatio)
+            try container.encode(front.measuredRatio, forKey: .measuredRatio)
+            try container.encode(front.macs, forKey: .macs)
+            try container.encode(front.quality, forKey: .quality)
+            try container.encode(front.images, forKey: .images)
         }
     }
 }

@@ -2,14 +2,50 @@ import Foundation
 import History
 import Schedules
 
-/// The schedules of a benchmark: the uncached one, those of files, the run's front, and heuristics beside them.
+/// The prompts and schedules of a benchmark.
+public struct BenchmarkOptions: Sendable {
+    /// A prompt file in any of the published formats.
+    public var promptsPath: String
+    /// Name of the prompt set in the history; nil for the file name without its extension.
+    public var name: String?
+    /// Schedule files in either format.
+    public var schedulePaths: [String]
+    /// Whether to measure the run's front.
+    public var includesFront: Bool
+    /// Whether to measure FORA and TGATE schedules of similar cost as well.
+    public var includesHeuristics: Bool
+    /// Images per prompt, with seeds 0, 1, ...
+    public var seedsPerPrompt: Int
+    /// Prompt embeddings; nil if every worker embeds the prompts itself.
+    public var embeddingsPath: String?
+    /// Scorers to add to those of the run or to replace, as assignments such as `scorers.clip=models/shapes-clip`.
+    public var scorers: [String]
+
+    /// Only the prompts by default; at least one source of schedules is needed.
+    public init(
+        promptsPath: String, name: String? = nil, schedulePaths: [String] = [], includesFront: Bool = false,
+        includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil,
+        scorers: [String] = []
+    ) {
+        self.promptsPath = promptsPath
+        self.name = name
+        self.schedulePaths = schedulePaths
+        self.includesFront = includesFront
+        self.includesHeuristics = includesHeuristics
+        self.seedsPerPrompt = seedsPerPrompt
+        self.embeddingsPath = embeddingsPath
+        self.scorers = scorers
+    }
+}
+
+/// The schedules of a benchmark: uncached, from files, the run's front, and heuristics of similar cost.
 struct BenchmarkPlan {
-    /// A schedule and what it is called.
     struct Entry {
+        /// Unique within the benchmark.
         let label: String
         let origin: String
         let schedule: Schedule
-        /// The run's quality objective on the calibration set, for members of the front.
+        /// The quality objective on the calibration set; nil unless the schedule is on the front.
         var calibrationQuality: Double?
     }
 
@@ -17,19 +53,19 @@ struct BenchmarkPlan {
     private(set) var entries: [Entry]
     private let shape: ScheduleShape
 
-    /// Speed-ups below this are no target for a heuristic: caching hardly anything takes no rule.
-    static let smallestSpeedup = 1.05
+    /// Schedules with a smaller speed-up get no heuristic of similar cost.
+    private static let minSpeedup = 1.05
 
-    /// Chooses the schedules.
+    /// Selects the schedules.
     ///
     /// - Parameters:
-    ///   - options: What was asked for.
-    ///   - history: Where the front is.
+    ///   - options: The sources of schedules.
+    ///   - history: The history with the front.
     ///   - runID: The run.
     ///   - shape: The run's steps, blocks and components.
-    ///   - cost: A schedule's cost relative to the uncached one, by which heuristics are matched.
-    /// - Throws: `SchedulesError` for files that are none or have another shape, ``CoordinatorError`` for an empty front
-    ///   and for two schedules of one name, `HistoryError`.
+    ///   - cost: A schedule's cost relative to the uncached schedule, by which heuristics are matched.
+    /// - Throws: `SchedulesError` for malformed files and other shapes, ``CoordinatorError`` for an empty front and for
+    ///   two schedules with the same label, `HistoryError`.
     init(
         _ options: BenchmarkOptions, history: RunHistory, runID: Int64, shape: ScheduleShape,
         cost: (Schedule) throws -> Double
@@ -39,10 +75,10 @@ struct BenchmarkPlan {
         for path in options.schedulePaths { try add(path) }
         if options.includesFront { try addFront(of: history, runID) }
         if options.includesHeuristics { try addHeuristics(cost) }
-        var known: Set<String> = []
-        if let twice = entries.first(where: { !known.insert($0.label).inserted }) {
-            throw CoordinatorError.benchmark(
-                "two schedules are called \(twice.label): give each file a name of its own")
+        var labels: Set<String> = []
+        if let duplicate = entries.first(where: { !labels.insert($0.label).inserted }) {
+            throw CoordinatorError.invalidBenchmark(
+                "duplicate schedule name \(duplicate.label); expected unique file names")
         }
     }
 
@@ -51,9 +87,9 @@ struct BenchmarkPlan {
         let name = URL(fileURLWithPath: path).lastPathComponent
         for (index, file) in files.enumerated() {
             guard file.schedule.shape == shape else {
-                throw CoordinatorError.benchmark(
-                    "\(path): \(SchedulesError.shapeMismatch(schedule: file.schedule.shape.description, model: shape.description))"
-                )
+                let mismatch = SchedulesError.shapeMismatch(
+                    schedule: file.schedule.shape.description, model: shape.description)
+                throw CoordinatorError.invalidBenchmark("\(path): \(mismatch)")
             }
             let label = files.count == 1 ? name : "\(name)#\(index)"
             entries.append(Entry(label: label, origin: "file", schedule: file.schedule))
@@ -61,12 +97,13 @@ struct BenchmarkPlan {
     }
 
     private mutating func addFront(of history: RunHistory, _ runID: Int64) throws {
-        let front = try history.front(of: runID)
+        let front = try history.search.front(of: runID)
         guard !front.isEmpty else {
-            throw CoordinatorError.benchmark("\(history.file): the run has no front yet")
+            throw CoordinatorError.invalidBenchmark("\(history.file): the front is empty")
         }
         for member in front {
-            let genome = try Genome(bytes: try history.candidate(member.candidateID).genome, geneCount: shape.geneCount)
+            let genome = try Genome(
+                bytes: try history.search.candidate(member.candidateID).genome, geneCount: shape.geneCount)
             entries.append(
                 Entry(
                     label: "candidate \(member.candidateID)", origin: "front",
@@ -74,36 +111,36 @@ struct BenchmarkPlan {
         }
     }
 
-    /// Adds for every schedule that saves something the FORA and the TGATE schedule nearest to it in cost.
+    /// Adds the FORA and the TGATE schedule of the most similar cost for every schedule that saves computation.
     private mutating func addHeuristics(_ cost: (Schedule) throws -> Double) throws {
-        let targets = try entries.map { try cost($0.schedule) }.filter { $0 > 0 && $0 < 1 / Self.smallestSpeedup }
-        let wanted = targets.isEmpty ? [0.5] : targets
+        var targets = try entries.map { try cost($0.schedule) }.filter { $0 > 0 && $0 < 1 / Self.minSpeedup }
+        if targets.isEmpty { targets = [0.5] }
         for family in Self.families(for: shape) {
-            let candidates = try family.compactMap {
+            let heuristics = try family.compactMap {
                 heuristic -> (heuristic: Heuristic, schedule: Schedule, cost: Double)? in
                 guard let schedule = try? heuristic.schedule(for: shape) else { return nil }
                 return (heuristic, schedule, try cost(schedule))
             }
-            let chosen = wanted.compactMap { target in
-                candidates.indices.min {
-                    abs(log(candidates[$0].cost / target)) < abs(log(candidates[$1].cost / target))
+            let closest = targets.compactMap { target in
+                heuristics.indices.min {
+                    abs(log(heuristics[$0].cost / target)) < abs(log(heuristics[$1].cost / target))
                 }
             }
-            for index in Set(chosen).sorted() {
-                let (heuristic, schedule, _) = candidates[index]
+            for index in Set(closest).sorted() {
+                let (heuristic, schedule, _) = heuristics[index]
                 entries.append(Entry(label: heuristic.description, origin: heuristic.description, schedule: schedule))
             }
         }
     }
 
-    /// The baselines, each family from light caching to heavy.
+    /// FORA and, except for FLUX, TGATE with decreasing cost.
     private static func families(for shape: ScheduleShape) -> [[Heuristic]] {
         let steps = shape.stepCount
         let fora = (2..<max(3, steps + 1)).map { Heuristic.fora(interval: $0) }
         guard !shape.isFlux else { return [fora] }
-        let gates = (1..<max(2, steps)).reversed().flatMap { gate in
+        let tgate = (1..<max(2, steps)).reversed().flatMap { gate in
             [1, 2, 3, 5].filter { $0 <= gate }.map { Heuristic.tgate(.init(gateStep: gate, interval: $0)) }
         }
-        return [fora, gates]
+        return [fora, tgate]
     }
 }

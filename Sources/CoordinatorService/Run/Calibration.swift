@@ -5,178 +5,246 @@ import Messages
 import ModelConfiguration
 import Schedules
 
-/// A run's life: the search breeds candidates, the history keeps them, results come back and are told to the search.
+/// A search for caching schedules: it breeds candidates, enters them and their tasks in the history, and settles them
+/// once their results are there.
 ///
-/// Everything that matters is in the history before anything else happens with it. A calibration that is opened again
-/// after a crash goes on from there: committed results are kept, open tasks are given out again, and the search draws
-/// the same random numbers.
-final class Calibration: ServedRun {
-    /// The reference point of the hypervolume: a tenth slower than uncached, at no quality at all.
+/// Everything is in the history before anything else depends on it. A calibration that is resumed after a crash
+/// continues from there: committed results count, open tasks are assigned again, and the search draws the same random
+/// numbers.
+final class Calibration: DistributedRun {
+    /// The reference point of the hypervolume: ten percent slower than uncached, at the worst quality.
     static func reference(_ quality: ScorerKind) -> ReferencePoint { ReferencePoint(cost: 1.1, quality: quality.worst) }
 
-    let history: RunHistory
-    let runID: Int64
-    let configuration: RunConfiguration
-    let model: ModelDescription
-    let modelHash: String
-    let prompts: [String]
-    /// The prompts' embeddings that workers are given; nil if they embed the prompts themselves.
-    let embeddings: EmbeddingsFile?
-    let shape: ScheduleShape
-
-    /// How much work a task is.
-    var taskSize: TaskSize
-    /// Tasks whose results are wanted.
-    var tasks: [Int64: TaskRecord] = [:]
+    let context: RunContext
     /// The generation bred last.
-    var generation = 0
+    private(set) var generation = 0
     /// Candidates of all generations so far.
-    var candidateCount = 0
-    /// True once the last generation is complete.
-    var isFinished = false
+    private(set) var candidateCount = 0
+    private(set) var isFinished = false
 
-    var search: Search
-    let evaluationSet = RunHistory.calibration
-    let keepsCanary = true
-    var seedsPerPrompt: Int { configuration.seedsPerPrompt }
-    /// What the parts of the model cost, once that is known; the same for the whole run.
-    var costTable: CostTable?
+    private var search: Search
+    /// What the parts of the model cost, once known; the same table for the whole run.
+    private var costTable: CostTable?
     /// The hypervolume after each complete generation.
-    var hypervolumes: [Double] = []
+    private var hypervolumes: [Double] = []
     /// Seconds of work on complete generations.
-    var secondsBefore = 0.0
-    /// When the work on the generation at hand began, or went on.
-    var generationStart = ContinuousClock.now
-    /// True between the beginning of a generation and its end, where a barrier ends it.
-    var isGenerationOpen = false
-    /// The candidate that a pending offspring's images are made by.
-    var candidateOfOffspring: [Int: Int64] = [:]
-    private var newTasks: [TaskRecord] = []
+    private var secondsBefore = 0.0
+    /// When work on the current generation began or was resumed.
+    private var generationStart = ContinuousClock.now
+    /// Whether results of the current generation are still to be settled together.
+    private var isGenerationOpen = false
+    /// The candidate whose images decide about a pending offspring.
+    private var candidateOfOffspring: [Int: Int64] = [:]
     private var candidateOfHash: [String: Int64] = [:]
     private var candidateOfGenome: [Genome: Int64] = [:]
     private let evaluationKey: String
-    private let uncachedMACs: Int
 
-    init(
-        history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
-        prompts: [String], embeddings: EmbeddingsFile?, shape: ScheduleShape, search: Search
-    ) throws {
-        self.history = history
-        self.runID = runID
-        self.configuration = configuration
-        self.model = model
-        self.modelHash = modelHash
-        self.prompts = prompts
-        self.embeddings = embeddings
-        self.shape = shape
+    init(context: RunContext, search: Search, evaluationKey: String) throws {
+        self.context = context
         self.search = search
-        taskSize = TaskSize(fixed: configuration.schedulesPerTask, seconds: configuration.secondsPerTask)
-        evaluationKey = Self.evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
-        uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
-        let table = try history.costTables(of: runID).first { $0.isObjective }
-        costTable = try table.map { try CostTable(json: $0.costs, shape: shape, source: history.file) }
+        self.evaluationKey = evaluationKey
+        costTable = try context.costTable()
     }
 
-    /// Goes on from where a history stands.
+    /// Restores the state that the history holds.
     ///
     /// - Parameters:
-    ///   - snapshot: The history's latest generation.
+    ///   - snapshot: The run and its latest generation.
     ///   - candidates: All candidates of the run.
     /// - Throws: `HistoryError`, `EvolutionError`, `SchedulesError`.
-    func takeUp(_ snapshot: RunSnapshot, candidates: [CandidateRecord]) throws {
+    func restore(from snapshot: RunSnapshot, candidates: [CandidateRecord]) throws {
         for candidate in candidates {
-            let genome = try Genome(bytes: candidate.genome, geneCount: shape.geneCount)
-            note(candidate.id, genome: genome, canonicalHash: candidate.canonicalHash)
+            let genome = try Genome(bytes: candidate.genome, geneCount: context.shape.geneCount)
+            register(candidate.id, genome: genome, canonicalHash: candidate.canonicalHash)
         }
-        // Whoever held a lease belongs to the coordinator that is gone; a result that still arrives is taken all the
-        // same.
-        _ = try history.expireLeases(of: runID, expiringBy: .infinity)
-        try history.setStatus(.running, of: runID)
+        try history.runs.setStatus(.running, of: runID)
         if snapshot.run.evaluationKey == nil {
-            try history.setConfiguration(snapshot.run.configuration, evaluationKey: evaluationKey, of: runID)
+            try history.runs.setConfiguration(snapshot.run.configuration, evaluationKey: evaluationKey, of: runID)
         }
         guard let last = snapshot.generation else {
-            try beginGeneration()
-            return try proceed()
+            _ = try beginGeneration(size: configuration.taskSize)
+            return
         }
-        for record in try history.generations(of: runID) {
+        for record in try history.search.generations(of: runID) {
             secondsBefore += record.wallSeconds
             if record.isFinished { hypervolumes.append(record.hypervolume ?? 0) }
         }
         generation = last.number
         isGenerationOpen = !last.isFinished
-        // Benchmarks wait for one who asks for them again.
-        want(snapshot.tasks.filter { $0.isOpen && $0.evaluationSet == evaluationSet })
         for offspring in search.pending {
             candidateOfOffspring[offspring.id] = candidateOfHash[canonicalHash(offspring.genome)]
         }
-        try proceed()
     }
 
-    /// Goes on as far as that is possible without the results that are still out.
-    func proceed() throws {
+    func openTasks() throws -> [TaskRecord] {
+        try history.tasks.open(of: runID, on: context.evaluationSet)
+    }
+
+    /// Evaluations that the whole run will take, if every generation is as large as the population and no stop rule
+    /// ends it earlier.
+    var expectedCount: Int {
+        let all = candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
+        return max(candidateCount, min(all, configuration.stop.evaluations ?? all))
+    }
+
+    func advance(_ work: OpenWork) throws -> [TaskRecord] {
         switch configuration.mode {
-        case .generations: try proceedByGenerations()
-        case .steadyState: try proceedInSteadyState()
+        case .generations: return try advanceByGenerations(work)
+        case .steadyState:
+            try settle(except: work.candidates)
+            return []
         }
+    }
+
+    // MARK: - Generations
+
+    private func advanceByGenerations(_ work: OpenWork) throws -> [TaskRecord] {
+        var tasks: [TaskRecord] = []
+        while !isFinished, tasks.isEmpty, work.isEmpty {
+            if isGenerationOpen {
+                guard canSettle else { break }
+                try settle(search.pending)
+                try requirePopulation()
+                try complete(generation)
+                isGenerationOpen = false
+            } else if let reason = endReason(next: generation + 1) {
+                try end(reason)
+            } else {
+                tasks = try beginGeneration(size: work.taskSize)
+            }
+        }
+        return tasks
+    }
+
+    /// Breeds a generation, the seeds first, and inserts its candidates and tasks into the history.
+    func beginGeneration(size: TaskSize) throws -> [TaskRecord] {
+        let offspring = search.ask()
+        guard !offspring.isEmpty else {
+            try end(Self.exhausted)
+            return []
+        }
+        let tasks = try insert(offspring, isContinued: false, size: size)
+        isGenerationOpen = true
+        return tasks
+    }
+
+    private static let exhausted = "no schedule can be bred that the population does not hold"
+
+    // MARK: - Steady state
+
+    /// Settles the pending offspring whose candidates are not open.
+    private func settle(except open: Set<Int64>) throws {
+        guard canSettle, !isFinished else { return }
+        let done = search.pending.filter { candidateOfOffspring[$0.id].map { !open.contains($0) } ?? true }
+        if !done.isEmpty {
+            try settle(done)
+            try history.search.setSearchState(encodedSearch, generation: generation, of: runID)
+        }
+        while hypervolumes.count < search.finishedGenerations { try complete(hypervolumes.count) }
+        guard search.pending.isEmpty else { return }
+        try requirePopulation()
+        if let reason = endReason(next: search.nextGeneration.number) { try endSteadyState(reason) }
+    }
+
+    func breedForIdleWorkers(_ work: OpenWork) throws -> [TaskRecord] {
+        guard configuration.mode == .steadyState, canSettle else { return [] }
+        let taskSchedules = work.taskSize.schedules(
+            of: configuration.population, images: context.images.count, imagesPerTask: configuration.imagesPerTask)
+        // Offspring that have been evaluated before need no task; breed again then.
+        for _ in 0..<50 where !isFinished {
+            let next = search.nextGeneration
+            guard endReason(next: next.number) == nil else { break }
+            let left = configuration.stop.evaluations.map { $0 - candidateCount } ?? .max
+            let offspring = search.breed(min(taskSchedules, next.room, left))
+            guard !offspring.isEmpty else {
+                // Outstanding results may make new offspring possible.
+                if search.pending.isEmpty, !search.population.isEmpty { try endSteadyState(Self.exhausted) }
+                break
+            }
+            let tasks = try insert(offspring, isContinued: true, size: work.taskSize)
+            try settle(except: work.candidates.union(tasks.flatMap(\.candidateIDs)))
+            guard tasks.isEmpty else { return tasks }
+        }
+        return []
+    }
+
+    private func endSteadyState(_ reason: String) throws {
+        while hypervolumes.count <= generation { try complete(hypervolumes.count) }
+        try end(reason)
+    }
+
+    // MARK: - Ends
+
+    /// Records that all results of a generation have been reported to the search.
+    private func complete(_ number: Int) throws {
+        let seconds = (ContinuousClock.now - generationStart) / .seconds(1)
+        let reference = Self.reference(configuration.quality)
+        let hypervolume = Pareto.hypervolume(
+            of: search.front.map(\.objectives), reference: [reference.cost, -reference.quality])
+        try history.search.completeGeneration(
+            number, of: runID, searchState: encodedSearch, hypervolume: hypervolume, wallSeconds: seconds)
+        hypervolumes.append(hypervolume)
+        secondsBefore += seconds
+        generationStart = ContinuousClock.now
+    }
+
+    /// Why no further generation is begun; nil if one is.
+    private func endReason(next: Int) -> String? {
+        if next >= configuration.generations { return "the last generation is complete" }
+        let seconds = secondsBefore + (ContinuousClock.now - generationStart) / .seconds(1)
+        return configuration.stop.reason(
+            evaluations: candidateCount, seconds: seconds, hypervolumes: hypervolumes)
+    }
+
+    private func end(_ reason: String) throws {
+        try history.events.record("ended", reason, run: runID)
+        isFinished = true
+    }
+
+    private func requirePopulation() throws {
+        guard search.population.isEmpty else { return }
+        throw CoordinatorError.searchFailed(
+            "no candidate of the first generation could be evaluated; see the table events")
     }
 
     // MARK: - Candidates
 
-    /// Enters offspring of one generation in the history, with the tasks that evaluate them.
+    /// Inserts offspring of one generation into the history, with the tasks that evaluate them.
     ///
-    /// A genome that was discarded generations ago may be bred again, and two of the same images in one generation:
-    /// they share one evaluation. So do genomes that another run of the same file has evaluated under these settings.
-    func enter(_ offspring: [Offspring], isContinued: Bool) throws {
-        guard let first = offspring.first else { return }
+    /// A genome that was discarded generations ago may be bred again, and two genomes of one generation may make the same
+    /// images: they share one evaluation. So do genomes that another run of the same file has evaluated under equal
+    /// settings.
+    private func insert(_ offspring: [Offspring], isContinued: Bool, size: TaskSize) throws -> [TaskRecord] {
+        guard let first = offspring.first else { return [] }
         generation = first.generation
         let hashes = offspring.map { canonicalHash($0.genome) }
         var fresh: Set<String> = []
         let new = zip(offspring, hashes).filter { candidateOfHash[$0.1] == nil && fresh.insert($0.1).inserted }
-        let measured = try history.measuredElsewhere(
-            new.map(\.1), evaluationKey: evaluationKey, besides: runID)
+        let measured = try history.search.reusableMeasurements(
+            new.map(\.1), evaluationKey: evaluationKey, excluding: runID)
         let candidates = try new.map { offspring, hash in
-            NewCandidate(
+            let schedule = try Schedule(shape: context.shape, genome: offspring.genome)
+            return NewCandidate(
                 genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256, canonicalHash: hash,
                 parentA: parent(offspring, 0), parentB: parent(offspring, 1), operator: offspring.operation.rawValue,
-                origin: offspring.origin,
-                macs: Int64(try model.architecture.macs(Schedule(shape: shape, genome: offspring.genome)).total),
+                origin: offspring.origin, macs: Int64(try context.model.architecture.macs(schedule).total),
                 measuredAs: measured[hash])
         }
         let unmeasured = candidates.indices.filter { candidates[$0].measuredAs == nil }
-        let entered = try history.beginGeneration(
+        let inserted = try history.search.beginGeneration(
             generation, of: runID, isContinued: isContinued, searchState: encodedSearch, candidates: candidates,
-            tasks: taskGrid(unmeasured))
-        for (id, (offspring, hash)) in zip(entered.candidateIDs, new) {
-            note(id, genome: offspring.genome, canonicalHash: hash)
+            tasks: context.tasks(for: unmeasured, images: context.images, size: size))
+        for (id, (offspring, hash)) in zip(inserted.candidateIDs, new) {
+            register(id, genome: offspring.genome, canonicalHash: hash)
         }
         for (offspring, hash) in zip(offspring, hashes) { candidateOfOffspring[offspring.id] = candidateOfHash[hash] }
-        want(try entered.taskIDs.map(history.task))
+        return try inserted.taskIDs.map(history.tasks.task)
     }
 
-    private func note(_ candidate: Int64, genome: Genome, canonicalHash: String) {
+    private func register(_ candidate: Int64, genome: Genome, canonicalHash: String) {
         candidateOfHash[canonicalHash] = candidate
         candidateOfGenome[genome] = candidate
         candidateCount += 1
-    }
-
-    /// Takes the tasks that have come to be wanted since the last call.
-    func takeNewTasks() -> [TaskRecord] {
-        defer { newTasks = [] }
-        return newTasks
-    }
-
-    private func want(_ records: [TaskRecord]) {
-        for record in records { tasks[record.id] = record }
-        newTasks += records
-    }
-
-    /// Cuts an evaluation into tasks: some schedules on a shard of the images.
-    ///
-    /// The shards depend on the configuration alone, since the last bits of an image depend on the images that are
-    /// denoised with it.
-    private func taskGrid(_ candidates: [Int]) -> [NewTask] {
-        taskGrid(candidates, images: images)
     }
 
     private func parent(_ offspring: Offspring, _ index: Int) -> Int64? {
@@ -185,76 +253,57 @@ final class Calibration: ServedRun {
         return individual.flatMap { candidateOfHash[canonicalHash($0.offspring.genome)] }
     }
 
-    private func canonicalHash(_ genome: Genome) -> String { genome.canonical(for: shape).sha256 }
+    private func canonicalHash(_ genome: Genome) -> String { genome.canonical(for: context.shape).sha256 }
 
-    /// The search as bytes; genomes stand in it by the numbers of their candidates.
-    var encodedSearch: [UInt8] { search.encoded { [candidateOfGenome] in candidateOfGenome[$0.genome] } }
-
-    /// Evaluations that no open task is part of.
-    var doneCount: Int {
-        let open = Set(tasks.values.flatMap(\.candidateIDs))
-        return candidateCount - open.count
-    }
-
-    /// Evaluations that the whole run will take, if every generation is as large as the population and no rule stops
-    /// it before.
-    var expectedCount: Int {
-        let all = candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
-        return max(candidateCount, min(all, configuration.stop.evaluations ?? all))
-    }
+    /// The search's state, with candidate numbers in place of genomes.
+    private var encodedSearch: [UInt8] { search.encoded { [candidateOfGenome] in candidateOfGenome[$0.genome] } }
 
     // MARK: - Results
 
-    /// Tells the search what came of offspring whose tasks are all closed; those without a result are given up.
-    func settle(_ offspring: [Offspring]) throws {
+    /// Reports offspring whose tasks are all closed to the search; those without a complete result are discarded.
+    private func settle(_ offspring: [Offspring]) throws {
         var outcomes: [Outcome] = []
-        var lost: [Int] = []
+        var discarded: [Int] = []
         var new: [Int64: EvaluationTotals] = [:]
         for child in offspring {
             guard let id = candidateOfOffspring.removeValue(forKey: child.id) else {
-                lost.append(child.id)
+                discarded.append(child.id)
                 continue
             }
-            let candidate = try history.candidate(id)
+            let candidate = try history.search.candidate(id)
             if let totals = try candidate.evaluation ?? new[id] ?? totals(of: candidate) {
                 if candidate.evaluation == nil { new[id] = totals }
                 outcomes.append(Outcome(id: child.id, objectives: [totals.cost, -totals.quality]))
             } else {
-                lost.append(child.id)
+                discarded.append(child.id)
             }
         }
-        try history.finishEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+        try history.search.recordEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
         try search.tell(outcomes)
-        try search.discard(lost)
+        try search.discard(discarded)
     }
 
-    /// Sums a candidate's images up; nil unless all of them were made.
     private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {
-        let measured = try history.measurements(of: candidate.id)
-        let expected = prompts.count * configuration.seedsPerPrompt
-        let scores = measured.scores.filter { $0.scorer == configuration.quality.rawValue }
-        guard scores.count == expected, measured.timings.count == expected else { return nil }
-        let seconds = measured.timings.reduce(0) { $0 + $1.denoiseSeconds }
-        let referenceSeconds = measured.timings.reduce(0) { $0 + ($1.referenceSeconds ?? 0) }
-        let latencyRatio = referenceSeconds > 0 ? seconds / referenceSeconds : nil
-        let genome = try Genome(bytes: candidate.genome, geneCount: shape.geneCount)
-        let modelledRatio = try costTable?.ratio(of: Schedule(shape: shape, genome: genome))
-        let macs = candidate.macs ?? 0
-        let cost: Double? =
-            switch configuration.cost {
-            case .latency: modelledRatio
-            case .measured: latencyRatio
-            case .macs: Double(macs) / Double(uncachedMACs)
-            }
-        guard let cost else { return nil }
-        return EvaluationTotals(
-            cost: cost, quality: scores.reduce(0) { $0 + $1.value } / Double(expected), latencyRatio: latencyRatio,
-            modelledRatio: modelledRatio, macs: macs, images: expected, denoiseSeconds: seconds,
-            referenceSeconds: referenceSeconds)
+        let genome = try Genome(bytes: candidate.genome, geneCount: context.shape.geneCount)
+        return try context.totals(
+            of: candidate.id, schedule: try Schedule(shape: context.shape, genome: genome), costTable: costTable,
+            isCostRequired: true)
     }
-}
 
-extension TaskRecord {
-    /// True while a result is wanted.
-    var isOpen: Bool { state == .pending || state == .leased }
+    // MARK: - Costs
+
+    /// False while candidates wait for the cost table that their cost is modelled by.
+    private var canSettle: Bool { configuration.cost != .latency || costTable != nil }
+
+    /// Stores a worker's cost table; the first table of a run is the one that its costs are modelled by.
+    func record(_ report: CostReport, from worker: Int64) throws {
+        let table = try CostTable(json: report.table, shape: context.shape, source: "cost report")
+        guard report.uncachedSeconds > 0, report.uncachedSeconds < 1e9, report.fitError >= 0, report.fitError < 1e9
+        else { throw SchedulesError.costTable(source: "cost report", problem: "expected seconds and an error") }
+        let isFirst = try history.runs.insertCostTable(
+            NewCostTable(
+                workerID: worker, costs: report.table, uncachedSeconds: report.uncachedSeconds,
+                fitError: report.fitError), of: runID)
+        if isFirst { costTable = table }
+    }
 }

@@ -1,43 +1,46 @@
-/// Why a calibration cannot start or go on.
+/// Errors of the coordinator that end a command; each describes itself in one line.
 public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
-    /// A configuration file or `--set` text is no TOML.
+    /// A run configuration or a `--set` option is not valid TOML.
     case invalidTOML(source: String, reason: String)
-    /// A section or key that no part of the program reads.
+    /// A run configuration contains a key that does not exist.
     case unknownKey(file: String, key: String, suggestion: String?)
-    /// A key without a default is absent.
+    /// A run configuration lacks a required key.
     case missingKey(file: String, key: String)
-    /// A value of the wrong type or range.
+    /// A key is only allowed under a condition that does not hold.
+    case keyNotAllowed(file: String, key: String, condition: String)
+    /// A value has the wrong type or is out of range.
     case invalidValue(file: String, key: String, expected: String, found: String)
-    /// A file that the configuration or a command line names cannot be read.
+    /// A file named by the configuration or the command line cannot be read.
     case unreadableFile(path: String, what: String)
-    /// A run folder cannot be used for what was asked.
+    /// A run directory does not allow the requested operation.
     case runFolder(path: String, reason: String)
-    /// The search cannot go on.
-    case search(String)
-    /// A file of prompt embeddings is none, or not the run's.
-    case embeddings(String)
-    /// The model of a scorer is not the run's.
-    case scorer(String)
-    /// The local workers cannot be started or have all failed.
-    case workers(String)
-    /// A benchmark cannot be made.
-    case benchmark(String)
-    /// Others could reach the port, and nobody has said who may join.
-    case keys(String)
+    /// The search cannot continue.
+    case searchFailed(String)
+    /// A file of prompt embeddings is malformed or does not fit the run.
+    case invalidEmbeddings(String)
+    /// A scorer's model changed during a run.
+    case scorerChanged(String)
+    /// Local workers cannot be started, or all of them have ended.
+    case localWorkersFailed(String)
+    /// The schedules of a benchmark are unsuitable.
+    case invalidBenchmark(String)
+    /// The port is reachable from other machines, but no worker is authorized.
+    case noAuthorizedWorkers(String)
 
-    /// One line that names the file and key and what would be right.
+    /// One line that names the file and the key, and says what is expected.
     public var description: String {
         switch self {
-        case .invalidTOML(let source, let reason): "\(source): not valid TOML: \(reason)"
+        case .invalidTOML(let source, let reason): "\(source): invalid TOML: \(reason)"
         case .unknownKey(let file, let key, let suggestion):
             "\(file): unknown key \(key.debugDescription)" + (suggestion.map { "; did you mean \"\($0)\"?" } ?? "")
-        case .missingKey(let file, let key): "\(file): the key \"\(key)\" is missing"
+        case .missingKey(let file, let key): "\(file): required key \(key) is missing"
+        case .keyNotAllowed(let file, let key, let condition): "\(file): \(key) is only allowed \(condition)"
         case .invalidValue(let file, let key, let expected, let found):
-            "\(file): \"\(key)\" is \(found); expected \(expected)"
+            "\(file): \(key) is \(found); expected \(expected)"
         case .unreadableFile(let path, let what): "\(path): cannot read \(what)"
         case .runFolder(let path, let reason): "\(path): \(reason)"
-        case .search(let line), .embeddings(let line), .scorer(let line), .workers(let line), .benchmark(let line),
-            .keys(let line):
+        case .searchFailed(let line), .invalidEmbeddings(let line), .scorerChanged(let line),
+            .localWorkersFailed(let line), .invalidBenchmark(let line), .noAuthorizedWorkers(let line):
             line
         }
     }

@@ -5,17 +5,16 @@ import Messages
 import ModelConfiguration
 import Schedules
 
-/// A file of prompt embeddings that the coordinator hands out to its workers.
+/// A file of prompt embeddings that workers download from the coordinator.
 ///
-/// The coordinator reads what the file says of itself; the embeddings mean nothing to it.
+/// The coordinator reads the metadata only.
 struct EmbeddingsFile: Sendable {
-    /// Bytes of a file that one message carries.
+    /// Payload of one message, in bytes.
     private static let chunkBytes = 4 << 20
-    private static let longestHeader: UInt64 = 100_000_000
+    private static let maxHeaderBytes: UInt64 = 100_000_000
 
-    /// The file.
     let path: String
-    /// How workers ask for it.
+    /// Identifies the file in workers' requests.
     let reference: BlobReference
     private let prompts: Set<[UInt8]>
     private let negativePrompt: String
@@ -23,7 +22,7 @@ struct EmbeddingsFile: Sendable {
     private let textEncoder: String
     private let handle: FileHandle
 
-    /// Opens a file that `ecad embed` wrote and computes its hash.
+    /// Opens a file written by `ecad embed` and computes its SHA-256.
     ///
     /// - Throws: ``CoordinatorError``.
     init(path: String) throws {
@@ -34,7 +33,7 @@ struct EmbeddingsFile: Sendable {
             reference.byteCount = try handle.seekToEnd()
             self.reference = reference
         } catch {
-            throw CoordinatorError.unreadableFile(path: path, what: "the prompts' embeddings")
+            throw CoordinatorError.unreadableFile(path: path, what: "the prompt embeddings")
         }
         let metadata = try? Self.metadata(handle, path)
         guard let metadata, metadata["format"]?.string == "ecad-embeddings/1",
@@ -42,7 +41,8 @@ struct EmbeddingsFile: Sendable {
             let kind = metadata["kind"]?.string, let textEncoder = metadata["text_encoder"]?.string,
             let prompts = try? JSONDecoder().decode([String].self, from: Data(list.utf8))
         else {
-            throw CoordinatorError.embeddings("\(path): not a file of prompt embeddings, as ecad embed writes it")
+            throw CoordinatorError.invalidEmbeddings(
+                "\(path): not a file of prompt embeddings; expected the output of ecad embed")
         }
         self.path = path
         self.prompts = Set(prompts.map { Array($0.utf8) })
@@ -51,37 +51,37 @@ struct EmbeddingsFile: Sendable {
         self.textEncoder = textEncoder
     }
 
-    /// The `__metadata__` of a safetensors file: eight bytes with the length of a JSON header, the header, the data.
+    /// The `__metadata__` of a safetensors file, which begins with the 8-byte length of its JSON header and the header.
     private static func metadata(_ handle: FileHandle, _ path: String) throws -> JSONObject? {
         try handle.seek(toOffset: 0)
         let length = (try handle.read(upToCount: 8) ?? Data()).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        guard length <= longestHeader else { return nil }
+        guard length <= maxHeaderBytes else { return nil }
         let header = try handle.read(upToCount: Int(length)) ?? Data()
         return try JSONValue(parsing: header, file: path).object?["__metadata__"]?.object
     }
 
-    /// Checks that the embeddings are those of a run: its prompts, its model.
+    /// Checks that the file contains a run's prompts and was written by the text encoders of its model.
     ///
-    /// - Throws: ``CoordinatorError/embeddings(_:)``.
+    /// - Throws: ``CoordinatorError/invalidEmbeddings(_:)``.
     func check(prompts: [String], negativePrompt: String, model: ModelDescription, folder: String) throws {
-        func fault(_ line: String) -> CoordinatorError {
-            .embeddings("\(path): \(line); write it again with ecad embed")
+        func mismatch(_ reason: String) -> CoordinatorError {
+            .invalidEmbeddings("\(path): \(reason); rerun ecad embed")
         }
         if let missing = prompts.first(where: { !self.prompts.contains(Array($0.utf8)) }) {
-            throw fault("has no embedding of the prompt \"\(missing.prefix(60))\"")
+            throw mismatch("no embedding of the prompt \"\(missing.prefix(60))\"")
         }
         guard Array(negativePrompt.utf8) == Array(self.negativePrompt.utf8) else {
-            throw fault("made for the negative prompt \"\(self.negativePrompt)\", not \"\(negativePrompt)\"")
+            throw mismatch("negative prompt is \"\(self.negativePrompt)\"; expected \"\(negativePrompt)\"")
         }
         var expected = "pixart"
         if case .flux = model.architecture.transformer { expected = "flux" }
-        guard kind == expected else { throw fault("made for \(kind), but \(folder) is \(expected)") }
+        guard kind == expected else { throw mismatch("model kind is \(kind); expected \(expected) as in \(folder)") }
         guard ModelFingerprint.hasText(folder: folder) else { return }
         let own = try? ModelFingerprint.compute(folder: folder, part: .text)
-        guard own == textEncoder else { throw fault("written by other text encoders than those of \(folder)") }
+        guard own == textEncoder else { throw mismatch("written with other text encoders than those of \(folder)") }
     }
 
-    /// A part of the file; empty if another file is asked for, or if this one cannot be read any more.
+    /// The requested part of the file; empty if the request is for another file or reading fails.
     func chunk(_ request: BlobRequest) -> BlobChunk {
         var chunk = BlobChunk.none(request)
         guard request.sha256 == reference.sha256, request.offset < reference.byteCount else { return chunk }
@@ -96,7 +96,7 @@ struct EmbeddingsFile: Sendable {
 }
 
 extension BlobChunk {
-    /// The answer to a request for what the coordinator does not have.
+    /// The reply to a request for a file that the coordinator does not have: no content.
     static func none(_ request: BlobRequest) -> BlobChunk {
         var chunk = BlobChunk()
         chunk.sha256 = request.sha256

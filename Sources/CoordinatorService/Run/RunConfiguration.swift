@@ -1,102 +1,72 @@
+import Basics
 import Evolution
 import Foundation
+import Messages
+import ModelConfiguration
 import Schedules
 
-/// What a run is asked to do: the TOML file of `ecad-coordinator run --config`.
+/// The settings of a run: the TOML file of `ecad-coordinator run --config`.
+///
+/// The keys are described in ``keys``; initial values of the properties are the defaults.
 public struct RunConfiguration: Sendable, Equatable {
-    /// What the search minimises beside the loss of quality.
-    public enum Cost: String, Sendable, CaseIterable {
-        /// Seconds of denoising relative to the uncached run, modelled by one table of what the model's parts cost.
+    /// The first objective, relative to the uncached model.
+    enum Cost: String, Sendable, CaseIterable {
+        /// Denoising seconds, modelled by one table of component costs.
         case latency
-        /// Seconds of denoising relative to the uncached run, measured on the same worker and interleaved with it.
+        /// Denoising seconds, measured on the same worker and interleaved with the uncached model.
         case measured
-        /// Multiply-adds relative to the uncached run: the same on every machine.
+        /// Multiply-adds, which are the same on every machine.
         case macs
     }
 
-    /// The model directory.
-    public var modelPath: String
-    /// Denoising steps.
-    public var stepCount: Int
-    /// Height of the images in pixels; nil for the model's native size.
-    public var height: Int?
-    /// Width of the images in pixels; nil for the model's native size.
-    public var width: Int?
-    /// The scale of classifier-free guidance.
-    public var guidanceScale: Double
-    /// The file of calibration prompts.
-    public var promptsPath: String
-    /// The file of the prompts' embeddings that `ecad embed` wrote; nil if every worker embeds the prompts itself.
-    public var embeddingsPath: String?
-    /// The hash of that file, once the run has begun: it must not change.
-    public var embeddingsSHA256: String?
-    /// Images per prompt, with seeds 0, 1, ...
-    public var seedsPerPrompt: Int
-    /// The prompt of the unconditional half.
-    public var negativePrompt: String
-    /// The first objective.
-    public var cost: Cost
-    /// The cost table of cost `latency`; nil for the one that the run's first worker measures.
-    public var costTablePath: String?
+    var modelPath = ""
+    var stepCount = 20
+    /// Pixels; nil for the model's native size.
+    var height: Int?
+    var width: Int?
+    var guidanceScale = 4.5
+    var promptsPath = ""
+    /// The file written by `ecad embed`; nil if every worker embeds the prompts itself.
+    var embeddingsPath: String?
+    /// Set when the run begins; the file must not change afterwards.
+    var embeddingsSHA256: String?
+    var seedsPerPrompt = 1
+    var negativePrompt = ""
+    var cost = Cost.latency
+    /// The cost table of ``Cost/latency``; nil for the one measured by the run's first worker.
+    var costTablePath: String?
     /// The second objective.
-    public var quality: ScorerKind
-    /// The folders of the scorers that have a model; images are scored by these and by all that need none.
-    public var scorerPaths: [ScorerKind: String]
-    /// The fingerprints of those models, once the run has begun: they must not change.
-    public var scorerFingerprints: [ScorerKind: String]
-    /// The rules of the search: "default" or "ecad-paper".
-    public var preset: String
-    /// Whether the search waits for whole generations.
-    public var mode: SearchSettings.Mode
-    /// Individuals in the population.
-    public var population: Int
-    /// Generations to evaluate; the first is the seed population.
-    public var generations: Int
-    /// The seed of all random choices.
-    public var seed: UInt64
-    /// Where the first population comes from.
-    public var seeding: [String]
-    /// A run folder or schedule file whose schedules come first in the first population.
-    public var warmStart: String?
-    /// What ends the run before its last generation.
-    public var stop: StopRules
-    /// Images that a task denoises together.
-    ///
-    /// Part of the result: images of another batch differ in the last bits.
-    public var imagesPerTask: Int
-    /// Schedules that a task measures; nil for as many as take ``secondsPerTask``.
-    public var schedulesPerTask: Int?
-    /// Seconds that a task should take, by what tasks have cost so far.
-    public var secondsPerTask: Double
-    /// The share of tasks that a second worker computes too, to find workers that compute wrongly.
-    public var recheckShare: Double
+    var quality = ScorerKind.psnr
+    /// Model directories of the scorers that have a model.
+    var scorerPaths: [ScorerKind: String] = [:]
+    /// Set when the run begins; the models must not change afterwards.
+    var scorerFingerprints: [ScorerKind: String] = [:]
+    var preset = SearchSettings.Preset.standard
+    var mode = SearchSettings.Mode.generations
+    var population = 24
+    /// Includes the seed population.
+    var generations = 20
+    var seed: UInt64 = 0
+    var seeding = [Seeding.fora, .random]
+    /// A run directory or schedule file whose schedules come first in the seed population.
+    var warmStart: String?
+    var stop = StopRules()
+    /// Images denoised as one batch; results depend on it in their last bits.
+    var imagesPerTask = 8
+    /// Schedules per task; nil to choose by ``secondsPerTask``.
+    var schedulesPerTask: Int?
+    var secondsPerTask = 15.0
+    /// Fraction of tasks that a second worker recomputes, to detect faulty workers.
+    var recheckShare = 0.02
 
-    static let seedings = Seeding.allCases.map(\.rawValue)
-    private static let known =
-        [
-            "model.path", "model.steps", "model.height", "model.width", "model.guidance_scale", "prompts.calibration",
-            "prompts.seeds_per_prompt", "prompts.negative", "prompts.embeddings", "prompts.embeddings_sha256",
-            "objectives.cost", "objectives.cost_table",
-            "objectives.quality", "search.preset", "search.mode", "search.population", "search.generations",
-            "search.seed",
-            "search.seeding", "search.warm_start", "stop.evaluations", "stop.seconds", "stop.flat_generations",
-            "stop.flat_gain", "tasks.images", "tasks.schedules", "tasks.seconds",
-            "tasks.recheck_share",
-        ] + ScorerKind.modelled.flatMap { [key(of: $0), fingerprintKey(of: $0)] }
+    /// All defaults; the paths of model and prompts are empty.
+    init() {}
 
-    private static func key(of scorer: ScorerKind) -> String { "scorers.\(scorer.rawValue)" }
-    private static func fingerprintKey(of scorer: ScorerKind) -> String { "scorers.\(scorer.rawValue)_fingerprint" }
-
-    /// What every image is scored by.
-    var scorers: [ScorerKind] {
-        ScorerKind.allCases.filter { scorer in scorer.model.map { scorerPaths[$0] != nil } ?? true }
-    }
-
-    /// Reads a configuration file; paths in it are relative to its folder.
+    /// Reads a configuration file.
     ///
     /// - Parameters:
-    ///   - path: The TOML file.
-    ///   - overrides: Texts such as `search.generations=50`.
+    ///   - path: A TOML file; paths in it are relative to its directory.
+    ///   - overrides: Assignments such as `search.generations=50`.
     /// - Throws: ``CoordinatorError``.
     public init(path: String, overrides: [String]) throws {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
@@ -107,126 +77,140 @@ public struct RunConfiguration: Sendable, Equatable {
             folder: URL(fileURLWithPath: path).deletingLastPathComponent().path)
     }
 
-    /// Reads a configuration from its text.
+    /// Parses a configuration.
     ///
     /// - Parameters:
     ///   - text: TOML.
-    ///   - file: The name that errors give.
-    ///   - overrides: Texts such as `search.generations=50`.
-    ///   - folder: The folder that relative paths start from.
+    ///   - file: The file name in error messages.
+    ///   - overrides: Assignments such as `search.generations=50`.
+    ///   - folder: The directory that relative paths start from.
     /// - Throws: ``CoordinatorError``.
-    public init(text: String, file: String, overrides: [String] = [], folder: String) throws {
-        var c = try ConfigurationFile(text: text, file: file)
-        for assignment in overrides { try c.set(assignment) }
-        try c.requireKnown(Self.known)
-        func resolve(_ path: String) -> String {
-            path.hasPrefix("/") ? path : URL(fileURLWithPath: folder).appendingPathComponent(path).standardized.path
-        }
-        modelPath = resolve(try c.string("model.path"))
-        stepCount = try c.int("model.steps", in: 1...1000, default: 20)
-        height = c.has("model.height") ? try c.int("model.height", in: 1...16384) : nil
-        width = c.has("model.width") ? try c.int("model.width", in: 1...16384) : nil
-        guidanceScale = try c.double("model.guidance_scale", in: 0...1000, default: 4.5)
-        promptsPath = resolve(try c.string("prompts.calibration"))
-        seedsPerPrompt = try c.int("prompts.seeds_per_prompt", in: 1...1000, default: 1)
-        negativePrompt = try c.string("prompts.negative", default: "")
-        embeddingsPath = c.has("prompts.embeddings") ? resolve(try c.string("prompts.embeddings")) : nil
-        embeddingsSHA256 =
-            c.has("prompts.embeddings_sha256") ? try c.string("prompts.embeddings_sha256") : nil
-        cost =
-            Cost(rawValue: try c.choice("objectives.cost", of: Cost.allCases.map(\.rawValue), default: "latency"))
-            ?? .latency
-        costTablePath = c.has("objectives.cost_table") ? resolve(try c.string("objectives.cost_table")) : nil
+    init(text: String, file: String, overrides: [String] = [], folder: String) throws {
+        var document = try ConfigurationFile(text: text, name: file, folder: folder)
+        for assignment in overrides { try document.override(assignment) }
+        try document.rejectUnknownKeys(allowed: Self.keys.map(\.name))
+        for key in Self.keys { try key.read(document, &self) }
         if costTablePath != nil, cost != .latency {
-            throw CoordinatorError.invalidValue(
-                file: file, key: "objectives.cost_table", expected: "no such key unless objectives.cost is \"latency\"",
-                found: "one beside \"\(cost.rawValue)\"")
-        }
-        let qualities = ScorerKind.allCases.map(\.rawValue)
-        quality = ScorerKind(rawValue: try c.choice("objectives.quality", of: qualities, default: "psnr")) ?? .psnr
-        (scorerPaths, scorerFingerprints) = ([:], [:])
-        for scorer in ScorerKind.modelled where c.has(Self.key(of: scorer)) {
-            scorerPaths[scorer] = resolve(try c.string(Self.key(of: scorer)))
-            guard c.has(Self.fingerprintKey(of: scorer)) else { continue }
-            scorerFingerprints[scorer] = try c.string(Self.fingerprintKey(of: scorer))
+            throw CoordinatorError.keyNotAllowed(
+                file: file, key: "objectives.cost_table",
+                condition: "with objectives.cost = \"latency\" (found \"\(cost.rawValue)\")")
         }
         if let model = quality.model, scorerPaths[model] == nil {
-            throw CoordinatorError.missingKey(file: file, key: Self.key(of: model))
+            throw CoordinatorError.missingKey(file: file, key: "scorers.\(model.rawValue)")
         }
-        preset = try c.choice("search.preset", of: ["default", "ecad-paper"], default: "default")
-        let modes = SearchSettings.Mode.allCases.map(\.rawValue)
-        mode =
-            SearchSettings.Mode(rawValue: try c.choice("search.mode", of: modes, default: modes[0])) ?? .generations
-        population = try c.int("search.population", in: 4...10000, default: 24)
-        generations = try c.int("search.generations", in: 1...100_000, default: 20)
-        seed = UInt64(try c.int("search.seed", in: 0...Int(Int32.max), default: 0))
-        seeding = try c.strings("search.seeding", default: ["fora", "random"])
-        for name in seeding where !Self.seedings.contains(name) {
-            throw CoordinatorError.invalidValue(
-                file: file, key: "search.seeding", expected: "names among \(Self.seedings.joined(separator: ", "))",
-                found: name.debugDescription)
-        }
-        warmStart = c.has("search.warm_start") ? resolve(try c.string("search.warm_start")) : nil
-        stop = try StopRules(c)
-        imagesPerTask = try c.int("tasks.images", in: 1...256, default: 8)
-        schedulesPerTask = c.has("tasks.schedules") ? try c.int("tasks.schedules", in: 1...TaskSize.limit) : nil
-        secondsPerTask = try c.double("tasks.seconds", in: 0.01...86_400, default: 15)
-        recheckShare = try c.double("tasks.recheck_share", in: 0...1, default: 0.02)
     }
 
-    /// The configuration with every default written out and absolute paths, as TOML; reading it gives the same value.
-    public var resolved: String {
-        func quoted(_ text: String) -> String {
-            var quoted = "\""
-            for scalar in text.unicodeScalars {
-                switch scalar {
-                case "\"", "\\": quoted += "\\" + String(scalar)
-                case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                    let hex = String(scalar.value, radix: 16, uppercase: true)
-                    quoted += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-                default: quoted += String(scalar)
-                }
+    /// The configuration as TOML with all defaults and absolute paths; parsing it gives an equal value.
+    var resolved: String {
+        var lines: [String] = []
+        var section: Substring = ""
+        for key in Self.keys {
+            guard let value = key.write(self), let dot = key.name.firstIndex(of: ".") else { continue }
+            if key.name[..<dot] != section {
+                section = key.name[..<dot]
+                lines.append("[\(section)]")
             }
-            return quoted + "\""
+            lines.append("\(key.name[key.name.index(after: dot)...]) = \(value)")
         }
-        let size = (height.map { "height = \($0)\n" } ?? "") + (width.map { "width = \($0)\n" } ?? "")
-        let embeddings =
-            (embeddingsPath.map { "embeddings = \(quoted($0))\n" } ?? "")
-            + (embeddingsSHA256.map { "embeddings_sha256 = \(quoted($0))\n" } ?? "")
-        let costTable = costTablePath.map { "cost_table = \(quoted($0))\n" } ?? ""
-        let schedules = schedulesPerTask.map { "schedules = \($0)\n" } ?? ""
-        let scorers = ScorerKind.modelled.flatMap { scorer in
-            [
-                scorerPaths[scorer].map { "\(scorer.rawValue) = \(quoted($0))\n" } ?? "",
-                scorerFingerprints[scorer].map { "\(scorer.rawValue)_fingerprint = \(quoted($0))\n" } ?? "",
-            ]
-        }.joined()
-        let warmStart = warmStart.map { "warm_start = \(quoted($0))\n" } ?? ""
-        return """
-            [model]
-            path = \(quoted(modelPath))
-            steps = \(stepCount)
-            \(size)guidance_scale = \(guidanceScale)
-            [prompts]
-            calibration = \(quoted(promptsPath))
-            seeds_per_prompt = \(seedsPerPrompt)
-            negative = \(quoted(negativePrompt))
-            \(embeddings)[objectives]
-            cost = "\(cost.rawValue)"
-            \(costTable)quality = "\(quality.rawValue)"
-            [scorers]
-            \(scorers)[search]
-            preset = "\(preset)"
-            mode = "\(mode.rawValue)"
-            population = \(population)
-            generations = \(generations)
-            seed = \(seed)
-            seeding = [\(seeding.map(quoted).joined(separator: ", "))]
-            \(warmStart)\(stop.resolved)[tasks]
-            images = \(imagesPerTask)
-            \(schedules)seconds = \(secondsPerTask)
-            recheck_share = \(recheckShare)
+        return lines.map { $0 + "\n" }.joined()
+    }
 
-            """
+    /// The scorers applied to every image.
+    var scorers: [ScorerKind] {
+        ScorerKind.allCases.filter { scorer in scorer.model.map { scorerPaths[$0] != nil } ?? true }
+    }
+
+    /// The size of tasks before anything has been measured.
+    var taskSize: TaskSize { TaskSize(fixed: schedulesPerTask, seconds: secondsPerTask) }
+}
+
+// MARK: - Referenced files
+
+extension RunConfiguration {
+    /// Describes the model from its configuration files; the weights are not opened.
+    ///
+    /// - Throws: ``CoordinatorError`` for an image size that the model does not support, `FileError`, `JSONError`.
+    func modelDescription() throws -> ModelDescription {
+        do {
+            return try ModelDescription(modelFolder: modelPath, height: height, width: width)
+        } catch let error as ModelConfigurationError where ["height", "width"].contains(error.name) {
+            throw CoordinatorError.invalidValue(
+                file: "run configuration", key: "model.\(error.name)", expected: error.expected, found: error.found)
+        }
+    }
+
+    /// The fingerprint of the model files that workers need: without the text encoders if embeddings are provided.
+    func modelFingerprint() throws -> String {
+        do {
+            return try ModelFingerprint.compute(folder: modelPath, part: embeddingsPath == nil ? .whole : .image)
+        } catch {
+            throw CoordinatorError.unreadableFile(path: modelPath, what: "the model's files")
+        }
+    }
+
+    /// Opens the embeddings file and stores its hash; nil if none is configured.
+    ///
+    /// - Throws: ``CoordinatorError`` if the file does not fit the prompts or the model, or differs from the stored hash.
+    mutating func openEmbeddings(prompts: [String], model: ModelDescription) throws -> EmbeddingsFile? {
+        guard let path = embeddingsPath else { return nil }
+        let file = try EmbeddingsFile(path: path)
+        try file.check(prompts: prompts, negativePrompt: negativePrompt, model: model, folder: modelPath)
+        let hash = file.reference.sha256.hexadecimal
+        guard embeddingsSHA256 ?? hash == hash else {
+            throw CoordinatorError.invalidEmbeddings("\(path): has changed since the run began")
+        }
+        embeddingsSHA256 = hash
+        return file
+    }
+
+    /// Computes and stores the fingerprints of the scorers' models.
+    ///
+    /// - Throws: ``CoordinatorError`` for a missing model, or one that differs from the stored fingerprint.
+    mutating func resolveScorerFingerprints() throws {
+        for (scorer, path) in scorerPaths {
+            guard FileManager.default.fileExists(atPath: "\(path)/config.json"),
+                let fingerprint = try? ModelFingerprint.compute(folder: path)
+            else {
+                throw CoordinatorError.unreadableFile(path: path, what: "the model of the scorer \(scorer.rawValue)")
+            }
+            guard scorerFingerprints[scorer] ?? fingerprint == fingerprint else {
+                throw CoordinatorError.scorerChanged("\(path): has changed since the run began")
+            }
+            scorerFingerprints[scorer] = fingerprint
+        }
+    }
+}
+
+// MARK: - Stop rules
+
+/// Conditions that end a run before its last generation; any one of them suffices.
+struct StopRules: Sendable, Equatable {
+    /// Candidates requested from the search.
+    var evaluations: Int?
+    /// Seconds during which a coordinator was running.
+    var seconds: Double?
+    /// Generations within which the hypervolume must grow by more than ``flatGain``.
+    var flatGenerations: Int?
+    /// Growth relative to the former hypervolume.
+    var flatGain = 0.001
+
+    /// Which rule ends the run, for its log; nil if none does.
+    ///
+    /// - Parameters:
+    ///   - evaluations: Candidates requested so far.
+    ///   - seconds: Seconds during which a coordinator was running so far.
+    ///   - hypervolumes: The hypervolume after each completed generation.
+    /// - Returns: A sentence with the key in parentheses.
+    func reason(evaluations: Int, seconds: Double, hypervolumes: [Double]) -> String? {
+        if let limit = self.evaluations, evaluations >= limit { return "\(evaluations) evaluations (stop.evaluations)" }
+        if let limit = self.seconds, seconds >= limit { return "\(Int(seconds)) s of work (stop.seconds)" }
+        if let count = flatGenerations, hypervolumes.count > count {
+            let (before, now) = (hypervolumes[hypervolumes.count - 1 - count], hypervolumes[hypervolumes.count - 1])
+            if now - before <= flatGain * abs(before) {
+                return
+                    "relative hypervolume growth of at most \(flatGain) in \(count) generations (stop.flat_generations)"
+            }
+        }
+        return nil
     }
 }

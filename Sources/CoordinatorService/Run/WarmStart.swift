@@ -3,35 +3,35 @@ import Foundation
 import History
 import Schedules
 
-/// The first population of a run that begins where another one ended.
+/// Seeds of a search, taken from another run's front or from a schedule file.
 struct WarmStart {
-    /// Seeds for a search, best-spread first: from the fastest to the best schedule of the front in even steps.
+    /// Spread evenly along the front, from the fastest to the best; without duplicates.
     let seeds: [Seed]
 
-    /// Reads the schedules of a run's front, or of a schedule file, and carries them over to a shape.
+    /// Reads schedules and maps them to another shape with `Schedule.transferred(to:)`.
     ///
-    /// How steps and blocks are mapped is said at `Schedule.transferred(to:)`. TGATE schedules have no genome and are
-    /// left out.
+    /// Schedules with a TGATE gate are skipped: a genome cannot represent the gate.
     ///
     /// - Parameters:
-    ///   - path: A run folder, or a schedule file of either format.
-    ///   - shape: The schedules searched.
-    ///   - count: Seeds at most.
+    ///   - path: A run directory, or a schedule file in either format.
+    ///   - shape: The shape of the new run's schedules.
+    ///   - count: Maximum number of seeds.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `SchedulesError`.
     init(path: String, shape: ScheduleShape, count: Int) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-            throw CoordinatorError.unreadableFile(path: path, what: "the run folder or schedules to start from")
+            throw CoordinatorError.unreadableFile(path: path, what: "the run directory or schedules of the warm start")
         }
         let files = try isFolder.boolValue ? ScheduleExport(folder: path).files : ScheduleDocument(path: path).files
         let schedules = files.map(\.schedule).filter { $0.gateStep == nil }
         guard !schedules.isEmpty else {
-            throw CoordinatorError.unreadableFile(path: path, what: "a schedule without TGATE's gate to start from")
+            throw CoordinatorError.unreadableFile(
+                path: path, what: "schedules for the warm start; schedules with a TGATE gate are not supported")
         }
-        var known: Set<Genome> = []
+        var genomes: Set<Genome> = []
         let all = try schedules.compactMap { schedule -> Seed? in
             let genome = try schedule.transferred(to: shape).genome.canonical(for: shape)
-            guard known.insert(genome).inserted else { return nil }
+            guard genomes.insert(genome).inserted else { return nil }
             return Seed(genome: genome, origin: "warm-start:\(schedule.name)")
         }
         seeds = Heuristic.spread(from: 0, to: all.count - 1, count: min(count, all.count)).map { all[$0] }

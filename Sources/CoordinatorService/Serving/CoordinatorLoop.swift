@@ -2,11 +2,11 @@ import History
 import Messages
 import Transport
 
-/// Where a ``Coordinator`` meets its socket: one loop on one thread.
+/// Connects a ``Coordinator`` to its socket: a loop on one thread.
 ///
-/// Everything that arrived together is committed together, with one wait for the disk, and only then answered.
+/// Messages that arrived together are handled in one transaction, with one wait for the disk, and answered after it.
 struct CoordinatorLoop: ~Copyable {
-    /// Messages of one turn, so that a flood does not keep the rest from happening.
+    /// Messages of one round, so that a flood does not keep the rest from happening.
     private static let messageLimit = 512
 
     let coordinator: Coordinator
@@ -18,30 +18,30 @@ struct CoordinatorLoop: ~Copyable {
         self.socket = socket
     }
 
-    /// Waits for messages for up to a fifth of a second, then takes, commits and answers all that are there.
+    /// Waits up to 200 ms for messages, then handles all that have arrived.
     ///
-    /// - Throws: `HistoryError`, `TransportError`, ``CoordinatorError``; what had not been committed has not been
-    ///   answered either.
-    mutating func turn() throws {
+    /// - Throws: `HistoryError`, `TransportError`, ``CoordinatorError``; no answer has been sent to a message whose
+    ///   transaction was not committed.
+    mutating func runOnce() throws {
         var arrived: [(peer: PeerID, bytes: [UInt8])] = []
         var wait = Duration.milliseconds(200)
         while arrived.count < Self.messageLimit, let message = try socket.receive(timeout: wait) {
             arrived.append(message)
             wait = .zero
         }
-        coordinator.note(socket.takeRefusals())
-        let generation = coordinator.served.generation
+        coordinator.countRefusals(socket.takeRefusals())
+        let generation = coordinator.run.generation
         let gone = unreachable
         unreachable = []
         let coordinator = coordinator
-        try coordinator.served.history.grouped {
-            for peer in gone { try coordinator.lost(peer) }
+        try coordinator.run.history.transaction {
+            for peer in gone { try coordinator.handleLostConnection(to: peer) }
             for (peer, bytes) in arrived { try coordinator.receive(bytes, from: peer) }
             try coordinator.tick()
         }
         try sendAll()
-        // Between generations little is due: time to empty the log into the database.
-        if generation != coordinator.served.generation { try coordinator.served.history.checkpoint() }
+        // Few messages are due between generations: time to write the log back into the database.
+        if generation != coordinator.run.generation { try coordinator.run.history.checkpoint() }
     }
 
     /// Tells every worker that the run is over.
@@ -54,7 +54,7 @@ struct CoordinatorLoop: ~Copyable {
 
     private mutating func sendAll() throws {
         for message in coordinator.takeOutbox() {
-            // False means that the peer is gone or does not read.
+            // False if the peer is gone or does not read.
             if try !socket.send(try CoordinatorMessage.encode(message.body), to: message.peer) {
                 unreachable.append(message.peer)
             }

@@ -3,11 +3,10 @@ import Synchronization
 
 /// Worker processes on the coordinator's own machine, started with it.
 ///
-/// One that is killed is started again, as a batch system would; one that ends by itself has a reason, which is in its
-/// log.
+/// A killed worker is restarted, as a batch system would; a worker that exits by itself gives the reason in its log.
 final class LocalWorkers {
-    /// Restarts of killed workers before something is taken to be wrong.
-    static let restartLimit = 20
+    /// Restarts of killed workers before the run fails.
+    private static let restartLimit = 20
 
     private struct Worker {
         let name: String
@@ -18,7 +17,7 @@ final class LocalWorkers {
     private let executable: String
     private let arguments: [String]
     private let folder: String
-    private let access: ServingAccess
+    private let access: AccessControl
     private var workers: [Worker] = []
     private var restartCount = 0
 
@@ -27,15 +26,15 @@ final class LocalWorkers {
     /// - Parameters:
     ///   - count: How many.
     ///   - threads: Threads of each; nil to divide the machine's processors among them.
-    ///   - endpoint: Where the coordinator listens, as seen from this machine.
+    ///   - endpoint: The coordinator's endpoint as seen from this machine.
     ///   - model: The model directory.
-    ///   - scorers: The folders of scorers' models.
-    ///   - folder: The run folder, for their logs and unacknowledged results.
-    ///   - access: How they are let in.
-    /// - Throws: ``CoordinatorError/workers(_:)`` if the program is not beside this one.
+    ///   - scorers: The directories of the scorers' models.
+    ///   - folder: The run directory, for logs and unacknowledged results.
+    ///   - access: Creates their keys.
+    /// - Throws: ``CoordinatorError/workers(_:)`` if the program is not in the directory of this one.
     init(
         count: Int, threads: Int?, endpoint: String, model: String, scorers: [String], folder: String,
-        access: ServingAccess
+        access: AccessControl
     ) throws {
         let directory = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         executable = directory.appendingPathComponent("ecad-worker").path
@@ -46,7 +45,7 @@ final class LocalWorkers {
         self.folder = folder
         self.access = access
         guard FileManager.default.isExecutableFile(atPath: executable) else {
-            throw CoordinatorError.workers(
+            throw CoordinatorError.localWorkersFailed(
                 "\(executable): not found; build the product ecad-worker, or use --workers 0")
         }
         for number in 0..<count {
@@ -61,7 +60,7 @@ final class LocalWorkers {
             _ = FileManager.default.createFile(atPath: logPath, contents: nil)
         }
         guard let log = FileHandle(forWritingAtPath: logPath) else {
-            throw CoordinatorError.workers("\(logPath): cannot be written")
+            throw CoordinatorError.localWorkersFailed("\(logPath): cannot be written")
         }
         _ = try? log.seekToEnd()
         let process = Process()
@@ -74,16 +73,16 @@ final class LocalWorkers {
         do {
             try process.run()
         } catch {
-            throw CoordinatorError.workers("\(executable): cannot be started: \(error.localizedDescription)")
+            throw CoordinatorError.localWorkersFailed("\(executable): cannot be started: \(error.localizedDescription)")
         }
         return process
     }
 
-    /// Looks after the workers: starts killed ones again.
+    /// Restarts killed workers.
     ///
-    /// - Parameter isAlone: True if no other worker takes part.
-    /// - Throws: ``CoordinatorError/workers(_:)`` when all have ended and nobody else takes part, with the last one's
-    ///   reason.
+    /// - Parameter isAlone: Whether no other worker is connected.
+    /// - Throws: ``CoordinatorError/workers(_:)`` if all have exited and no other worker is connected, with the last
+    ///   one's reason.
     func check(isAlone: Bool) throws {
         for index in workers.indices where !workers[index].process.isRunning {
             guard workers[index].process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else {
@@ -96,18 +95,18 @@ final class LocalWorkers {
             return
         }
         let text = (try? String(contentsOfFile: last.logPath, encoding: .utf8)) ?? ""
-        let reason = text.split(separator: "\n").last.map(String.init) ?? "no reason in \(last.logPath)"
-        throw CoordinatorError.workers("all local workers have ended: \(reason)")
+        let reason = text.split(separator: "\n").last.map(String.init) ?? "\(last.logPath) gives no reason"
+        throw CoordinatorError.localWorkersFailed("all local workers have exited: \(reason)")
     }
 
-    /// Ends the workers and waits for them.
+    /// Terminates the workers and waits for their exit.
     func stop() {
         for worker in workers where worker.process.isRunning { worker.process.terminate() }
         for worker in workers { worker.process.waitUntilExit() }
     }
 
-    /// Waits a little for workers that were told that the run is over.
-    func waitForEnd(seconds: Double) {
+    /// Waits for workers that were told that the run is over, then terminates the rest.
+    func waitForExit(seconds: Double) {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while ContinuousClock.now < deadline, workers.contains(where: { $0.process.isRunning }) {
             Thread.sleep(forTimeInterval: 0.05)

@@ -1,11 +1,83 @@
+import Basics
 import Foundation
 import Glibc
 import History
+import Schedules
 
-/// Shows a run's state as it changes: one line that is written over, or a line now and then where nobody watches.
+/// Formats the state of a run as one line: progress, remaining time, throughput, quality.
+struct ProgressLine {
+    struct State {
+        var generation = 0
+        var generations = 0
+        var evaluationsDone = 0
+        var evaluationsTotal = 0
+        var imagesDone = 0
+        var workers = 0
+        /// Members of the front.
+        var front: [(speedup: Double, quality: Double)] = []
+        var quality = ScorerKind.psnr
+    }
+
+    private var samples: [(seconds: Double, images: Int, evaluations: Int)] = []
+
+    /// The line for a run.
+    ///
+    /// Throughput and remaining time follow from the last two minutes, so that they reflect changes of the workers.
+    ///
+    /// - Parameters:
+    ///   - state: The run.
+    ///   - now: Seconds of a monotonic clock.
+    /// - Returns: The line, the most important parts first, because a narrow terminal truncates it.
+    mutating func text(_ state: State, at now: Double) -> String {
+        let (imagesPerSecond, evaluationsPerSecond) = rates(state.imagesDone, state.evaluationsDone, at: now)
+        let left = Double(state.evaluationsTotal - state.evaluationsDone)
+        let remaining = evaluationsPerSecond > 0 ? durationText(seconds: left / evaluationsPerSecond) : "--"
+        var parts = [
+            "generation \(state.generation + 1)/\(state.generations)",
+            "\(state.evaluationsDone)/\(state.evaluationsTotal) evaluated",
+            "\(remaining) left",
+            String(format: "%.1f images/s", imagesPerSecond),
+            state.workers == 1 ? "1 worker" : "\(state.workers) workers",
+        ]
+        let best = state.front.max { $0.quality < $1.quality }
+        let fastest = state.front.max { $0.speedup < $1.speedup }
+        if let best, let fastest {
+            func point(_ point: (speedup: Double, quality: Double)) -> String {
+                state.quality.text(point.quality) + String(format: " at %.2fx", point.speedup)
+            }
+            parts.append("\(point(best)) to \(point(fastest))")
+        }
+        return parts.joined(separator: " | ")
+    }
+
+    /// The line for a benchmark, of which `imagesBefore` images had been measured when it began.
+    mutating func text(
+        imagesBefore: Int, imagesDone: Int, imagesTotal: Int, of promptSet: String, workers: Int, at now: Double
+    ) -> String {
+        let rate = rates(imagesDone, 0, at: now).images
+        let left = Double(imagesTotal - imagesBefore - imagesDone)
+        return [
+            "\(promptSet): \(imagesBefore + imagesDone)/\(imagesTotal) images",
+            "\(rate > 0 ? durationText(seconds: left / rate) : "--") left", String(format: "%.1f images/s", rate),
+            workers == 1 ? "1 worker" : "\(workers) workers",
+        ].joined(separator: " | ")
+    }
+
+    /// Images and evaluations per second, averaged over the last two minutes.
+    private mutating func rates(
+        _ images: Int, _ evaluations: Int, at now: Double
+    ) -> (images: Double, evaluations: Double) {
+        samples.append((now, images, evaluations))
+        samples.removeAll { now - $0.seconds > 120 }
+        let first = samples[0]
+        let seconds = now - first.seconds
+        guard seconds > 1 else { return (0, 0) }
+        return (Double(images - first.images) / seconds, Double(evaluations - first.evaluations) / seconds)
+    }
+}
+
+/// Shows the progress of a run: a line that is overwritten on a terminal, a line every 10 s otherwise.
 final class ProgressDisplay {
-    private static let quietSeconds = 10.0
-
     private let isInteractive: Bool
     private let write: (String) -> Void
     private var line = ProgressLine()
@@ -19,7 +91,7 @@ final class ProgressDisplay {
         self.write = write
     }
 
-    /// Writes a line of its own, above the state.
+    /// Writes a log line above the progress line.
     func log(_ text: String) {
         if isInteractive, !shown.isEmpty {
             write("\r\u{1B}[K\(text)\n\(shown)")
@@ -28,24 +100,27 @@ final class ProgressDisplay {
         }
     }
 
-    /// Shows the state if it is time to, or if it is the last.
+    /// Shows the progress of a calibration, unless the line was updated recently; `isLast` forces an update.
     func show(_ calibration: Calibration, _ coordinator: Coordinator, isLast: Bool = false) throws {
         let now = coordinator.now
         guard isDue(at: now, isLast: isLast) else { return }
         if isLast || frontGeneration != calibration.generation {
             frontGeneration = calibration.generation
-            front = try calibration.history.front(of: calibration.runID).map { ($0.speedup ?? 1 / $0.cost, $0.quality) }
+            front = try calibration.history.search.front(of: calibration.runID).map {
+                ($0.speedup ?? 1 / $0.cost, $0.quality)
+            }
         }
         let text = line.text(
             ProgressLine.State(
                 generation: calibration.generation, generations: calibration.configuration.generations,
-                evaluationsDone: calibration.doneCount, evaluationsTotal: calibration.expectedCount,
+                evaluationsDone: calibration.candidateCount - coordinator.openCandidateCount,
+                evaluationsTotal: calibration.expectedCount,
                 imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front,
                 quality: calibration.configuration.quality), at: now)
         present(text)
     }
 
-    /// Shows the state of a benchmark if it is time to, or if it is the last.
+    /// Shows the progress of a benchmark, unless the line was updated recently; `isLast` forces an update.
     func show(_ benchmark: Benchmark, _ coordinator: Coordinator, isLast: Bool = false) {
         let now = coordinator.now
         guard isDue(at: now, isLast: isLast) else { return }
@@ -53,28 +128,28 @@ final class ProgressDisplay {
             line.text(
                 imagesBefore: benchmark.imagesBefore, imagesDone: coordinator.imageCount,
                 imagesTotal: benchmark.imageTotal,
-                of: benchmark.evaluationSet, workers: coordinator.workerCount, at: now))
+                of: benchmark.context.evaluationSet, workers: coordinator.workerCount, at: now))
     }
 
     private func isDue(at now: Double, isLast: Bool) -> Bool {
-        guard isLast || now - shownAt >= (isInteractive ? 0.5 : Self.quietSeconds) else { return false }
+        guard isLast || now - shownAt >= (isInteractive ? 0.5 : 10) else { return false }
         shownAt = now
         return true
     }
 
     private func present(_ text: String) {
-        // A line that wraps could not be written over.
+        // A wrapped line could not be overwritten.
         shown = isInteractive ? String(text.prefix(Self.terminalColumns - 1)) : text
         write(isInteractive ? "\r\u{1B}[K\(shown)" : "\(shown)\n")
     }
 
     private static var terminalColumns: Int {
         var size = winsize()
-        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-        return isKnown ? Int(size.ws_col) : 80
+        let isTerminal = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        return isTerminal ? Int(size.ws_col) : 80
     }
 
-    /// Leaves the last state standing.
+    /// Ends the progress line, so that later output starts on a new line.
     func end() {
         if isInteractive, !shown.isEmpty { write("\n") }
         shown = ""

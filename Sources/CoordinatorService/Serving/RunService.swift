@@ -2,26 +2,26 @@ import Foundation
 import History
 import Transport
 
-/// Runs a calibration from its beginning or from where it stood until its last generation: what `run` and `resume` do.
+/// Runs a calibration until its last generation: the commands `run`, `resume`, `extend` and `fork`.
 public struct RunService {
     /// How a run is served.
     public struct Options: Sendable {
-        /// Where to listen.
+        /// The address to listen on.
         public var bind: Endpoint
-        /// Workers to start on this machine.
+        /// The number of workers to start on this machine.
         public var localWorkers: Int
-        /// Threads of each of them; nil to divide the processors.
+        /// Threads of each; nil to divide the processors.
         public var localThreads: Int?
-        /// The folder of the keys; nil for the one in the run folder, if it exists.
+        /// The directory of keys; nil for `keys` in the run directory, if it exists.
         public var keyFolder: String?
-        /// True to serve whoever reaches the port, without keys or encryption.
+        /// Whether to accept any worker, without keys or encryption.
         public var isPlaintext: Bool
-        /// The release of the program, which workers must have too.
+        /// The release of this program, which workers must match.
         public var engineVersion: String
-        /// True if the state is shown in one line that is written again and again; else as a line every ten seconds.
+        /// Whether progress is one line that is rewritten, instead of a line every ten seconds.
         public var isInteractive: Bool
 
-        /// Options of a run.
+        /// Creates options.
         public init(
             bind: Endpoint, localWorkers: Int, localThreads: Int?, keyFolder: String?, isPlaintext: Bool,
             engineVersion: String, isInteractive: Bool
@@ -36,9 +36,9 @@ public struct RunService {
         }
     }
 
-    /// How serving ended.
+    /// How a run ended.
     public enum Ending: Sendable {
-        /// The last generation is complete; these files show the result.
+        /// The run is complete; the files show its front.
         case finished(front: [FrontRecord], files: [String])
         /// The process was asked to end; the run can be resumed.
         case interrupted
@@ -47,42 +47,41 @@ public struct RunService {
     private let options: Options
     private let write: (String) -> Void
 
-    /// A service that writes its progress with `write`, text that may begin with a carriage return.
+    /// A service that writes progress with `write`; the text may begin with a carriage return.
     public init(options: Options, write: @escaping (String) -> Void) {
         self.options = options
         self.write = write
     }
 
-    /// Begins a run.
+    /// Starts a run.
     ///
-    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one
-    ///   line.
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
     public func run(_ configuration: RunConfiguration, in folder: String) throws -> Ending {
-        try serve(in: folder) { try Calibration.begin(configuration, in: folder) }
+        try serve(in: folder) { try Calibration.create(configuration, in: folder) }
     }
 
-    /// Goes on with the run of a folder.
+    /// Resumes an interrupted run.
     ///
     /// - Throws: As ``run(_:in:)``.
     public func resume(in folder: String) throws -> Ending {
         try serve(in: folder) { try Calibration.resume(in: folder) }
     }
 
-    /// Goes on with the run of a folder for more generations than it was meant to have, whatever stopped it.
+    /// Extends a run by more generations, whether it finished or was interrupted.
     ///
     /// - Throws: As ``run(_:in:)``.
     public func extend(in folder: String, by generations: Int) throws -> Ending {
         try serve(in: folder) { try Calibration.extend(in: folder, by: generations) }
     }
 
-    /// Copies a run up to a generation into a new folder and goes on there.
+    /// Copies a run up to a generation into a new directory and continues there.
     ///
     /// - Parameters:
-    ///   - folder: The original's run folder; its coordinator may be at work.
-    ///   - generation: The last generation that both have in common.
-    ///   - target: The new run folder.
-    ///   - overrides: Texts such as `search.population=48`.
-    /// - Returns: How serving ended.
+    ///   - folder: The original's run directory; its coordinator may be running.
+    ///   - generation: The last generation in common.
+    ///   - target: The new run directory.
+    ///   - overrides: Assignments such as `search.population=48`.
+    /// - Returns: How the fork ended.
     /// - Throws: As ``run(_:in:)``.
     public func fork(
         _ folder: String, from generation: Int, into target: String, overrides: [String]
@@ -94,10 +93,10 @@ public struct RunService {
 
     private func serve(in folder: String, _ open: () throws -> Calibration) throws -> Ending {
         let display = ProgressDisplay(isInteractive: options.isInteractive, write: write)
-        return try Serving(options: options, display: display).serve(in: folder, open) { session in
-            let calibration = session.served
+        return try RunServer(options: options, display: display).serve(in: folder, open) { session in
+            let calibration = session.run
             while !calibration.isFinished {
-                guard try session.turn() else {
+                guard try session.runOnce() else {
                     display.end()
                     try calibration.history.close()
                     return .interrupted
@@ -105,17 +104,17 @@ public struct RunService {
                 try display.show(calibration, session.coordinator)
             }
             try display.show(calibration, session.coordinator, isLast: true)
-            let front = try calibration.history.front(of: calibration.runID)
-            let rendering = try Rendering(front: front, calibration: calibration)
-            if try !rendering.isStored(in: calibration) {
-                session.coordinator.render(rendering)
-                while session.coordinator.isRendering, try session.turn() {}
+            let front = try calibration.history.search.front(of: calibration.runID)
+            let sheet = try ContactSheet(front: front, context: calibration.context)
+            if try !sheet.isStored(in: calibration.context) {
+                try session.coordinator.make(sheet)
+                while session.coordinator.isMakingContactSheet, try session.runOnce() {}
             }
             display.end()
             try session.finish("the last generation is complete")
-            let files = try RunPictures(calibration: calibration, members: rendering.members, front: front).write(
+            let files = try RunPictures(context: calibration.context, members: sheet.members, front: front).write(
                 to: folder)
-            try calibration.history.setStatus(.finished, of: calibration.runID)
+            try calibration.history.runs.setStatus(.finished, of: calibration.runID)
             try calibration.history.close()
             return .finished(front: front, files: files)
         }

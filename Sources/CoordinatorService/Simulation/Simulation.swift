@@ -1,27 +1,62 @@
+import Basics
 import Evolution
 import Foundation
+import HeapModule
 import History
+import Logging
 import Messages
 import Schedules
 import Transport
 
-/// A run with simulated workers in virtual time: the coordinator's own logic, history included, only faster.
+/// A run with simulated workers in virtual time.
 ///
-/// For planning (how long, on how many hosts, at what cost) and for tests.
+/// The coordinator and the history are the real ones; only workers, network and clock are simulated. Serves to estimate
+/// duration and price of a run, and to test the coordinator with large clusters.
 public struct Simulation {
+    /// The simulated cluster.
+    public struct Options: Sendable {
+        /// Hosts, with one worker each.
+        public var hosts = 100
+        /// Duration of a task on the slowest host relative to the fastest; hosts are spaced evenly between them.
+        public var speedSpread = 2.0
+        /// Denoising time of an uncached image on the fastest host.
+        public var secondsPerImage = 1.0
+        /// Probability per hour that a host is preempted.
+        public var preemptionsPerHour = 0.0
+        /// Seconds until a preempted host is replaced.
+        public var replacementSeconds = 120.0
+        /// Fraction of preemptions without a goodbye message, which the coordinator must detect.
+        public var silentShare = 0.5
+        /// Probability that a task fails.
+        public var failureRate = 0.0
+        /// Probability that a task takes ``stragglerFactor`` times as long.
+        public var stragglerRate = 0.0
+        /// Slow-down of stragglers.
+        public var stragglerFactor = 5.0
+        /// Virtual seconds after which the simulation ends.
+        public var maximumSeconds = Double.infinity
+        /// Price of a host per hour, in any currency.
+        public var pricePerHostHour: Double?
+        /// Seed of all random events.
+        public var seed: UInt64 = 0
+
+        /// All defaults.
+        public init() {}
+    }
+
     private enum Event {
         case join(Int, life: Int)
-        case lose(Int, life: Int)
-        case done(Int, life: Int, task: Int64, epoch: Int64)
+        case preempt(Int, life: Int)
+        case finishTask(Int, life: Int, task: Int64, epoch: Int64)
         case heartbeat(Int, life: Int)
         case register(Int, life: Int)
-        case request(Int, life: Int)
+        case requestTask(Int, life: Int)
     }
 
     private struct Host {
         let peer: PeerID
         let slowness: Double
-        /// Rises with every loss, so that events of an earlier life are recognised.
+        /// Incremented by every preemption, to discard events scheduled before it.
         var life = 0
         var isUp = false
         var joinedAt = 0.0
@@ -30,50 +65,51 @@ public struct Simulation {
         var endsAt = 0.0
         var isFree: Bool { assignment == nil }
 
-        /// The share of its task that is done.
+        /// The completed fraction of the current task.
         func progress(at now: Double) -> Double { min(1, (now - startedAt) / max(endsAt - startedAt, 1e-9)) }
     }
 
     private static let engineVersion = "simulated"
-    /// A real coordinator's pause without messages.
+    /// The interval at which an idle coordinator wakes up.
     private static let tickSeconds = 0.2
 
     private let options: Options
     private let coordinator: Coordinator
     private let calibration: Calibration
     private let clock: VirtualClock
-    private var model: ImaginedModel
+    private var model: SimulatedModel
     private var generator: RandomGenerator
     private var hosts: [Host] = []
     private var events = EventQueue<Event>()
     private var report = Report()
+    /// In seconds of the fastest host.
     private var possibleWork = 0.0
     private var usefulWork = 0.0
     private var tickedAt = -Double.infinity
 
-    /// Prepares a simulation; its history is written to a folder that the caller removes.
+    /// Begins the run in a directory that the caller removes afterwards.
     ///
     /// - Parameters:
     ///   - configuration: The run.
     ///   - options: The cluster.
-    ///   - folder: A folder of this machine, on a memory file system if there is one.
-    /// - Throws: As ``RunService/run(_:in:)``.
+    ///   - folder: A new directory, preferably on a memory file system.
+    /// - Throws: The errors of ``RunService/run(_:in:)``.
     public init(_ configuration: RunConfiguration, options: Options, folder: String) throws {
         self.options = options
         let clock = VirtualClock()
         self.clock = clock
-        calibration = try Calibration.begin(configuration, in: folder, isDurable: false)
+        calibration = try Calibration.create(configuration, in: folder, isDurable: false)
         coordinator = try Coordinator(
-            served: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
-            clock: { clock.now }, log: { _ in })
-        model = try ImaginedModel(calibration, secondsPerImage: options.secondsPerImage)
+            run: calibration, settings: Coordinator.Settings(engineVersion: Self.engineVersion),
+            clock: { clock.now }, logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
+        model = try SimulatedModel(calibration, secondsPerImage: options.secondsPerImage)
         generator = RandomGenerator(seed: options.seed)
     }
 
-    /// Runs until the run is complete or its time is over.
+    /// Simulates until the run is complete or ``Options/maximumSeconds`` have passed.
     ///
-    /// - Returns: What came of it.
-    /// - Throws: As ``RunService/run(_:in:)``.
+    /// - Returns: Statistics of the run.
+    /// - Throws: The errors of ``RunService/run(_:in:)``.
     public mutating func run() throws -> Report {
         for index in 0..<options.hosts {
             let share = options.hosts > 1 ? Double(index) / Double(options.hosts - 1) : 0
@@ -85,29 +121,29 @@ public struct Simulation {
         }
         while !calibration.isFinished, let (time, event) = events.pop(), time <= options.maximumSeconds {
             clock.now = time
-            // Heartbeats are most of what happens, and nothing follows from one: no need to look at the time for each.
+            // Heartbeats are by far the most frequent events and cause no messages, so they are not followed by a tick each.
             if case .heartbeat = event, time - tickedAt < Self.tickSeconds {
                 try handle(event)
                 continue
             }
             tickedAt = time
-            try calibration.history.grouped {
+            try calibration.history.transaction {
                 try handle(event)
                 try coordinator.tick()
             }
-            try deliver()
+            try deliverMessages()
         }
         for index in hosts.indices where hosts[index].isUp {
-            account(index)
-            // Cut off here, not lost.
-            if let assignment = hosts[index].assignment, calibration.tasks[assignment.taskID] != nil {
+            accountHostTime(index)
+            // Interrupted by the end of the simulation, not wasted.
+            if let assignment = hosts[index].assignment, coordinator.scheduler.isOpen(taskID: assignment.taskID) {
                 usefulWork += try hosts[index].progress(at: clock.now) * model.seconds(for: assignment)
             }
         }
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
-        report.generations = try calibration.history.generations(of: calibration.runID).count { $0.isFinished }
-        report.evaluations = calibration.doneCount
+        report.generations = try calibration.history.search.generations(of: calibration.runID).count { $0.isFinished }
+        report.evaluations = calibration.candidateCount - coordinator.openCandidateCount
         report.throughput = possibleWork > 0 ? usefulWork / possibleWork : 0
         report.price = options.pricePerHostHour.map { $0 * report.hostHours }
         try calibration.history.close()
@@ -124,12 +160,12 @@ public struct Simulation {
             hosts[index].joinedAt = clock.now
             if options.preemptionsPerHour > 0 {
                 let hours = -log(1 - unit()) / options.preemptionsPerHour
-                events.add(.lose(index, life: life), at: clock.now + hours * 3_600)
+                events.add(.preempt(index, life: life), at: clock.now + hours * 3_600)
             }
             events.add(.heartbeat(index, life: life), at: clock.now + unit() * coordinator.settings.heartbeatSeconds)
             try register(index)
         case .register(let index, let life): if isAlive(index, life) { try register(index) }
-        case .lose(let index, let life): if isAlive(index, life) { try lose(index) }
+        case .preempt(let index, let life): if isAlive(index, life) { try preempt(index) }
         case .heartbeat(let index, let life):
             guard isAlive(index, life) else { return }
             var heartbeat = Heartbeat()
@@ -141,15 +177,15 @@ public struct Simulation {
             }
             try coordinator.handle(.heartbeat(heartbeat), from: hosts[index].peer)
             events.add(.heartbeat(index, life: life), at: clock.now + coordinator.settings.heartbeatSeconds)
-        case .request(let index, let life):
+        case .requestTask(let index, let life):
             guard isAlive(index, life), hosts[index].isFree else { return }
             try coordinator.handle(.taskRequest(TaskRequest()), from: hosts[index].peer)
-        case .done(let index, let life, let task, let epoch):
+        case .finishTask(let index, let life, let task, let epoch):
             guard isAlive(index, life), let assignment = hosts[index].assignment, assignment.taskID == task,
                 assignment.leaseEpoch == epoch
             else { return }
             hosts[index].assignment = nil
-            try finish(assignment, on: index)
+            try finishTask(assignment, on: index)
             try coordinator.handle(.taskRequest(TaskRequest()), from: hosts[index].peer)
         }
     }
@@ -160,16 +196,16 @@ public struct Simulation {
         var registration = Registration()
         registration.workerName = "host-\(index)"
         registration.engineVersion = Self.engineVersion
-        registration.modelHash = calibration.modelHash
-        registration.imageModelHash = calibration.modelHash
+        registration.modelHash = calibration.context.modelHash
+        registration.imageModelHash = calibration.context.modelHash
         registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
     }
 
-    private mutating func lose(_ index: Int) throws {
+    private mutating func preempt(_ index: Int) throws {
         report.preemptions += 1
-        account(index)
+        accountHostTime(index)
         if unit() >= options.silentShare {
             try coordinator.handle(.goodbye(Goodbye()), from: hosts[index].peer)
         }
@@ -179,14 +215,14 @@ public struct Simulation {
         events.add(.join(index, life: hosts[index].life), at: clock.now + options.replacementSeconds)
     }
 
-    /// Adds up what a host could have done since it joined.
-    private mutating func account(_ index: Int) {
+    /// Adds the time since a host joined to the report.
+    private mutating func accountHostTime(_ index: Int) {
         let seconds = clock.now - hosts[index].joinedAt
         report.hostHours += seconds / 3_600
         possibleWork += seconds / hosts[index].slowness
     }
 
-    private mutating func finish(_ assignment: Assignment, on index: Int) throws {
+    private mutating func finishTask(_ assignment: Assignment, on index: Int) throws {
         if unit() < options.failureRate {
             report.failures += 1
             var failure = TaskFailure()
@@ -195,8 +231,7 @@ public struct Simulation {
             failure.reason = "simulated"
             return try coordinator.handle(.taskFailure(failure), from: hosts[index].peer)
         }
-        let isWanted = calibration.tasks[assignment.taskID] != nil
-        if isWanted {
+        if coordinator.scheduler.isOpen(taskID: assignment.taskID) {
             report.tasks += 1
             usefulWork += try model.seconds(for: assignment)
         } else {
@@ -206,9 +241,9 @@ public struct Simulation {
         try coordinator.handle(.taskResult(result), from: hosts[index].peer)
     }
 
-    // MARK: - What the coordinator says
+    // MARK: - Messages of the coordinator
 
-    private mutating func deliver() throws {
+    private mutating func deliverMessages() throws {
         for message in coordinator.takeOutbox() {
             guard let index = Int(String(decoding: message.peer.bytes.dropFirst(5), as: UTF8.self)) else { continue }
             let life = hosts[index].life
@@ -221,7 +256,7 @@ public struct Simulation {
                 var canary = Canary()
                 canary.values = [1, 2, 3]
                 try coordinator.handle(.canary(canary), from: hosts[index].peer)
-                events.add(.request(index, life: life), at: clock.now)
+                events.add(.requestTask(index, life: life), at: clock.now)
             case .assignment(let assignment):
                 guard hosts[index].isFree else { continue }
                 hosts[index].assignment = assignment
@@ -229,13 +264,13 @@ public struct Simulation {
                 if unit() < options.stragglerRate { seconds *= options.stragglerFactor }
                 (hosts[index].startedAt, hosts[index].endsAt) = (clock.now, clock.now + seconds)
                 events.add(
-                    .done(index, life: life, task: assignment.taskID, epoch: assignment.leaseEpoch),
+                    .finishTask(index, life: life, task: assignment.taskID, epoch: assignment.leaseEpoch),
                     at: hosts[index].endsAt)
             case .cancel(let cancel):
                 guard hosts[index].assignment?.taskID == cancel.taskID else { continue }
                 hosts[index].assignment = nil
                 report.surplusTasks += 1
-                events.add(.request(index, life: life), at: clock.now)
+                events.add(.requestTask(index, life: life), at: clock.now)
             case .refusal(let refusal):
                 hosts[index].assignment = nil
                 if refusal.retry { events.add(.register(index, life: life), at: clock.now + 1) }
@@ -244,5 +279,84 @@ public struct Simulation {
         }
     }
 
+    /// A uniform random number in [0, 1).
     private mutating func unit() -> Double { Double(generator.next() >> 11) / Double(1 << 53) }
+}
+
+// MARK: - Report
+
+extension Simulation {
+    /// Statistics of a simulated run.
+    public struct Report: Sendable, Encodable {
+        /// Virtual time.
+        var seconds = 0.0
+        /// False if the simulation ended at ``Simulation/Options/maximumSeconds``.
+        var isComplete = false
+        /// Completed generations.
+        var generations = 0
+        var evaluations = 0
+        /// Tasks whose results were used.
+        var tasks = 0
+        /// Tasks whose results were not needed: hedged tasks, late results, rechecks.
+        var surplusTasks = 0
+        var preemptions = 0
+        /// Failed tasks.
+        var failures = 0
+        /// Useful work as a fraction of the work that the hosts could have done while they were up; 0 to 1.
+        var throughput = 0.0
+        var hostHours = 0.0
+        /// Nil unless ``Simulation/Options/pricePerHostHour`` is set.
+        var price: Double?
+
+        private enum CodingKeys: String, CodingKey {
+            case seconds, generations, evaluations, tasks, preemptions, failures, throughput, price
+            case isComplete = "complete"
+            case surplusTasks = "surplus_tasks"
+            case hostHours = "host_hours"
+        }
+
+        /// Aligned lines, without a final newline.
+        public var text: String {
+            let duration = durationText(seconds: seconds)
+            let lines = [
+                "time          \(duration)" + (isComplete ? "" : " (stopped before the end of the run)"),
+                "generations   \(generations)", "evaluations   \(evaluations)",
+                "tasks         \(tasks), plus \(surplusTasks) surplus", "preemptions   \(preemptions)",
+                "failures      \(failures)",
+                String(format: "throughput    %.1f %% of the hosts' capacity", 100 * throughput),
+                String(format: "host hours    %.1f", hostHours),
+            ]
+            return (lines + (price.map { [String(format: "price         %.2f", $0)] } ?? [])).joined(separator: "\n")
+        }
+    }
+}
+
+// MARK: - Virtual time
+
+/// A clock that its owner sets.
+final class VirtualClock {
+    /// Seconds.
+    var now = 0.0
+}
+
+/// Events ordered by time; simultaneous events keep the order in which they were added.
+struct EventQueue<Event> {
+    private struct Entry: Comparable {
+        let time: Double
+        let number: Int
+        let event: Event
+
+        static func < (a: Entry, b: Entry) -> Bool { (a.time, a.number) < (b.time, b.number) }
+        static func == (a: Entry, b: Entry) -> Bool { a.number == b.number }
+    }
+
+    private var heap = Heap<Entry>()
+    private var count = 0
+
+    mutating func add(_ event: Event, at time: Double) {
+        heap.insert(Entry(time: time, number: count, event: event))
+        count += 1
+    }
+
+    mutating func pop() -> (time: Double, event: Event)? { heap.popMin().map { ($0.time, $0.event) } }
 }

@@ -1,9 +1,150 @@
 import ArgumentParser
+import Basics
+import Benchmarks
+import Diffusion
+import Evaluations
+import Foundation
+import ModelConfiguration
+import Models
+import ProgramSupport
+import Schedules
+import Tensors
 
 extension EcadCommand {
     struct Bench: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Measures this machine, the cost model and the search.",
+            abstract: "Benchmark latency models, search presets and the history.",
             subcommands: [BenchModel.self, BenchPresets.self, BenchSearch.self])
+    }
+}
+
+/// Options of the benchmarks that run a model.
+struct BenchModelOptions: ParsableArguments {
+    @Option(help: "Model directory in the diffusers layout.")
+    var model: String
+
+    @Option(help: "File with one prompt per line (default: the empty prompt).")
+    var prompts: String?
+
+    @Option(help: "Number of denoising steps.")
+    var steps = 20
+
+    @Option(help: "Guidance scale.")
+    var guidanceScale: Float = 4.5
+
+    @Option(help: "Height and width in pixels (default: native size).")
+    var size: Int?
+
+    @Option(help: "Number of CPU threads.")
+    var threads = 1
+
+    func validate() throws {
+        try requireOption("--steps", steps, in: 1...1000)
+        if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
+        try requireOption("--threads", threads, in: 1...1024)
+    }
+
+    /// Opens the model with the prompts of the file, or a number of empty prompts.
+    func evaluator(defaultPromptCount: Int = 1) throws -> Evaluator {
+        BLAS.setThreadCount(threads)
+        let description = try ModelDescription(modelFolder: model, height: size, width: size)
+        var lines = Array(repeating: "", count: defaultPromptCount)
+        if let prompts {
+            guard let text = try? String(contentsOfFile: prompts, encoding: .utf8) else {
+                throw FileError(path: prompts, problem: "cannot be read as UTF-8 text")
+            }
+            lines = text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.isEmpty }
+            guard !lines.isEmpty else { throw FileError(path: prompts, problem: "contains no prompts") }
+        }
+        return try Evaluator(
+            model: ModelFolder(path: model),
+            settings: EvaluationSettings(
+                generation: GenerationSettings(
+                    height: description.height, width: description.width, stepCount: steps,
+                    guidanceScale: guidanceScale),
+                prompts: lines, negativePrompt: ""))
+    }
+}
+
+struct BenchModel: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "model",
+        abstract: "Measure a model's cost table and its error on other schedules.",
+        discussion: """
+            Half of the schedules are random, half are the result of a short search. Each is timed relative to the uncached \
+            schedule. The cost table, written with -o or printed with --json, can be used in a run as objectives.cost_table.
+            """)
+
+    @OptionGroup var model: BenchModelOptions
+
+    @Option(help: "Batch size.")
+    var images = 4
+
+    @Option(help: "Number of schedules to compare.")
+    var schedules = 50
+
+    @Option(help: "Time for measuring the schedules in seconds; the median of repeated rounds is used.")
+    var seconds = 120.0
+
+    @Option(help: "Random seed of schedules and search.")
+    var seed: UInt64 = 1
+
+    @Option(name: .shortAndLong, help: "Output file for the cost table.")
+    var output: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        try requireOption("--images", images, in: 1...256)
+        try requireOption("--schedules", schedules, in: 2...1000)
+        try requireOption("--seconds", seconds, in: 0...36000)
+    }
+
+    private struct Report: Encodable {
+        let table: CostTable
+        let uncachedSeconds, fitError, medianError, p95Error: Double
+        let schedules: [LatencyModelBenchmark.Row]
+    }
+
+    func run() throws {
+        let result = try LatencyModelBenchmark(
+            model.evaluator(), imageCount: images, scheduleCount: schedules, seconds: seconds, seed: seed)
+        let (median, p95) = (result.error(quantile: 0.5), result.error(quantile: 0.95))
+        if let output {
+            try FileContents.write(result.costs.table.json, to: output)
+        }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            let report = Report(
+                table: result.costs.table, uncachedSeconds: result.costs.uncachedSeconds,
+                fitError: result.costs.fitError, medianError: median, p95Error: p95, schedules: result.rows)
+            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            return
+        }
+        print(String(format: "uncached          %9.2f ms for %d images", result.costs.uncachedSeconds * 1e3, images))
+        for (name, phase) in [("", result.costs.table.full), (" unguided", result.costs.table.gated)] {
+            guard let phase else { continue }
+            print(
+                String(
+                    format: "step%@  %9.2f us", name.padding(toLength: 14, withPad: " ", startingAt: 0),
+                    phase.step * 1e6))
+            for (component, costs) in phase.components.sorted(by: { $0.key < $1.key }) {
+                print(
+                    String(
+                        format: "%@  %9.2f us, keep %+.2f us, read %+.2f us",
+                        (component + name).padding(toLength: 18, withPad: " ", startingAt: 0), costs.compute * 1e6,
+                        costs.keep * 1e6, costs.read * 1e6))
+            }
+        }
+        for origin in ["random", "evolved"] {
+            let ratios = result.rows.filter { $0.origin == origin }.map(\.measured)
+            print(
+                String(
+                    format: "%d %@ schedules: %.3f to %.3f of the uncached time", ratios.count, origin,
+                    ratios.min() ?? .nan, ratios.max() ?? .nan))
+        }
+        print(String(format: "model error: median %.2f %%, p95 %.2f %%", median * 100, p95 * 100))
     }
 }

@@ -9,38 +9,38 @@ import Schedules
 struct BenchPresets: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "presets",
-        abstract: "Compares the search's presets default and ecad-paper at equal evaluations.",
+        abstract: "Compare search presets with equal numbers of evaluations.",
         discussion:
-            "Cost is the share of multiply-adds, quality PSNR; the figure is the hypervolume of the front up to cost 1.1 and 0 dB."
+            "Cost is the share of multiply-adds, quality is PSNR. Reports the hypervolume of the front with reference point (1.1, 0 dB)."
     )
 
     @OptionGroup var model: BenchModelOptions
 
-    @Option(help: "Images for each schedule, of the first prompts.")
+    @Option(help: "Number of images per schedule, one for each of the first prompts.")
     var images = 1
 
-    @Option(help: "Schedules in a generation.")
+    @Option(help: "Population size.")
     var population = 24
 
-    @Option(help: "Schedules evaluated in each search.")
+    @Option(help: "Number of evaluations of each search.")
     var evaluations = 480
 
-    @Option(help: "Searches under each preset, from equal seeds.")
+    @Option(help: "Number of searches with each preset; the searches of a pair share a seed.")
     var pairs = 10
 
-    @Option(help: "The first seed.")
+    @Option(help: "First random seed.")
     var seed: UInt64 = 1
 
-    @Option(help: "Names of search.seeding, separated by commas.")
+    @Option(help: "Comma-separated seeding methods, as in search.seeding.")
     var seeding = "fora,random"
 
-    @Option(help: "Change a rule of default, such as most_flips=8.")
+    @Option(help: "Override a parameter of the default preset, such as most_flips=8. Repeatable.")
     var set: [String] = []
 
-    @Option(help: "What default is compared with: ecad-paper or default.")
+    @Option(help: "Preset to compare the default preset with: ecad-paper or default.")
     var against = SearchSettings.Preset.ecadPaper
 
-    @Option(help: "Change a rule of what default is compared with.")
+    @Option(help: "Override a parameter of the preset given with --against. Repeatable.")
     var againstSet: [String] = []
 
     @Flag(help: "Print JSON.")
@@ -51,38 +51,38 @@ struct BenchPresets: ParsableCommand {
         try requireOption("--population", population, in: 4...10000)
         try requireOption("--evaluations", evaluations, in: 1...10_000_000)
         try requireOption("--pairs", pairs, in: 2...10000)
-        _ = try (rules(.standard, set), rules(against, againstSet))
+        _ = try (settings(.standard, set), settings(against, againstSet))
     }
 
-    private func rules(_ preset: SearchSettings.Preset, _ changes: [String]) throws -> SearchSettings {
-        var rules = SearchSettings(preset: preset, populationSize: population)
+    private func settings(_ preset: SearchSettings.Preset, _ changes: [String]) throws -> SearchSettings {
+        var settings = SearchSettings(preset: preset, populationSize: population)
         for change in changes {
             let parts = change.split(separator: "=")
             guard parts.count == 2, let value = Double(parts[1]) else {
                 throw ValidationError("--set \(change): expected name=number")
             }
             switch parts[0] {
-            case "fewest_flips": rules.fewestFlips = value
-            case "most_flips": rules.mostFlips = value
-            case "crossover_points": rules.crossoverPoints = Int(exactly: value.rounded()) ?? 0
-            case "crossover_probability": rules.crossoverProbability = value
-            case "mutation_probability": rules.mutationProbability = value
-            case "region_probability": rules.regionProbability = value
-            case "screening": rules.screening = Int(exactly: value.rounded()) ?? 0
+            case "fewest_flips": settings.minFlips = value
+            case "most_flips": settings.maxFlips = value
+            case "crossover_points": settings.crossoverPoints = Int(exactly: value.rounded()) ?? 0
+            case "crossover_probability": settings.crossoverProbability = value
+            case "mutation_probability": settings.mutationProbability = value
+            case "region_probability": settings.regionProbability = value
+            case "screening": settings.screening = Int(exactly: value.rounded()) ?? 0
             default:
                 throw ValidationError(
                     "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability, region_probability or screening"
                 )
             }
         }
-        return rules
+        return settings
     }
 
     func run() throws {
         let description = try ModelDescription(modelFolder: model.model, height: model.size, width: model.size)
         let result = try PresetBenchmark(
             model.evaluator(defaultPromptCount: images), architecture: description.architecture, imageCount: images,
-            rules: (try rules(.standard, set), try rules(against, againstSet)),
+            settings: (try settings(.standard, set), try settings(against, againstSet)),
             seeding: seeding.split(separator: ",").map(String.init), evaluations: evaluations,
             seeds: (0..<UInt64(pairs)).map { seed &+ $0 }
         ) { pair in

@@ -8,24 +8,24 @@ import Schedules
 struct BenchSearch: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "search",
-        abstract: "Measures what search and history cost beside the evaluations.",
+        abstract: "Measure the overhead of search and history.",
         discussion:
-            "The default is a run of the paper's size: 39,456 schedules of PixArt, 1,680 genes each, with objectives that cost nothing."
+            "Runs a search with synthetic objectives; by default 39,456 PixArt schedules of 1,680 genes, as many as in the ECAD paper."
     )
 
-    @Option(help: "Schedules in a generation.")
+    @Option(help: "Population size.")
     var population = 72
 
-    @Option(help: "Schedules to evaluate at least; the last generation is a whole one.")
+    @Option(help: "Minimum number of evaluations; the last generation is completed.")
     var evaluations = 39456
 
-    @Option(help: "default or ecad-paper.")
+    @Option(help: "Search preset: default or ecad-paper.")
     var preset = SearchSettings.Preset.ecadPaper
 
-    @Option(help: "A folder for the history, which is left there (default: a temporary one, removed).")
+    @Option(help: "Run directory to create and keep (default: a temporary directory).")
     var runDir: String?
 
-    @Option(help: "Seed of all random choices.")
+    @Option(help: "Random seed.")
     var seed: UInt64 = 0
 
     @Flag(help: "Print JSON.")
@@ -53,7 +53,7 @@ struct BenchSearch: ParsableCommand {
         print("\(result.evaluations) evaluations in \(result.generations) generations")
         print(
             String(
-                format: "%.3f ms and %.0f bytes of search and history for each", result.millisecondsPerEvaluation,
+                format: "%.3f ms and %.0f bytes of search and history per evaluation", result.millisecondsPerEvaluation,
                 result.bytesPerEvaluation))
         print(String(format: "%.2f ms to breed a generation of %d", result.breedSeconds * 1e3, population))
         print(String(format: "%.2f ms to lease and commit a task of 4 schedules", result.commitSeconds * 1e3))

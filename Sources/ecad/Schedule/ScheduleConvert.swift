@@ -3,28 +3,31 @@ import Schedules
 
 struct ScheduleConvert: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "convert", abstract: "Converts between published JSON files and compact ones.",
+        commandName: "convert", abstract: "Convert between JSON and compact schedule files.",
         discussion: """
-            Into a compact file go all schedules of all files. A published file holds one: where there are several, choose with \
-            --entry. Compact files keep what was measured (cost, quality or total_macs), not the other metrics.
+            A compact file contains the schedules of all input files. A JSON file contains one schedule: use --entry to select one \
+            from a compact file. Compact files keep the metrics cost, quality and total_macs only.
             """)
 
     @Argument(help: "Schedule files.")
     var files: [String]
 
-    @Option(name: .shortAndLong, help: "The file to write, ending in .json or .ecad.")
+    @Option(name: .shortAndLong, help: "Output file (.json or .ecad).")
     var output: String
 
-    @Option(help: "The position of the wanted schedule in a compact file, from 0.")
+    @Option(help: "Index of the schedule in a compact file, from 0.")
     var entry: Int?
 
-    @Option(help: "The model directory that measurements hold for: noted in compact files, and compared with theirs.")
+    @Option(
+        help:
+            "Model directory of the measurements; recorded in compact output files and compared with compact input files."
+    )
     var model: String?
 
-    @Option(help: "Where the schedules come from, noted in a compact file.")
+    @Option(help: "Provenance recorded in a compact file.")
     var provenance: String?
 
-    @Flag(help: "Use a compact file whose measurements hold for another model, sampler, step count or image size.")
+    @Flag(help: "Accept measurements made with another model, sampler, number of steps or image size.")
     var force = false
 
     private var isCompact: Bool { output.hasSuffix(ScheduleDocument.compactEnding) }
@@ -33,9 +36,11 @@ struct ScheduleConvert: ParsableCommand {
         if !isCompact, !output.hasSuffix(".json") {
             throw ValidationError("--output \(output): expected a name ending in .json or .ecad")
         }
-        if entry != nil, files.count > 1 { throw ValidationError("--entry goes with one file") }
-        if !isCompact, files.count > 1 { throw ValidationError("several files go into one .ecad file only") }
-        if !isCompact, provenance != nil { throw ValidationError("--provenance goes with an .ecad file") }
+        if entry != nil, files.count > 1 { throw ValidationError("--entry is only allowed with one input file") }
+        if !isCompact, files.count > 1 { throw ValidationError("several input files need one .ecad file as output") }
+        if !isCompact, provenance != nil {
+            throw ValidationError("--provenance is only allowed with an .ecad output file")
+        }
     }
 
     func run() throws {

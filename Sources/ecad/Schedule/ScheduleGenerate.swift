@@ -3,14 +3,20 @@ import Schedules
 
 struct ScheduleGenerate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "generate", abstract: "Makes the schedule of a published heuristic.",
+        commandName: "generate", abstract: "Generate the schedule of a published heuristic.",
         discussion: """
-            Parameters: fora and fora-attention: n (interval). tgate and tgate-no-average: m (gate step), k (interval), fi (interval \
-            after the gate, 1), warmup (2). evenly and middle: part (ca, sa or ff; FLUX, evenly only: mlp_ff or single_full_attn), \
-            blocks, steps (how many are affected). default: none.
+            Parameters:
+              default                  none
+              fora, fora-attention     n (interval)
+              tgate, tgate-no-average  m (gate step), k (interval),
+                                       fi (interval after the gate; default 1),
+                                       warmup (steps; default 2)
+              evenly, middle           part (ca, sa or ff; for evenly with FLUX:
+                                       mlp_ff or single_full_attn),
+                                       blocks, steps (numbers affected)
             """)
 
-    @Argument(help: "default, fora, fora-attention, tgate, tgate-no-average, evenly or middle.")
+    @Argument(help: "Heuristic: default, fora, fora-attention, tgate, tgate-no-average, evenly or middle.")
     var heuristic: Heuristic.Kind
 
     @OptionGroup var choice: ModelChoice
@@ -18,10 +24,10 @@ struct ScheduleGenerate: ParsableCommand {
     @Option(help: "Number of denoising steps.")
     var steps = 20
 
-    @Option(name: .customLong("parameter"), help: "A parameter, such as n=3.")
+    @Option(name: .customLong("parameter"), help: "Parameter of the heuristic, such as n=3. Repeatable.")
     var parameters: [Parameter] = []
 
-    @Option(name: .shortAndLong, help: "The file to write, ending in .json or .ecad.")
+    @Option(name: .shortAndLong, help: "Output file (.json or .ecad).")
     var output: String
 
     func validate() throws {
@@ -32,19 +38,19 @@ struct ScheduleGenerate: ParsableCommand {
             throw ValidationError("--output \(output): expected a name ending in .json or .ecad")
         }
         let keys = parameters.map(\.key)
-        if let twice = keys.first(where: { key in keys.count { $0 == key } > 1 }) {
-            throw ValidationError("--parameter \(twice): given twice")
+        if let duplicate = keys.first(where: { key in keys.count { $0 == key } > 1 }) {
+            throw ValidationError("--parameter \(duplicate): given twice")
         }
     }
 
     func run() throws {
         let (model, configuration) = try choice.resolved()
-        let rule = try Heuristic(
-            name: heuristic.rawValue,
+        let heuristic = try Heuristic(
+            name: self.heuristic.rawValue,
             parameters: Dictionary(parameters.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first }))
-        let file = try rule.file(for: model.shape(stepCount: steps), configuration: configuration)
+        let file = try heuristic.file(for: model.shape(stepCount: steps), configuration: configuration)
         if output.hasSuffix(ScheduleDocument.compactEnding) {
-            let compact = try CompactScheduleFile(packing: [file], provenance: "heuristic \(rule)")
+            let compact = try CompactScheduleFile(packing: [file], provenance: "heuristic \(heuristic)")
             try ScheduleDocument.compact(compact).write(to: output)
         } else {
             try file.write(to: output)
@@ -52,7 +58,7 @@ struct ScheduleGenerate: ParsableCommand {
     }
 }
 
-/// A heuristic's parameter, `key=value`.
+/// A parameter of a heuristic, `key=value`.
 struct Parameter: ExpressibleByArgument {
     let key: String
     let value: String

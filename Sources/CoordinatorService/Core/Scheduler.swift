@@ -1,0 +1,419 @@
+import Foundation
+import History
+import Messages
+import Schedules
+
+/// Owns the state of all open work: items, leases, workers, and rechecks of finished tasks.
+///
+/// A pure value. It is told events with their time and answers with effects, which the ``Coordinator`` carries out in
+/// order: what is to be persisted, sent, and reported. The history is the durable copy of this state; after a crash the
+/// scheduler is restored from it.
+struct Scheduler {
+    typealias WorkerID = Dispatcher.WorkerID
+    typealias Lease = Dispatcher.Lease
+
+    /// What is fixed for a run.
+    struct Settings {
+        var silenceLimit = 15.0
+        var heartbeatSeconds = 2.0
+        /// The share of tasks that a second worker recomputes.
+        var recheckShare = 0.0
+        /// The scorer that a result must contain, and by which rechecks compare.
+        var quality = ScorerKind.psnr
+    }
+
+    /// Rechecks that are open at once; with a single worker they would pile up.
+    private static let recheckLimit = 64
+
+    let settings: Settings
+    private var dispatcher: Dispatcher
+    private var verified: Set<WorkerID> = []
+    /// Disagreements that only a third worker can decide.
+    private var disputes: [Recheck] = []
+    /// The latest epoch under which a finished task was rechecked: epochs are not reused if it is reopened.
+    private var recheckEpochs: [Int64: Int] = [:]
+    /// Restored rechecks count as decidable until then: their workers have yet to register again.
+    private var rejoinDeadline = -Double.infinity
+    private var effects: [Effect] = []
+
+    init(_ settings: Settings) {
+        self.settings = settings
+        dispatcher = Dispatcher(silenceLimit: settings.silenceLimit)
+    }
+
+    /// Restores the state that the history holds.
+    ///
+    /// - Parameters:
+    ///   - tasks: Open tasks.
+    ///   - leases: All leases of these tasks, ended ones included: their results may still arrive.
+    ///   - rechecks: Finished tasks of the sample that have not been compared, with their results.
+    ///   - now: Seconds.
+    mutating func restore(tasks: [TaskRecord], leases: [LeaseRecord], rechecks: [Recheck], at now: Double) {
+        let leases = Dictionary(grouping: leases) { $0.key.taskID }
+        for task in tasks {
+            let past = leases[task.id, default: []].map { lease in
+                (lease.key.epoch, Dispatcher.PastLease(worker: lease.workerID, outcome: lease.outcome ?? .expired))
+            }
+            dispatcher.add(
+                WorkItem(task), failedBy: Set(past.filter { $0.1.outcome == .failed }.map(\.1.worker)),
+                attempts: task.attempts, pastLeases: Dictionary(past) { $1 })
+        }
+        for recheck in rechecks.prefix(Self.recheckLimit) { add(recheck, excluding: [recheck.original]) }
+        if !rechecks.isEmpty { rejoinDeadline = now + settings.silenceLimit }
+    }
+
+    // MARK: - State
+
+    var workerCount: Int { dispatcher.workerCount }
+
+    var hasIdleWorkers: Bool { dispatcher.hasIdleWorkers }
+
+    /// Seconds per image of a candidate, averaged over the latest tasks; nil before the first result.
+    var secondsPerUnit: Double? { dispatcher.costs.average }
+
+    func isVerified(_ worker: WorkerID) -> Bool { verified.contains(worker) }
+
+    /// When the last message of a worker arrived; nil for a worker that is not connected.
+    func lastHeard(_ worker: WorkerID) -> Double? { dispatcher.workers[worker]?.lastHeard }
+
+    /// Whether a task waits for a result.
+    func isOpen(taskID: Int64) -> Bool { dispatcher.entries[.evaluation(taskID: taskID)] != nil }
+
+    var hasContactSheet: Bool { dispatcher.entries[.contactSheet] != nil }
+
+    /// Whether a candidate still waits for a result, or for a recheck that a connected worker can do.
+    func hasOpenEvaluations(at now: Double) -> Bool {
+        dispatcher.entries.values.contains { !openCandidates(of: $0, at: now).isEmpty }
+    }
+
+    /// The candidates of ``hasOpenEvaluations(at:)``.
+    func openCandidates(at now: Double) -> Set<Int64> {
+        Set(dispatcher.entries.values.flatMap { openCandidates(of: $0, at: now) })
+    }
+
+    private func openCandidates(of entry: Dispatcher.Entry, at now: Double) -> [Int64] {
+        switch entry.item.work {
+        case .evaluation(let task): task.candidateIDs
+        case .recheck(let recheck): isDecidable(entry, at: now) ? recheck.task.candidateIDs : []
+        case .contactSheet: []
+        }
+    }
+
+    private func isDecidable(_ entry: Dispatcher.Entry, at now: Double) -> Bool {
+        now < rejoinDeadline || !verified.isSubset(of: entry.excluded)
+    }
+
+    // MARK: - Events
+
+    /// Handles an event at a time in seconds of a steady clock; the effects are to be carried out in order.
+    mutating func handle(_ event: Event, at now: Double) -> [Effect] {
+        switch event {
+        case .added(let tasks): for task in tasks { add(task) }
+        case .split(let parts, let blame):
+            for part in parts {
+                let isSuspect = blame.candidate == nil || part.candidateIDs == [blame.candidate]
+                dispatcher.add(WorkItem(part), failedBy: isSuspect ? [blame.worker] : [])
+            }
+        case .contactSheetRequested(let sheet): dispatcher.add(WorkItem(.contactSheet(sheet)))
+        case .joined(let worker): dispatcher.recordMessage(from: worker, at: now)
+        case .verified(let worker):
+            verified.insert(worker)
+            let waiting = disputes
+            disputes = []
+            for recheck in waiting { settle(recheck) }
+        case .left(let worker, let outcome): remove(worker, outcome)
+        case .heard(let worker): dispatcher.recordMessage(from: worker, at: now)
+        case .heartbeat(let heartbeat, let worker):
+            guard heartbeat.hasTaskID else { break }
+            for id in WorkItem.ID.candidates(wireID: heartbeat.taskID) {
+                dispatcher.recordProgress(of: worker, on: id, imagesDone: Int(heartbeat.imagesDone), at: now)
+            }
+        case .request(let request, let worker):
+            let left = request.hasWalltimeLeftSeconds ? request.walltimeLeftSeconds : nil
+            for lease in dispatcher.request(by: worker, secondsLeft: left, at: now) { send(lease) }
+        case .result(let result, let worker): receive(result, from: worker)
+        case .failure(let failure, let worker): receive(failure, from: worker)
+        case .tick: expireLostWorkers(at: now)
+        case .assign: assign(at: now)
+        case .hedge: for lease in dispatcher.hedge(at: now) { start(lease) }
+        }
+        defer { effects = [] }
+        return effects
+    }
+
+    private mutating func add(_ task: TaskRecord) {
+        let attempts = max(task.attempts, recheckEpochs.removeValue(forKey: task.id) ?? 0)
+        dispatcher.add(WorkItem(task), attempts: attempts)
+    }
+
+    private mutating func remove(_ worker: WorkerID, _ outcome: LeaseOutcome) {
+        verified.remove(worker)
+        end(dispatcher.remove(worker, outcome), outcome)
+        // A recheck may have lost the last worker that could do it.
+        if dispatcher.hasRechecks { effects.append(.evaluationsClosed) }
+    }
+
+    private mutating func end(_ leases: [Lease], _ outcome: LeaseOutcome) {
+        for key in leases.compactMap(\.key) { effects.append(.endLease(key, outcome)) }
+    }
+
+    private mutating func expireLostWorkers(at now: Double) {
+        for (worker, loss, leases) in dispatcher.expire(at: now) {
+            switch loss {
+            case .silent:
+                let tasks = leases.map(\.item.wireID)
+                let requeued = tasks.isEmpty ? "" : "; its lease has expired and task \(tasks[0]) is requeued"
+                report(worker, "no message for \(Int(settings.silenceLimit)) s\(requeued)", task: tasks.first)
+                end(leases, .lost)
+                effects.append(.lost(worker))
+                remove(worker, .lost)
+            case .stalled:
+                for lease in leases {
+                    let task = lease.item.wireID
+                    report(worker, "no progress; its lease has expired and task \(task) is requeued", task: task)
+                    effects.append(.cancel(lease))
+                }
+                end(leases, .expired)
+            }
+        }
+        if now >= rejoinDeadline, rejoinDeadline.isFinite {
+            rejoinDeadline = -.infinity
+            effects.append(.evaluationsClosed)
+        }
+        for worker in dispatcher.quietHolders(for: 3 * settings.heartbeatSeconds, at: now) {
+            effects.append(.ping(worker))
+        }
+    }
+
+    // MARK: - Leases
+
+    private mutating func assign(at now: Double) {
+        var retiring: [WorkerID] = []
+        while let lease = dispatcher.lease(at: now, retiring: &retiring) { start(lease) }
+        for worker in retiring {
+            effects.append(.dismiss(worker, reason: "less time is left than a task takes"))
+            remove(worker, .returned)
+        }
+    }
+
+    private mutating func start(_ lease: Lease) {
+        if let key = lease.key { effects.append(.recordLease(key, lease.worker, seconds: lease.seconds)) }
+        send(lease)
+    }
+
+    private mutating func send(_ lease: Lease) {
+        guard let entry = dispatcher.entries[lease.item] else { return }
+        effects.append(.assign(lease, entry.item))
+    }
+
+    /// Removes an item and tells its holders, except the one whose message ended it.
+    private mutating func close(_ item: WorkItem.ID, except worker: WorkerID? = nil) {
+        for lease in dispatcher.remove(item) where lease.worker != worker { effects.append(.cancel(lease)) }
+    }
+
+    /// The item that a worker was leased under an epoch, by this coordinator or an earlier one.
+    private func entry(wireID: Int64, epoch: Int64, worker: WorkerID) -> Dispatcher.Entry? {
+        WorkItem.ID.candidates(wireID: wireID).lazy.compactMap { dispatcher.entries[$0] }.first { entry in
+            entry.leases.contains { $0.worker == worker && Int64($0.epoch) == epoch }
+                || Int(exactly: epoch).flatMap { entry.pastLeases[$0] }?.worker == worker
+        }
+    }
+
+    // MARK: - Results
+
+    private mutating func receive(_ result: Messages.TaskResult, from worker: WorkerID) {
+        guard let entry = entry(wireID: result.taskID, epoch: result.leaseEpoch, worker: worker) else {
+            if dispatcher.entries[.evaluation(taskID: result.taskID)] != nil {
+                effects.append(.unknownLease(worker, taskID: result.taskID))
+            }
+            return effects.append(.acknowledge(result, worker, accepted: false))
+        }
+        var isAccepted = true
+        switch entry.item.work {
+        case .evaluation(let task): isAccepted = commit(result, of: task, from: worker)
+        case .recheck(let recheck): compare(result, with: recheck, attempts: entry.attempts, from: worker)
+        case .contactSheet(let sheet):
+            close(.contactSheet, except: worker)
+            effects.append(.storeContactSheet(result, sheet))
+        }
+        effects.append(.acknowledge(result, worker, accepted: isAccepted))
+    }
+
+    private mutating func commit(_ result: Messages.TaskResult, of task: TaskRecord, from worker: WorkerID) -> Bool {
+        do {
+            let checked = try checked(result, of: task, from: worker)
+            let item = WorkItem.ID.evaluation(taskID: task.id)
+            let attempts = dispatcher.entries[item]?.attempts ?? task.attempts
+            effects.append(.commit(checked))
+            close(item, except: worker)
+            dispatcher.recordCost(seconds: result.taskSeconds, units: task.units, of: worker)
+            planRecheck(of: task, result: checked, attempts: attempts)
+            effects.append(.evaluationsClosed)
+            return true
+        } catch {
+            report(worker, "task \(task.id): \(error)", task: task.id)
+            fail(task, reason: error.description, Blame(worker: worker, candidate: error.candidate))
+            return false
+        }
+    }
+
+    private func checked(
+        _ result: Messages.TaskResult, of task: TaskRecord, from worker: WorkerID
+    ) throws(ResultProblem) -> History.TaskResult {
+        try History.TaskResult(
+            result, candidates: task.candidateIDs, images: task.images, from: worker,
+            scorer: settings.quality.rawValue)
+    }
+
+    // MARK: - Failures
+
+    private mutating func receive(_ failure: TaskFailure, from worker: WorkerID) {
+        report(worker, "task \(failure.taskID) failed: \(failure.reason)", task: failure.taskID)
+        if let entry = entry(wireID: failure.taskID, epoch: failure.leaseEpoch, worker: worker) {
+            switch entry.item.work {
+            case .evaluation(let task) where failure.crashed:
+                recordCrash(of: task, epoch: Int(failure.leaseEpoch), reason: failure.reason, worker)
+            case .evaluation(let task):
+                let candidate = failure.hasCandidateID ? failure.candidateID : nil
+                fail(task, reason: failure.reason, Blame(worker: worker, candidate: candidate))
+            case .recheck, .contactSheet:
+                // A run can end without either.
+                close(entry.item.id, except: worker)
+                effects.append(.evaluationsClosed)
+            }
+        }
+        effects.append(.acknowledgeFailure(failure, worker))
+    }
+
+    private mutating func fail(_ task: TaskRecord, reason: String, _ blame: Blame) {
+        let item = WorkItem.ID.evaluation(taskID: task.id)
+        guard let key = dispatcher.lease(of: item, to: blame.worker)?.key else { return }
+        let verdict = dispatcher.recordFailure(of: item, by: blame.worker)
+        effects.append(.endLease(key, .failed))
+        act(on: verdict, task, reason: reason, blame)
+    }
+
+    private mutating func recordCrash(of task: TaskRecord, epoch: Int, reason: String, _ worker: WorkerID) {
+        let verdict = dispatcher.recordCrash(of: .evaluation(taskID: task.id), epoch: epoch)
+        guard verdict != .ignored else { return }
+        effects.append(.recordCrash(LeaseKey(taskID: task.id, epoch: epoch)))
+        act(on: verdict, task, reason: reason, Blame(worker: worker, candidate: nil))
+    }
+
+    private mutating func act(on verdict: Dispatcher.Verdict, _ task: TaskRecord, reason: String, _ blame: Blame) {
+        switch verdict {
+        case .ignored: break
+        case .retry:
+            guard task.candidateIDs.count > 1 else { break }
+            // From now on a faulty candidate fails alone.
+            close(.evaluation(taskID: task.id))
+            effects.append(.split(task, reason: reason, blame))
+        case .giveUp:
+            // Other tasks of the same candidate would be computed in vain.
+            let others = dispatcher.entries.values.compactMap { entry -> TaskRecord? in
+                guard case .evaluation(let other) = entry.item.work, other.id != task.id,
+                    other.candidateIDs == task.candidateIDs
+                else { return nil }
+                return other
+            }
+            for task in [task] + others.sorted(by: { $0.id < $1.id }) {
+                close(.evaluation(taskID: task.id))
+                effects.append(.fail(task, reason: reason))
+            }
+            effects.append(.evaluationsClosed)
+        }
+    }
+
+    // MARK: - Rechecks
+
+    private mutating func planRecheck(of task: TaskRecord, result: History.TaskResult, attempts: Int) {
+        guard Recheck.isSampled(task.id, share: settings.recheckShare), dispatcher.recheckCount < Self.recheckLimit
+        else { return }
+        let recheck = Recheck(
+            task: task, original: result.workerID,
+            originalScores: Recheck.scores(of: result, scorer: settings.quality))
+        recheckEpochs[task.id] = attempts
+        add(recheck, excluding: [result.workerID])
+    }
+
+    private mutating func add(_ recheck: Recheck, excluding excluded: Set<WorkerID>) {
+        // At once: a faulty worker is best found before the search uses its results.
+        dispatcher.add(
+            WorkItem(.recheck(recheck)), excluding: excluded,
+            attempts: recheckEpochs[recheck.task.id] ?? recheck.task.attempts, isFirst: true)
+    }
+
+    private mutating func compare(
+        _ result: Messages.TaskResult, with recheck: Recheck, attempts: Int, from worker: WorkerID
+    ) {
+        let task = recheck.task
+        recheckEpochs[task.id] = attempts
+        close(.recheck(taskID: task.id), except: worker)
+        effects.append(.evaluationsClosed)
+        let checked: History.TaskResult
+        do {
+            checked = try self.checked(result, of: task, from: worker)
+        } catch {
+            return report(worker, "recheck of task \(task.id): \(error)", task: task.id)
+        }
+        dispatcher.recordCost(seconds: result.taskSeconds, units: task.units, of: worker)
+        let scores = Recheck.scores(of: checked, scorer: settings.quality)
+        let (agrees, largest) = Recheck.compare(recheck.originalScores, scores, scorer: settings.quality)
+        effects.append(
+            .recordRecheck(
+                RecheckRecord(
+                    taskID: task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
+                    largestDifference: largest)))
+        var next = recheck
+        switch recheck.verdict(on: scores, by: worker, scorer: settings.quality) {
+        case .faulty(let culprit):
+            quarantine(
+                culprit, reason: "others computed task \(task.id) and differ by \(String(format: "%.3g", largest))")
+        case .withinTolerance: break
+        case .consistent:
+            next.consistent.insert(worker)
+            settle(next)
+        case nil:
+            guard !agrees else { break }
+            report(
+                worker, "task \(task.id): the recomputed result differs by \(String(format: "%.3g", largest))",
+                task: task.id)
+            next.disagreeing = (worker, scores)
+            settle(next)
+        }
+    }
+
+    /// Has a task recomputed that two workers disagree on: by a third, or else by each of the two.
+    ///
+    /// If both reproduce their own result, the dispute waits for a third worker.
+    private mutating func settle(_ recheck: Recheck) {
+        guard let other = recheck.disagreeing?.worker else { return }
+        let parties: Set = [recheck.original, other]
+        let hasThird = !verified.isSubset(of: parties)
+        guard hasThird || recheck.consistent != parties else {
+            report(
+                nil,
+                "task \(recheck.task.id): both workers reproduce their results; the first stands until a third "
+                    + "worker decides", task: recheck.task.id)
+            return disputes.append(recheck)
+        }
+        add(recheck, excluding: hasThird ? parties : recheck.consistent.isEmpty ? [other] : recheck.consistent)
+    }
+
+    private mutating func quarantine(_ worker: WorkerID, reason: String) {
+        let involved = dispatcher.entries.values.filter { entry in
+            guard case .recheck(let recheck) = entry.item.work else { return false }
+            return recheck.involves(worker)
+        }
+        for entry in involved.sorted(by: { $0.item.id < $1.item.id }) {
+            recheckEpochs[entry.item.id.wireID] = entry.attempts
+            close(entry.item.id)
+        }
+        disputes.removeAll { $0.involves(worker) }
+        effects.append(.quarantine(worker, reason: reason))
+    }
+
+    private mutating func report(_ worker: WorkerID?, _ text: String, task: Int64?) {
+        effects.append(.log(worker, text, taskID: task))
+    }
+}

@@ -1,0 +1,235 @@
+import Basics
+import Evolution
+import Foundation
+import History
+import ModelConfiguration
+import Prompts
+import Schedules
+
+// How a calibration is created from a configuration, or restored from the history of a run directory.
+extension Calibration {
+    /// Creates a run: inserts it and its first generation into the history of a new run directory.
+    ///
+    /// - Parameters:
+    ///   - configuration: The configuration; fingerprints of what it names are added.
+    ///   - folder: The run directory.
+    ///   - isDurable: False for a simulated run, which need not survive a power failure.
+    /// - Returns: The calibration.
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
+    static func create(
+        _ configuration: RunConfiguration, in folder: String, isDurable: Bool = true
+    ) throws -> Calibration {
+        var configuration = configuration
+        let prompts = try PromptSet(file: configuration.promptsPath).texts
+        let model = try configuration.modelDescription()
+        let shape = try model.architecture.shape(stepCount: configuration.stepCount)
+        let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
+        let modelHash = try configuration.modelFingerprint()
+        try configuration.resolveScorerFingerprints()
+        let search = try newSearch(configuration, shape: shape)
+        let evaluationKey = evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
+        let history = try RunHistory.create(in: folder, isDurable: isDurable)
+        let runID = try history.runs.create(
+            NewRun(
+                name: URL(fileURLWithPath: folder).lastPathComponent, configuration: configuration.resolved,
+                costObjective: configuration.cost.rawValue, qualityObjective: configuration.quality.rawValue,
+                shape: String(decoding: try JSONEncoder().encode(shape), as: UTF8.self),
+                genes: (0..<shape.geneCount).map { gene in
+                    let cell = shape.cell(at: gene)
+                    return GeneCell(step: cell.step, block: cell.block, component: cell.component.rawValue)
+                },
+                modelHash: modelHash, seed: Int64(configuration.seed), reference: reference(configuration.quality),
+                prompts: prompts, evaluationKey: evaluationKey))
+        try insertConfiguredCosts(configuration, shape: shape, into: history, run: runID)
+        let context = try RunContext(
+            history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
+            shape: shape, prompts: prompts, embeddings: embeddings)
+        let calibration = try Calibration(context: context, search: search, evaluationKey: evaluationKey)
+        _ = try calibration.beginGeneration(size: configuration.taskSize)
+        return calibration
+    }
+
+    /// Resumes the run of a directory.
+    ///
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
+    static func resume(in folder: String) throws -> Calibration {
+        try resume(try RunHistory.open(in: folder), folder: folder)
+    }
+
+    private static func resume(_ history: RunHistory, folder: String) throws -> Calibration {
+        let snapshot = try history.runs.snapshot()
+        let run = snapshot.run
+        var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        let model = try configuration.modelDescription()
+        let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
+        let prompts = try history.runs.prompts(of: run.id)
+        let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
+        guard try configuration.modelFingerprint() == run.modelHash else {
+            throw CoordinatorError.runFolder(
+                path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
+        }
+        try configuration.resolveScorerFingerprints()
+        let candidates = try history.search.candidates(of: run.id)
+        let search =
+            try snapshot.generation.map {
+                try restoredSearch($0.searchState, shape: shape, candidates: candidates)
+            } ?? newSearch(configuration, shape: shape)
+        if snapshot.generation == nil {
+            // The process ended between the insertion of the run and that of its first generation.
+            try insertConfiguredCosts(configuration, shape: shape, into: history, run: run.id)
+        }
+        let context = try RunContext(
+            history: history, runID: run.id, configuration: configuration, model: model, modelHash: run.modelHash,
+            shape: shape, prompts: prompts, embeddings: embeddings)
+        let calibration = try Calibration(
+            context: context, search: search,
+            evaluationKey: evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts))
+        try calibration.restore(from: snapshot, candidates: candidates)
+        return calibration
+    }
+
+    /// Extends a run by more generations, whether it finished or was interrupted.
+    ///
+    /// - Throws: As ``resume(in:)``.
+    static func extend(in folder: String, by generations: Int) throws -> Calibration {
+        let history = try RunHistory.open(in: folder)
+        let run = try history.runs.snapshot().run
+        var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        configuration.generations = try history.search.generations(of: run.id).count { $0.isFinished } + generations
+        configuration.stop = StopRules()
+        try history.runs.setConfiguration(configuration.resolved, of: run.id)
+        return try resume(history, folder: folder)
+    }
+
+    /// Copies a run up to a generation into a new directory and continues there, with other settings if any are given.
+    ///
+    /// What the original evaluated later is copied as well, and is not evaluated again.
+    ///
+    /// - Parameters:
+    ///   - folder: The original's run directory; its coordinator may be running.
+    ///   - number: The last generation in common.
+    ///   - target: The new run directory.
+    ///   - overrides: Assignments such as `search.population=48`.
+    /// - Returns: The fork.
+    /// - Throws: As ``resume(in:)``, and ``CoordinatorError`` for overrides that change what evaluations mean.
+    static func fork(
+        _ folder: String, from number: Int, into target: String, overrides: [String]
+    ) throws -> Calibration {
+        let source = try RunHistory.openReadOnly(in: folder)
+        let run = try source.runs.snapshot().run
+        let old = try RunConfiguration(text: run.configuration, file: source.file, folder: folder)
+        let new = try RunConfiguration(
+            text: run.configuration, file: source.file, overrides: overrides,
+            folder: FileManager.default.currentDirectoryPath)
+        let model = try new.modelDescription()
+        let prompts = try source.runs.prompts(of: run.id)
+        func key(_ configuration: RunConfiguration) -> String {
+            evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
+        }
+        guard key(old) == key(new), old.modelPath == new.modelPath, old.promptsPath == new.promptsPath,
+            old.cost == new.cost, old.scorerPaths == new.scorerPaths, old.costTablePath == new.costTablePath
+        else {
+            throw CoordinatorError.runFolder(
+                path: folder,
+                reason: "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images cannot "
+                    + "change; start a run with search.warm_start = \"\(folder)\" to change them")
+        }
+        guard number + 1 < new.generations else {
+            throw CoordinatorError.runFolder(
+                path: folder,
+                reason: "search.generations is \(new.generations), which leaves none after generation \(number); "
+                    + "give --set search.generations=N")
+        }
+        let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
+        let generations = try source.search.generations(of: run.id)
+        guard let state = generations.first(where: { $0.number == number && $0.isFinished }) else {
+            throw CoordinatorError.runFolder(path: folder, reason: "generation \(number) is not complete")
+        }
+        let candidates = try source.search.candidates(of: run.id)
+        var search = try restoredSearch(state.searchState, shape: shape, candidates: candidates)
+        try search.change(to: searchSettings(new), seed: old.seed == new.seed ? nil : new.seed)
+        let history = try source.runs.fork(run.id, from: number, into: target)
+        try history.runs.setConfiguration(new.resolved, evaluationKey: key(new), of: run.id)
+        try history.search.setSearchState(search.encoded(), generation: number, of: run.id)
+        return try resume(history, folder: target)
+    }
+
+    // MARK: - Parts
+
+    /// A hash of everything that the meaning of an evaluation depends on.
+    private static func evaluationKey(
+        _ configuration: RunConfiguration, model: ModelDescription, modelHash: String, prompts: [String]
+    ) -> String {
+        let parts =
+            [
+                modelHash, "\(configuration.stepCount)", "\(model.height)", "\(model.width)",
+                "\(configuration.guidanceScale)", configuration.negativePrompt, "\(configuration.seedsPerPrompt)",
+                "\(configuration.imagesPerTask)", configuration.quality.rawValue,
+            ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
+        // The lengths make the concatenation unambiguous.
+        let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
+        return SHA256.digest(text.utf8).hexadecimal
+    }
+
+    private static func searchSettings(_ configuration: RunConfiguration) -> SearchSettings {
+        var settings = SearchSettings(
+            preset: configuration.preset,
+            populationSize: configuration.population)
+        settings.mode = configuration.mode
+        return settings
+    }
+
+    private static func newSearch(_ configuration: RunConfiguration, shape: ScheduleShape) throws -> Search {
+        var generator = RandomGenerator(seed: configuration.seed)
+        var seeds = try seedPopulation(
+            names: configuration.seeding.map(\.rawValue), count: configuration.population, shape: shape,
+            using: &generator)
+        if let path = configuration.warmStart {
+            let warm = try WarmStart(path: path, shape: shape, count: configuration.population).seeds
+            let known = Set(warm.map(\.genome))
+            seeds = warm + seeds.filter { !known.contains($0.genome) }.prefix(configuration.population - warm.count)
+        }
+        return try Search(
+            settings: searchSettings(configuration), shape: shape, seeds: seeds, seed: generator.next())
+    }
+
+    private static func restoredSearch(
+        _ state: [UInt8], shape: ScheduleShape, candidates: [CandidateRecord]
+    ) throws -> Search {
+        let genomes = Dictionary(uniqueKeysWithValues: candidates.map { ($0.id, $0.genome) })
+        return try Search(decoding: state, shape: shape) { id in
+            guard let bytes = genomes[id] else {
+                throw EvolutionError.state(problem: "it refers to candidate \(id), which the run does not have")
+            }
+            return try Genome(bytes: bytes, geneCount: shape.geneCount)
+        }
+    }
+
+    /// Inserts the cost table that the configuration names as the run's own.
+    private static func insertConfiguredCosts(
+        _ configuration: RunConfiguration, shape: ScheduleShape, into history: RunHistory, run: Int64
+    ) throws {
+        guard let path = configuration.costTablePath else { return }
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw CoordinatorError.unreadableFile(path: path, what: "the cost table")
+        }
+        let table = try CostTable(json: text, shape: shape, source: path)
+        try history.runs.insertCostTable(NewCostTable(workerID: nil, costs: table.json), of: run)
+    }
+}
+
+extension RunContext {
+    /// The context of a calibration.
+    fileprivate init(
+        history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
+        shape: ScheduleShape, prompts: [String], embeddings: EmbeddingsFile?
+    ) throws {
+        let measuresCosts = configuration.cost != .macs && configuration.costTablePath == nil
+        try self.init(
+            history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
+            shape: shape, prompts: prompts, evaluationSet: RunHistory.calibration, embeddings: embeddings,
+            seedsPerPrompt: configuration.seedsPerPrompt,
+            costImageCount: measuresCosts
+                ? min(configuration.imagesPerTask, prompts.count * configuration.seedsPerPrompt) : nil)
+    }
+}

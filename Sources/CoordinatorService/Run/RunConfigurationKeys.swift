@@ -1,0 +1,136 @@
+import Evolution
+import Schedules
+
+extension RunConfiguration {
+    /// All keys, in the order of the documentation and of the resolved configuration.
+    static let keys: [ConfigurationKey] =
+        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys
+
+    private static let modelKeys: [ConfigurationKey] = [
+        .key("model.path", \.modelPath, .path, isRequired: true, "Model directory in the diffusers layout."),
+        .key("model.steps", \.stepCount, .integer(1...1000), "Denoising steps."),
+        .optional(
+            "model.height", \.height, .integer(1...16384), absence: "the model's native height",
+            "Image height in pixels."),
+        .optional(
+            "model.width", \.width, .integer(1...16384), absence: "the model's native width", "Image width in pixels."),
+        .key(
+            "model.guidance_scale", \.guidanceScale, .number(0...1000),
+            "Scale of classifier-free guidance; 1 or less disables guidance."),
+    ]
+
+    private static let promptKeys: [ConfigurationKey] = [
+        .key(
+            "prompts.calibration", \.promptsPath, .path, isRequired: true,
+            """
+            Calibration prompts: one per line, or ImageReward JSON, PartiPrompts TSV, DrawBench CSV, COCO captions or \
+            MJHQ-30K JSON.
+            """),
+        .key(
+            "prompts.seeds_per_prompt", \.seedsPerPrompt, .integer(1...1000),
+            "Images per prompt, with seeds 0, 1, ..."),
+        .key("prompts.negative", \.negativePrompt, .string, "Negative prompt of classifier-free guidance."),
+        .optional(
+            "prompts.embeddings", \.embeddingsPath, .path, absence: "every worker embeds the prompts itself",
+            "Prompt embeddings, from `ecad embed`; workers then need no text encoders."),
+        .optional(
+            "prompts.embeddings_sha256", \.embeddingsSHA256, .string, isInternal: true,
+            "SHA-256 of `prompts.embeddings`, which must not change during a run."),
+    ]
+
+    private static let objectiveKeys: [ConfigurationKey] = [
+        .key(
+            "objectives.cost", \.cost, .choice(),
+            """
+            First objective, relative to the uncached model: denoising seconds modelled by one cost table (`latency`), \
+            denoising seconds measured side by side (`measured`), or multiply-adds (`macs`).
+            """),
+        .optional(
+            "objectives.cost_table", \.costTablePath, .path, absence: "measured by the run's first worker",
+            "Cost table for the cost `latency`, from `ecad bench model -o`."),
+        .key(
+            "objectives.quality", \.quality, .choice(former: ["image-reward-kept": "image-reward-clipped"]),
+            """
+            Second objective, a score of the images; larger is better. Relative to the uncached image: `psnr` (dB), \
+            `ssim`, `latent-error` (minus the relative error of the final latents). For the prompt: `image-reward`, \
+            `image-reward-clipped` (at most the reward of the uncached image, so that lucky images do not compensate for \
+            degraded ones), `clip` (100 times the cosine similarity). All other available scores are recorded as well.
+            """),
+    ]
+
+    private static let scorerKeys: [ConfigurationKey] = ScorerKind.modelled.flatMap { scorer -> [ConfigurationKey] in
+        let name = "scorers.\(scorer.rawValue)"
+        return [
+            .optional(
+                name, \.scorerPaths[scorer], .path, absence: "not scored",
+                """
+                Model directory of the scorer `\(scorer.rawValue)`; workers need a copy next to their model or with \
+                `--scorer`.
+                """),
+            .optional(
+                "\(name)_fingerprint", \.scorerFingerprints[scorer], .string, isInternal: true,
+                "Fingerprint of `\(name)`, which must not change during a run."),
+        ]
+    }
+
+    private static let searchKeys: [ConfigurationKey] = [
+        .key(
+            "search.preset", \.preset, .choice(),
+            "Rules of the search; `ecad-paper` reproduces those of the ECAD paper."
+        ),
+        .key(
+            "search.mode", \.mode, .choice(),
+            "`steady-state` has no barrier between generations, so that no worker is idle."),
+        .key("search.population", \.population, .integer(4...10000), "Candidates per generation."),
+        .key(
+            "search.generations", \.generations, .integer(1...100_000), "Generations, including the seed population."),
+        .key("search.seed", \.seed, .integer(0...UInt64(Int32.max)), "Seed of all random decisions of the search."),
+        .key(
+            "search.seeding", \.seeding, .list(), "Sources of the seed population; `default` is the uncached schedule."),
+        .optional(
+            "search.warm_start", \.warmStart, .path,
+            """
+            Run directory or schedule file whose schedules, mapped to this model's steps and blocks, come first in the \
+            seed population.
+            """),
+    ]
+
+    private static let stopKeys: [ConfigurationKey] = [
+        .optional(
+            "stop.evaluations", \.stop.evaluations, .integer(1...1_000_000_000),
+            "Ends the run after this many evaluated candidates."),
+        .optional(
+            "stop.seconds", \.stop.seconds, .number(1...1e9),
+            "Ends the run after this many seconds during which a coordinator was running."),
+        .optional(
+            "stop.flat_generations", \.stop.flatGenerations, .integer(1...100_000),
+            "Ends the run once the hypervolume has grown by at most `stop.flat_gain` in this many generations."),
+        .key(
+            "stop.flat_gain", \.stop.flatGain, .number(0...1),
+            "Growth of the hypervolume, relative to its former value, for `stop.flat_generations`."),
+    ]
+
+    private static let taskKeys: [ConfigurationKey] = [
+        .key(
+            "tasks.images", \.imagesPerTask, .integer(1...256),
+            "Images denoised as one batch; results depend on it in their last bits."),
+        .optional(
+            "tasks.schedules", \.schedulesPerTask, .integer(1...TaskSize.limit), absence: "by `tasks.seconds`",
+            "Schedules per task."),
+        .key(
+            "tasks.seconds", \.secondsPerTask, .number(0.01...86_400),
+            """
+            Intended duration of a task: the number of schedules per task follows from the durations of earlier tasks, \
+            with at least two tasks per worker.
+            """),
+        .key(
+            "tasks.recheck_share", \.recheckShare, .number(0...1),
+            "Fraction of tasks that a second worker recomputes, to detect faulty workers."),
+    ]
+
+    /// The Markdown table of all keys that `cluster/README.md` contains.
+    public static var keyTable: String {
+        let rows = keys.map { "| `\($0.name)` | \($0.values) | \($0.defaultValue) | \($0.summary) |" }
+        return (["| key | values | default | meaning |", "|---|---|---|---|"] + rows).map { $0 + "\n" }.joined()
+    }
+}

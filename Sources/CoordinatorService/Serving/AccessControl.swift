@@ -1,0 +1,84 @@
+import Foundation
+import Transport
+
+/// Who may connect to a coordinator's port: workers with an authorized key, processes of this machine, or, on request,
+/// anyone.
+struct AccessControl {
+    let security: CoordinatorSecurity
+    /// The authorized keys; nil without authentication.
+    let register: KeyRegister?
+    /// A summary for the log.
+    let summary: String
+    private let keyFolder: String?
+
+    /// Chooses the protection.
+    ///
+    /// - Throws: ``CoordinatorError/keys(_:)`` if other machines can reach the port and there are no keys;
+    ///   `TransportError` for unusable keys.
+    init(options: RunService.Options, folder: String) throws {
+        let path = options.keyFolder ?? "\(folder)/keys"
+        let hasKeys = options.keyFolder != nil || FileManager.default.fileExists(atPath: path)
+        guard hasKeys, !options.isPlaintext else {
+            guard options.isPlaintext || options.bind.isLoopback else {
+                throw CoordinatorError.noAuthorizedWorkers(
+                    "\(options.bind) is reachable from other machines, and \(path) holds no keys: create one for each "
+                        + "worker with ecad-coordinator keys new NAME --run-dir \(folder), or trust the network with "
+                        + "--insecure-plaintext")
+            }
+            self.init(
+                security: .plaintext, register: nil,
+                summary: options.bind.isLoopback
+                    ? "plain text, this machine only" : "PLAIN TEXT: any machine that reaches the port can join",
+                keyFolder: nil)
+            return
+        }
+        let keys = try KeyFolder.open(path)
+        let register = try KeyRegister(keys)
+        let count = try keys.entries().count { !$0.isRevoked }
+        self.init(
+            security: .curve(try keys.coordinatorKeys(), register), register: register,
+            summary: "encrypted, \(count) workers authorized in \(path)", keyFolder: path)
+    }
+
+    private init(security: CoordinatorSecurity, register: KeyRegister?, summary: String, keyFolder: String?) {
+        self.security = security
+        self.register = register
+        self.summary = summary
+        self.keyFolder = keyFolder
+    }
+
+    /// What workers on other machines need besides the endpoint.
+    var workerOption: String { register == nil ? "" : "--key FILE " }
+
+    /// Creates a key for a worker on this machine and admits it; the key is valid for this coordinator's lifetime.
+    ///
+    /// - Returns: The options that the worker's command line needs.
+    func localArguments(for name: String) throws -> [String] {
+        guard case .curve(let coordinator, let register) = security, let keyFolder else { return [] }
+        let file = WorkerKeyFile(name: name, keys: try KeyPair.generate(), coordinator: coordinator.publicKey)
+        let path = "\(keyFolder)/\(name).key"
+        try file.write(to: path, replacing: true)
+        register.authorize(file.keys.publicKey, as: name)
+        return ["--key", path]
+    }
+
+    /// Connects with an unknown key and requires that it is rejected, before workers are told of the port.
+    ///
+    /// libzmq accepts everyone if its authentication was set up wrongly (libzmq issue 2711).
+    func verifyUnknownKeysAreRejected(at endpoint: Endpoint) throws {
+        guard case .curve(let coordinator, _) = security else { return }
+        let context = try SocketContext()
+        var options = SocketOptions()
+        options.linger = .zero
+        var probe = try WorkerSocket(
+            connectingTo: endpoint.fromThisMachine, as: .random(), in: context, options: options,
+            security: .curve(try KeyPair.generate(), coordinator: coordinator.publicKey), wakeup: Wakeup())
+        let deadline = ContinuousClock.now + .seconds(3)
+        while ContinuousClock.now < deadline, probe.connectionState != .notAuthorized {
+            if try probe.waitForConnection(timeout: .milliseconds(20)) || probe.connectionState == .connected {
+                throw TransportError.unknownKeyAccepted(endpoint: endpoint.description)
+            }
+            probe.processEvents()
+        }
+    }
+}

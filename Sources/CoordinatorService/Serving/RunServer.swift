@@ -1,0 +1,92 @@
+import Foundation
+import Logging
+import Transport
+
+/// Listens for workers, starts the local ones, and distributes a run to them.
+struct RunServer {
+    let options: RunService.Options
+    let display: ProgressDisplay
+
+    /// A run with its workers while it is being distributed.
+    final class Session<Run: DistributedRun> {
+        let run: Run
+        let coordinator: Coordinator
+        private var loop: CoordinatorLoop
+        private let workers: LocalWorkers
+        private let signals: SignalWatcher
+
+        fileprivate init(
+            run: Run, coordinator: Coordinator, loop: consuming CoordinatorLoop, workers: LocalWorkers,
+            signals: SignalWatcher
+        ) {
+            self.run = run
+            self.coordinator = coordinator
+            self.loop = loop
+            self.workers = workers
+            self.signals = signals
+        }
+
+        /// Handles the messages that have arrived and assigns tasks.
+        ///
+        /// - Returns: False, without having done anything, if the process was asked to end.
+        func runOnce() throws -> Bool {
+            guard signals.arrivalCount == 0 else { return false }
+            try loop.runOnce()
+            try workers.check(isAlone: coordinator.workerCount == 0)
+            return true
+        }
+
+        /// Tells every worker that the run is over, and waits briefly for the local ones to exit.
+        func finish(_ reason: String) throws {
+            try loop.finish(reason)
+            workers.waitForExit(seconds: 5)
+        }
+
+        fileprivate func stop() { workers.stop() }
+    }
+
+    /// Distributes a run.
+    ///
+    /// - Parameters:
+    ///   - folder: The run directory.
+    ///   - open: Opens the run, once the port is known to be usable.
+    ///   - body: Runs the session until it has what it needs.
+    /// - Returns: The result of `body`.
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError`, and what opening the run throws.
+    func serve<Run: DistributedRun, Result>(
+        in folder: String, _ open: () throws -> Run, until body: (Session<Run>) throws -> Result
+    ) throws -> Result {
+        let wakeup = try Wakeup()
+        let signals = try SignalWatcher(waking: wakeup)
+        _ = try FileDescriptorLimit.raise()
+        let access = try AccessControl(options: options, folder: folder)
+        let context = try SocketContext()
+        // The port first: a run that cannot be served must not leave a directory behind.
+        let socket = try CoordinatorSocket(
+            listeningOn: options.bind, in: context, security: access.security, wakeup: wakeup)
+        let endpoint = socket.endpoint
+        try access.verifyUnknownKeysAreRejected(at: endpoint)
+        // These refusals were the verification's own.
+        _ = socket.takeRefusals()
+        let run = try open()
+        let start = ContinuousClock.now
+        let logger = Logger(label: "ecad-coordinator")
+        let coordinator = try Coordinator(
+            run: run,
+            settings: Coordinator.Settings(engineVersion: options.engineVersion, register: access.register),
+            clock: { (ContinuousClock.now - start) / .seconds(1) }, logger: logger)
+        let loop = CoordinatorLoop(coordinator: coordinator, socket: socket)
+        logger.notice("run \(folder): listening on \(endpoint), \(access.summary)")
+        if options.localWorkers == 0 {
+            logger.notice(
+                "workers join with: ecad-worker run --coordinator \(endpoint) \(access.workerOption)--models MODEL")
+        }
+        let workers = try LocalWorkers(
+            count: options.localWorkers, threads: options.localThreads, endpoint: "\(endpoint.fromThisMachine)",
+            model: run.configuration.modelPath, scorers: run.configuration.scorerPaths.values.sorted(), folder: folder,
+            access: access)
+        let session = Session(run: run, coordinator: coordinator, loop: loop, workers: workers, signals: signals)
+        defer { session.stop() }
+        return try body(session)
+    }
+}

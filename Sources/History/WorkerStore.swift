@@ -1,0 +1,160 @@
+import GRDB
+
+/// A worker's description of itself.
+public struct WorkerDescription: Hashable, Sendable {
+    /// Identity: the same name is the same worker.
+    public var name: String
+    /// Host name.
+    public var host: String
+    /// Processor model.
+    public var cpu: String
+    /// BLAS library, version and kernel.
+    public var blas: String
+    /// Number of compute threads, at least 1.
+    public var threads: Int
+    /// Version of the engine.
+    public var engineVersion: String
+
+    /// A description; `threads` is at least 1.
+    public init(name: String, host: String, cpu: String, blas: String, threads: Int, engineVersion: String) {
+        self.name = name
+        self.host = host
+        self.cpu = cpu
+        self.blas = blas
+        self.threads = threads
+        self.engineVersion = engineVersion
+    }
+}
+
+/// A stored worker.
+public struct WorkerRecord: Hashable, Sendable {
+    /// Row id.
+    public let id: Int64
+    /// Description from its latest registration.
+    public let description: WorkerDescription
+    /// Unix seconds.
+    public let firstSeen: Double
+    /// Unix seconds.
+    public let lastSeen: Double
+    /// Seconds connected, over all sessions.
+    public let connectedSeconds: Double
+    /// Seconds spent on tasks whose result was committed.
+    public let busySeconds: Double
+    /// Number of failed attempts.
+    public let failures: Int
+}
+
+extension WorkerRecord {
+    init(_ row: Row) {
+        id = row["id"]
+        description = WorkerDescription(
+            name: row["name"], host: row["host"], cpu: row["cpu"], blas: row["blas"], threads: row["threads"],
+            engineVersion: row["engine_version"])
+        firstSeen = row["first_seen"]
+        lastSeen = row["last_seen"]
+        connectedSeconds = row["connected_seconds"]
+        busySeconds = row["busy_seconds"]
+        failures = row["failures"]
+    }
+}
+
+/// Workers, their connected time and their quarantine.
+public struct WorkerStore: Sendable {
+    let history: RunHistory
+
+    /// Inserts a worker or updates its description and returns its row id, which is the same for the same name.
+    public func upsert(_ worker: WorkerDescription, at instant: Double = RunHistory.now()) throws -> Int64 {
+        try history.write { db in
+            try db.executeCached(
+                sql: """
+                    INSERT INTO workers (name, host, cpu, blas, threads, engine_version, first_seen, last_seen)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    ON CONFLICT (name) DO UPDATE SET host = excluded.host, cpu = excluded.cpu, blas = excluded.blas,
+                        threads = excluded.threads, engine_version = excluded.engine_version,
+                        last_seen = excluded.last_seen
+                    """,
+                arguments: [
+                    worker.name, worker.host, worker.cpu, worker.blas, worker.threads, worker.engineVersion, instant,
+                    instant,
+                ])
+            let id = try Int64.fetchOne(
+                db.cachedStatement(sql: "SELECT id FROM workers WHERE name = ?"), arguments: [worker.name])
+            guard let id else { throw HistoryError.noSuchRecord(kind: "worker", identity: worker.name) }
+            return id
+        }
+    }
+
+    /// Adds to a worker's connected time and updates when it was last seen; throws `HistoryError.noSuchRecord`.
+    public func addConnectedSeconds(
+        _ seconds: Double, to workerID: Int64, at instant: Double = RunHistory.now()
+    ) throws {
+        try history.write { db in
+            try db.executeCached(
+                sql: "UPDATE workers SET connected_seconds = connected_seconds + ?, last_seen = ? WHERE id = ?",
+                arguments: [seconds, instant, workerID])
+            try db.requireChange("worker", workerID)
+        }
+    }
+
+    /// All workers, in the order in which they first registered.
+    public func all() throws -> [WorkerRecord] {
+        try history.read { db in
+            try db.cachedRows(sql: "SELECT * FROM workers ORDER BY id").map { WorkerRecord($0) }
+        }
+    }
+
+    // MARK: - Quarantine
+
+    /// Marks a worker as not trusted and removes its results on one evaluation set.
+    ///
+    /// Results for candidates that already have an evaluation are kept, because the search has used them. Returns the
+    /// tasks that are pending again, and the number of evaluated candidates that contain the worker's results.
+    public func quarantine(
+        _ workerID: Int64, reason: String, run runID: Int64, on evaluationSet: String = RunHistory.calibration,
+        at instant: Double = RunHistory.now()
+    ) throws -> (tasks: [TaskRecord], keptCandidates: Int) {
+        try history.write { db in
+            try db.executeCached(
+                sql: "UPDATE workers SET quarantined_at = ?, quarantine_reason = ? WHERE id = ?",
+                arguments: [instant, reason, workerID])
+            let ids = try Int64.fetchAll(
+                db,
+                sql: """
+                    SELECT id FROM tasks WHERE run_id = ? AND evaluation_set = ? AND worker_id = ? AND state = 'done'
+                        AND \(TaskStore.hasNoEvaluation)
+                    """,
+                arguments: [runID, evaluationSet, workerID])
+            for id in ids {
+                try db.executeCached(
+                    sql: """
+                        DELETE FROM image_scores WHERE (candidate_id, prompt_id, seed) IN
+                            (SELECT candidate_id, prompt_id, seed FROM image_timings WHERE task_id = ?)
+                        """,
+                    arguments: [id])
+                try db.executeCached(sql: "DELETE FROM image_timings WHERE task_id = ?", arguments: [id])
+                try db.executeCached(
+                    sql: """
+                        UPDATE tasks SET state = 'pending', worker_id = NULL, seconds = NULL, finished_at = NULL
+                        WHERE id = ?
+                        """,
+                    arguments: [id])
+            }
+            let kept = try Int.fetchOne(
+                db,
+                sql: """
+                    SELECT count(DISTINCT c.candidate_id) FROM tasks t JOIN task_candidates c ON c.task_id = t.id
+                    WHERE t.run_id = ? AND t.evaluation_set = ? AND t.worker_id = ? AND t.state = 'done'
+                    """,
+                arguments: [runID, evaluationSet, workerID])
+            return (try ids.map { try TaskStore.task($0, in: db) }, kept ?? 0)
+        }
+    }
+
+    /// Why a worker is in quarantine; nil if it is not.
+    public func quarantineReason(of workerID: Int64) throws -> String? {
+        try history.read { db in
+            try String.fetchOne(
+                db.cachedStatement(sql: "SELECT quarantine_reason FROM workers WHERE id = ?"), arguments: [workerID])
+        }
+    }
+}

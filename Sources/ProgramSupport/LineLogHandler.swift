@@ -1,0 +1,95 @@
+import Foundation
+import Logging
+import Synchronization
+
+/// Writes one line per log record to standard error.
+///
+/// swift-log's `StreamLogHandler` puts time and metadata in front of the message and has no JSON form; here the message
+/// comes first, as in other command line tools, and metadata follows.
+struct LineLogHandler: LogHandler {
+    let label: String
+    let format: LogOptions.Format
+    var logLevel: Logger.Level
+    var metadata: Logger.Metadata = [:]
+    var metadataProvider: Logger.MetadataProvider?
+
+    init(label: String, format: LogOptions.Format, logLevel: Logger.Level = .info) {
+        self.label = label
+        self.format = format
+        self.logLevel = logLevel
+    }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        // One write per line, so that lines of several threads and processes do not mix.
+        Program.printError(line(for: event, at: .now))
+    }
+
+    /// Formats a record as one line.
+    func line(for event: LogEvent, at time: Date) -> String {
+        var values = metadata
+        if let provided = metadataProvider?.get() { values.merge(provided) { $1 } }
+        if let own = event.metadata { values.merge(own) { $1 } }
+        if let error = event.error { values["error"] = "\(error)" }
+        return switch format {
+        case .text: text(event, values)
+        case .json: json(event, values, time)
+        }
+    }
+
+    private func text(_ event: LogEvent, _ values: Logger.Metadata) -> String {
+        let level = event.level >= .warning ? "\(event.level): " : ""
+        let message = event.message.description.split(whereSeparator: \.isNewline).joined(separator: " ")
+        let pairs = values.sorted { $0.key < $1.key }.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }
+        return "\(label): \(level)\(message)\(pairs.joined())"
+    }
+
+    /// Quotes a metadata value that would not be one word.
+    private static func quoted(_ value: String) -> String {
+        let isWord = !value.isEmpty && value.allSatisfy { !$0.isWhitespace && $0 != "\"" && $0 != "=" }
+        return isWord ? value : jsonText(value)
+    }
+
+    private func json(_ event: LogEvent, _ values: Logger.Metadata, _ time: Date) -> String {
+        let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+        let fields = [
+            ("time", time.formatted(style)), ("level", "\(event.level)"), ("program", label),
+            ("message", event.message.description),
+        ].map { "\(Self.jsonText($0)):\(Self.jsonText($1))" }
+        let pairs = values.sorted { $0.key < $1.key }.map { "\(Self.jsonText($0.key)):\(Self.jsonText("\($0.value)"))" }
+        return "{\(fields.joined(separator: ",")),\"metadata\":{\(pairs.joined(separator: ","))}}"
+    }
+
+    private static func jsonText(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\t": result += "\\t"
+            case "\r": result += "\\r"
+            case "\u{0}"..."\u{1F}": result += "\\u" + String(format: "%04x", scalar.value)
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+
+    // MARK: - Process-wide format
+
+    private static let processFormat = Mutex(LogOptions.Format.text)
+
+    /// Sets the format of ``logger(label:)``.
+    static func setFormat(_ format: LogOptions.Format) { processFormat.withLock { $0 = format } }
+
+    /// A logger for errors that end the program, which may occur before or without `LogOptions.bootstrap()`.
+    static func logger(label: String) -> Logger {
+        let format = processFormat.withLock { $0 }
+        return Logger(label: label) { LineLogHandler(label: $0, format: format) }
+    }
+}

@@ -1,0 +1,54 @@
+import CKernels
+import COpenBLAS
+import Glibc
+
+/// Properties of the processor, recorded with measurements.
+public enum CPU {
+    /// The instruction set of the fused kernels: `AVX-512`, `AVX2` or `portable`.
+    ///
+    /// It affects speed only; results are bit-identical.
+    public static var features: String {
+        switch ck_current_level() {
+        case CK_AVX512: "AVX-512"
+        case CK_AVX2: "AVX2"
+        default: "portable"
+        }
+    }
+
+    /// The number of processors that this process may run on.
+    public static var availableCount: Int { Int(openblas_get_num_procs()) }
+
+    /// The model name from `/proc/cpuinfo`, or `unknown`.
+    public static var modelName: String {
+        guard let file = fopen("/proc/cpuinfo", "r") else { return "unknown" }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 512)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let characters = line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }
+            let text = String(decoding: characters, as: UTF8.self)
+            guard text.hasPrefix("model name"), let colon = text.firstIndex(of: ":") else { continue }
+            return String(text[text.index(after: colon)...].drop { $0 == " " })
+        }
+        return "unknown"
+    }
+}
+
+/// A clock for comparing the cost of computations in this process.
+///
+/// With one BLAS thread it is the CPU time of the calling thread, so preemption by other processes does not count; with
+/// several threads it is monotonic wall time.
+public enum ComputeClock {
+    /// Seconds since an arbitrary origin; compare only readings taken on the same thread.
+    public static var now: Double {
+        var time = timespec()
+        clock_gettime(BLAS.threadCount == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    /// Runs `body` and returns its duration in seconds.
+    public static func seconds(of body: () throws -> Void) rethrows -> Double {
+        let start = now
+        try body()
+        return now - start
+    }
+}

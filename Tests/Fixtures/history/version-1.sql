@@ -1,0 +1,356 @@
+-- A history of schema version 1, as the releases of that version wrote it.
+
+CREATE TABLE schema_migrations (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_at REAL NOT NULL
+) STRICT;
+
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    configuration TEXT NOT NULL, -- TOML, with all defaults resolved
+    cost_objective TEXT NOT NULL, -- minimised
+    quality_objective TEXT NOT NULL, -- maximised
+    shape TEXT NOT NULL CHECK (json_valid(shape)), -- the model as the schedules see it, JSON
+    gene_count INTEGER NOT NULL CHECK (gene_count > 0),
+    model_hash TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    reference_cost REAL, -- the hypervolume's reference point
+    reference_quality REAL,
+    status TEXT NOT NULL CHECK (status IN ('running', 'finished', 'stopped', 'failed')),
+    created_at REAL NOT NULL,
+    finished_at REAL,
+    CHECK ((reference_cost IS NULL) = (reference_quality IS NULL)),
+    CHECK ((finished_at IS NULL) = (status = 'running'))
+) STRICT;
+
+CREATE TABLE genes (
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    gene INTEGER NOT NULL CHECK (gene >= 0), -- position in the genome
+    step INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    component TEXT NOT NULL,
+    PRIMARY KEY (run_id, gene)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE prompts (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    evaluation_set TEXT NOT NULL, -- 'calibration' is what the search uses
+    prompt_index INTEGER NOT NULL CHECK (prompt_index >= 0),
+    text TEXT NOT NULL,
+    UNIQUE (run_id, evaluation_set, prompt_index)
+) STRICT;
+
+CREATE TABLE workers (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    host TEXT NOT NULL,
+    cpu TEXT NOT NULL,
+    blas TEXT NOT NULL,
+    threads INTEGER NOT NULL CHECK (threads > 0),
+    engine_version TEXT NOT NULL,
+    first_seen REAL NOT NULL,
+    last_seen REAL NOT NULL,
+    connected_seconds REAL NOT NULL DEFAULT 0 CHECK (connected_seconds >= 0),
+    busy_seconds REAL NOT NULL DEFAULT 0 CHECK (busy_seconds >= 0),
+    failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0)
+) STRICT;
+
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id INTEGER REFERENCES runs ON DELETE CASCADE,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL -- a sentence or JSON
+) STRICT;
+CREATE INDEX events_run ON events (run_id);
+CREATE TABLE generations (
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    number INTEGER NOT NULL CHECK (number >= 0),
+    search_state BLOB NOT NULL, -- after the generation's ask; once it is finished, after its tell
+    started_at REAL NOT NULL,
+    finished_at REAL,
+    hypervolume REAL,
+    evaluations INTEGER NOT NULL DEFAULT 0, -- finished in this generation
+    wall_seconds REAL NOT NULL DEFAULT 0 CHECK (wall_seconds >= 0), -- worked on this generation
+    PRIMARY KEY (run_id, number)
+) STRICT;
+
+CREATE TABLE candidates (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    generation INTEGER, -- NULL for a schedule that was only benchmarked
+    label TEXT, -- the benchmarked schedule's name
+    genome BLOB NOT NULL, -- gene g is bit g % 8, lowest first, of byte g / 8; 1 = recompute
+    genome_sha256 TEXT NOT NULL CHECK (length(genome_sha256) = 64), -- of the ASCII 0/1 string
+    canonical_hash TEXT NOT NULL, -- equal for genomes that act alike
+    parent_a INTEGER REFERENCES candidates ON DELETE SET NULL,
+    parent_b INTEGER REFERENCES candidates ON DELETE SET NULL,
+    operator TEXT,
+    origin TEXT NOT NULL,
+    macs INTEGER CHECK (macs >= 0),
+    FOREIGN KEY (run_id, generation) REFERENCES generations (run_id, number) ON DELETE CASCADE,
+    CHECK (generation IS NOT NULL OR label IS NOT NULL)
+) STRICT;
+CREATE UNIQUE INDEX candidates_canonical ON candidates (run_id, canonical_hash) WHERE generation IS NOT NULL;
+CREATE UNIQUE INDEX candidates_label ON candidates (run_id, label) WHERE generation IS NULL;
+CREATE INDEX candidates_generation ON candidates (run_id, generation);
+CREATE INDEX candidates_parent_a ON candidates (parent_a);
+CREATE INDEX candidates_parent_b ON candidates (parent_b);
+
+CREATE TABLE evaluations (
+    id INTEGER PRIMARY KEY,
+    candidate_id INTEGER NOT NULL REFERENCES candidates ON DELETE CASCADE,
+    evaluation_set TEXT NOT NULL,
+    cost REAL NOT NULL CHECK (abs(cost) < 1e300),
+    quality REAL NOT NULL CHECK (abs(quality) < 1e300),
+    latency_ratio REAL CHECK (latency_ratio > 0), -- candidate seconds / uncached seconds, measured
+    modelled_ratio REAL CHECK (modelled_ratio > 0), -- the same from the cost table
+    macs INTEGER CHECK (macs >= 0),
+    images INTEGER NOT NULL CHECK (images >= 0),
+    denoise_seconds REAL NOT NULL CHECK (denoise_seconds >= 0), -- sum over the images
+    reference_seconds REAL NOT NULL CHECK (reference_seconds >= 0), -- uncached, sum over the images
+    finished_at REAL NOT NULL,
+    UNIQUE (candidate_id, evaluation_set)
+) STRICT;
+CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    generation INTEGER, -- NULL for a benchmark
+    evaluation_set TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('evaluate', 'render')),
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'leased', 'done', 'failed')),
+    shard TEXT NOT NULL CHECK (json_valid(shard)), -- [[prompt_index, seed], ...]
+    images INTEGER NOT NULL CHECK (images > 0), -- candidates x shard
+    payload BLOB,
+    attempts INTEGER NOT NULL DEFAULT 0, -- leases given
+    failures INTEGER NOT NULL DEFAULT 0, -- attempts that failed by the task's own fault
+    failure TEXT, -- why it was given up
+    worker_id INTEGER REFERENCES workers, -- whose result was taken
+    seconds REAL, -- that worker's, from start to result
+    created_at REAL NOT NULL,
+    finished_at REAL,
+    FOREIGN KEY (run_id, generation) REFERENCES generations (run_id, number) ON DELETE CASCADE,
+    CHECK ((finished_at IS NULL) = (state IN ('pending', 'leased')))
+) STRICT;
+CREATE INDEX tasks_generation ON tasks (run_id, generation);
+CREATE INDEX tasks_state ON tasks (run_id, state);
+CREATE INDEX tasks_worker ON tasks (worker_id);
+
+CREATE TABLE task_candidates (
+    task_id INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
+    candidate_id INTEGER NOT NULL REFERENCES candidates ON DELETE CASCADE,
+    PRIMARY KEY (task_id, candidate_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX task_candidates_candidate ON task_candidates (candidate_id);
+
+CREATE TABLE leases (
+    id INTEGER PRIMARY KEY,
+    task_id INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
+    worker_id INTEGER NOT NULL REFERENCES workers,
+    epoch INTEGER NOT NULL CHECK (epoch > 0), -- 1 for the task's first lease
+    leased_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    ended_at REAL,
+    outcome TEXT CHECK (outcome IN ('done', 'superseded', 'failed', 'expired', 'lost', 'returned')),
+    UNIQUE (task_id, epoch),
+    CHECK ((ended_at IS NULL) = (outcome IS NULL))
+) STRICT;
+CREATE INDEX leases_worker ON leases (worker_id);
+CREATE INDEX leases_open ON leases (expires_at) WHERE ended_at IS NULL;
+CREATE TABLE image_scores (
+    candidate_id INTEGER NOT NULL REFERENCES candidates ON DELETE CASCADE,
+    prompt_id INTEGER NOT NULL REFERENCES prompts ON DELETE CASCADE,
+    seed INTEGER NOT NULL,
+    scorer TEXT NOT NULL,
+    value REAL NOT NULL CHECK (abs(value) < 1e300), -- higher is better
+    PRIMARY KEY (candidate_id, prompt_id, seed, scorer)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_scores_prompt ON image_scores (prompt_id);
+
+CREATE TABLE image_timings (
+    candidate_id INTEGER NOT NULL REFERENCES candidates ON DELETE CASCADE,
+    prompt_id INTEGER NOT NULL REFERENCES prompts ON DELETE CASCADE,
+    seed INTEGER NOT NULL,
+    task_id INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
+    worker_id INTEGER NOT NULL REFERENCES workers,
+    denoise_seconds REAL NOT NULL CHECK (denoise_seconds >= 0 AND denoise_seconds < 1e300),
+    reference_seconds REAL CHECK (reference_seconds >= 0 AND reference_seconds < 1e300), -- uncached, same worker
+    decode_seconds REAL NOT NULL CHECK (decode_seconds >= 0 AND decode_seconds < 1e300),
+    PRIMARY KEY (candidate_id, prompt_id, seed, task_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_timings_prompt ON image_timings (prompt_id);
+CREATE INDEX image_timings_task ON image_timings (task_id);
+CREATE INDEX image_timings_worker ON image_timings (worker_id);
+
+CREATE TABLE thumbnails (
+    id INTEGER PRIMARY KEY,
+    candidate_id INTEGER REFERENCES candidates ON DELETE CASCADE, -- NULL for the uncached reference
+    prompt_id INTEGER NOT NULL REFERENCES prompts ON DELETE CASCADE,
+    seed INTEGER NOT NULL,
+    png BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX thumbnails_image ON thumbnails (prompt_id, seed, ifnull(candidate_id, 0));
+CREATE INDEX thumbnails_candidate ON thumbnails (candidate_id);
+INSERT INTO schema_migrations VALUES (1, 'create the tables', 100.0);
+
+CREATE VIEW pareto_front AS
+WITH ranked AS (
+    SELECT c.run_id, c.id AS candidate_id, c.generation, e.latency_ratio, coalesce(e.macs, c.macs) AS macs,
+        e.cost, e.quality, e.images,
+        max(e.quality) OVER (
+            PARTITION BY c.run_id ORDER BY e.cost, e.quality DESC
+            GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS best_before
+    FROM evaluations e JOIN candidates c ON c.id = e.candidate_id
+    WHERE e.evaluation_set = 'calibration' AND c.generation IS NOT NULL
+)
+SELECT run_id, candidate_id, generation, 1.0 / latency_ratio AS speedup, latency_ratio, macs, quality,
+    images, cost
+FROM ranked
+WHERE best_before IS NULL OR quality > best_before
+ORDER BY run_id, speedup, cost DESC, candidate_id;
+
+CREATE VIEW hypervolume_history AS
+SELECT run_id, number AS generation,
+    sum(evaluations) OVER since_start AS evaluations,
+    sum(wall_seconds) OVER since_start AS wall_seconds,
+    hypervolume
+FROM generations
+WHERE finished_at IS NOT NULL
+WINDOW since_start AS (PARTITION BY run_id ORDER BY number)
+ORDER BY run_id, number;
+
+CREATE VIEW lineage AS
+SELECT id AS candidate_id, parent_a AS parent_id, operator, origin FROM candidates
+UNION ALL
+SELECT id, parent_b, operator, origin FROM candidates
+WHERE parent_b IS NOT NULL AND parent_b IS NOT parent_a;
+
+CREATE VIEW gene_usage AS
+WITH front AS MATERIALIZED (
+    SELECT f.run_id, hex(c.genome) AS digits
+    FROM pareto_front f JOIN candidates c ON c.id = f.candidate_id
+)
+SELECT g.run_id, g.step, g.block, g.component,
+    avg((instr('123456789ABCDEF', substr(f.digits, g.gene / 8 * 2 + 2 - g.gene % 8 / 4, 1)) >> g.gene % 4) & 1)
+        AS recompute_share
+FROM genes g CROSS JOIN front f ON f.run_id = g.run_id
+GROUP BY g.run_id, g.gene;
+
+CREATE VIEW latency_model_error AS
+SELECT candidate_id, modelled_ratio, latency_ratio AS measured_ratio,
+    modelled_ratio / latency_ratio - 1 AS relative_error, evaluation_set
+FROM evaluations
+WHERE modelled_ratio IS NOT NULL AND latency_ratio IS NOT NULL;
+
+CREATE VIEW candidate_scores AS
+WITH ranked AS (
+    SELECT s.candidate_id, p.evaluation_set, s.scorer, s.value, p.text AS prompt,
+        row_number() OVER by_value - 1 AS position,
+        count(*) OVER everything AS images,
+        avg(s.value) OVER everything AS mean
+    FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
+    WINDOW by_value AS (
+            PARTITION BY s.candidate_id, s.scorer, p.evaluation_set ORDER BY s.value, p.prompt_index, s.seed),
+        everything AS (by_value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+),
+summed AS (
+    SELECT *,
+        sum((value - mean) * (value - mean)) OVER everything AS squares,
+        sum(CASE position
+            WHEN (images - 1) / 20 THEN value * (1 - (images - 1) % 20 / 20.0)
+            WHEN (images - 1) / 20 + 1 THEN value * ((images - 1) % 20 / 20.0) END) OVER everything AS p5
+    FROM ranked
+    WINDOW everything AS (PARTITION BY candidate_id, scorer, evaluation_set)
+),
+statistics AS (
+    SELECT candidate_id, evaluation_set, scorer, mean, images, p5, value AS worst, prompt AS worst_prompt,
+        CASE WHEN images > 1 THEN sqrt(squares / (images - 1) / images) END AS standard_error
+    FROM summed WHERE position = 0
+)
+SELECT candidate_id, scorer, mean, standard_error, p5, worst, worst_prompt, images, evaluation_set
+FROM statistics;
+
+CREATE VIEW worker_utilisation AS
+SELECT w.id AS worker_id, w.name,
+    (SELECT count(DISTINCT tc.candidate_id)
+        FROM tasks t JOIN task_candidates tc ON tc.task_id = t.id
+        WHERE t.worker_id = w.id AND t.state = 'done' AND t.kind = 'evaluate') AS evaluations,
+    (SELECT ifnull(sum(t.images), 0) FROM tasks t WHERE t.worker_id = w.id AND t.state = 'done') AS images,
+    w.busy_seconds, w.connected_seconds,
+    CASE WHEN w.connected_seconds > 0 THEN w.busy_seconds / w.connected_seconds END AS utilisation,
+    w.failures
+FROM workers w
+ORDER BY w.name;
+
+CREATE VIEW benchmark_scores AS
+WITH ranked AS (
+    SELECT s.candidate_id, p.evaluation_set, s.scorer, s.value, p.text AS prompt,
+        row_number() OVER by_value - 1 AS position,
+        count(*) OVER everything AS images,
+        avg(s.value) OVER everything AS mean
+    FROM candidates b CROSS JOIN image_scores s ON s.candidate_id = b.id
+JOIN prompts p ON p.id = s.prompt_id AND b.generation IS NULL
+    WINDOW by_value AS (
+            PARTITION BY s.candidate_id, s.scorer, p.evaluation_set ORDER BY s.value, p.prompt_index, s.seed),
+        everything AS (by_value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+),
+summed AS (
+    SELECT *,
+        sum((value - mean) * (value - mean)) OVER everything AS squares,
+        sum(CASE position
+            WHEN (images - 1) / 20 THEN value * (1 - (images - 1) % 20 / 20.0)
+            WHEN (images - 1) / 20 + 1 THEN value * ((images - 1) % 20 / 20.0) END) OVER everything AS p5
+    FROM ranked
+    WINDOW everything AS (PARTITION BY candidate_id, scorer, evaluation_set)
+),
+statistics AS (
+    SELECT candidate_id, evaluation_set, scorer, mean, images, p5, value AS worst, prompt AS worst_prompt,
+        CASE WHEN images > 1 THEN sqrt(squares / (images - 1) / images) END AS standard_error
+    FROM summed WHERE position = 0
+)
+SELECT c.run_id, c.label AS schedule, s.evaluation_set AS prompt_set, s.scorer, s.mean, s.standard_error,
+    s.p5, s.worst, s.worst_prompt, s.images, s.candidate_id
+FROM statistics s JOIN candidates c ON c.id = s.candidate_id;
+
+CREATE VIEW benchmark_summary AS
+SELECT s.run_id, s.schedule, s.prompt_set, s.scorer, s.mean, s.standard_error, s.images,
+    1.0 / e.latency_ratio AS speedup, e.latency_ratio, e.macs
+FROM benchmark_scores s
+LEFT JOIN evaluations e ON e.candidate_id = s.candidate_id AND e.evaluation_set = s.prompt_set
+ORDER BY s.run_id, s.prompt_set, s.scorer, speedup;
+
+PRAGMA application_id = 1162035524;
+PRAGMA user_version = 1;
+
+INSERT INTO runs (id, name, configuration, cost_objective, quality_objective, shape, gene_count, model_hash, seed,
+    reference_cost, reference_quality, status, created_at)
+VALUES (1, 'shapes', '[objectives]
+cost = "latency"
+quality = "image-reward-kept"
+', 'latency', 'image-reward-kept', '{"steps":2}', 12, 'model', 7, 1.0, 0.0, 'running', 100.0);
+INSERT INTO genes (run_id, gene, step, block, component)
+WITH RECURSIVE numbers (gene) AS (SELECT 0 UNION ALL SELECT gene + 1 FROM numbers WHERE gene < 11)
+SELECT 1, gene, gene / 6, gene / 3 % 2, CASE gene % 3 WHEN 0 THEN 'attn1' WHEN 1 THEN 'attn2' ELSE 'ff' END FROM numbers;
+INSERT INTO prompts VALUES (1, 1, 'calibration', 0, 'a red cube'), (2, 1, 'calibration', 1, 'a blue ball');
+INSERT INTO workers (id, name, host, cpu, blas, threads, engine_version, first_seen, last_seen, busy_seconds)
+VALUES (1, 'w1', 'host', 'CPU', 'OpenBLAS', 2, '1.0', 100.0, 110.0, 6.0);
+INSERT INTO generations (run_id, number, search_state, started_at) VALUES (1, 0, x'010203', 101.0);
+INSERT INTO candidates (id, run_id, generation, genome, genome_sha256, canonical_hash, origin, macs) VALUES
+    (1, 1, 0, x'ff0f', printf('%064d', 1), 'c1', 'fora', 1000),
+    (2, 1, 0, x'f00f', printf('%064d', 2), 'c2', 'random', 2000);
+INSERT INTO tasks (id, run_id, generation, evaluation_set, kind, state, shard, images, attempts, worker_id, seconds,
+    created_at, finished_at)
+VALUES (1, 1, 0, 'calibration', 'evaluate', 'done', '[[0,1],[1,9]]', 2, 1, 1, 6.0, 101.0, 110.0),
+    (2, 1, 0, 'calibration', 'evaluate', 'leased', '[[0,1],[1,9]]', 2, 1, NULL, NULL, 101.0, NULL);
+INSERT INTO task_candidates VALUES (1, 1), (2, 2);
+INSERT INTO leases VALUES (1, 1, 1, 1, 102.0, 120.0, 110.0, 'done'), (2, 2, 1, 1, 110.0, 130.0, NULL, NULL);
+INSERT INTO image_scores VALUES (1, 1, 1, 'image-reward-kept', 0.5), (1, 2, 9, 'image-reward-kept', 0.25);
+INSERT INTO image_timings VALUES (1, 1, 1, 1, 1, 2.0, 4.0, 0.5), (1, 2, 9, 1, 1, 2.0, 4.0, 0.5);
+INSERT INTO evaluations (candidate_id, evaluation_set, cost, quality, latency_ratio, macs, images, denoise_seconds,
+    reference_seconds, finished_at)
+VALUES (1, 'calibration', 0.5, 0.375, 0.5, 1000, 2, 4.0, 8.0, 110.0);
+INSERT INTO thumbnails VALUES (1, 1, 1, 1, x'89504e47');
+INSERT INTO events (run_id, at, kind, text) VALUES (1, 102.0, 'joined', 'w1');
