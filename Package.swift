@@ -53,29 +53,46 @@ let libraries: [Target] = [
 ]
 
 let modules: [Target] =
-    module("Schedules", ["CSodium"], tests: ["TestSupport"])
-    + module("Prompts", ["Schedules"], tests: ["TestSupport"])
-    + module("Evolution", ["Schedules", protobuf], exclude: ["SavedSearch.proto"], tests: ["TestSupport"])
-    + module("Tensors", ["CJPEG", "CKernels", "COpenBLAS", "CPNG"], tests: ["CKernels", "TestSupport"])
-    + module("Models", ["Tensors"], tests: ["TestSupport"])
-    + module("Diffusion", ["Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
-    + module("Scoring", ["COpenBLAS", "Models", "Prompts", "Schedules", "Tensors"], tests: ["TestSupport"])
-    + module("Evaluations", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
-    + module("Verification", ["Diffusion", "Models", "Schedules", "Scoring", "Tensors"], tests: ["TestSupport"])
-    + module("History", [grdb], tests: ["TestSupport"])
-    + module("Messages", [protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
-    + module("Transport", ["CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
+    module("Basics", ["CSodium"], tests: ["TestSupport"])
+    + module("JSON", ["Basics"])
+    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["TestSupport"])
+    + module("Schedules", ["Basics", "JSON", "ModelConfiguration"], tests: ["TestSupport"])
+    + module("Prompts", ["JSON"], tests: ["TestSupport"])
     + module(
-        "CoordinatorService",
-        ["Evolution", "History", "Messages", "Prompts", "Schedules", "Transport", deque, heap, logging],
+        "Evolution", ["Basics", "ModelConfiguration", "Schedules", protobuf], exclude: ["SavedSearch.proto"],
         tests: ["TestSupport"])
     + module(
-        "Benchmarks", ["Evaluations", "Evolution", "History", "Models", "Schedules"],
+        "Tensors", ["Basics", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "JSON"], tests: ["CKernels", "TestSupport"])
+    + module("Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["TestSupport"])
+    + module(
+        "Diffusion", ["ModelConfiguration", "Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
+    + module(
+        "Scoring", ["COpenBLAS", "ModelConfiguration", "Models", "Prompts", "Schedules", "Tensors"],
+        tests: ["TestSupport"])
+    + module(
+        "Evaluations", ["Basics", "Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
+        tests: ["TestSupport"])
+    + module(
+        "Verification", ["Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
+        tests: ["TestSupport"])
+    + module("History", [grdb], tests: ["TestSupport"])
+    + module("Messages", ["Basics", protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
+    + module("Transport", ["Basics", "CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
+    + module(
+        "CoordinatorService",
+        [
+            "Basics", "Evolution", "History", "JSON", "Messages", "ModelConfiguration", "Prompts", "Schedules",
+            "Transport", deque, heap, logging,
+        ],
+        tests: ["TestSupport"])
+    + module(
+        "Benchmarks", ["Evaluations", "Evolution", "History", "ModelConfiguration", "Schedules"],
         tests: ["Diffusion", "TestSupport"])
     + module(
         "WorkerService",
         [
-            "Diffusion", "Evaluations", "Messages", "Models", "Schedules", "Scoring", "Tensors", "Transport", logging,
+            "Basics", "Diffusion", "Evaluations", "Messages", "ModelConfiguration", "Models", "Schedules", "Scoring",
+            "Tensors", "Transport", logging,
         ],
         tests: ["TestSupport"])
 
@@ -87,26 +104,25 @@ let programs: [Target] = [
     program(
         "ecad",
         [
-            "Benchmarks", "Diffusion", "Evaluations", "Evolution", "Models", "Prompts", "Schedules", "Scoring",
-            "Tensors",
-            "Verification",
+            "Basics", "Benchmarks", "Diffusion", "Evaluations", "Evolution", "JSON", "ModelConfiguration", "Models",
+            "Prompts", "Schedules", "Scoring", "Tensors", "Verification",
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
-    program("ecad-testing", ["ClusterTesting", "Schedules", "Transport"]),
+    program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Schedules", "Transport"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [
-            "ecad", "ecad-coordinator", "ecad-worker", "History", "Messages", "Schedules", "Tensors", "TestSupport",
-            "Transport",
-            protobuf,
+            "ecad", "ecad-coordinator", "ecad-worker", "History", "JSON", "Messages", "ModelConfiguration", "Schedules",
+            "Tensors", "TestSupport", "Transport", protobuf,
         ],
         swiftSettings: swiftSettings),
 ]
 
 let testSupport: [Target] = [
     .target(name: "ClusterTesting", dependencies: ["Messages", "Transport"], swiftSettings: swiftSettings),
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    .target(
+        name: "TestSupport", dependencies: ["Basics"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
     .target(name: "CAllocations", path: "Tests/CAllocations", cSettings: cSettings),
 ]
 

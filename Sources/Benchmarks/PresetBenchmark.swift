@@ -1,5 +1,6 @@
 import Evaluations
 import Evolution
+import ModelConfiguration
 import Schedules
 
 /// Compares two settings of the search with equal numbers of evaluations and equal seeds.

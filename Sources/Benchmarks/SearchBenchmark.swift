@@ -1,6 +1,7 @@
 import Evolution
 import Foundation
 import History
+import ModelConfiguration
 import Schedules
 
 /// Overhead of search and history: a complete run with synthetic objectives.

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Models
 
 /// DPM-Solver++ (arXiv 2211.01095), multistep, of first and second order: `DPMSolverMultistepScheduler` of diffusers.

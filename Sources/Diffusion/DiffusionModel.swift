@@ -1,12 +1,10 @@
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors
 
 /// A text-to-image model without its text encoders: transformer, sampler configuration and autoencoder.
 public final class DiffusionModel {
-    /// The maximum side of the latents, as for ``Schedules/ModelArchitecture``.
-    private static let maxLatentSide = 1024
-
     private enum Transformer {
         case pixart(PixArtTransformer)
         case flux(FluxTransformer)
@@ -53,9 +51,13 @@ public final class DiffusionModel {
     ///
     /// For FLUX it comes from the autoencoder, because the transformer's configuration has no size.
     public var nativeSize: Int {
+        configuration.nativeSize(with: decoder.settings)
+    }
+
+    private var configuration: TransformerConfiguration {
         switch transformer {
-        case .pixart(let transformer): transformer.settings.sampleSize * decoder.settings.scale
-        case .flux: decoder.settings.sampleSize
+        case .pixart(let transformer): .pixart(transformer.settings)
+        case .flux(let transformer): .flux(transformer.settings)
         }
     }
 
@@ -79,18 +81,9 @@ public final class DiffusionModel {
 
     /// The shape of schedules for this model.
     ///
-    /// - Throws: `ModelsError.invalidArgument` for an unsupported step count.
+    /// - Throws: `SchedulesError.outOfRange` for an unsupported step count.
     public func scheduleShape(stepCount: Int) throws -> ScheduleShape {
-        guard (1...ScheduleShape.stepLimit).contains(stepCount) else {
-            throw ModelsError.invalidArgument("\(stepCount) steps; expected 1 to \(ScheduleShape.stepLimit)")
-        }
-        return switch transformer {
-        case .pixart(let transformer): .pixart(blocks: transformer.settings.blockCount, steps: stepCount)
-        case .flux(let transformer):
-            .flux(
-                fullBlocks: transformer.settings.fullBlockCount, singleBlocks: transformer.settings.singleBlockCount,
-                steps: stepCount)
-        }
+        try configuration.shape(stepCount: stepCount)
     }
 
     /// Computes a prompt's inputs to the transformer, once for all images and schedules.
@@ -126,13 +119,9 @@ public final class DiffusionModel {
     ///   the sampler does not support.
     public func session(imageCount: Int, settings: GenerationSettings) throws -> any DenoisingSession {
         let scale = decoder.settings.scale
-        let patchSize =
-            switch transformer {
-            case .pixart(let transformer): transformer.settings.patchSize
-            case .flux: FluxSettings.patchSize
-            }
+        let patchSize = configuration.patchSize
         for (name, length) in [("height", settings.height), ("width", settings.width)] {
-            let maxLength = Self.maxLatentSide * scale
+            let maxLength = ModelArchitecture.latentLimit * scale
             guard (1...maxLength).contains(length), length % (scale * patchSize) == 0 else {
                 throw ModelsError.invalidArgument(
                     "\(name) \(length); expected a multiple of \(scale * patchSize) up to \(maxLength) for \(path)")

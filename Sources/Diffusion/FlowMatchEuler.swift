@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Models
 
 /// Euler's method along a rectified flow (arXiv 2209.03003, 2403.03206): `FlowMatchEulerDiscreteScheduler` of diffusers.

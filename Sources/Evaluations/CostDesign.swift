@@ -1,3 +1,5 @@
+import Basics
+import ModelConfiguration
 import Schedules
 
 /// The schedules that are timed to fit a cost table.
@@ -13,7 +15,7 @@ enum CostDesign {
     ///   - hasGate: Whether to include TGATE schedules.
     /// - Returns: The schedules, without the uncached one.
     static func schedules(for shape: ScheduleShape, hasGate: Bool) -> [Schedule] {
-        var generator = SystemIndependentGenerator(state: 0x9E37_79B9_7F4A_7C15)
+        var generator = SplitMix64(seed: 0x9E37_79B9_7F4A_7C15)
         // The last interval computes only the first step, as the search may.
         var schedules = Set([2, 3, 5, shape.stepCount]).sorted().filter { $0 <= shape.stepCount }.compactMap {
             try? Heuristic.fora(interval: $0).schedule(for: shape)
@@ -34,7 +36,7 @@ enum CostDesign {
     ///
     /// If `share` is nil, a new one is drawn per component and step. Cross-attention is left to TGATE if there is a gate.
     private static func scattered(
-        _ schedule: Schedule, from first: Int, share: Double? = nil, _ generator: inout SystemIndependentGenerator
+        _ schedule: Schedule, from first: Int, share: Double? = nil, _ generator: inout SplitMix64
     ) -> Schedule {
         var schedule = schedule
         let shape = schedule.shape
@@ -48,18 +50,5 @@ enum CostDesign {
             }
         }
         return schedule
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same design on every machine.
-struct SystemIndependentGenerator {
-    var state: UInt64
-
-    mutating func unit() -> Double {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Double((z ^ (z >> 31)) >> 11) * 0x1p-53
     }
 }

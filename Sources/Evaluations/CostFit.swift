@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Schedules
 
 /// Fits the cost coefficients that best predict the measured times of steps.

@@ -1,4 +1,6 @@
+import Basics
 import Diffusion
+import ModelConfiguration
 import Models
 import Schedules
 import Scoring
@@ -264,7 +266,7 @@ public final class Evaluator {
         let layouts = try schedules.map(CacheLayout.init)
         let session = try session(imageCount: imageCount)
         let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
-        var generator = SystemIndependentGenerator(state: 1)
+        var generator = SplitMix64(seed: 1)
         // Per schedule and round, the ratios of the steps.
         var runs = [[[Double]]](repeating: [], count: schedules.count)
         var references: [Double] = []

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Schedules
 
 /// Selection, crossover, mutation and duplicate elimination (pymoo: `Mating`).

@@ -1,3 +1,5 @@
+import Basics
+
 /// xoshiro256**, with its own integer, fraction and permutation draws.
 ///
 /// Unlike the standard library's generator it can be saved, and its numbers do not depend on the compiler. Blackman and Vigna, "Scrambled linear pseudorandom number generators",
@@ -10,18 +12,11 @@ public struct RandomGenerator: Hashable, Sendable {
 
     /// Fills the state from a seed with SplitMix64, as the authors recommend.
     public init(seed: UInt64) {
-        var counter = seed
-        func splitMix() -> UInt64 {
-            counter &+= 0x9E37_79B9_7F4A_7C15
-            var z = counter
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-        s0 = splitMix()
-        s1 = splitMix()
-        s2 = splitMix()
-        s3 = splitMix()
+        var generator = SplitMix64(seed: seed)
+        s0 = generator.next()
+        s1 = generator.next()
+        s2 = generator.next()
+        s3 = generator.next()
     }
 
     /// Restores a saved state; nil unless it is four words, one of them nonzero.

@@ -1,3 +1,4 @@
+import Basics
 import FoundationEssentials
 import Schedules
 
@@ -129,15 +130,14 @@ struct LegacySearchReader {
     private mutating func integer(
         _ name: String, in range: ClosedRange<Int> = 0...Int.max
     ) throws(EvolutionError) -> Int {
-        var value: UInt64 = 0
-        for shift in stride(from: 0, to: 63, by: 7) as StrideTo<UInt64> {
-            guard let byte = bytes.popFirst() else { throw .state(problem: "it ends before \(name)") }
-            value |= UInt64(byte & 0x7F) << shift
-            guard byte & 0x80 == 0 else { continue }
-            guard let integer = Int(exactly: value), range.contains(integer) else { break }
-            return integer
+        var position = bytes.startIndex
+        let value = Varint.decode(bytes, at: &position, end: bytes.endIndex)
+        guard value != nil || position < bytes.endIndex else { throw .state(problem: "it ends before \(name)") }
+        bytes = bytes[position...]
+        guard let value, let integer = Int(exactly: value), range.contains(integer) else {
+            throw .state(problem: "\(name) is out of range")
         }
-        throw .state(problem: "\(name) is out of range")
+        return integer
     }
 
     private mutating func word(_ name: String) throws(EvolutionError) -> UInt64 {

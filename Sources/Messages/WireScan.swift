@@ -1,3 +1,5 @@
+import Basics
+
 /// Counts the fields of encoded protocol buffers without decoding them.
 ///
 /// An empty element of a repeated field takes two bytes on the wire and a hundred in memory, so a message within the
@@ -67,14 +69,7 @@ struct WireScan {
     }
 
     private mutating func varint(in bytes: [UInt8]) throws(Failure) -> UInt64 {
-        var value: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 70, by: 7) {
-            guard position < end else { throw .truncated }
-            let byte = bytes[position]
-            position += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte & 0x80 == 0 { return value }
-        }
-        throw .truncated
+        guard let value = Varint.decode(bytes, at: &position, end: end) else { throw .truncated }
+        return value
     }
 }

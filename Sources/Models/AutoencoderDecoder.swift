@@ -1,56 +1,10 @@
+import ModelConfiguration
 import Tensors
 
 /// The decoder of the latent autoencoder (arXiv 2112.10752): `AutoencoderKL.decode` of diffusers.
 public final class AutoencoderDecoder {
-    /// The architecture and the latent scaling, from `vae/config.json`.
-    public struct Settings: Sendable, Equatable {
-        /// The number of latent channels, C.
-        public let latentChannels: Int
-        /// The encoder multiplies latents by this factor; divide by it before decoding.
-        public let scalingFactor: Float
-        /// Added after the division; 0 for PixArt.
-        public let shiftFactor: Float
-        /// The native side length of images, in pixels.
-        public let sampleSize: Int
-        /// Image pixels per latent pixel along each side.
-        public var scale: Int { 1 << (blockChannels.count - 1) }
-
-        let blockChannels: [Int]
-        let layersPerBlock, groups: Int
-        let usesPostQuantConvolution, hasMiddleAttention: Bool
-
-        /// Reads `vae/config.json`.
-        ///
-        /// - Throws: ``ModelsError`` for a missing key or an unsupported block type.
-        public init(_ configuration: Configuration) throws {
-            _ = try configuration.require("_class_name", oneOf: ["AutoencoderKL"], default: "AutoencoderKL")
-            latentChannels = try configuration.count("latent_channels", default: 4)
-            scalingFactor = Float(try configuration.positive("scaling_factor", default: 0.18215))
-            shiftFactor = Float(try configuration.double("shift_factor", default: 0))
-            sampleSize = try configuration.count("sample_size", default: 32)
-            blockChannels = try configuration.counts("block_out_channels")
-            layersPerBlock = try configuration.count("layers_per_block", default: 1)
-            groups = try configuration.count("norm_num_groups", default: 32)
-            usesPostQuantConvolution = try configuration.bool("use_post_quant_conv", default: true)
-            hasMiddleAttention = try configuration.bool("mid_block_add_attention", default: true)
-            _ = try configuration.require("act_fn", oneOf: ["silu"], default: "silu")
-            let upBlocks = try configuration.list("up_block_types", default: [])
-            if let other = upBlocks.first(where: { $0 != "UpDecoderBlock2D" }) {
-                throw ModelsError.invalidValue(
-                    path: configuration.path, key: "up_block_types", expected: "UpDecoderBlock2D for every block",
-                    found: "\"\(other)\"")
-            }
-            guard blockChannels.count <= 8, blockChannels.allSatisfy({ $0 % groups == 0 }) else {
-                throw ModelsError.invalidValue(
-                    path: configuration.path, key: "block_out_channels",
-                    expected: "up to 8 channel counts, each a multiple of norm_num_groups = \(groups)",
-                    found: "\(blockChannels)")
-            }
-        }
-    }
-
     /// The architecture and the latent scaling.
-    public let settings: Settings
+    public let settings: AutoencoderConfiguration
 
     private static let epsilon: Float = 1e-6
 
@@ -86,7 +40,7 @@ public final class AutoencoderDecoder {
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
-        let settings = try Settings(Configuration(path: "\(folder)/config.json"))
+        let settings = try AutoencoderConfiguration(Configuration(path: "\(folder)/config.json"))
         let checkpoint = try Checkpoint(folder: folder)
         let channels = Array(settings.blockChannels.reversed())
         let (z, top, last) = (settings.latentChannels, channels[0], channels[channels.count - 1])

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// BLIP's image encoder (arXiv 2201.12086): a vision transformer (arXiv 2010.11929) with pre-norm blocks.

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Tensors
 
 /// CLIP (arXiv 2103.00020): image and text features in a common space; `CLIPModel` of transformers.

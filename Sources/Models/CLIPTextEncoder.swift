@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// The text encoder of CLIP (arXiv 2103.00020): `CLIPTextModel` of transformers.

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 
 /// CLIP's tokenizer: normalisation, words, byte-pair encoding, start and end tokens, padding to a fixed length.
 ///
@@ -109,7 +110,9 @@ private struct CLIPTokenizerFiles {
         }
         // Newer versions write special tokens to tokenizer_config.json, older ones to a separate file.
         let settings = try ["tokenizer_config.json", "special_tokens_map.json"]
-            .map { "\(folder)/\($0)" }.filter(FileManager.default.fileExists(atPath:)).map(Configuration.init(path:))
+            .map { "\(folder)/\($0)" }.filter(FileManager.default.fileExists(atPath:)).map {
+                try Configuration(path: $0)
+            }
         func token(_ key: String, default fallback: String) throws -> String {
             try settings.first { $0.has(key) }?.token(key) ?? fallback
         }

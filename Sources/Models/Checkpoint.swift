@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Tensors
 
 /// The weights of a network in the layout of `save_pretrained`: one safetensors file, or shards with an index.

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 // The blocks of ``FluxTransformer``, whose documentation defines the shapes.
@@ -10,7 +11,7 @@ struct FluxAttention {
     let headCount, headDimension: Int
 
     /// Reads the layers `names`: query, key, value, query norm, key norm.
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ names: [String], _ settings: FluxSettings) throws {
+    init(_ checkpoint: Checkpoint, _ prefix: String, _ names: [String], _ settings: FluxConfiguration) throws {
         let d = settings.width
         headCount = settings.headCount
         headDimension = settings.headDimension
@@ -61,7 +62,7 @@ struct FluxFullBlock {
 
     let image, text: Stream
 
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxSettings) throws {
+    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration) throws {
         let d = settings.width
         func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
             try checkpoint.linear("\(prefix).\(name)", inputs: inputs, outputs: outputs)
@@ -157,7 +158,7 @@ struct FluxSingleBlock {
     let attention: FluxAttention
     let projMLP, projOut: Linear
 
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxSettings) throws {
+    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration) throws {
         let d = settings.width
         modulation = try checkpoint.linear("\(prefix).norm.linear", inputs: d, outputs: 3 * d)
         attention = try FluxAttention(

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// The FLUX.1 diffusion transformer: `FluxTransformer2DModel` of diffusers.
@@ -7,7 +8,7 @@ import Tensors
 /// ``prompt(text:pooled:)`` per prompt, ``modulations(timesteps:guidance:prompts:)`` per trajectory.
 public final class FluxTransformer {
     /// The architecture of the network.
-    public let settings: FluxSettings
+    public let settings: FluxConfiguration
 
     static let epsilon: Float = 1e-6
 
@@ -26,7 +27,7 @@ public final class FluxTransformer {
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
-        let settings = try FluxSettings(Configuration(path: "\(folder)/config.json"))
+        let settings = try FluxConfiguration(Configuration(path: "\(folder)/config.json"))
         let checkpoint = try Checkpoint(folder: folder)
         let d = settings.width
         self.settings = settings
@@ -188,7 +189,7 @@ public final class FluxTransformer {
     public func activations(
         imageCount: Int, latentHeight: Int, latentWidth: Int, textTokenCount: Int, positions: Matrix? = nil
     ) throws -> Activations {
-        let (d, side) = (settings.width, FluxSettings.patchSize)
+        let (d, side) = (settings.width, FluxConfiguration.patchSize)
         guard imageCount > 0, latentHeight > 0, latentWidth > 0, latentHeight % side == 0, latentWidth % side == 0
         else {
             throw ModelsError.invalidArgument(

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// ImageReward (arXiv 2304.05977): a reward model of human preference for text-to-image generation.

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// Inception-v3 (arXiv 1512.00567) as used for the Fréchet inception distance: `fid_inception_v3` of pytorch-fid.

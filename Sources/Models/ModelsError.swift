@@ -2,10 +2,6 @@
 public enum ModelsError: Error, Equatable, CustomStringConvertible {
     /// A file or directory that the layout requires is missing.
     case missingFile(path: String, expected: String)
-    /// A configuration file is not a JSON object.
-    case invalidJSON(path: String, reason: String)
-    /// A configuration lacks a key that has no default.
-    case missingKey(path: String, key: String)
     /// A configuration value has the wrong type or an unsupported value.
     case invalidValue(path: String, key: String, expected: String, found: String)
     /// A checkpoint lacks a tensor.
@@ -25,10 +21,8 @@ public enum ModelsError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .missingFile(let path, let expected): "\(path): not found; expected \(expected)"
-        case .invalidJSON(let path, let reason): "\(path): not a JSON object: \(reason)"
-        case .missingKey(let path, let key): "\(path): \"\(key)\" is missing"
         case .invalidValue(let path, let key, let expected, let found):
-            "\(path): \"\(key)\" is \(found); expected \(expected)"
+            "\(path): \(key) is \(found); expected \(expected)"
         case .missingTensor(let path, let name): "\(path): the tensor \"\(name)\" is missing"
         case .tensorShape(let path, let name, let expected, let found):
             "\(path): the tensor \"\(name)\" has shape \(found); expected \(expected)"

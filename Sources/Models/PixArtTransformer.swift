@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// The PixArt diffusion transformer (arXiv 2310.00426, 2403.04692): `PixArtTransformer2DModel` of diffusers.
@@ -7,7 +8,7 @@ import Tensors
 /// ``modulations(timesteps:size:)`` per trajectory.
 public final class PixArtTransformer {
     /// The architecture of the network.
-    public let settings: PixArtSettings
+    public let settings: PixArtConfiguration
 
     private let patchEmbedding: Linear
     private let timestepEmbedder: SinusoidEmbedder
@@ -40,7 +41,7 @@ public final class PixArtTransformer {
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
-        let settings = try PixArtSettings(Configuration(path: "\(folder)/config.json"))
+        let settings = try PixArtConfiguration(Configuration(path: "\(folder)/config.json"))
         let checkpoint = try Checkpoint(folder: folder)
         let (d, p) = (settings.width, settings.patchSize)
         self.settings = settings

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Tensors
 
 /// A file of prompt embeddings, for generating images on machines without the text encoders.

@@ -1,3 +1,5 @@
+import Basics
+
 /// Reads the fields of a protocol buffer one after the other; enough for SentencePiece's model files.
 struct ProtobufReader {
     /// The content of a field.
@@ -39,13 +41,10 @@ struct ProtobufReader {
     }
 
     private mutating func varint() throws -> UInt64 {
-        var value: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 70, by: 7) {
-            guard let byte = rest.popFirst() else { throw Malformed() }
-            value |= UInt64(byte & 0x7F) << shift
-            if byte & 0x80 == 0 { return value }
-        }
-        throw Malformed()
+        var position = rest.startIndex
+        guard let value = Varint.decode(rest, at: &position, end: rest.endIndex) else { throw Malformed() }
+        rest = rest[position...]
+        return value
     }
 
     private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Tensors
 
 /// The encoder of T5 v1.1 (arXiv 1910.10683, 2002.05202): `T5EncoderModel` of transformers.

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 
 /// T5's tokenizer: normalisation, words, unigram segmentation, the end token, padding to a fixed length.
 ///

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// The text encoders of a model, which turn prompts into embeddings.

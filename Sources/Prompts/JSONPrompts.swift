@@ -1,5 +1,5 @@
 import FoundationEssentials
-import Schedules
+import JSON
 
 /// Parser of JSON prompt sets.
 enum JSONPrompts {
@@ -38,7 +38,7 @@ enum JSONPrompts {
         do {
             return try JSONValue(parsing: bytes, file: file)
         } catch {
-            guard case .invalidJSON(_, let line, let column, let problem) = error else {
+            guard case .syntax(_, let line, let column, let problem) = error else {
                 throw .unreadable(file: file, reason: "\(error)")
             }
             throw .line(

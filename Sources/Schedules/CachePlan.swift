@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 /// What a denoising engine has to do for a schedule: what to run, what to read from the cache and what to hold.
 ///
 /// Gives the images of the original implementation, which computes and holds more than it needs: it keeps every

@@ -1,3 +1,6 @@
+import Basics
+import JSON
+
 extension CompactScheduleFile {
     /// First bytes of every compact file.
     static let signature: [UInt8] = [0x89, 0x45, 0x43, 0x41, 0x44, 0x0D, 0x0A, 0x1A]
@@ -15,7 +18,7 @@ extension CompactScheduleFile {
         bytes.append(littleEndian: UInt16(Self.version))
         bytes.append(UInt8(bitsPerGene))
         bytes.append(settingsHash == nil ? 0 : 1)
-        bytes += settingsHash.flatMap(SHA256.digest(hexadecimal:)) ?? Array(repeating: 0, count: SHA256.byteCount)
+        bytes += settingsHash.flatMap { [UInt8](hexadecimal: $0) } ?? Array(repeating: 0, count: SHA256.byteCount)
         bytes.append(littleEndian: UInt16(shape.isFlux ? 1 : 0))
         for count in [shape.blockCount - shape.singleBlockCount, shape.singleBlockCount, shape.stepCount] {
             bytes.append(littleEndian: UInt16(count))
@@ -62,7 +65,7 @@ extension CompactScheduleFile {
     private init(_ reader: inout ByteReader) throws(SchedulesError) {
         let bitsPerGene = try reader.integer(UInt8.self, in: 1...8, "bits per gene")
         let isKnown = try reader.integer(UInt8.self, in: 0...1, "whether the settings are known") == 1
-        let hash = SHA256.hexadecimal(Array(try reader.take(SHA256.byteCount, "the hash of the settings")))
+        let hash = (try reader.take(SHA256.byteCount, "the hash of the settings")).hexadecimal
         let shape = try Self.shape(&reader)
         let count = try reader.integer(UInt32.self, in: 1...Int(Int32.max), "the number of schedules")
         let costName = try reader.text("the name of the cost")
@@ -97,23 +100,36 @@ extension CompactScheduleFile {
         let quality = Double(bitPattern: try reader.integer(UInt64.self, "the quality"))
         let name = try reader.text("a schedule's name")
         let place = "\(reader.file): byte \(reader.offset)"
-        let root = JSONCursor(
-            root: try JSONValue(parsing: try reader.text("a schedule's details").utf8, file: place), file: place)
-        guard try ScheduleFile.pipelineGate(in: root).pipeline?.step ?? 0 == gate else {
+        let details = try Self.details(try reader.text("a schedule's details"), file: place)
+        guard details.gateStep == gate else {
             throw reader.failure("gate step \(gate), another than in the schedule's details", at: start)
         }
-        var sections = try root.object()
-        sections["attributes"] = nil
         let decisions = try unpack(&reader, count: shape.geneCount, bitsPerGene: bitsPerGene)
         return Entry(
             schedule: Schedule(
                 shape: shape, decisions: decisions, name: name, gateStep: gate == 0 ? nil : gate),
-            cost: cost, quality: quality, attributes: try root.optional("attributes")?.object() ?? [:],
-            sections: sections)
+            cost: cost, quality: quality, attributes: details.attributes,
+            sections: details.sections)
     }
 }
 
 extension CompactScheduleFile {
+    private static func details(
+        _ text: String, file: String
+    ) throws(SchedulesError) -> (gateStep: Int, attributes: JSONObject, sections: JSONObject) {
+        do throws(JSONError) {
+            let root = JSONCursor(root: try JSONValue(parsing: text.utf8, file: file), file: file)
+            var sections = try root.object()
+            sections["attributes"] = nil
+            return (
+                try ScheduleFile.pipelineGate(in: root).pipeline?.step ?? 0,
+                try root.optional("attributes")?.object() ?? [:], sections
+            )
+        } catch {
+            throw .json(error)
+        }
+    }
+
     private static func pack(_ decisions: [Decision], bitsPerGene: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: (decisions.count * bitsPerGene + 7) / 8)
         for (gene, decision) in decisions.enumerated() {

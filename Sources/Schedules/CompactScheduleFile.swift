@@ -1,3 +1,5 @@
+import JSON
+
 /// A front in one small file: any number of schedules of one shape, bit-packed, with what was measured of each.
 ///
 /// Integers are little-endian; a *text* is its number of bytes (32 bits) and then UTF-8.

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import ModelConfiguration
 
 /// What the parts of a model's denoising cost on one kind of machine, and so what any schedule will cost there.
 ///

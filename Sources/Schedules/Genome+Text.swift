@@ -1,3 +1,4 @@
+import Basics
 import FoundationEssentials
 
 extension Genome: CustomStringConvertible {
@@ -21,7 +22,7 @@ extension Genome: CustomStringConvertible {
     }
 
     /// SHA-256 of the text of `0` and `1` characters, as 64 lower-case hexadecimal digits.
-    public var sha256: String { SHA256.hexadecimal(SHA256.digest(asciiBits)) }
+    public var sha256: String { SHA256.digest(asciiBits).hexadecimal }
 
     private var asciiBits: [UInt8] {
         (0..<geneCount).map { self[$0] ? UInt8(ascii: "1") : UInt8(ascii: "0") }

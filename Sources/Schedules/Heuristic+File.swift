@@ -1,3 +1,6 @@
+import JSON
+import ModelConfiguration
+
 extension Heuristic {
     /// Makes the schedule file that the original's generator writes, with its name and attributes.
     ///
@@ -54,7 +57,7 @@ extension Heuristic {
     }
 }
 
-extension Family {
+extension ModelFamily {
     /// The run configuration (`config`) of the family's published schedule files at a square image size.
     ///
     /// PixArt files say nothing of the size of 256 pixels, the original's default.
@@ -64,11 +67,11 @@ extension Family {
     public func configuration(size: Int) -> JSONObject {
         var configuration: JSONObject = [:]
         if self == .pixartSigma { configuration["pipeline"] = ["name": "pixart_sigma", "kwargs": [:]] }
-        if size != 256 || self == .fluxDev {
+        if size != 256 || self == .flux {
             configuration["height"] = JSONValue(size)
             configuration["width"] = JSONValue(size)
         }
-        if self == .fluxDev { configuration["guidance_scale"] = 5 }
+        if self == .flux { configuration["guidance_scale"] = 5 }
         return configuration
     }
 }

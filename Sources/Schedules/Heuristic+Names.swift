@@ -1,3 +1,5 @@
+import Basics
+
 extension Heuristic: CustomStringConvertible {
     /// The heuristics' names on command lines.
     public enum Kind: String, CaseIterable, Sendable {
@@ -101,7 +103,7 @@ extension Heuristic: CustomStringConvertible {
 
     /// The name in published files; it holds the parameters, padded to three digits.
     func name(isFlux: Bool) -> String {
-        func padded(_ value: Int) -> String { "\(value)".leftPadded(to: 3) }
+        func padded(_ value: Int) -> String { "\(value)".leftPadded(to: 3, with: "0") }
         return switch self {
         case .uncached: "default"
         case .fora(let interval): "recompute_all_every_\(padded(interval))"

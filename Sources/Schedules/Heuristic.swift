@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 /// A rule that makes a schedule for any number of steps and blocks: the published baselines.
 ///
 /// FORA is arXiv 2407.01425, TGATE arXiv 2404.02747; the evenly and middle families come with the original ECAD.

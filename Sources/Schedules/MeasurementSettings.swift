@@ -1,3 +1,7 @@
+import Basics
+import JSON
+import ModelConfiguration
+
 /// What a schedule's measured cost and quality hold for: model architecture, sampler, steps and image size.
 ///
 /// Weights are not part of it: a fine-tuned model may use the schedules of the model it comes from.
@@ -26,8 +30,8 @@ public struct MeasurementSettings: Hashable, Sendable {
     /// - Throws: As ``ModelDescription/init(modelFolder:height:width:)``.
     public init(
         modelFolder folder: String, height: Int? = nil, width: Int? = nil, stepCount: Int
-    ) throws(SchedulesError) {
-        var sampler = try ModelDescription.root("\(folder)/scheduler/scheduler_config.json").object()
+    ) throws {
+        var sampler = try Configuration(path: "\(folder)/scheduler/scheduler_config.json").object
         sampler["_diffusers_version"] = nil
         try self.init(
             model: ModelDescription(modelFolder: folder, height: height, width: width), sampler: sampler,
@@ -35,7 +39,7 @@ public struct MeasurementSettings: Hashable, Sendable {
     }
 
     /// SHA-256 of ``canonicalText``, as 64 lower-case hexadecimal digits.
-    public var hash: String { SHA256.hexadecimal(SHA256.digest(canonicalText.utf8)) }
+    public var hash: String { SHA256.digest(canonicalText.utf8).hexadecimal }
 
     /// The settings as JSON without white space, all keys in ascending order and numbers in one spelling.
     public var canonicalText: String {
@@ -48,29 +52,28 @@ public struct MeasurementSettings: Hashable, Sendable {
 }
 
 extension ModelArchitecture {
-    /// The dimensions under their names in diffusers' configurations.
+    /// The dimensions that multiply-adds depend on, under their names in diffusers' configurations.
     fileprivate var dimensions: JSONObject {
-        switch self {
+        switch transformer {
         case .pixart(let model):
             [
-                "class": "PixArt", "num_layers": JSONValue(model.layerCount),
+                "class": "PixArt", "num_layers": JSONValue(model.blockCount),
                 "num_attention_heads": JSONValue(model.headCount), "attention_head_dim": JSONValue(model.headDimension),
                 "in_channels": JSONValue(model.inChannels), "out_channels": JSONValue(model.outChannels),
-                "patch_size": JSONValue(model.patchSize),
-                "cross_attention_dim": JSONValue(model.crossAttentionDimension),
-                "caption_channels": model.captionChannels.map { JSONValue($0) } ?? .null,
+                "patch_size": JSONValue(model.patchSize), "cross_attention_dim": JSONValue(model.width),
+                "caption_channels": JSONValue(model.captionChannels),
                 "use_additional_conditions": .bool(model.usesAdditionalConditions),
-                "text_tokens": JSONValue(model.textLength),
+                "text_tokens": JSONValue(textLength),
             ]
         case .flux(let model):
             [
-                "class": "FLUX", "num_layers": JSONValue(model.fullLayerCount),
-                "num_single_layers": JSONValue(model.singleLayerCount),
+                "class": "FLUX", "num_layers": JSONValue(model.fullBlockCount),
+                "num_single_layers": JSONValue(model.singleBlockCount),
                 "num_attention_heads": JSONValue(model.headCount), "attention_head_dim": JSONValue(model.headDimension),
-                "in_channels": JSONValue(model.inChannels), "out_channels": JSONValue(model.outChannels),
-                "joint_attention_dim": JSONValue(model.jointAttentionDimension),
-                "pooled_projection_dim": JSONValue(model.pooledProjectionDimension),
-                "guidance_embeds": .bool(model.guidanceEmbeds), "text_tokens": JSONValue(model.textLength),
+                "in_channels": JSONValue(model.patchChannels), "out_channels": JSONValue(model.patchChannels),
+                "joint_attention_dim": JSONValue(model.textWidth),
+                "pooled_projection_dim": JSONValue(model.pooledWidth),
+                "guidance_embeds": .bool(model.embedsGuidance), "text_tokens": JSONValue(textLength),
             ]
         }
     }

@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 /// What to do about one component at one denoising step.
 public enum Decision: UInt8, Codable, Sendable {
     /// Use the output cached at an earlier step.

@@ -1,3 +1,7 @@
+import Basics
+import JSON
+import ModelConfiguration
+
 /// A file of schedules in either format: a published JSON file with one, or a compact file with a front.
 public enum ScheduleDocument: Hashable, Sendable {
     /// A published JSON file.
@@ -10,8 +14,8 @@ public enum ScheduleDocument: Hashable, Sendable {
 
     /// Reads a file in the format that its content has.
     ///
-    /// - Throws: ``SchedulesError``, naming the file and the place in it.
-    public init(path: String) throws(SchedulesError) {
+    /// - Throws: `FileError`, `JSONError`, ``SchedulesError``.
+    public init(path: String) throws {
         let bytes = try FileContents.read(path)
         self =
             CompactScheduleFile.isCompact(bytes)
@@ -36,11 +40,11 @@ public enum ScheduleDocument: Hashable, Sendable {
 
     /// Writes the file, replacing what the path holds.
     ///
-    /// - Throws: ``SchedulesError/file(file:problem:)``.
-    public func write(to path: String) throws(SchedulesError) {
+    /// - Throws: `FileError`.
+    public func write(to path: String) throws(FileError) {
         switch self {
         case .published(let file): try file.write(to: path)
-        case .compact(let compact): try FileContents.write(compact.bytes, to: path)
+        case .compact(let compact): try FileContents.write([compact.bytes], to: path)
         }
     }
 
@@ -69,15 +73,17 @@ public enum ScheduleDocument: Hashable, Sendable {
     ///   - path: What an error message calls the file.
     /// - Returns: The settings.
     /// - Throws: ``SchedulesError`` for what is no such model, and for schedules of another shape than the model's.
-    public func settings(modelFolder folder: String, path: String) throws(SchedulesError) -> MeasurementSettings {
-        guard let first = files.first else { throw .compactContents(problem: "it needs at least one schedule") }
+    public func settings(modelFolder folder: String, path: String) throws -> MeasurementSettings {
+        guard let first = files.first else {
+            throw SchedulesError.compactContents(problem: "it needs at least one schedule")
+        }
         let settings = try MeasurementSettings(
             modelFolder: folder, height: first.configuration["height"]?.int,
             width: first.configuration["width"]?.int, stepCount: first.schedule.shape.stepCount)
         let shape = try settings.model.architecture.shape(stepCount: settings.stepCount)
         guard shape == first.schedule.shape else {
             let mismatch = SchedulesError.shapeMismatch(schedule: "\(first.schedule.shape)", model: "\(shape)")
-            throw .file(file: path, problem: "\(mismatch)")
+            throw FileError(path: path, problem: "\(mismatch)")
         }
         return settings
     }

@@ -1,9 +1,12 @@
+import JSON
+import ModelConfiguration
+
 extension ScheduleFile {
     /// Pipelines that the original registers.
     private static let pipelines = ["pixart_alpha", "pixart_sigma", "tgate", "flux", "pass_through"]
 
     /// Checks `config` and notes the gate step that its pipeline names.
-    static func pipelineGate(in root: JSONCursor) throws(SchedulesError) -> GateReading {
+    static func pipelineGate(in root: JSONCursor) throws(JSONError) -> GateReading {
         guard let configuration = try root.optional("config") else { return GateReading(pipeline: nil) }
         try configuration.allowOnly([
             "transformer_weights", "pipeline_weights", "pipeline", "height", "width", "guidance_scale",
@@ -34,7 +37,7 @@ extension ScheduleFile {
     }
 
     /// The gate step in the keyword arguments of a TGATE pipeline or attention.
-    fileprivate static func gate(_ keywords: JSONCursor) throws(SchedulesError) -> GateField {
+    fileprivate static func gate(_ keywords: JSONCursor) throws(JSONError) -> GateField {
         let field = try keywords.required("gate_step")
         return GateField(step: try field.int(in: 1...ScheduleShape.stepLimit), place: field)
     }
@@ -54,7 +57,7 @@ extension ScheduleFile {
         init(pipeline: GateField?) { self.pipeline = pipeline }
 
         /// Reads the custom functions of a block and refuses other keys than its components and them.
-        mutating func readBlock(_ block: JSONCursor, kind: BlockKind) throws(SchedulesError) {
+        mutating func readBlock(_ block: JSONCursor, kind: BlockKind) throws(JSONError) {
             let components = kind.components.map(\.rawValue)
             guard kind == .pixart else { return try block.allowOnly(components) }
             try block.allowOnly(components + ["custom_compute_attn", "custom_compute_ff"])
@@ -83,7 +86,7 @@ extension ScheduleFile {
         }
 
         /// The gate step, nil for a schedule without TGATE.
-        func gateStep() throws(SchedulesError) -> Int? {
+        func gateStep() throws(JSONError) -> Int? {
             switch (pipeline, blocks) {
             case (nil, nil): return nil
             case (let pipeline?, let blocks?) where pipeline.step == blocks.step: return pipeline.step
@@ -99,7 +102,7 @@ extension ScheduleFile {
         /// The name of a custom function in lower case: the original does not distinguish case.
         private static func functionName(
             _ function: JSONCursor, allowed: [String]
-        ) throws(SchedulesError) -> String {
+        ) throws(JSONError) -> String {
             try function.allowOnly(["name", "kwargs"])
             let field = try function.required("name")
             let name = try field.string().lowercased()

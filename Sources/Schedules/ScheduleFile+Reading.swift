@@ -1,3 +1,6 @@
+import JSON
+import ModelConfiguration
+
 extension ScheduleFile {
     /// Reads a schedule file's text.
     ///
@@ -8,8 +11,8 @@ extension ScheduleFile {
     /// - Parameters:
     ///   - bytes: The JSON text, UTF-8.
     ///   - file: What an error message calls it.
-    /// - Throws: ``SchedulesError``, naming the file and the place in it.
-    public init(parsing bytes: some Sequence<UInt8>, file: String) throws(SchedulesError) {
+    /// - Throws: `JSONError`, naming the file and the place in it.
+    public init(parsing bytes: some Sequence<UInt8>, file: String) throws(JSONError) {
         let root = JSONCursor(root: try JSONValue(parsing: bytes, file: file), file: file)
         if let graph = try root.optional("dit_schedule") {
             throw .unknownKey(
@@ -27,7 +30,7 @@ extension ScheduleFile {
 
     private static func cacheSchedule(
         _ section: JSONCursor, gate: inout GateReading
-    ) throws(SchedulesError) -> (Schedule, JSONObject) {
+    ) throws(JSONError) -> (Schedule, JSONObject) {
         try section.allowOnly([
             "num_blocks", "num_single_blocks", "num_inference_steps", "name", "attributes", "schedule",
         ])
@@ -54,7 +57,7 @@ extension ScheduleFile {
         return (schedule, try section.optional("attributes")?.object() ?? [:])
     }
 
-    private static func shape(_ section: JSONCursor) throws(SchedulesError) -> ScheduleShape {
+    private static func shape(_ section: JSONCursor) throws(JSONError) -> ScheduleShape {
         let steps = try section.required("num_inference_steps").int(in: 1...ScheduleShape.stepLimit)
         let blockField = try section.required("num_blocks")
         guard let singleField = try section.optional("num_single_blocks") else {
@@ -65,7 +68,7 @@ extension ScheduleFile {
         return .flux(fullBlocks: full, singleBlocks: single, steps: steps)
     }
 
-    private static func stepIndex(_ key: String, _ step: JSONCursor) throws(SchedulesError) -> Int {
+    private static func stepIndex(_ key: String, _ step: JSONCursor) throws(JSONError) -> Int {
         guard !key.isEmpty, key.utf8.allSatisfy({ $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }),
             let index = Int(key)
         else {
@@ -80,7 +83,7 @@ extension ScheduleFile {
 
     private static func stepDecisions(
         _ step: JSONCursor, shape: ScheduleShape, gate: inout GateReading
-    ) throws(SchedulesError) -> [Decision] {
+    ) throws(JSONError) -> [Decision] {
         var row = [Decision?](repeating: nil, count: shape.genesPerStep)
         // Blocks stand in ascending order in every known file, so the next key is nearly always the expected one.
         let keys = (0..<shape.blockCount).map(shape.blockKey)

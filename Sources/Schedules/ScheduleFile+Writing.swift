@@ -1,3 +1,7 @@
+import Basics
+import JSON
+import ModelConfiguration
+
 extension ScheduleFile {
     /// The file's text, as the original's search writes it: 4 spaces of indentation, keys in ascending order.
     ///
@@ -19,7 +23,7 @@ extension ScheduleFile {
         return JSONValue.object(JSONObject(distinct: [first] + sections.members)).indentedText
     }
 
-    static func stepKey(_ step: Int) -> String { "\(step)".leftPadded(to: 3) }
+    static func stepKey(_ step: Int) -> String { "\(step)".leftPadded(to: 3, with: "0") }
 
     private func stepValue(_ step: Int) -> JSONValue {
         let shape = schedule.shape

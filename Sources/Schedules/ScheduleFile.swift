@@ -1,3 +1,7 @@
+import Basics
+import JSON
+import ModelConfiguration
+
 /// A schedule with what a published schedule file says besides: the format of the original ECAD implementation.
 ///
 /// A file is one JSON object: `cache_schedule` with the decisions, `config` with the run they were made for, and
@@ -55,8 +59,8 @@ public struct ScheduleFile: Hashable, Sendable {
     ///
     /// FLUX is certain. PixArt-alpha and PixArt-Sigma schedules have one shape, and a file names its model only where
     /// it overrides a default; without such a hint PixArt-alpha is assumed, as most published files are for it.
-    public var likelyFamily: Family {
-        if schedule.shape.isFlux { return .fluxDev }
+    public var likelyFamily: ModelFamily {
+        if schedule.shape.isFlux { return .flux }
         let names = [
             configuration["pipeline"]?.object?["name"], configuration["transformer_weights"],
             configuration["pipeline_weights"],
@@ -66,32 +70,22 @@ public struct ScheduleFile: Hashable, Sendable {
 
     /// Label of a candidate of a search, as the original names them: `NAME_gen_GGG_cand_CCC`.
     public static func candidateName(run: String, generation: Int, candidate: Int) -> String {
-        "\(run)_gen_\("\(generation)".leftPadded(to: 3))_cand_\("\(candidate)".leftPadded(to: 3))"
+        "\(run)_gen_\("\(generation)".leftPadded(to: 3, with: "0"))_cand_\("\(candidate)".leftPadded(to: 3, with: "0"))"
     }
 }
 
 extension ScheduleFile {
     /// Reads a schedule file.
     ///
-    /// - Throws: ``SchedulesError`` when the file cannot be read, is no JSON, or holds anything unknown in a known
-    ///   place, naming the file and the place.
-    public init(path: String) throws(SchedulesError) {
+    /// - Throws: `FileError`, `JSONError`.
+    public init(path: String) throws {
         try self.init(parsing: try FileContents.read(path), file: path)
     }
 
     /// Writes the file, replacing what the path holds.
     ///
-    /// - Throws: ``SchedulesError/file(file:problem:)``.
-    public func write(to path: String) throws(SchedulesError) {
-        try FileContents.write(text.utf8, to: path)
-    }
-}
-
-extension JSONValue: ExpressibleByDictionaryLiteral {
-    /// Makes an object with the members of a literal.
-    public init(dictionaryLiteral elements: (String, JSONValue)...) {
-        var object = JSONObject()
-        for (key, value) in elements { object[key] = value }
-        self = .object(object)
+    /// - Throws: `FileError`.
+    public func write(to path: String) throws(FileError) {
+        try FileContents.write(text, to: path)
     }
 }

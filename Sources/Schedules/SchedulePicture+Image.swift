@@ -1,3 +1,6 @@
+import Basics
+import ModelConfiguration
+
 /// Layout in pixels, of SVG and of pixels alike.
 private enum Layout {
     static let cell = 12
@@ -71,7 +74,7 @@ extension SchedulePicture {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(width) \(height)\" width=\"\(width)\" "
                 + "height=\"\(height)\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#222\">",
             "<rect width=\"\(width)\" height=\"\(height)\" fill=\"\(Colour.css(Colour.background))\"/>",
-            "<text x=\"\(Layout.margin)\" y=\"24\" font-size=\"15\">\(Self.escaped(title))</text>",
+            "<text x=\"\(Layout.margin)\" y=\"24\" font-size=\"15\">\(title.xmlEscaped)</text>",
         ]
         for (position, entry) in [(Colour.recompute, "recompute"), (Colour.reuse, "reuse")].enumerated() {
             let x = Layout.margin + 100 * position
@@ -86,13 +89,13 @@ extension SchedulePicture {
 
     /// Writes the SVG document, replacing what the path holds.
     ///
-    /// - Throws: ``SchedulesError/file(file:problem:)``.
-    public func writeSVG(to path: String) throws(SchedulesError) { try FileContents.write(svg.utf8, to: path) }
+    /// - Throws: `FileError`.
+    public func writeSVG(to path: String) throws(FileError) { try FileContents.write(svg, to: path) }
 
     private func svg(of place: Placed) -> [String] {
         let (cell, x, y) = (Layout.cell, place.x, place.y)
         let rows = place.panel.rows
-        var lines = ["<text x=\"\(x)\" y=\"\(y - 22)\" font-size=\"13\">\(Self.escaped(place.panel.title))</text>"]
+        var lines = ["<text x=\"\(x)\" y=\"\(y - 22)\" font-size=\"13\">\(place.panel.title.xmlEscaped)</text>"]
         for step in stride(from: 0, to: stepCount, by: 5) {
             lines.append(
                 "<text x=\"\(x + step * cell + cell / 2)\" y=\"\(y - 6)\" text-anchor=\"middle\">\(step)</text>")
@@ -117,20 +120,6 @@ extension SchedulePicture {
                     + "stroke=\"\(Colour.css(Colour.gate))\" stroke-width=\"2\"/>")
         }
         return lines
-    }
-
-    /// A text for SVG, without the control characters that XML forbids.
-    private static func escaped(_ text: String) -> String {
-        text.unicodeScalars.reduce(into: "") { result, scalar in
-            switch scalar {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case _ where scalar.properties.generalCategory == .control || scalar.value & 0xFFFE == 0xFFFE: break
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
     }
 }
 

@@ -1,3 +1,5 @@
+import Basics
+
 extension SchedulePicture {
     /// The picture for a terminal, two blocks of the transformer to a line; filled means recompute.
     ///
@@ -13,8 +15,8 @@ extension SchedulePicture {
             text += "\n"
             let drawn = line.map(drawing(of:))
             for row in drawn[0].indices {
-                let joined = drawn.map { Self.padded($0[row], to: width + gap) }.joined()
-                text += String(joined.reversed().drop { $0 == " " }.reversed()) + "\n"
+                let joined = drawn.map { $0[row].rightPadded(to: width + gap) }.joined()
+                text += joined.trimmingTrailingSpaces() + "\n"
             }
         }
         return text
@@ -25,7 +27,7 @@ extension SchedulePicture {
     private func drawing(of panel: Panel) -> [String] {
         let margin = String(repeating: " ", count: Self.labelWidth)
         var ruler = margin + " "
-        for step in stride(from: 0, to: stepCount, by: 5) { ruler += Self.padded("\(step)", to: 5) }
+        for step in stride(from: 0, to: stepCount, by: 5) { ruler += "\(step)".rightPadded(to: 5) }
         let edge = String(repeating: "─", count: stepCount)
         let body = stride(from: 0, to: panel.rows.count, by: 2).map { row in
             let label = "\(row)"
@@ -33,7 +35,7 @@ extension SchedulePicture {
             let cells = panel.rows[row].enumerated().map { Self.halfBlock($1, lower?[$0] ?? false) }.joined()
             return margin.dropLast(label.count) + label + "│" + cells + "│"
         }
-        let ruled = String(ruler.reversed().drop { $0 == " " }.reversed())
+        let ruled = ruler.trimmingTrailingSpaces()
         return [margin + " " + panel.title, ruled, margin + "┌" + edge + "┐"] + body + [margin + "└" + edge + "┘"]
     }
 
@@ -44,10 +46,6 @@ extension SchedulePicture {
         case (false, true): "▄"
         case (false, false): " "
         }
-    }
-
-    private static func padded(_ text: String, to length: Int) -> String {
-        text + String(repeating: " ", count: max(0, length - text.count))
     }
 
     /// A label without the control characters that a file may hide in it to fool a terminal.

@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 /// A schedule drawn as a heat map: one panel for each component, steps as columns and blocks as rows.
 ///
 /// Shown are the decisions as the file has them, the first step's included.

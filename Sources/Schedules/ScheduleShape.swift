@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 /// What a schedule decides about: the blocks of a transformer, over a number of denoising steps.
 ///
 /// Genes are in published order: by step, then block (FLUX: double-stream before single-stream), then component, so
@@ -6,7 +8,7 @@ public struct ScheduleShape: Hashable, Sendable {
     /// Most denoising steps a shape may have: samplers draw theirs from 1,000 training timesteps.
     public static let stepLimit = 1000
     /// Most blocks a shape may have, far beyond any published transformer.
-    public static let blockLimit = 1000
+    public static let blockLimit = TransformerConfiguration.blockLimit
 
     /// The kind of every block, in published order.
     public let blocks: [BlockKind]

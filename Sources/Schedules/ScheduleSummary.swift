@@ -1,3 +1,7 @@
+import Basics
+import JSON
+import ModelConfiguration
+
 /// What `ecad schedule info` says of a schedule.
 public struct ScheduleSummary: Hashable, Sendable {
     /// The file, as given.
@@ -7,8 +11,8 @@ public struct ScheduleSummary: Hashable, Sendable {
 
     /// Makes the summaries of a file's schedules.
     ///
-    /// - Throws: ``SchedulesError`` when the file cannot be read.
-    public static func read(_ path: String) throws(SchedulesError) -> [ScheduleSummary] {
+    /// - Throws: As ``ScheduleDocument/init(path:)``.
+    public static func read(_ path: String) throws -> [ScheduleSummary] {
         try ScheduleDocument(path: path).files.map { ScheduleSummary(file: path, contents: $0) }
     }
 
@@ -36,14 +40,14 @@ public struct MultiplyAddsSummary: Hashable, Sendable {
 
     /// Counts the multiply-adds of a schedule.
     ///
-    /// - Throws: ``SchedulesError/file(file:problem:)`` for a schedule of another shape than the model's.
-    public init(file: String, schedule: Schedule, model: ModelArchitecture) throws(SchedulesError) {
+    /// - Throws: `FileError` for a schedule of another shape than the model's.
+    public init(file: String, schedule: Schedule, model: ModelArchitecture) throws(FileError) {
         do {
             counts = try model.macs(schedule)
             let uncached = try model.macs(Schedule(shape: schedule.shape))
             shareOfUncached = Double(counts.total) / Double(uncached.total)
         } catch {
-            throw .file(file: file, problem: "\(error)")
+            throw FileError(path: file, problem: "\(error)")
         }
         self.file = file
         name = schedule.name

@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 extension Schedule {
     /// The schedule carried over to another number of steps or blocks of the same kinds.
     ///

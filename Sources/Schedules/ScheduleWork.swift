@@ -1,3 +1,5 @@
+import ModelConfiguration
+
 /// How much of each kind of work an engine does for a schedule: what a ``CostTable`` puts a price on.
 public struct ScheduleWork: Hashable, Sendable {
     /// What is done about the instances of one component over all blocks and the steps of a phase.

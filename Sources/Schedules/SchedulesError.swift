@@ -1,15 +1,9 @@
+import JSON
+
 /// What can be wrong with a schedule, a genome, a model description or a request for a heuristic.
 public enum SchedulesError: Error, Equatable {
-    /// A file could not be read or written.
-    case file(file: String, problem: String)
-    /// A document is not JSON.
-    case invalidJSON(file: String, line: Int, column: Int, problem: String)
-    /// A place of a document holds something else than it should.
-    case unexpectedValue(file: String, path: String, expected: String, found: String)
-    /// A key that has no meaning where it stands.
-    case unknownKey(file: String, path: String, expected: String)
-    /// A key that must be there is missing.
-    case missingKey(file: String, path: String, hint: String)
+    /// A document in a compact file is malformed.
+    case json(JSONError)
     /// A genome has another number of genes than the shape it is used with.
     case geneCount(expected: Int, found: Int)
     /// A packed or written genome is malformed.
@@ -42,15 +36,7 @@ extension SchedulesError: CustomStringConvertible {
     /// One line: where, what was expected and what was found.
     public var description: String {
         switch self {
-        case .file(let file, let problem): "\(file): \(problem)"
-        case .invalidJSON(let file, let line, let column, let problem):
-            "\(file):\(line):\(column): not valid JSON: \(problem)"
-        case .unexpectedValue(let file, let path, let expected, let found):
-            "\(file): \(path): expected \(expected), found \(found)"
-        case .unknownKey(let file, let path, let expected):
-            "\(file): \(path): unknown key; expected \(expected)"
-        case .missingKey(let file, let path, let hint):
-            "\(file): \(path) is missing" + (hint.isEmpty ? "" : "; \(hint)")
+        case .json(let error): error.description
         case .geneCount(let expected, let found): "expected a genome of \(expected) genes, found \(found)"
         case .packedGenome(let expected, let found): "malformed genome: expected \(expected), found \(found)"
         case .unknownHeuristic(let name, let expected):
@@ -61,7 +47,7 @@ extension SchedulesError: CustomStringConvertible {
             "heuristic \(heuristic) has no meaning for \(shape)"
         case .shapeMismatch(let schedule, let model):
             "the schedule is for \(schedule), the model has \(model)"
-        case .outOfRange(let name, let expected, let found): "\(name): expected \(expected), found \(found)"
+        case .outOfRange(let name, let expected, let found): "\(name) is \(found); expected \(expected)"
         case .compactFile(let file, let byte, let problem): "\(file): byte \(byte): \(problem)"
         case .compactContents(let problem): "a compact schedule file cannot be made: \(problem)"
         case .settingsMismatch(let file, let expected, let found):

@@ -1,5 +1,6 @@
 import COpenBLAS
 import Foundation
+import ModelConfiguration
 import Models
 import Tensors
 

@@ -1,3 +1,4 @@
+import Basics
 import CJPEG
 import CPNG
 import Foundation
@@ -111,9 +112,9 @@ extension Image {
 
     /// Writes the image as a PNG file with text chunks, replacing an existing file atomically.
     ///
-    /// - Throws: ``TensorsError/pngEncoding(reason:)`` or ``TensorsError/unwritable(file:reason:)``.
+    /// - Throws: ``TensorsError/pngEncoding(reason:)`` or `FileError`.
     public func write(to path: String, text: [(String, String)] = []) throws {
-        try writeAtomically([pngData(text: text)], to: path)
+        try FileContents.write([pngData(text: text)], to: path)
     }
 }
 

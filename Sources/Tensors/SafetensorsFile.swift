@@ -1,4 +1,6 @@
+import Basics
 import Glibc
+import JSON
 
 /// A safetensors file, memory-mapped read-only and validated when opened.
 ///
@@ -75,13 +77,17 @@ extension SafetensorsFile {
     /// As with other writers, integers precede floats and names are sorted, so every tensor is aligned.
     ///
     /// - Throws: ``TensorsError/invalidTensors(file:reason:)`` for a duplicate name or a wrong element count,
-    ///   ``TensorsError/unwritable(file:reason:)``.
+    ///   `FileError`.
     public static func write(_ tensors: [NewTensor], metadata: [String: String] = [:], to path: String) throws {
         let ordered = tensors.sorted { ($0.values.rank, $0.name) < ($1.values.rank, $1.name) }
-        var members: [String] = []
+        var members: [JSONObject.Member] = []
         if !metadata.isEmpty {
-            let pairs = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }
-            members.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
+            let pairs = metadata.sorted { $0.key < $1.key }
+            members.append(
+                JSONObject.Member(
+                    key: "__metadata__",
+                    value: .object(
+                        JSONObject(distinct: pairs.map { JSONObject.Member(key: $0.key, value: .string($0.value)) }))))
         }
         var names: Set = ["__metadata__"]
         var data: [[UInt8]] = []
@@ -97,31 +103,21 @@ extension SafetensorsFile {
             }
             let bytes = tensor.values.bytes
             members.append(
-                "\(quoted(tensor.name)):{\"dtype\":\"\(tensor.values.type.rawValue)\",\"shape\":["
-                    + tensor.shape.map(String.init).joined(separator: ",")
-                    + "],\"data_offsets\":[\(end),\(end + bytes.count)]}")
+                JSONObject.Member(
+                    key: tensor.name,
+                    value: [
+                        "dtype": .string(tensor.values.type.rawValue),
+                        "shape": .array(tensor.shape.map { JSONValue($0) }),
+                        "data_offsets": .array([JSONValue(end), JSONValue(end + bytes.count)]),
+                    ]))
             end += bytes.count
             data.append(bytes)
         }
-        var header = Array("{\(members.joined(separator: ","))}".utf8)
+        let json = JSONValue.object(JSONObject(distinct: members)).text(.compact, escapesNonASCII: false)
+        var header = Array(json.utf8)
         while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
         let length = withUnsafeBytes(of: UInt64(header.count).littleEndian) { [UInt8]($0) }
-        try writeAtomically([length, header] + data, to: path)
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\u{0}"..<" ":
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
+        try FileContents.write([length, header] + data, to: path)
     }
 }
 

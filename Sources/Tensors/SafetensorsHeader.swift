@@ -1,3 +1,5 @@
+import JSON
+
 /// The checked header of a safetensors file: every tensor lies inside the data, and the tensors cover it without
 /// overlap or gap, as the format demands.
 struct SafetensorsHeader {
@@ -31,8 +33,14 @@ struct SafetensorsHeader {
         guard content.count >= dataStart else {
             throw TensorsError.size(file: file, bytes: content.count, described: dataStart)
         }
-        let json = UnsafeRawBufferPointer(rebasing: content[Self.lengthBytes..<dataStart])
-        try parse(HeaderCursor(json, file: file))
+        do {
+            var reader = JSONReader(Array(content[Self.lengthBytes..<dataStart]), file: file)
+            try parse(&reader)
+        } catch .syntax(_, let line, let column, let problem) {
+            throw TensorsError.header(file: file, reason: "\(problem) at line \(line), column \(column)")
+        } catch {
+            throw TensorsError.header(file: file, reason: "\(error)")
+        }
         let dataEnd = try checkedDataEnd(file: file)
         let (described, overflow) = dataStart.addingReportingOverflow(dataEnd)
         guard !overflow && content.count == described else {
@@ -40,65 +48,61 @@ struct SafetensorsHeader {
         }
     }
 
-    private mutating func parse(_ start: HeaderCursor) throws {
-        var cursor = start
+    private mutating func parse(_ reader: inout JSONReader) throws(JSONError) {
         var metadata: [String: String] = [:]
         var entries: [String: Entry] = [:]
-        var seen: Set<String> = []
-        try cursor.object { name, cursor in
-            guard seen.insert(name).inserted else { throw cursor.fault("second entry '\(name)'") }
+        try reader.object { (name, reader) throws(JSONError) in
             if name == "__metadata__" {
-                try cursor.object { key, cursor in
-                    guard metadata.updateValue(try cursor.string(), forKey: key) == nil else {
-                        throw cursor.fault("second metadata key '\(key)'")
-                    }
-                }
+                try reader.object { (key, reader) throws(JSONError) in metadata[key] = try reader.string() }
             } else {
-                entries[name] = try Self.entry(name, &cursor)
+                entries[name] = try Self.entry(name, &reader)
             }
         }
-        try cursor.expectEnd()
+        try reader.finish()
         self.metadata = metadata
         self.entries = entries
     }
 
-    private static func entry(_ name: String, _ cursor: inout HeaderCursor) throws -> Entry {
+    private static func entry(_ name: String, _ reader: inout JSONReader) throws(JSONError) -> Entry {
         var typeName: String?
         var shape: [Int]?
         var offsets: [Int]?
-        try cursor.object { key, cursor in
-            let isFirst: Bool
+        try reader.object { (key, reader) throws(JSONError) in
             switch key {
-            case "dtype": (isFirst, typeName) = (typeName == nil, try cursor.string())
-            case "shape": (isFirst, shape) = (shape == nil, try cursor.integers())
-            case "data_offsets": (isFirst, offsets) = (offsets == nil, try cursor.integers())
-            default:
-                isFirst = true
-                try cursor.skipValue()
+            case "dtype": typeName = try reader.string()
+            case "shape": shape = try integers(&reader)
+            case "data_offsets": offsets = try integers(&reader)
+            // Later versions of the format may add keys.
+            default: try reader.skipValue()
             }
-            guard isFirst else { throw cursor.fault("tensor '\(name)': second '\(key)'") }
         }
         guard let typeName, let shape, let offsets else {
-            throw cursor.fault("tensor '\(name)': needs dtype, shape and data_offsets")
+            throw reader.failure("tensor '\(name)': needs dtype, shape and data_offsets")
         }
         guard let type = StoredType(rawValue: typeName) else {
-            throw cursor.fault("tensor '\(name)': unknown dtype '\(typeName)'")
+            throw reader.failure("tensor '\(name)': unknown dtype '\(typeName)'")
         }
         guard offsets.count == 2, offsets[0] <= offsets[1] else {
-            throw cursor.fault("tensor '\(name)': data_offsets \(offsets) are no range")
+            throw reader.failure("tensor '\(name)': data_offsets \(offsets) are not a range")
         }
         var bytes = type.byteWidth
         for extent in shape {
             let (product, overflow) = bytes.multipliedReportingOverflow(by: extent)
-            guard !overflow else { throw cursor.fault("tensor '\(name)': shape \(shape) is too large") }
+            guard !overflow else { throw reader.failure("tensor '\(name)': shape \(shape) is too large") }
             bytes = product
         }
         guard bytes == offsets[1] - offsets[0] else {
-            throw cursor.fault(
+            throw reader.failure(
                 "tensor '\(name)': \(typeName) of shape \(shape) takes \(bytes) bytes, "
                     + "data_offsets hold \(offsets[1] - offsets[0])")
         }
         return Entry(type: type, shape: shape, bytes: offsets[0]..<offsets[1])
+    }
+
+    private static func integers(_ reader: inout JSONReader) throws(JSONError) -> [Int] {
+        var integers: [Int] = []
+        try reader.array { (reader) throws(JSONError) in integers.append(try reader.naturalNumber()) }
+        return integers
     }
 
     /// The end of the last tensor, after checking that the tensors follow each other.

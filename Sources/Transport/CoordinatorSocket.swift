@@ -1,3 +1,4 @@
+import Basics
 import CZeroMQ
 import Glibc
 
@@ -116,7 +117,7 @@ public struct PeerID: Hashable, Sendable, CustomStringConvertible {
 
     /// The first eight bytes in hexadecimal: enough to distinguish the workers of a run.
     public var description: String {
-        Hexadecimal.text(bytes.prefix(8))
+        bytes.prefix(8).hexadecimal
     }
 }
 

@@ -1,3 +1,4 @@
+import Basics
 import CZeroMQ
 
 /// A CURVE public key (https://rfc.zeromq.org/spec/26): the identity that a peer proves in its handshake.
@@ -9,12 +10,12 @@ public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
 
     /// Parses 64 hexadecimal digits; nil for any other text.
     public init?(hexadecimal text: some StringProtocol) {
-        guard let bytes = Hexadecimal.bytes(text), bytes.count == KeyPair.byteCount else { return nil }
+        guard let bytes = [UInt8](hexadecimal: text), bytes.count == KeyPair.byteCount else { return nil }
         self.bytes = bytes
     }
 
     /// 64 hexadecimal digits.
-    public var description: String { Hexadecimal.text(bytes) }
+    public var description: String { bytes.hexadecimal }
 }
 
 /// A CURVE key pair of a worker or of the coordinator.
@@ -66,31 +67,5 @@ public struct KeyPair: Sendable, CustomStringConvertible {
 
     static func requireCurve() throws(TransportError) {
         guard zmq_has("curve") == 1 else { throw .curveMissing }
-    }
-}
-
-enum Hexadecimal {
-    static func text(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
-
-    /// Nil unless the text consists of an even number of hexadecimal digits.
-    static func bytes(_ text: some StringProtocol) -> [UInt8]? {
-        let digits = text.utf8.map { UInt8(value: $0) }
-        guard digits.count.isMultiple(of: 2), digits.allSatisfy({ $0 < 16 }) else { return nil }
-        return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
-    }
-}
-
-extension UInt8 {
-    /// The value of an ASCII hexadecimal digit; 255 for any other byte.
-    fileprivate init(value digit: UInt8) {
-        switch digit {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): self = digit - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): self = digit - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): self = digit - UInt8(ascii: "A") + 10
-        default: self = 255
-        }
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Glibc
 
 /// The coordinator's keys on disk: its own pair and the list of workers.
@@ -42,7 +43,7 @@ public struct KeyFolder: Sendable {
                     """
                     # ECAD coordinator key. Workers trust the owner of the secret key.
                     public = \(keys.publicKey)
-                    secret = \(Hexadecimal.text(keys.secret))
+                    secret = \(keys.secret.hexadecimal)
 
                     """, to: folder.coordinatorPath, replacing: false)
             } catch {

@@ -1,3 +1,4 @@
+import Basics
 import Glibc
 
 /// Key files and lists of keys: readable only by their owner, replaced atomically.
@@ -37,27 +38,11 @@ enum PrivateFile {
 
     /// Writes a file of mode 600 atomically and syncs it to disk.
     static func write(_ text: String, to path: String, replacing: Bool) throws(TransportError) {
-        func failure(_ what: String) -> TransportError {
-            .keyFile(path: path, reason: "\(what): \(String(cString: strerror(errno)))")
+        do {
+            try FileContents.write([Array(text.utf8)], to: path, mode: 0o600, replacing: replacing)
+        } catch {
+            throw .keyFile(path: path, reason: error.problem)
         }
-        let temporary = "\(path).\(getpid()).new"
-        let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard file >= 0 else { throw failure("cannot be written") }
-        let bytes = Array(text.utf8)
-        let isWritten = Glibc.write(file, bytes, bytes.count) == bytes.count && fsync(file) == 0
-        close(file)
-        guard isWritten else {
-            unlink(temporary)
-            throw failure("cannot be written")
-        }
-        // Unlike a rename, a link fails if the target exists.
-        let isInPlace = replacing ? rename(temporary, path) == 0 : link(temporary, path) == 0
-        guard isInPlace else {
-            let error = failure("cannot be created")
-            unlink(temporary)
-            throw error
-        }
-        if !replacing { unlink(temporary) }
     }
 
     /// Creates a directory of mode 700, or checks the mode of an existing one.

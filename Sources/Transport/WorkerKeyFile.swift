@@ -1,3 +1,5 @@
+import Basics
+
 /// A worker's credentials in one file: its own key pair and the coordinator's public key.
 ///
 /// ```
@@ -60,7 +62,7 @@ public struct WorkerKeyFile: Sendable {
             # ECAD worker key. Anyone with this file can join as "\(name)".
             name = \(name)
             public = \(keys.publicKey)
-            secret = \(Hexadecimal.text(keys.secret))
+            secret = \(keys.secret.hexadecimal)
             coordinator = \(coordinator)
 
             """, to: path, replacing: replacing)

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Models
 import Tensors
 
@@ -48,7 +49,7 @@ extension Verification {
     }
 
     private static func imageSizes(
-        _ file: ReferenceFile, count: Int, _ settings: PixArtSettings
+        _ file: ReferenceFile, count: Int, _ settings: PixArtConfiguration
     ) throws -> [PixArtTransformer.ImageSize] {
         guard settings.usesAdditionalConditions else {
             return Array(repeating: PixArtTransformer.ImageSize(height: 1, width: 1), count: count)
@@ -96,7 +97,7 @@ extension Verification {
         let timesteps = try file.tensor("timestep", shape: [p]).floats()
         let guidance = settings.embedsGuidance ? try file.tensor("guidance", shape: [p]).floats() : nil
         let expected = try file.tensor("sample", shape: latents.shape)
-        let side = FluxSettings.patchSize
+        let side = FluxConfiguration.patchSize
         let textPositions = try file.tensor("txt_ids", shape: [tokenCount, 3]).floats()
         let imagePositions = try file.tensor("img_ids", shape: [(h / side) * (w / side), 3]).floats()
         let positions = textPositions + imagePositions

@@ -1,5 +1,6 @@
 import Diffusion
 import Foundation
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Messages
 import Schedules
@@ -20,7 +21,7 @@ struct BlobDownload {
     private let reference: BlobReference
     private let path: String
     private let handle: FileHandle
-    private var hash = StreamingSHA256()
+    private var hash = SHA256()
     private var offset: UInt64 = 0
 
     /// Creates the temporary file.

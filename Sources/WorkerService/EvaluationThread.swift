@@ -1,6 +1,7 @@
 import Evaluations
 import Foundation
 import Glibc
+import ModelConfiguration
 import Models
 import Schedules
 import Synchronization

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Messages
 
@@ -38,16 +39,10 @@ struct Spool {
     ///
     /// - Throws: ``WorkerError/spool(path:reason:)``.
     func store(_ bytes: [UInt8], _ key: Key, run: String) throws {
-        let path = path(of: key, run: run)
-        let temporary = path + ".new"
-        let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw WorkerError.spool(path: temporary, reason: String(cString: strerror(errno))) }
-        let isWritten = write(file, bytes, bytes.count) == bytes.count && fsync(file) == 0
-        let code = errno
-        close(file)
-        guard isWritten, rename(temporary, path) == 0 else {
-            unlink(temporary)
-            throw WorkerError.spool(path: path, reason: String(cString: strerror(code)))
+        do {
+            try FileContents.write([bytes], to: path(of: key, run: run), mode: 0o600)
+        } catch {
+            throw WorkerError.spool(path: error.path, reason: error.problem)
         }
     }
 

@@ -2,6 +2,7 @@ import Evaluations
 import Foundation
 import Logging
 import Messages
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors

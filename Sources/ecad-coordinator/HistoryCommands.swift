@@ -52,7 +52,7 @@ extension CoordinatorCommand {
                     columns: ["view", "shows"],
                     rows: RunHistory.namedQueries.map { [.text($0.name), .text($0.summary)] })
             }
-            print(try format.print(result), terminator: "")
+            print(format.print(result), terminator: "")
         }
     }
 

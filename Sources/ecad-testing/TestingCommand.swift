@@ -1,6 +1,7 @@
 import ArgumentParser
 import ClusterTesting
 import Foundation
+import ModelConfiguration
 import ProgramSupport
 import Schedules
 import Transport

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Basics
 import Foundation
+import ModelConfiguration
 import Models
 import ProgramSupport
 import Prompts
@@ -50,7 +52,7 @@ extension EcadCommand {
                 prompts: texts, negativePrompt: negativePrompt, model: folder,
                 fingerprint: try ModelFingerprint.compute(folder: model, part: .text), to: output)
             let report = Report(
-                file: output, prompts: texts.count, sha256: try StreamingSHA256.digest(ofFile: output).hexadecimal)
+                file: output, prompts: texts.count, sha256: try SHA256.digest(ofFile: output).hexadecimal)
             guard json else { return print("\(output): \(texts.count) prompts, SHA-256 \(report.sha256)") }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

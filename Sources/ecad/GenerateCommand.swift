@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diffusion
 import Foundation
+import ModelConfiguration
 import Models
 import ProgramSupport
 import Prompts

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import Foundation
 import ProgramSupport
 import Prompts
@@ -109,13 +110,8 @@ extension EcadCommand {
                         row.worstImage + (row.worstPrompt.map { "  \"\($0.prefix(60))\"" } ?? ""),
                     ]
                 }
-                let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-                lines += rows.map { row in
-                    zip(row, widths).enumerated().map { column, cell in
-                        let padding = String(repeating: " ", count: cell.1 - cell.0.count)
-                        return column == 0 || column == row.count - 1 ? cell.0 + padding : padding + cell.0
-                    }.joined(separator: "  ").trimmingCharacters(in: .whitespaces)
-                }
+                let isNumeric = rows[0].indices.map { (1..<rows[0].count - 1).contains($0) }
+                lines += alignedTable(rows, isNumeric: isNumeric).split(separator: "\n").map(String.init)
             }
             lines += report.distances.map { row in
                 "Frechet distance (\(row.features)): \(String(format: "%.4f", row.distance)), "

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Glibc
 import ProgramSupport
@@ -51,21 +52,12 @@ struct ScoreProgress {
         let first = samples[0]
         let seconds = (now - first.at) / .seconds(1)
         let speed = seconds > 0 ? Double(done - first.done) / seconds : 0
-        let left = speed > 0 ? Self.duration(Double(total - done) / speed) : "--"
+        let left = speed > 0 ? durationText(seconds: Double(total - done) / speed) : "--"
         let numbers = "\(done)/\(total) images, \(String(format: "%.1f", speed))/s, \(left) left"
         guard isTerminal else { return Program.printError(numbers) }
         let filled = Self.barWidth * done / max(total, 1)
-        let bar = String(repeating: "=", count: filled) + String(repeating: " ", count: Self.barWidth - filled)
+        let bar = String(repeating: "=", count: filled).rightPadded(to: Self.barWidth)
         FileHandle.standardError.write(Data("\r[\(bar)] \(numbers)\u{1B}[K".utf8))
         isBarShown = true
-    }
-
-    /// Formats seconds as 42s, 3m10s or 2h05m.
-    private static func duration(_ seconds: Double) -> String {
-        guard seconds.isFinite, seconds < 1e8 else { return "--" }
-        let total = Int(seconds.rounded(.up))
-        if total < 60 { return "\(total)s" }
-        if total < 3600 { return String(format: "%dm%02ds", total / 60, total % 60) }
-        return String(format: "%dh%02dm", total / 3600, total / 60 % 60)
     }
 }

@@ -1,6 +1,7 @@
 import Benchmarks
 import Diffusion
 import Evaluations
+import ModelConfiguration
 import Models
 import Schedules
 import TestSupport

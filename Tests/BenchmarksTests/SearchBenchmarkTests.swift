@@ -1,6 +1,7 @@
 import Diffusion
 import Evaluations
 import Evolution
+import ModelConfiguration
 import Models
 import Schedules
 import TestSupport

@@ -10,7 +10,7 @@ import Testing
         rows: [[.text("a, \"b\""), .real(1.5)], [.null, .integer(20)], [.text("p|q"), .blob([10, 255])]])
 
     @Test func csvQuotesCommasAndQuotes() throws {
-        #expect(try TableFormat.csv.print(result) == "name,value\r\n\"a, \"\"b\"\"\",1.5\r\n,20\r\np|q,0aff\r\n")
+        #expect(TableFormat.csv.print(result) == "name,value\r\n\"a, \"\"b\"\"\",1.5\r\n,20\r\np|q,0aff\r\n")
     }
 
     @Test func jsonPreservesTypes() throws {
@@ -21,13 +21,13 @@ import Testing
     }
 
     @Test func markdownEscapesBars() throws {
-        #expect(try TableFormat.markdown.print(result).contains("| p\\|q | 0aff |"))
+        #expect(TableFormat.markdown.print(result).contains("| p\\|q | 0aff |"))
     }
 
     @Test func tablesAlignNumbersRight() throws {
         let numbers = QueryResult(
             columns: ["n", "text"], rows: [[.integer(5), .text("x")], [.integer(500), .text("yy")]])
-        #expect(try TableFormat.table.print(numbers) == "  n  text\n  5  x\n500  yy\n")
+        #expect(TableFormat.table.print(numbers) == "  n  text\n  5  x\n500  yy\n")
     }
 
     @Test func progressLineShowsThroughputAndRemainingTime() {
@@ -44,11 +44,6 @@ import Testing
         #expect(text.contains("generation 1/4") && text.contains("10/40 evaluated") && text.contains("4.0 images/s"))
         #expect(text.contains("2 workers") && text.contains("1m00s left"))
         #expect(text.hasSuffix("50.0 dB at 1.00x to 20.0 dB at 3.00x"))
-    }
-
-    @Test(arguments: [(5.2, "6s"), (61, "1m01s"), (7300, "2h01m"), (Double.infinity, "--"), (.nan, "--")])
-    func durationsAreFormatted(_ seconds: Double, _ text: String) {
-        #expect(ProgressLine.duration(seconds) == text)
     }
 
     @Test func svgIsWellFormedAndEscaped() throws {

@@ -1,5 +1,6 @@
 import Evolution
 import Foundation
+import ModelConfiguration
 import Schedules
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Models
 import TestSupport
 import Testing
@@ -98,7 +99,7 @@ import Testing
     ])
     func unsupportedValuesAreRejected(_ key: String, _ json: String) {
         let line = complaint { try sampler(json) }
-        #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "\"\(key)\" is ", "expected"))
+        #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "\(key) is ", "expected"))
     }
 
     @Test(arguments: [0, -1, 1000, 1001, .max])

@@ -1,4 +1,5 @@
 import Diffusion
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors
@@ -47,7 +48,8 @@ import Testing
     func unsupportedStepCountsAreRejected(_ steps: Int) throws {
         let engine = try Engine()
         #expect(
-            complaint { try engine.model.scheduleShape(stepCount: steps) }.isOneLine(naming: "\(steps) steps", "1000"))
+            complaint { try engine.model.scheduleShape(stepCount: steps) }.isOneLine(
+                naming: "steps is \(steps)", "1000"))
         #expect(complaint { try engine.session(steps: steps) }.isOneLine(naming: "\(steps) steps"))
     }
 

@@ -1,4 +1,5 @@
 import Diffusion
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors

@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Models
 import TestSupport
 import Testing
@@ -56,7 +57,7 @@ import Testing
     ])
     func unsupportedValuesAreRejected(_ key: String, _ json: String) {
         let line = complaint { try sampler("{\"\(key)\": \(json)}") }
-        #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "\"\(key)\" is ", "expected"))
+        #expect(line.isOneLine(naming: folder.file("scheduler_config.json"), "\(key) is ", "expected"))
     }
 
     @Test(arguments: [

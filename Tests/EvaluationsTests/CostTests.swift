@@ -1,4 +1,6 @@
+import Basics
 import Diffusion
+import ModelConfiguration
 import Models
 import Schedules
 import TestSupport
@@ -72,7 +74,7 @@ import Testing
         let shape = ScheduleShape.pixart(blocks: 8, steps: 20)
         let truth = Self.table(shape, hasGate: true)
         var samples = try Self.samples(shape, hasGate: true, truth)
-        var generator = SystemIndependentGenerator(state: 1)
+        var generator = SplitMix64(seed: 1)
         for index in samples.indices where generator.unit() < 0.15 {
             samples[index] = .init(
                 work: samples[index].work, isFirst: samples[index].isFirst,

@@ -1,5 +1,6 @@
 import Diffusion
 import Evaluations
+import ModelConfiguration
 import Models
 import Schedules
 import Scoring
@@ -138,6 +139,6 @@ import Testing
         var settings = Self.settings
         settings.generation.stepCount = steps
         let folder = try ModelFolder(path: "\(Fixtures.folder)/alpha-small/model")
-        #expect(complaint { try Evaluator(model: folder, settings: settings) }.isOneLine(naming: "\(steps) steps"))
+        #expect(complaint { try Evaluator(model: folder, settings: settings) }.isOneLine(naming: "steps is \(steps)"))
     }
 }

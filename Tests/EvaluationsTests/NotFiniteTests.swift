@@ -1,6 +1,7 @@
 import Diffusion
 import Evaluations
 import Foundation
+import ModelConfiguration
 import Models
 import Schedules
 import Scoring

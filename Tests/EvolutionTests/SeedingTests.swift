@@ -1,4 +1,5 @@
 import Evolution
+import ModelConfiguration
 import Schedules
 import Testing
 

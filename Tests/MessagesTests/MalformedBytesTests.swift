@@ -1,3 +1,4 @@
+import Basics
 import Messages
 import Testing
 
@@ -17,7 +18,7 @@ import Testing
     }
 
     @Test func randomBytesAreRejected() {
-        var generator = SplitMix64(state: 1)
+        var generator = SplitMix64(seed: 1)
         var accepted = 0
         for _ in 0..<40_000 {
             let bytes = (0..<Int.random(in: 0...64, using: &generator)).map { _ in generator.byte() }
@@ -31,7 +32,7 @@ import Testing
     }
 
     @Test func damagedMessagesAreDecodedOrRejected() throws {
-        var generator = SplitMix64(state: 2)
+        var generator = SplitMix64(seed: 2)
         let worker = try Samples.fromWorker.map { body throws(MessageError) in try WorkerMessage.encode(body) }
         let coordinator = try Samples.fromCoordinator.map { body throws(MessageError) in
             try CoordinatorMessage.encode(body)
@@ -72,22 +73,11 @@ import Testing
     }
 }
 
-/// A seeded generator, so that failures are reproducible (Steele, Lea and Flood 2014).
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
-
-    mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next()) }
+extension SplitMix64 {
+    fileprivate mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next()) }
 
     /// Changes, inserts, removes or repeats up to four times.
-    mutating func damage(_ bytes: inout [UInt8]) {
+    fileprivate mutating func damage(_ bytes: inout [UInt8]) {
         for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
             let position = Int.random(in: bytes.indices, using: &self)
             switch Int.random(in: 0..<5, using: &self) {

@@ -1,4 +1,6 @@
 import Foundation
+import JSON
+import ModelConfiguration
 import Schedules
 import TestSupport
 import Testing
@@ -37,7 +39,7 @@ import Testing
         let counted = try ProgramRun("ecad", ["schedule", "macs", file, "--model", model, "--json"])
         #expect(counted.wait() == 0, "\(counted.errors)")
         let total = try JSONValue(parsing: counted.output.utf8, file: "output").array?.first?.object?["total_macs"]?.int
-        let architecture = try ModelArchitecture(modelFolder: model)
+        let architecture = try ModelDescription(modelFolder: model).architecture
         let uncached = Schedule(shape: try architecture.shape(stepCount: 12))
         #expect(try total == architecture.macs(ScheduleFile(path: file).schedule).total)
         #expect(try architecture.macs(uncached).total > total ?? .max)

@@ -1,5 +1,6 @@
 import Foundation
 import History
+import ModelConfiguration
 import Schedules
 import TestSupport
 import Testing

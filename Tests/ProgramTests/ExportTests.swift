@@ -1,5 +1,6 @@
 import Foundation
 import History
+import JSON
 import Schedules
 import TestSupport
 import Testing

@@ -1,4 +1,6 @@
 import Foundation
+import JSON
+import ModelConfiguration
 import Schedules
 import TestSupport
 import Testing
@@ -115,7 +117,7 @@ import Testing
         for arguments in [["info"], ["show"], ["macs", "--family", "pixart-alpha"], ["convert", "-o", "x.ecad"]] {
             let bad = try ProgramRun("ecad", ["schedule"] + arguments + [folder.file("bad.json")])
             #expect(bad.wait() == 1)
-            #expect(bad.errors.contains("bad.json: cache_schedule.schedule.000.0.attn1: expected true or false"))
+            #expect(bad.errors.contains("bad.json: cache_schedule.schedule.000.0.attn1 is 1; expected true or false"))
             #expect(bad.errors.split(separator: "\n").count == 1 && bad.output.isEmpty)
         }
         let missing = try run("info", "@none.json")
@@ -127,7 +129,7 @@ import Testing
         (["macs", "f.json", "--family", "sdxl"], "pixart-alpha"),
         (["macs", "f.json", "--family", "flux-dev", "--model", "m"], "--model"),
         (["macs", "f.json", "--model", "m", "--size", "256"], "--size"),
-        (["macs", "f.json", "--family", "flux-dev", "--size", "250"], "--size: expected a multiple of 16"),
+        (["macs", "f.json", "--family", "flux-dev", "--size", "250"], "--size is 250; expected a multiple of 16"),
         (["generate", "flora", "--family", "flux-dev", "-o", "x.json"], "tgate-no-average"),
         (["generate", "fora", "--family", "flux-dev", "--steps", "0", "-o", "x.json"], "--steps 0"),
         (["generate", "fora", "--family", "flux-dev", "--parameter", "n3", "-o", "x.json"], "n3"),

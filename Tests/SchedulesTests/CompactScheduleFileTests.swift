@@ -1,20 +1,9 @@
+import Basics
 import Foundation
+import JSON
 import Testing
 
 @testable import Schedules
-
-/// A generator of equal numbers in every run (SplitMix64).
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 @Suite struct CompactScheduleFileTests {
     static func front(
@@ -129,7 +118,7 @@ private struct SeededGenerator: RandomNumberGenerator {
     }
 
     @Test func hostileBytesNeverTrap() throws {
-        var generator = SeededGenerator(state: 7)
+        var generator = SplitMix64(seed: 7)
         let files = try ScheduleTests.shapes.map { try Self.front($0, count: 2).bytes.dropLast(SHA256.byteCount) }
         var refused = 0
         for round in 0..<4000 {

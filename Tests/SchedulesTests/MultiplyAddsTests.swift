@@ -1,4 +1,6 @@
 import Foundation
+import JSON
+import ModelConfiguration
 import Schedules
 import Testing
 
@@ -17,7 +19,7 @@ import Testing
     }
 
     @Test func fluxPartsAreThePublishedOnes() throws {
-        let small = try ModelArchitecture(family: .fluxDev).costs()
+        let small = try ModelArchitecture(family: .flux).costs()
         #expect(small.always == 19_643_498_496)
         #expect(
             small.components == [
@@ -25,7 +27,7 @@ import Testing
                 .singleAttn: 43_486_543_872, .singleProjMLP: 57_982_058_496, .singleProjOut: 72_477_573_120,
             ])
         #expect(small.attentionProducts == [.fullAttn: 7_247_757_312, .singleAttn: 7_247_757_312])
-        let large = try ModelArchitecture(family: .fluxDev, size: 1024).costs()
+        let large = try ModelArchitecture(family: .flux, size: 1024).costs()
         #expect(large.always == 22_663_397_376)
         #expect(
             large.components == [
@@ -35,16 +37,16 @@ import Testing
         #expect(large.attentionProducts[.fullAttn] == 260_919_263_232)
     }
 
-    static let totals: [(Family, Int, Heuristic, Int)] = [
+    static let totals: [(ModelFamily, Int, Heuristic, Int)] = [
         (.pixartAlpha, 256, .uncached, 5_713_796_136_960), (.pixartAlpha, 256, .fora(interval: 2), 2_871_882_547_200),
         (.pixartSigma, 256, .fora(interval: 3), 2_019_308_470_272),
         (.pixartAlpha, 1024, .uncached, 85_628_843_458_560),
         (.pixartAlpha, 256, .tgate(.init(gateStep: 10, interval: 3)), 3_625_404_825_600),
-        (.fluxDev, 256, .uncached, 198_691_510_026_240), (.fluxDev, 256, .fora(interval: 3), 69_797_393_989_632),
+        (.flux, 256, .uncached, 198_691_510_026_240), (.flux, 256, .fora(interval: 3), 69_797_393_989_632),
     ]
 
     @Test(arguments: totals)
-    func totalsOfBaselinesAreThePublishedOnes(family: Family, size: Int, heuristic: Heuristic, total: Int) throws {
+    func totalsOfBaselinesAreThePublishedOnes(family: ModelFamily, size: Int, heuristic: Heuristic, total: Int) throws {
         let model = try ModelArchitecture(family: family, size: size)
         let macs = try model.macs(heuristic.schedule(for: model.shape(stepCount: 20)))
         #expect(macs.total == total)
@@ -82,7 +84,15 @@ import Testing
                 schedule: "27 PixArt blocks x 20 steps", model: "28 PixArt blocks x 20 steps")
         ) { try ModelArchitecture(family: .pixartAlpha).macs(Schedule(shape: .pixart(blocks: 27))) }
         #expect(throws: SchedulesError.self) {
-            try ModelArchitecture(family: .fluxDev).macs(Schedule(shape: .pixart()))
+            try ModelArchitecture(family: .flux).macs(Schedule(shape: .pixart()))
+        }
+    }
+
+    @Test func stepCountsOutOfRangeAreRefused() throws {
+        let model = try ModelArchitecture(family: .flux)
+        #expect(try model.shape(stepCount: 4) == .flux(steps: 4))
+        #expect(throws: SchedulesError.outOfRange(name: "steps", expected: "1 to 1000", found: "0")) {
+            try model.shape(stepCount: 0)
         }
     }
 

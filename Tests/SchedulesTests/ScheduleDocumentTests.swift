@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Schedules
 import TestSupport
 import Testing

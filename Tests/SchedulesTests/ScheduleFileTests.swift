@@ -1,4 +1,7 @@
+import Basics
 import Foundation
+import JSON
+import ModelConfiguration
 import Schedules
 import Testing
 
@@ -48,7 +51,7 @@ import Testing
         let file = try read(Self.toyFlux)
         #expect(file.schedule.shape == .flux(fullBlocks: 1, singleBlocks: 1, steps: 1))
         #expect(file.schedule.genome.description == "101" + "110")
-        #expect(file.likelyFamily == .fluxDev)
+        #expect(file.likelyFamily == .flux)
         #expect(file.configuration["guidance_scale"]?.double == 5)
     }
 
@@ -72,7 +75,7 @@ import Testing
     @Test func mistakesAreRefusedWithTheirPlace() {
         #expect(
             message(replacing: "\"attn1\": false", with: "\"attn1\": 0")
-                == "s.json: cache_schedule.schedule.001.0.attn1: expected true or false, found 0")
+                == "s.json: cache_schedule.schedule.001.0.attn1 is 0; expected true or false")
         #expect(
             message(replacing: "\"attn1\": false, ", with: "")
                 .hasPrefix("s.json: cache_schedule.schedule.001.0.attn1 is missing"))
@@ -85,7 +88,7 @@ import Testing
                 == "s.json: cache_schedule.schedule.001 is missing; num_inference_steps is 2")
         #expect(
             message(replacing: "\"001\"", with: "\"0\"")
-                == "s.json: cache_schedule.schedule.0: expected one entry for step 0, found an object")
+                == "s.json: cache_schedule.schedule.0 is an object; expected one entry for step 0")
         #expect(
             message(replacing: "\"001\"", with: "\"x\"").contains("schedule.x: unknown key; expected a step number"))
         #expect(
@@ -96,7 +99,7 @@ import Testing
                 == "s.json: cache_schedule.schedule.000.1: unknown key; expected blocks \"0\" to \"0\"")
         #expect(
             message(replacing: "\"num_blocks\": 2", with: "\"num_blocks\": -2")
-                == "s.json: cache_schedule.num_blocks: expected an integer from 1 to 1000, found -2")
+                == "s.json: cache_schedule.num_blocks is -2; expected an integer from 1 to 1000")
         #expect(
             message(replacing: "\"name\"", with: "\"nam\"")
                 == "s.json: cache_schedule.nam: unknown key; expected "
@@ -107,7 +110,7 @@ import Testing
             message(replacing: "\"config\": {}", with: "\"config\": {\"hight\": 1}").contains("config.hight: unknown"))
         #expect(
             message(replacing: "\"config\": {}", with: "\"config\": {\"height\": \"256\"}")
-                == "s.json: config.height: expected an integer from 1 to 65536, found \"256\"")
+                == "s.json: config.height is \"256\"; expected an integer from 1 to 65536")
         #expect(
             message(replacing: "\"num_single_blocks\": 1", with: "\"num_single_blocks\": null", in: Self.toyFlux)
                 .contains("a FLUX file needs num_single_blocks"))
@@ -130,8 +133,8 @@ import Testing
                 .contains("gate step 1, as in the blocks before"))
         #expect(
             message(replacing: "compute_attn_tgate", with: "compute_attn_gate", in: text)
-                == "s.json: cache_schedule.schedule.000.0.custom_compute_attn.name: "
-                + "expected compute_attn_cached or compute_attn_tgate, found \"compute_attn_gate\"")
+                == "s.json: cache_schedule.schedule.000.0.custom_compute_attn.name is \"compute_attn_gate\"; "
+                + "expected compute_attn_cached or compute_attn_tgate")
         #expect(try read(text.replacingOccurrences(of: "compute_attn_tgate", with: "Compute_Attn_TGATE")) == file)
         #expect(
             message(
@@ -176,10 +179,10 @@ import Testing
         let file = try read(Self.toyFlux)
         try file.write(to: path)
         #expect(try ScheduleFile(path: path) == file)
-        #expect(throws: SchedulesError.file(file: "/none/x.json", problem: "cannot be read: no such file or folder")) {
+        #expect(throws: FileError(path: "/none/x.json", problem: "cannot be read: no such file or directory")) {
             try ScheduleFile(path: "/none/x.json")
         }
-        #expect(throws: SchedulesError.self) { try file.write(to: "/none/x.json") }
+        #expect(throws: FileError.self) { try file.write(to: "/none/x.json") }
     }
 
     @Test(.enabled(if: PublishedSchedules.arePresent))

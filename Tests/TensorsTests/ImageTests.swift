@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Tensors
 import Testing
@@ -37,7 +38,7 @@ import Testing
             #expect(try Image(png: [UInt8](Data(contentsOf: URL(filePath: path)))) == image)
             let folder = URL(filePath: path).deletingLastPathComponent().path
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["file"])
-            #expect(throws: TensorsError.self) { try image.write(to: "\(path)/below/a/file") }
+            #expect(throws: FileError.self) { try image.write(to: "\(path)/below/a/file") }
         }
     }
 

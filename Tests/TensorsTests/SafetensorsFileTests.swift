@@ -108,43 +108,49 @@ import Testing
     }
 
     static let malformedHeaders: [(header: String, fault: String)] = [
-        ("", "expected '{'"),
-        ("[]", "expected '{'"),
-        ("{", "expected '\"'"),
-        ("{}x", "expected the end"),
+        ("", "expected an object"),
+        ("[]", "expected an object"),
+        ("{", "expected a quoted key"),
+        ("{}x", "unexpected text after the end"),
         ("{\"x\"", "expected ':'"),
-        ("{\"x\":3}", "expected '{'"),
+        ("{\"x\":3}", "expected an object"),
         ("{\"x\":{}}", "needs dtype, shape and data_offsets"),
         ("{\"x\":{\"dtype\":\"F33\",\"shape\":[],\"data_offsets\":[0,4]}}", "unknown dtype 'F33'"),
-        ("{\"x\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,4]}}", "expected '\"'"),
-        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", "non-negative integer"),
-        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", "expected ']'"),
-        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1e9],\"data_offsets\":[0,4]}}", "expected ']'"),
-        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,4]}}", "number too large"),
+        ("{\"x\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,4]}}", "expected a string"),
+        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", "expected an integer from 0"),
+        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", "found 1.5"),
+        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1e9],\"data_offsets\":[0,4]}}", "found 1e9"),
+        (
+            "{\"x\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,4]}}",
+            "expected an integer from 0"
+        ),
         ("{\"x\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", "is too large"),
-        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", "are no range"),
-        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", "are no range"),
-        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[]}}", "are no range"),
+        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", "are not a range"),
+        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", "are not a range"),
+        ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[]}}", "are not a range"),
         ("{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", "takes 8 bytes, data_offsets hold 4"),
         ("{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}", "leaves a gap"),
-        ("{\"x\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,4]}}", "second 'dtype'"),
+        (
+            "{\"x\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+            "the key \"dtype\" occurs twice"
+        ),
         (
             "{\"x\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},"
                 + "\"y\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}", "overlaps"
         ),
         (
             "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
-                + "\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", "second entry 'x'"
+                + "\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", "the key \"x\" occurs twice"
         ),
-        ("{\"__metadata__\":{\"a\":3}}", "expected '\"'"),
-        ("{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}", "second metadata key 'a'"),
-        ("{\"x\":{\"extra\":" + String(repeating: "[", count: 100_000) + "}}", "nested too deeply"),
-        ("{\"x\":{\"extra\":" + String(repeating: "{\"a\":", count: 100_000) + "}}", "nested too deeply"),
+        ("{\"__metadata__\":{\"a\":3}}", "expected a string"),
+        ("{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}", "the key \"a\" occurs twice"),
+        ("{\"x\":{\"extra\":" + String(repeating: "[", count: 100_000) + "}}", "nested deeper than 64 levels"),
+        ("{\"x\":{\"extra\":" + String(repeating: "{\"a\":", count: 100_000) + "}}", "nested deeper than 64 levels"),
         ("{\"x\":{\"extra\":}}", "expected a value"),
         ("{\"\\ud800\":{}}", "lone surrogate"),
         ("{\"\\ud800\\u0041\":{}}", "lone surrogate"),
         ("{\"\\q\":{}}", "unknown escape"),
-        ("{\"\\u12g4\":{}}", "hexadecimal digit"),
+        ("{\"\\u12g4\":{}}", "four hexadecimal digits"),
         ("{\"a\u{1}\":{}}", "control character"),
         ("{\"abc", "unterminated string"),
     ]
@@ -188,7 +194,7 @@ import Testing
         try withTemporaryFile { path in
             let header: [UInt8] = Array("{\"".utf8) + [0xFF, 0xC0] + Array("\":{}}".utf8)
             try Data([UInt8(header.count), 0, 0, 0, 0, 0, 0, 0] + header).write(to: URL(filePath: path))
-            #expect(throws: TensorsError.header(file: path, reason: "string not UTF-8 at header byte 5")) {
+            #expect(throws: TensorsError.header(file: path, reason: "a string that is not UTF-8 at line 1, column 6")) {
                 try SafetensorsFile(path: path)
             }
         }

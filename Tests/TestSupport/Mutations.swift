@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// Reproducible mutations of valid input for fuzz tests.
@@ -9,19 +10,13 @@ public struct Mutations: RandomNumberGenerator {
         ProcessInfo.processInfo.environment["ECAD_FUZZ_COUNT"].flatMap { Int($0) } ?? defaultCount
     }
 
-    private var state: UInt64
+    private var generator: SplitMix64
 
     /// The same seed gives the same mutations.
-    public init(seed: UInt64) { state = seed }
+    public init(seed: UInt64) { generator = SplitMix64(seed: seed) }
 
-    /// SplitMix64 (Steele, Lea and Flood 2014).
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
+    /// Draws 64 bits.
+    public mutating func next() -> UInt64 { generator.next() }
 
     /// A mutated copy of one of the samples, or random bytes with probability 1/8.
     public mutating func mutated(_ samples: [[UInt8]], interesting: [UInt8] = []) -> [UInt8] {

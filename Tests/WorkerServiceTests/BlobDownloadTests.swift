@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Messages
 import Schedules
@@ -9,7 +10,7 @@ import Testing
     private let content = Data((0..<1000).map { UInt8(truncatingIfNeeded: $0 * 7) })
 
     private var reference: BlobReference {
-        var hash = StreamingSHA256()
+        var hash = SHA256()
         hash.update(content)
         var reference = BlobReference()
         reference.sha256 = Data(hash.finish())

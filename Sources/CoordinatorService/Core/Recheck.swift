@@ -1,3 +1,4 @@
+import Basics
 import History
 import Messages
 import Schedules
@@ -27,10 +28,8 @@ struct Recheck {
 
     /// Whether a task is in the sample; a function of the task alone, so that a resumed run samples the same ones.
     static func isSampled(_ task: Int64, share: Double) -> Bool {
-        var word = UInt64(bitPattern: task) &+ 0x9E37_79B9_7F4A_7C15
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Double((word ^ (word >> 31)) >> 11) / Double(1 << 53) < share
+        var generator = SplitMix64(seed: UInt64(bitPattern: task))
+        return generator.unit() < share
     }
 
     /// The scores of one scorer in a validated result.

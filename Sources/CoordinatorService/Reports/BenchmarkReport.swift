@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Schedules
@@ -79,7 +80,7 @@ public struct BenchmarkReport: Sendable {
         }
         let isNumeric = header.indices.map { (1...8).contains($0) }
         let title = "\(promptSet), \(scorer) of \(images) images per schedule\n"
-        return title + TableFormat.aligned([header] + rows, numeric: isNumeric)
+        return title + alignedTable([header] + rows, isNumeric: isNumeric)
     }
 
     private static func shortened(_ prompt: String) -> String {

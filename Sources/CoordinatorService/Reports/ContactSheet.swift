@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Messages
@@ -95,18 +96,18 @@ struct ContactSheetDrawing {
             let x = Self.label + Double(column) * (Self.cell + Self.gap)
             for (line, words) in Self.wrapped(prompt, columns: 22, lines: 5).enumerated() {
                 lines.append(
-                    "<text x=\"\(x)\" y=\"\(Self.top + 12 + Double(line) * 13)\" font-size=\"11\">\(FrontPlot.escaped(words))</text>"
+                    "<text x=\"\(x)\" y=\"\(Self.top + 12 + Double(line) * 13)\" font-size=\"11\">\(words.xmlEscaped)</text>"
                 )
             }
         }
         for (index, row) in rows.enumerated() {
             let y = Self.top + Self.caption + Double(index) * (Self.cell + Self.gap)
             lines.append(
-                "<text x=\"10\" y=\"\(y + 58)\" font-size=\"15\" font-weight=\"bold\">\(FrontPlot.escaped(row.title))</text>"
+                "<text x=\"10\" y=\"\(y + 58)\" font-size=\"15\" font-weight=\"bold\">\(row.title.xmlEscaped)</text>"
             )
             for (line, words) in Self.wrapped(row.subtitle, columns: 27, lines: 2).enumerated() {
                 lines.append(
-                    "<text x=\"10\" y=\"\(y + 78 + Double(line) * 15)\" font-size=\"12\">\(FrontPlot.escaped(words))</text>"
+                    "<text x=\"10\" y=\"\(y + 78 + Double(line) * 15)\" font-size=\"12\">\(words.xmlEscaped)</text>"
                 )
             }
             for (column, png) in row.images.enumerated() {
@@ -120,7 +121,7 @@ struct ContactSheetDrawing {
         return """
             <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(width) \(height)" width="\(width)" height="\(height)" font-family="sans-serif">
             <rect width="100%" height="100%" fill="#fff"/>
-            <text x="10" y="28" font-size="18" font-weight="bold">\(FrontPlot.escaped(title))</text>
+            <text x="10" y="28" font-size="18" font-weight="bold">\(title.xmlEscaped)</text>
             \(lines.joined(separator: "\n"))
             </svg>
 

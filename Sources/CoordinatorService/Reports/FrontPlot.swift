@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// An SVG plot of quality over speed-up: all evaluated candidates as dots, the front as a step line.
@@ -58,7 +59,7 @@ struct FrontPlot {
             .front { fill: none; stroke: #1f5fa8; stroke-width: 2 } .member { fill: #1f5fa8 } text { fill: #333 }
             </style>
             <rect width="100%" height="100%" fill="#fff"/>
-            <text x="\(Self.left)" y="26" font-size="17" font-weight="bold">\(Self.escaped(title))</text>
+            <text x="\(Self.left)" y="26" font-size="17" font-weight="bold">\(title.xmlEscaped)</text>
             <g font-size="12">
             <circle class="member" cx="\(Self.left + 6)" cy="42" r="4.5"/><text x="\(Self.left + 16)" y="46">front</text>
             <circle class="heuristic" cx="\(Self.left + 76)" cy="42" r="4"/><text x="\(Self.left + 86)" y="46">FORA and TGATE</text>
@@ -66,7 +67,7 @@ struct FrontPlot {
             </g>
             \(lines.joined(separator: "\n"))
             <text x="\((Self.left + Self.width - Self.right) / 2)" y="\(Self.height - 14)" text-anchor="middle">denoising speed-up relative to the uncached model</text>
-            <text transform="translate(18 \((Self.top + Self.height - Self.bottom) / 2)) rotate(-90)" text-anchor="middle">\(Self.escaped(qualityName))</text>
+            <text transform="translate(18 \((Self.top + Self.height - Self.bottom) / 2)) rotate(-90)" text-anchor="middle">\(qualityName.xmlEscaped)</text>
             </svg>
 
             """
@@ -76,15 +77,10 @@ struct FrontPlot {
         let label = String(format: "candidate %lld: %.2fx, %.2f, ", point.candidate, point.speedup, point.quality)
         return
             "<circle class=\"\(style)\" cx=\"\(Self.text(x(point.speedup)))\" cy=\"\(Self.text(y(point.quality)))\" r=\"\(radius)\">"
-            + "<title>\(Self.escaped(label + point.origin))</title></circle>"
+            + "<title>\((label + point.origin).xmlEscaped)</title></circle>"
     }
 
     private static func text(_ value: Double) -> String { String(format: "%.1f", value) }
-
-    static func escaped(_ text: String) -> String {
-        text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;")
-            .replacingOccurrences(of: ">", with: "&gt;").replacingOccurrences(of: "\"", with: "&quot;")
-    }
 }
 
 /// Maps values to coordinates, with round tick values.

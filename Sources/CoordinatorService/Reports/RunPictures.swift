@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Schedules
@@ -15,9 +16,9 @@ struct RunPictures {
         let sheet = "\(folder)/sheet.svg"
         for (path, svg) in [(plot, try frontPlot().svg()), (sheet, try contactSheet().svg())] {
             do {
-                try svg.write(toFile: path, atomically: true, encoding: .utf8)
+                try FileContents.write(svg, to: path)
             } catch {
-                throw CoordinatorError.runFolder(path: path, reason: "cannot write: \(error.localizedDescription)")
+                throw CoordinatorError.runFolder(path: path, reason: error.problem)
             }
         }
         return [plot, sheet]

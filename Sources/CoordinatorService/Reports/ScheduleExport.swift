@@ -1,5 +1,7 @@
 import Foundation
 import History
+import JSON
+import ModelConfiguration
 import Schedules
 
 /// Schedules of a run, exported as schedule files.

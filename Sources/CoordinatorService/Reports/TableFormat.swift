@@ -1,5 +1,7 @@
+import Basics
 import Foundation
 import History
+import JSON
 
 /// The output format of a query.
 public enum TableFormat: String, Sendable, CaseIterable {
@@ -13,33 +15,19 @@ public enum TableFormat: String, Sendable, CaseIterable {
     case markdown
 
     /// Formats a query result; the text ends in a newline.
-    ///
-    /// - Throws: `EncodingError`.
-    public func print(_ result: QueryResult) throws -> String {
+    public func print(_ result: QueryResult) -> String {
         let cells = result.rows.map { $0.map(\.text) }
         switch self {
-        case .table: return Self.aligned([result.columns] + cells, numeric: Self.numericColumns(result))
+        case .table: return alignedTable([result.columns] + cells, isNumeric: Self.numericColumns(result))
         case .csv:
             return ([result.columns] + cells).map { $0.map(Self.csvField).joined(separator: ",") + "\r\n" }.joined()
-        case .json: return try Self.json(result) + "\n"
+        case .json: return Self.json(result) + "\n"
         case .markdown:
             let rule = result.columns.map { _ in "---" }
             return ([result.columns, rule] + cells).map { row in
                 "| " + row.map { $0.replacingOccurrences(of: "|", with: "\\|") }.joined(separator: " | ") + " |\n"
             }.joined()
         }
-    }
-
-    /// Pads the cells of every column to the same width; numeric columns are right-aligned.
-    static func aligned(_ rows: [[String]], numeric: [Bool]) -> String {
-        let widths = numeric.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            let line = row.enumerated().map { column, text in
-                let padding = String(repeating: " ", count: widths[column] - text.count)
-                return numeric[column] ? padding + text : text + padding
-            }.joined(separator: "  ")
-            return line.replacingOccurrences(of: " +$", with: "", options: .regularExpression) + "\n"
-        }.joined()
     }
 
     private static func numericColumns(_ result: QueryResult) -> [Bool] {
@@ -58,18 +46,13 @@ public enum TableFormat: String, Sendable, CaseIterable {
         return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
     }
 
-    private static func json(_ result: QueryResult) throws -> String {
-        let objects = try result.rows.map { row in
-            let members = try zip(result.columns, row).map { "\(try encoded($0)): \(try $1.json())" }
-            return "{" + members.joined(separator: ", ") + "}"
+    /// One line for each row.
+    private static func json(_ result: QueryResult) -> String {
+        let objects = result.rows.map { row in
+            let members = zip(result.columns, row).map { JSONObject.Member(key: $0, value: $1.json) }
+            return JSONValue.object(JSONObject(distinct: members)).text(.singleLine, escapesNonASCII: false)
         }
         return "[" + objects.joined(separator: ",\n ") + "]"
-    }
-
-    fileprivate static func encoded(_ text: String) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        return String(decoding: try encoder.encode(text), as: UTF8.self)
     }
 }
 
@@ -81,16 +64,16 @@ extension QueryValue {
         case .integer(let value): "\(value)"
         case .real(let value): "\(value)"
         case .text(let value): value
-        case .blob(let bytes): bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        case .blob(let bytes): bytes.hexadecimal
         }
     }
 
-    fileprivate func json() throws -> String {
+    fileprivate var json: JSONValue {
         switch self {
-        case .null: "null"
-        case .integer(let value): "\(value)"
-        case .real(let value): value.isFinite ? "\(value)" : "null"
-        case .text, .blob: try TableFormat.encoded(text)
+        case .null: .null
+        case .integer(let value): .number("\(value)")
+        case .real(let value): value.isFinite ? .number("\(value)") : .null
+        case .text, .blob: .string(text)
         }
     }
 }
@@ -109,7 +92,7 @@ public enum FrontTable {
                 String(format: "%.2f", point.quality), "\(point.images)",
             ]
         }
-        let table = TableFormat.aligned([header] + rows, numeric: Array(repeating: true, count: header.count))
+        let table = alignedTable([header] + rows, isNumeric: Array(repeating: true, count: header.count))
         return String(table.dropLast())
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import ModelConfiguration
 import Prompts
 import Schedules
 

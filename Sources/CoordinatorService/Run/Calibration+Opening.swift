@@ -1,6 +1,8 @@
+import Basics
 import Evolution
 import Foundation
 import History
+import ModelConfiguration
 import Prompts
 import Schedules
 
@@ -166,7 +168,7 @@ extension Calibration {
             ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
-        return SHA256.hexadecimal(SHA256.digest(text.utf8))
+        return SHA256.digest(text.utf8).hexadecimal
     }
 
     private static func searchSettings(_ configuration: RunConfiguration) -> SearchSettings {

@@ -2,6 +2,7 @@ import Evolution
 import Foundation
 import History
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// A search for caching schedules: it breeds candidates, enters them and their tasks in the history, and settles them

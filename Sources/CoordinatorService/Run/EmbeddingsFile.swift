@@ -1,5 +1,8 @@
+import Basics
 import Foundation
+import JSON
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// A file of prompt embeddings that workers download from the coordinator.
@@ -26,7 +29,7 @@ struct EmbeddingsFile: Sendable {
         do {
             handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
             var reference = BlobReference()
-            reference.sha256 = Data(try StreamingSHA256.digest(ofFile: path))
+            reference.sha256 = Data(try SHA256.digest(ofFile: path))
             reference.byteCount = try handle.seekToEnd()
             self.reference = reference
         } catch {
@@ -71,7 +74,7 @@ struct EmbeddingsFile: Sendable {
             throw mismatch("negative prompt is \"\(self.negativePrompt)\"; expected \"\(negativePrompt)\"")
         }
         var expected = "pixart"
-        if case .flux = model.architecture { expected = "flux" }
+        if case .flux = model.architecture.transformer { expected = "flux" }
         guard kind == expected else { throw mismatch("model kind is \(kind); expected \(expected) as in \(folder)") }
         guard ModelFingerprint.hasText(folder: folder) else { return }
         let own = try? ModelFingerprint.compute(folder: folder, part: .text)

@@ -1,6 +1,8 @@
+import Basics
 import Evolution
 import Foundation
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// The settings of a run: the TOML file of `ecad-coordinator run --config`.
@@ -127,15 +129,13 @@ public struct RunConfiguration: Sendable, Equatable {
 extension RunConfiguration {
     /// Describes the model from its configuration files; the weights are not opened.
     ///
-    /// - Throws: ``CoordinatorError`` for an image size that the model does not support, `SchedulesError`.
+    /// - Throws: ``CoordinatorError`` for an image size that the model does not support, `FileError`, `JSONError`.
     func modelDescription() throws -> ModelDescription {
         do {
             return try ModelDescription(modelFolder: modelPath, height: height, width: width)
-        } catch {
-            guard case .outOfRange(let name, let expected, let found) = error, name == "height" || name == "width"
-            else { throw error }
+        } catch let error as ModelConfigurationError where ["height", "width"].contains(error.name) {
             throw CoordinatorError.invalidValue(
-                file: "run configuration", key: "model.\(name)", expected: expected, found: found)
+                file: "run configuration", key: "model.\(error.name)", expected: error.expected, found: error.found)
         }
     }
 

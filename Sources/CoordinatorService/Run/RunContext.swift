@@ -1,6 +1,7 @@
 import Foundation
 import History
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// What does not change while a run is distributed: its history, model, prompts and settings.

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Logging
@@ -30,7 +31,7 @@ struct ProgressLine {
     mutating func text(_ state: State, at now: Double) -> String {
         let (imagesPerSecond, evaluationsPerSecond) = rates(state.imagesDone, state.evaluationsDone, at: now)
         let left = Double(state.evaluationsTotal - state.evaluationsDone)
-        let remaining = evaluationsPerSecond > 0 ? Self.duration(left / evaluationsPerSecond) : "--"
+        let remaining = evaluationsPerSecond > 0 ? durationText(seconds: left / evaluationsPerSecond) : "--"
         var parts = [
             "generation \(state.generation + 1)/\(state.generations)",
             "\(state.evaluationsDone)/\(state.evaluationsTotal) evaluated",
@@ -57,7 +58,7 @@ struct ProgressLine {
         let left = Double(imagesTotal - imagesBefore - imagesDone)
         return [
             "\(promptSet): \(imagesBefore + imagesDone)/\(imagesTotal) images",
-            "\(rate > 0 ? Self.duration(left / rate) : "--") left", String(format: "%.1f images/s", rate),
+            "\(rate > 0 ? durationText(seconds: left / rate) : "--") left", String(format: "%.1f images/s", rate),
             workers == 1 ? "1 worker" : "\(workers) workers",
         ].joined(separator: " | ")
     }
@@ -72,15 +73,6 @@ struct ProgressLine {
         let seconds = now - first.seconds
         guard seconds > 1 else { return (0, 0) }
         return (Double(images - first.images) / seconds, Double(evaluations - first.evaluations) / seconds)
-    }
-
-    /// Formats seconds as 42s, 3m10s or 2h05m; "--" if unknown.
-    static func duration(_ seconds: Double) -> String {
-        guard seconds.isFinite, seconds < 1e8 else { return "--" }
-        let total = Int(seconds.rounded(.up))
-        if total < 60 { return "\(total)s" }
-        if total < 3600 { return String(format: "%dm%02ds", total / 60, total % 60) }
-        return String(format: "%dh%02dm", total / 3600, total / 60 % 60)
     }
 }
 

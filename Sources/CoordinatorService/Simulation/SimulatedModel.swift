@@ -1,5 +1,6 @@
 import History
 import Messages
+import ModelConfiguration
 import Schedules
 
 /// The measurements of simulated workers: durations proportional to multiply-adds, and a quality that decreases with

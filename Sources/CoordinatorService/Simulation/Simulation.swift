@@ -1,3 +1,4 @@
+import Basics
 import Evolution
 import Foundation
 import HeapModule
@@ -316,7 +317,7 @@ extension Simulation {
 
         /// Aligned lines, without a final newline.
         public var text: String {
-            let duration = ProgressLine.duration(seconds)
+            let duration = durationText(seconds: seconds)
             let lines = [
                 "time          \(duration)" + (isComplete ? "" : " (stopped before the end of the run)"),
                 "generations   \(generations)", "evaluations   \(evaluations)",

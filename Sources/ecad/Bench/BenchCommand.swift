@@ -1,8 +1,10 @@
 import ArgumentParser
+import Basics
 import Benchmarks
 import Diffusion
 import Evaluations
 import Foundation
+import ModelConfiguration
 import Models
 import ProgramSupport
 import Schedules
@@ -49,10 +51,10 @@ struct BenchModelOptions: ParsableArguments {
         var lines = Array(repeating: "", count: defaultPromptCount)
         if let prompts {
             guard let text = try? String(contentsOfFile: prompts, encoding: .utf8) else {
-                throw SchedulesError.file(file: prompts, problem: "cannot be read as UTF-8 text")
+                throw FileError(path: prompts, problem: "cannot be read as UTF-8 text")
             }
             lines = text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.isEmpty }
-            guard !lines.isEmpty else { throw SchedulesError.file(file: prompts, problem: "contains no prompts") }
+            guard !lines.isEmpty else { throw FileError(path: prompts, problem: "contains no prompts") }
         }
         return try Evaluator(
             model: ModelFolder(path: model),
@@ -110,11 +112,7 @@ struct BenchModel: ParsableCommand {
             model.evaluator(), imageCount: images, scheduleCount: schedules, seconds: seconds, seed: seed)
         let (median, p95) = (result.error(quantile: 0.5), result.error(quantile: 0.95))
         if let output {
-            do {
-                try result.costs.table.json.write(toFile: output, atomically: true, encoding: .utf8)
-            } catch {
-                throw SchedulesError.file(file: output, problem: "cannot be written: \(error.localizedDescription)")
-            }
+            try FileContents.write(result.costs.table.json, to: output)
         }
         if json {
             let encoder = JSONEncoder()

@@ -2,6 +2,7 @@ import ArgumentParser
 import Benchmarks
 import Evolution
 import Foundation
+import ModelConfiguration
 import ProgramSupport
 import Schedules
 

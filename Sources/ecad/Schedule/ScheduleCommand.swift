@@ -1,5 +1,7 @@
 import ArgumentParser
 import Foundation
+import JSON
+import ModelConfiguration
 import Schedules
 
 struct ScheduleCommand: ParsableCommand {
@@ -17,7 +19,7 @@ struct ScheduleCommand: ParsableCommand {
 /// Selects the architecture of a family's published checkpoint or of a model directory.
 struct ModelChoice: ParsableArguments {
     @Option(help: "Model family; uses the dimensions of its published checkpoint.")
-    var family: Family?
+    var family: ModelFamily?
 
     @Option(help: "Height and width in pixels, with --family (default: 256).")
     var size: Int?
@@ -50,18 +52,4 @@ struct ModelChoice: ParsableArguments {
     }
 }
 
-extension Family: ExpressibleByArgument {}
-
-/// Formats a table with aligned columns; those in `right` are right-aligned.
-func table(_ header: [String], _ rows: [[String]], right: Set<Int>) -> String {
-    let lines = [header] + rows
-    let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-    return lines.map { line in
-        let cells = line.enumerated().map { column, cell in
-            let space = String(repeating: " ", count: widths[column] - cell.count)
-            return right.contains(column) ? space + cell : cell + space
-        }
-        let joined = cells.joined(separator: "  ")
-        return String(joined.reversed().drop { $0 == " " }.reversed())
-    }.joined(separator: "\n")
-}
+extension ModelFamily: ExpressibleByArgument {}

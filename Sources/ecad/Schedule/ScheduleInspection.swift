@@ -1,5 +1,8 @@
 import ArgumentParser
+import Basics
 import Foundation
+import JSON
+import ModelConfiguration
 import Schedules
 import Tensors
 
@@ -16,22 +19,23 @@ struct ScheduleInfo: ParsableCommand {
 
     func run() throws {
         let summaries = try files.flatMap { try ScheduleSummary.read($0) }
-        print(json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries))
+        print(
+            json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries), terminator: json ? "\n" : "")
     }
 
     private func text(_ summaries: [ScheduleSummary]) -> String {
-        table(
-            ["file", "name", "family", "steps", "genes", "recomputed", "share", "genome SHA-256"],
-            summaries.map { summary in
-                let schedule = summary.contents.schedule
-                let genome = schedule.genome
-                let share = 100 * Double(genome.recomputeCount) / Double(genome.geneCount)
-                return [
-                    summary.file, schedule.name, summary.contents.likelyFamily.rawValue,
-                    "\(schedule.shape.stepCount)", "\(genome.geneCount)", "\(genome.recomputeCount)",
-                    String(format: "%.1f%%", share), String(genome.sha256.prefix(16)),
-                ]
-            }, right: [3, 4, 5, 6])
+        alignedTable(
+            [["file", "name", "family", "steps", "genes", "recomputed", "share", "genome SHA-256"]]
+                + summaries.map { summary in
+                    let schedule = summary.contents.schedule
+                    let genome = schedule.genome
+                    let share = 100 * Double(genome.recomputeCount) / Double(genome.geneCount)
+                    return [
+                        summary.file, schedule.name, summary.contents.likelyFamily.rawValue,
+                        "\(schedule.shape.stepCount)", "\(genome.geneCount)", "\(genome.recomputeCount)",
+                        String(format: "%.1f%%", share), String(genome.sha256.prefix(16)),
+                    ]
+                }, isNumeric: (0..<8).map { (3...6).contains($0) })
     }
 }
 
@@ -59,18 +63,19 @@ struct ScheduleMacs: ParsableCommand {
                 try MultiplyAddsSummary(file: path, schedule: $0.schedule, model: model)
             }
         }
-        print(json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries))
+        print(
+            json ? JSONValue.array(summaries.map(\.json)).indentedText : text(summaries), terminator: json ? "\n" : "")
     }
 
     private func text(_ summaries: [MultiplyAddsSummary]) -> String {
-        table(
-            ["file", "name", "MACs", "of uncached", "with attention"],
-            summaries.map { summary in
-                [
-                    summary.file, summary.name, "\(summary.counts.total)",
-                    String(format: "%.1f%%", 100 * summary.shareOfUncached), "\(summary.counts.totalWithAttention)",
-                ]
-            }, right: [2, 3, 4])
+        alignedTable(
+            [["file", "name", "MACs", "of uncached", "with attention"]]
+                + summaries.map { summary in
+                    [
+                        summary.file, summary.name, "\(summary.counts.total)",
+                        String(format: "%.1f%%", 100 * summary.shareOfUncached), "\(summary.counts.totalWithAttention)",
+                    ]
+                }, isNumeric: (0..<5).map { $0 >= 2 })
     }
 }
 

@@ -69,13 +69,3 @@ public enum BlockKind: String, CaseIterable, Codable, Sendable {
         }
     }
 }
-
-/// A family of diffusion transformers.
-public enum Family: String, CaseIterable, Codable, Sendable {
-    /// PixArt-alpha, 120 text tokens.
-    case pixartAlpha = "pixart-alpha"
-    /// PixArt-Sigma, 300 text tokens.
-    case pixartSigma = "pixart-sigma"
-    /// FLUX.1-dev, guidance distilled.
-    case fluxDev = "flux-dev"
-}

@@ -1,5 +1,5 @@
 import Foundation
-import Schedules
+import ModelConfiguration
 import TestSupport
 import Testing
 
@@ -24,7 +24,6 @@ import Testing
         #expect(try ModelDescription(modelFolder: model, height: native.height, width: native.width) == native)
         let wide = try ModelDescription(modelFolder: model, width: 2 * native.width)
         #expect(wide.height == native.height && wide.architecture != native.architecture)
-        #expect(try ModelArchitecture(modelFolder: model) == native.architecture)
     }
 
     /// FLUX's transformer names no size, and its patches are 2 x 2 latents.
@@ -39,14 +38,14 @@ import Testing
         for (height, found) in [(17, "17"), (0, "0"), (-64, "-64")] {
             #expect(
                 complaint { try ModelDescription(modelFolder: model, height: height) }
-                    .isOneLine(naming: "height: expected a multiple of", "found \(found)"))
+                    .isOneLine(naming: "height is \(found); expected a multiple of"))
         }
     }
 
     @Test func missingAndWrongFilesAreNamed() throws {
         #expect(
             complaint { try ModelDescription(modelFolder: folder.file("none")) }
-                .isOneLine(naming: "none/model_index.json", "no such file", "diffusers layout"))
+                .isOneLine(naming: "none/model_index.json", "not found", "diffusers layout"))
         try replace("\"block_out_channels\"", with: "\"blocks\"", in: "vae/config.json")
         #expect(
             complaint { try ModelDescription(modelFolder: model) }
@@ -55,16 +54,19 @@ import Testing
         try replace("\"blocks\"", with: "\"block_out_channels\"", in: "vae/config.json")
         #expect(
             complaint { try ModelDescription(modelFolder: model) }
-                .isOneLine(naming: "transformer/config.json", "expected an object, found an array"))
+                .isOneLine(naming: "transformer/config.json", "the document is an array; expected an object"))
     }
 
     @Test func sigmaHasItsOwnTextLength() throws {
-        let sigma = try ModelArchitecture(modelFolder: "\(Fixtures.folder)/sigma-small/model")
-        guard case .pixart(let architecture) = sigma else {
-            Issue.record("not PixArt")
-            return
-        }
-        #expect(architecture.textLength == 300)
+        let sigma = try ModelDescription(modelFolder: "\(Fixtures.folder)/sigma-small/model")
+        #expect(sigma.architecture.textLength == 300)
+    }
+
+    @Test func aTransformerOfAnotherFamilyThanThePipelineIsRefused() throws {
+        try replace("PixArtAlphaPipeline", with: "FluxPipeline", in: "model_index.json")
+        #expect(
+            complaint { try ModelDescription(modelFolder: model) }
+                .isOneLine(naming: "transformer/config.json: _class_name is", "expected FluxTransformer2DModel"))
     }
 
     @Test(arguments: [("24", 24), ("1e30", 512), ("null", 512)])
@@ -74,32 +76,6 @@ import Testing
         let text = try String(contentsOfFile: file, encoding: .utf8)
         try text.replacingOccurrences(of: "\"model_max_length\": 512", with: "\"model_max_length\": \(stated)")
             .write(toFile: file, atomically: true, encoding: .utf8)
-        guard case .flux(let architecture) = try ModelArchitecture(modelFolder: flux) else {
-            Issue.record("not FLUX")
-            return
-        }
-        #expect(architecture.textLength == expected)
-    }
-
-    @Test func theSettingsHashFollowsWhatMeasurementsDependOn() throws {
-        let settings = try MeasurementSettings(modelFolder: model, stepCount: 20)
-        #expect(settings.hash.count == 64)
-        #expect(settings.canonicalText.hasPrefix("{\"architecture\":{\"attention_head_dim\":"))
-        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash == settings.hash)
-        let native = settings.model
-        #expect(
-            try MeasurementSettings(modelFolder: model, height: native.height, width: native.width, stepCount: 20).hash
-                == settings.hash)
-        #expect(try MeasurementSettings(modelFolder: model, stepCount: 19).hash != settings.hash)
-        #expect(
-            try MeasurementSettings(modelFolder: model, height: 2 * native.height, stepCount: 20).hash
-                != settings.hash)
-        // Python writes what JSON lacks, and other spellings of a number are the same number.
-        try replace("\"beta_start\": 0.0001", with: "\"beta_start\": 1e-4", in: "scheduler/scheduler_config.json")
-        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash == settings.hash)
-        try replace("\"beta_start\": 1e-4", with: "\"beta_start\": 2e-4", in: "scheduler/scheduler_config.json")
-        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash != settings.hash)
-        try replace("2e-4", with: "0.0001, \"lambda_min\": -Infinity", in: "scheduler/scheduler_config.json")
-        #expect(try MeasurementSettings(modelFolder: model, stepCount: 20).hash != settings.hash)
+        #expect(try ModelDescription(modelFolder: flux).architecture.textLength == expected)
     }
 }

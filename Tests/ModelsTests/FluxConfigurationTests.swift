@@ -1,8 +1,9 @@
+import ModelConfiguration
 import Models
 import TestSupport
 import Testing
 
-@Suite struct FluxSettingsTests {
+@Suite struct FluxConfigurationTests {
     private static let file = "transformer/config.json"
 
     private func open(_ model: ModelCopy) -> Complaint {
@@ -18,7 +19,7 @@ import Testing
     func aValueThatNoModelHasIsRefused(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "flux-small")
         try model.set(key, to: json, in: Self.file)
-        #expect(open(model).isOneLine(naming: model.file(Self.file), "\"\(key)\"", "expected"))
+        #expect(open(model).isOneLine(naming: model.file(Self.file), key, "expected"))
     }
 
     @Test(arguments: [
@@ -39,7 +40,8 @@ import Testing
 
     @Test func absentKeysTakeTheRulesOfDiffusers() throws {
         let folder = try TemporaryFolder()
-        let settings = try FluxSettings(Configuration(path: folder.write("{}", to: "config.json")))
+        let settings = try FluxConfiguration(
+            Configuration(path: folder.write(#"{"_class_name": "FluxTransformer2DModel"}"#, to: "config.json")))
         #expect(settings.fullBlockCount == 19 && settings.singleBlockCount == 38 && settings.width == 3072)
         #expect(settings.rotaryDimensions == [16, 56, 56] && settings.latentChannels == 16)
         #expect(settings.textWidth == 4096 && settings.pooledWidth == 768 && !settings.embedsGuidance)

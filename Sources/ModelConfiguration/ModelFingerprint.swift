@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// What makes two model directories the same to a run: a hash that coordinator and workers compute alike.
@@ -26,7 +27,7 @@ package enum ModelFingerprint {
     /// - Returns: Hexadecimal text.
     /// - Throws: An error of Foundation that names the file that cannot be read.
     package static func compute(folder: String, part: Part = .whole) throws -> String {
-        var hash = StreamingSHA256()
+        var hash = SHA256()
         for path in try relevantFiles(in: folder) where part == .whole || isText(path) == (part == .text) {
             let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: "\(folder)/\(path)"))
             defer { try? handle.close() }

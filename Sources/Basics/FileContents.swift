@@ -1,0 +1,95 @@
+import FoundationEssentials
+import Glibc
+
+/// Why a file could not be read or written.
+public struct FileError: Error, Equatable, CustomStringConvertible {
+    /// The file's path.
+    public let path: String
+    /// What failed and why, such as "cannot be read: no such file or directory".
+    public let problem: String
+
+    /// Describes a failure of the caller's own.
+    public init(path: String, problem: String) {
+        self.path = path
+        self.problem = problem
+    }
+
+    /// The path and the problem, in one line.
+    public var description: String { "\(path): \(problem)" }
+}
+
+/// Reads and writes whole files.
+package enum FileContents {
+    /// Whether a file or directory exists.
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    package static func read(_ path: String) throws(FileError) -> [UInt8] {
+        do {
+            return Array(try Data(contentsOf: URL(filePath: path)))
+        } catch {
+            let reason =
+                switch (error as? CocoaError)?.code {
+                case .fileReadNoSuchFile?, .fileNoSuchFile?: systemErrorText(ENOENT)
+                case .fileReadNoPermission?: systemErrorText(EACCES)
+                default: "\(error)"
+                }
+            throw FileError(path: path, problem: "cannot be read: \(reason)")
+        }
+    }
+
+    /// Writes a file atomically: after a crash the path holds either its old content or all of the new.
+    ///
+    /// The content is on disk (fsync) before it appears under its name.
+    ///
+    /// - Parameters:
+    ///   - chunks: The content, in parts.
+    ///   - path: The file. A symbolic link is replaced, not followed.
+    ///   - mode: Permissions, before the process's umask is applied.
+    ///   - replacing: Whether an existing file is replaced; if not, it is an error.
+    /// - Throws: ``FileError``.
+    package static func write(
+        _ chunks: [[UInt8]], to path: String, mode: mode_t = 0o666, replacing: Bool = true
+    ) throws(FileError) {
+        func failure(_ code: Int32) -> FileError {
+            FileError(path: path, problem: "cannot be written: \(systemErrorText(code))")
+        }
+        let partial = "\(path).\(getpid()).partial"
+        // A partial file of a crashed process with the same id may have other permissions.
+        unlink(partial)
+        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
+        guard descriptor >= 0 else { throw failure(errno) }
+        var code: Int32 = 0
+        for chunk in chunks where code == 0 { code = write(chunk, to: descriptor) }
+        if code == 0, fsync(descriptor) != 0 { code = errno }
+        close(descriptor)
+        // Unlike rename, link fails if the path exists.
+        if code == 0, (replacing ? rename(partial, path) : link(partial, path)) != 0 { code = errno }
+        if code != 0 || !replacing { unlink(partial) }
+        guard code == 0 else { throw failure(code) }
+    }
+
+    package static func write(_ text: String, to path: String) throws(FileError) {
+        try write([Array(text.utf8)], to: path)
+    }
+
+    /// Returns 0, or errno of the write that failed.
+    private static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+        bytes.withUnsafeBytes { buffer in
+            var position = 0
+            while position < buffer.count {
+                let rest = UnsafeRawBufferPointer(rebasing: buffer[position...])
+                let written = Glibc.write(descriptor, rest.baseAddress, rest.count)
+                if written < 0, errno == EINTR { continue }
+                guard written >= 0 else { return errno }
+                position += written
+            }
+            return 0
+        }
+    }
+}
+
+/// The C library's text for an error number, beginning in lower case.
+package func systemErrorText(_ code: Int32 = errno) -> String {
+    let text = String(cString: strerror(code))
+    return text.prefix(1).lowercased() + text.dropFirst()
+}
