@@ -168,13 +168,24 @@ final class FaultSimulation {
     // MARK: - Coordinator
 
     private func startCoordinator() throws {
-        let calibration = try calibration ?? Calibration.resume(in: "\(folder)/run")
+        let calibration = try calibration ?? resume()
         let start = now
         self.calibration = calibration
         coordinator = try Coordinator(
             run: calibration, settings: Coordinator.Settings(engineVersion: SimulatedWorker.engineVersion),
             clock: { [unowned self] in now - start + clockOffset },
             logger: Logger(label: "coordinator") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    private func resume() throws -> Calibration {
+        while true {
+            do {
+                return try Calibration.resume(in: "\(folder)/run")
+            } catch HistoryError.locked {
+                // A process that another test is starting holds a copy of the lock until it executes its program.
+                Thread.sleep(forTimeInterval: 0.01)
+            }
+        }
     }
 
     /// Handles messages and time in one transaction, as ``CoordinatorLoop`` does; the coordinator may crash in between.
