@@ -22,7 +22,7 @@ struct CoordinatorCommand: ParsableCommand {
 }
 
 /// Options of all commands that accept workers.
-struct ServingOptions: ParsableArguments {
+struct ServerOptions: ParsableArguments {
     @Option(help: "Address to listen on; port 0 selects a free port.")
     var bind = "tcp://127.0.0.1:5555"
 
@@ -98,11 +98,11 @@ extension CoordinatorCommand {
         @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.generations=50.")
         var overrides: [String] = []
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func run() throws {
             let configuration = try RunConfiguration(path: config, overrides: overrides)
-            try serving.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
         }
     }
 
@@ -112,10 +112,10 @@ extension CoordinatorCommand {
         @Option(help: "Run directory.")
         var runDir: String
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func run() throws {
-            try serving.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
         }
     }
 
@@ -130,12 +130,12 @@ extension CoordinatorCommand {
         @Option(help: "Generations to add to the completed ones.")
         var generations: Int
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            try serving.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
         }
     }
 
@@ -159,14 +159,14 @@ extension CoordinatorCommand {
         @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.population=48.")
         var overrides: [String] = []
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func validate() throws {
             if from < 0 { throw ValidationError("--from is \(from); expected 0 or more") }
         }
 
         func run() throws {
-            try serving.serve(
+            try server.serve(
                 { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runFolder: into)
         }
     }

@@ -18,7 +18,7 @@ public struct BenchmarkService {
     /// Creates a service.
     ///
     /// - Parameters:
-    ///   - options: How workers are served.
+    ///   - options: How the run is distributed.
     ///   - logger: The log.
     ///   - showStatus: Shows progress in a status line, or ends that line if the text is nil; nil to log progress.
     public init(options: RunService.Options, logger: Logger, showStatus: ((String?) -> Void)?) {

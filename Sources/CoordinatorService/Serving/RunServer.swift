@@ -61,7 +61,7 @@ struct RunServer {
         _ = try FileDescriptorLimit.raise()
         let access = try AccessControl(options: options, folder: folder)
         let context = try SocketContext()
-        // The port first: a run that cannot be served must not leave a directory behind.
+        // The port first: a run that cannot be distributed must not leave a directory behind.
         let socket = try CoordinatorSocket(
             listeningOn: options.bind, in: context, security: access.security, wakeup: wakeup)
         let endpoint = socket.endpoint

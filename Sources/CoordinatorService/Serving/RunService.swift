@@ -5,7 +5,7 @@ import Transport
 
 /// Runs a calibration until its last generation: the commands `run`, `resume`, `extend` and `fork`.
 public struct RunService {
-    /// How a run is served.
+    /// How a run is distributed.
     public struct Options: Sendable {
         /// The address to listen on.
         public var bind: Endpoint
@@ -48,7 +48,7 @@ public struct RunService {
     /// Creates a service.
     ///
     /// - Parameters:
-    ///   - options: How a run is served.
+    ///   - options: How a run is distributed.
     ///   - logger: The log.
     ///   - showStatus: Shows progress in a status line, or ends that line if the text is nil; nil to log progress.
     public init(options: Options, logger: Logger, showStatus: ((String?) -> Void)?) {
