@@ -15,12 +15,13 @@ func systemLibrary(_ name: String, package: String, pkgConfig: String? = nil) ->
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([package])])
 }
 
-/// A module and its tests, `Sources/Name` and `Tests/NameTests`; the tests see all that the module sees.
+/// A module and its tests, `Sources/Name` and `Tests/NameTests`; scripts/check-modules.py compares the dependencies of
+/// both with their imports.
 func module(
     _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [],
     tests testDependencies: [Target.Dependency] = []
 ) -> [Target] {
-    let tests = [.byName(name: name)] + dependencies + testDependencies
+    let tests = [.byName(name: name)] + testDependencies
     return [
         .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: swiftSettings),
         .testTarget(name: "\(name)Tests", dependencies: tests, swiftSettings: swiftSettings),
@@ -55,46 +56,58 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Basics", ["CSodium"], tests: ["TestSupport"])
     + module("JSON", ["Basics"])
-    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["TestSupport"])
-    + module("Schedules", ["Basics", "JSON", "ModelConfiguration"], tests: ["TestSupport"])
-    + module("Prompts", ["JSON"], tests: ["TestSupport"])
+    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["JSON", "TestSupport"])
+    + module(
+        "Schedules", ["Basics", "JSON", "ModelConfiguration"],
+        tests: ["Basics", "JSON", "ModelConfiguration", "TestSupport"])
+    + module("Prompts", ["JSON"])
     + module(
         "Evolution", ["Basics", "ModelConfiguration", "Schedules", protobuf], exclude: ["SavedSearch.proto"],
-        tests: ["TestSupport"])
+        tests: ["ModelConfiguration", "Schedules", "TestSupport"])
     + module(
-        "Tensors", ["Basics", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "JSON"], tests: ["CKernels", "TestSupport"])
-    + module("Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["TestSupport"])
+        "Tensors", ["Basics", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "JSON"],
+        tests: ["Basics", "CKernels", "TestSupport"])
     + module(
-        "Diffusion", ["ModelConfiguration", "Models", "Schedules", "Tensors"], tests: ["CAllocations", "TestSupport"])
+        "Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["ModelConfiguration", "Tensors", "TestSupport"])
     + module(
-        "Scoring", ["COpenBLAS", "ModelConfiguration", "Models", "Prompts", "Schedules", "Tensors"],
-        tests: ["TestSupport"])
+        "Diffusion", ["ModelConfiguration", "Models", "Schedules", "Tensors"],
+        tests: ["CAllocations", "ModelConfiguration", "Models", "Schedules", "Tensors", "TestSupport"])
+    + module(
+        "Scoring", ["Basics", "COpenBLAS", "ModelConfiguration", "Models", "Prompts", "Tensors"],
+        tests: ["Basics", "Prompts", "Tensors", "TestSupport"])
     + module(
         "Evaluations", ["Basics", "Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
-        tests: ["TestSupport"])
+        tests: [
+            "Basics", "Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors", "TestSupport",
+        ])
     + module(
         "Verification", ["Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
         tests: ["TestSupport"])
-    + module("History", [grdb], tests: ["TestSupport"])
-    + module("Messages", ["Basics", protobuf], exclude: ["Messages.proto"], tests: [protobuf, "TestSupport"])
-    + module("Transport", ["Basics", "CZeroMQ"], tests: ["ClusterTesting", "TestSupport"])
+    + module("History", [grdb], tests: ["TestSupport", grdb])
+    + module(
+        "Messages", ["Basics", protobuf], exclude: ["Messages.proto"], tests: ["Basics", "TestSupport", protobuf])
+    + module("Transport", ["Basics", "CZeroMQ"], tests: ["ClusterTesting", "CZeroMQ", "TestSupport"])
     + module(
         "CoordinatorService",
         [
             "Basics", "Evolution", "History", "JSON", "Messages", "ModelConfiguration", "Prompts", "Schedules",
             "Transport", deque, heap, logging,
         ],
-        tests: ["TestSupport"])
+        tests: [
+            "Basics", "Evolution", "History", "Messages", "ModelConfiguration", "TestSupport", "Transport", logging,
+        ])
     + module(
         "Benchmarks", ["Evaluations", "Evolution", "History", "ModelConfiguration", "Schedules"],
-        tests: ["Diffusion", "TestSupport"])
+        tests: ["Diffusion", "Evaluations", "Evolution", "ModelConfiguration", "Models", "Schedules", "TestSupport"])
     + module(
         "WorkerService",
         [
             "Basics", "Diffusion", "Evaluations", "Messages", "ModelConfiguration", "Models", "Schedules", "Scoring",
             "Tensors", "Transport", logging,
         ],
-        tests: ["TestSupport"])
+        tests: [
+            "Basics", "Evaluations", "Messages", "ModelConfiguration", "Schedules", "Scoring", "Tensors", "TestSupport",
+        ])
 
 let programs: [Target] = [
     .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
@@ -108,7 +121,7 @@ let programs: [Target] = [
             "Prompts", "Schedules", "Scoring", "Tensors", "Verification",
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
-    program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Schedules", "Transport"]),
+    program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Transport"]),
     program("ecad-coordinator", ["CoordinatorService", "History", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format check, build with warnings as errors, all tests. Needs Debian or Ubuntu with a Swift toolchain; installs the rest.
+# Module and format checks, build with warnings as errors, all tests. Needs Debian or Ubuntu with a Swift toolchain; installs the rest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
@@ -7,6 +7,8 @@ require_swift
 install_missing
 export OPENBLAS_NUM_THREADS=1
 
+echo "== modules"
+scripts/check-modules.py
 echo "== format"
 swift format lint --strict --recursive --parallel Package.swift Sources Tests
 echo "== build"

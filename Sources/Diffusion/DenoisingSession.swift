@@ -1,3 +1,4 @@
+import Schedules
 import Tensors
 
 /// The settings of an image other than its prompt, seed and cache schedule.
@@ -43,7 +44,7 @@ public protocol DenoisingSession: AnyObject {
     /// - Throws: ``DiffusionError`` for a schedule that the model cannot run.
     @discardableResult
     func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout,
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double
 }
@@ -52,7 +53,7 @@ extension DenoisingSession {
     /// Runs all steps on the current latents, without a callback.
     @discardableResult
     public func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan
     ) throws -> Double {
         try denoise(prompts: prompts, negative: negative, layout: layout, afterStep: { _ in })
     }

@@ -1,7 +1,5 @@
 /// Schedules that a model cannot run.
 public enum DiffusionError: Error, Equatable, CustomStringConvertible {
-    /// At its gate step, a TGATE schedule reuses an output from before the gate.
-    case reuseAcrossGate(step: Int, block: Int, component: String)
     /// A TGATE schedule is used without classifier-free guidance.
     case gateWithoutGuidance
     /// A schedule's steps or blocks differ from those of the model.
@@ -10,8 +8,6 @@ public enum DiffusionError: Error, Equatable, CustomStringConvertible {
     /// One line with what was found and what was expected.
     public var description: String {
         switch self {
-        case .reuseAcrossGate(let step, let block, let component):
-            "the TGATE schedule reuses \(component) of block \(block) at its gate step \(step); it must recompute there"
         case .gateWithoutGuidance: "a TGATE schedule requires a guidance scale above 1"
         case .scheduleShape(let expected, let found):
             "the schedule is for \(found); expected \(expected)"

@@ -1,5 +1,6 @@
 import ModelConfiguration
 import Models
+import Schedules
 import Tensors
 
 /// Denoises with FLUX; guidance is distilled, so there is one forward pass per step.
@@ -32,7 +33,7 @@ final class FluxSession: DenoisingSession {
     }
 
     func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout,
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double {
         precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")

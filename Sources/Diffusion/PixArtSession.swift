@@ -43,7 +43,7 @@ final class PixArtSession: DenoisingSession {
     }
 
     func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: CacheLayout,
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double {
         precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")

@@ -24,7 +24,7 @@ public final class Evaluator {
     private let settings: EvaluationSettings
     private let prompts: [DiffusionModel.Prompt]
     private let negative: DiffusionModel.Prompt
-    private let uncached: CacheLayout
+    private let uncached: ExecutionPlan
     private var sessions: [Int: any DenoisingSession] = [:]
     private let scorers: [any Scorer]
     /// Keyed by the images denoised together, because the last bits of an image depend on its batch.
@@ -48,7 +48,7 @@ public final class Evaluator {
         prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)
         shape = try model.scheduleShape(stepCount: settings.generation.stepCount)
-        uncached = try CacheLayout(Schedule(shape: shape))
+        uncached = try ExecutionPlan(Schedule(shape: shape))
     }
 
     /// Evaluates a task's candidates.
@@ -123,7 +123,7 @@ public final class Evaluator {
     private func run(
         _ schedule: Schedule?, _ task: EvaluationTask, _ session: any DenoisingSession, failure: EvaluationsError
     ) throws -> Run {
-        let layout = try schedule.map(CacheLayout.init) ?? uncached
+        let layout = try schedule.map(ExecutionPlan.init) ?? uncached
         let seconds = try denoise(task, session, layout)
         guard session.latents.values.allSatisfy(\.isFinite) else { throw failure }
         var images: [Image] = []
@@ -143,7 +143,7 @@ public final class Evaluator {
     /// Denoises a task's images and returns the duration in seconds; for latency measurements, the median of several runs
     /// if they are short.
     private func denoise(
-        _ task: EvaluationTask, _ session: any DenoisingSession, _ layout: CacheLayout
+        _ task: EvaluationTask, _ session: any DenoisingSession, _ layout: ExecutionPlan
     ) throws -> Double {
         func once() throws -> Double {
             session.drawNoise(seeds: task.items.map(\.seed))
@@ -263,7 +263,7 @@ public final class Evaluator {
         for (index, schedule) in schedules.enumerated() where schedule.shape != shape {
             throw EvaluationsError.scheduleShape(candidate: Int64(index))
         }
-        let layouts = try schedules.map(CacheLayout.init)
+        let layouts = try schedules.map(ExecutionPlan.init)
         let session = try session(imageCount: imageCount)
         let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
         var generator = SplitMix64(seed: 1)
@@ -277,7 +277,7 @@ public final class Evaluator {
         let clock = ContinuousClock()
         let start = clock.now
         var round = 0
-        func run(_ layout: CacheLayout) throws -> [Double]? {
+        func run(_ layout: ExecutionPlan) throws -> [Double]? {
             guard progress(runCount, roundCount * runsInRound) else { return nil }
             runCount += 1
             return try time(layout, items, session)
@@ -322,7 +322,7 @@ public final class Evaluator {
 
     /// The seconds of every step of a run; the first includes the work before it.
     private func time(
-        _ layout: CacheLayout, _ items: [EvaluationItem], _ session: any DenoisingSession
+        _ layout: ExecutionPlan, _ items: [EvaluationItem], _ session: any DenoisingSession
     ) throws -> [Double] {
         session.drawNoise(seeds: items.map(\.seed))
         let itemPrompts = items.map { prompts[$0.prompt] }

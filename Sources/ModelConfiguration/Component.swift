@@ -48,7 +48,19 @@ public enum Component: String, CaseIterable, Codable, Sendable {
     }
 }
 
-/// A kind of transformer block, which fixes the components it is made of.
+extension Component {
+    /// The size of the component's output.
+    public var extent: ComponentExtent {
+        switch self {
+        case .attn1, .attn2, .ff, .fullAttn, .singleAttn, .singleProjOut: .tokens
+        case .fullFF: .imageTokens
+        case .fullFFContext: .textTokens
+        case .singleProjMLP: .expandedTokens
+        }
+    }
+}
+
+/// A kind of transformer block, which determines its components.
 public enum BlockKind: String, CaseIterable, Codable, Sendable {
     /// A PixArt block: self attention, cross attention, feed forward.
     case pixart
@@ -68,4 +80,36 @@ public enum BlockKind: String, CaseIterable, Codable, Sendable {
         case .fluxSingle: [.singleAttn, .singleProjMLP, .singleProjOut]
         }
     }
+}
+
+/// What a transformer block does about one component at one denoising step.
+public enum ComponentAction: Sendable, Equatable {
+    /// Computes the output; no later step needs it.
+    case compute
+    /// Computes the output into a cache slot, where later steps read it.
+    case computeAndKeep(slot: Int)
+    /// Uses the output that an earlier step stored in a cache slot.
+    case reuse(slot: Int)
+    /// Does nothing: neither this step nor a later one consumes the output.
+    case skip
+
+    /// Whether the component's own computation runs.
+    public var isComputed: Bool {
+        switch self {
+        case .compute, .computeAndKeep: true
+        case .reuse, .skip: false
+        }
+    }
+}
+
+/// The size of a component's output; outputs of the same extent can share a cache slot.
+public enum ComponentExtent: Sendable, Hashable {
+    /// D channels for each token: PixArt's image tokens, FLUX's text and image tokens.
+    case tokens
+    /// D channels for each image token of FLUX.
+    case imageTokens
+    /// D channels for each text token of FLUX.
+    case textTokens
+    /// 4 D channels for each text and image token of FLUX.
+    case expandedTokens
 }

@@ -1,18 +1,18 @@
 import Basics
 import Foundation
 
-/// What makes two model directories the same to a run: a hash that coordinator and workers compute alike.
+/// A hash by which coordinator and workers recognise equal model directories.
 ///
-/// Small files count whole. Of safetensors, which may hold tens of gigabytes, the size, the header and evenly spread
-/// samples of the data count: other weights differ in nearly every byte.
+/// Small files are hashed whole. Of safetensors, which may have tens of gigabytes, the size and evenly spaced samples are
+/// hashed, including the header: other weights differ in nearly every byte.
 package enum ModelFingerprint {
-    /// What of a model counts.
+    /// The files that are hashed.
     package enum Part: Sendable {
-        /// All of it.
+        /// All files.
         case whole
-        /// All but text encoders and tokenizers: what a machine needs that is given the prompts' embeddings.
+        /// All files but text encoders and tokenizers: those that a worker needs if it is given prompt embeddings.
         case image
-        /// Text encoders and tokenizers alone.
+        /// Only text encoders and tokenizers.
         case text
     }
 
@@ -23,8 +23,8 @@ package enum ModelFingerprint {
     ///
     /// - Parameters:
     ///   - folder: A model directory in the diffusers layout.
-    ///   - part: What counts.
-    /// - Returns: Hexadecimal text.
+    ///   - part: The files that are hashed.
+    /// - Returns: 64 hexadecimal digits.
     /// - Throws: An error of Foundation that names the file that cannot be read.
     package static func compute(folder: String, part: Part = .whole) throws -> String {
         var hash = SHA256()
@@ -42,7 +42,7 @@ package enum ModelFingerprint {
         return hash.finish().hexadecimal
     }
 
-    /// Whether a directory has text encoders of its own.
+    /// Whether a directory contains text encoders.
     package static func hasText(folder: String) -> Bool {
         FileManager.default.fileExists(atPath: "\(folder)/text_encoder")
     }
@@ -51,7 +51,7 @@ package enum ModelFingerprint {
         ["text_encoder", "tokenizer"].contains { path.hasPrefix($0) }
     }
 
-    /// Weights, configurations and tokenizers, sorted; pictures and documents beside them do not matter.
+    /// Weights, configurations and tokenizers, sorted; other files are ignored.
     private static func relevantFiles(in folder: String) throws -> [String] {
         try FileManager.default.subpathsOfDirectory(atPath: folder).filter { path in
             [".safetensors", ".json", ".model", ".txt"].contains { path.hasSuffix($0) }

@@ -1,19 +1,18 @@
 import FoundationEssentials
 import ModelConfiguration
 
-/// What the parts of a model's denoising cost on one kind of machine, and so what any schedule will cost there.
+/// Seconds of each part of a model's denoising on one kind of machine, from which the cost of any schedule follows.
 ///
-/// A schedule's seconds are modelled as a sum: its steps, and every component instance computed, kept or read. The
-/// ratio to the uncached schedule follows from the table alone, so it is the same whoever asks, whatever else runs on
-/// the machine.
+/// A schedule's seconds are modelled as a sum over its steps and over the component instances computed, stored and read.
+/// The ratio to the uncached schedule depends on the table alone, not on the load of a machine.
 public struct CostTable: Hashable, Codable, Sendable {
     /// Seconds for one instance of a component.
     public struct Costs: Hashable, Codable, Sendable {
-        /// Computing it.
+        /// Seconds to compute it.
         public var compute: Double
-        /// Keeping its output in the cache, on top of computing it.
+        /// Additional seconds to store its output in the cache.
         public var keep: Double
-        /// Reading it from the cache, where the price of a step does not hold that already.
+        /// Seconds to read it from the cache, beyond what the cost of a step includes.
         public var read: Double
 
         /// Makes costs.
@@ -24,21 +23,21 @@ public struct CostTable: Hashable, Codable, Sendable {
         }
     }
 
-    /// Prices of steps that see the latents alike.
+    /// Costs of the steps with the same batch size.
     public struct Phase: Hashable, Codable, Sendable {
         /// Seconds for a step without any component.
         public var step: Double
-        /// Costs by the component's name.
+        /// Costs by component name.
         public var components: [String: Costs]
 
-        /// Makes prices.
+        /// Makes costs.
         public init(step: Double, components: [String: Costs]) {
             self.step = step
             self.components = components
         }
 
         func seconds(of work: ScheduleWork.Phase) -> Double {
-            // In the order of the components, so that the sum is the same to the last bit every time.
+            // A fixed order keeps the sum reproducible to the last bit.
             Component.allCases.reduce(step * Double(work.stepCount)) { sum, component in
                 guard let counts = work.components[component], let costs = components[component.rawValue] else {
                     return sum
@@ -49,11 +48,11 @@ public struct CostTable: Hashable, Codable, Sendable {
         }
     }
 
-    /// Images denoised together when the costs were measured; all seconds are for all of them.
+    /// Images denoised together when the costs were measured; all seconds are totals for them.
     public let imageCount: Int
-    /// Prices of the steps with guidance, of all steps where there is none.
+    /// Costs of the steps with guidance; of all steps if there is no guidance.
     public let full: Phase
-    /// Prices of the steps after TGATE's gate; nil where they were not measured.
+    /// Costs of the steps after TGATE's gate; nil if not measured.
     public let gated: Phase?
 
     /// Makes a table.
@@ -67,31 +66,33 @@ public struct CostTable: Hashable, Codable, Sendable {
     ///
     /// - Parameters:
     ///   - json: The table.
-    ///   - shape: What it must have prices for.
-    ///   - source: What an error calls the text.
-    /// - Throws: ``SchedulesError/costTable(source:problem:)`` for what is no table, lacks a component, or holds
-    ///   numbers that are no prices.
+    ///   - shape: The shape whose components it must cover.
+    ///   - source: The text's name in errors.
+    /// - Throws: ``SchedulesError/costTable(source:problem:)`` for malformed JSON, missing components and
+    ///   costs that are not finite or negative.
     public init(json: String, shape: ScheduleShape, source: String) throws(SchedulesError) {
         do {
             self = try JSONDecoder().decode(CostTable.self, from: Data(json.utf8))
         } catch {
-            throw .costTable(source: source, problem: "expected imageCount, full and gated as JSON")
+            throw .costTable(source: source, problem: "not JSON with the keys imageCount, full and gated")
         }
-        guard imageCount > 0 else { throw .costTable(source: source, problem: "imageCount \(imageCount)") }
+        guard imageCount > 0 else {
+            throw .costTable(source: source, problem: "imageCount is \(imageCount); expected at least 1")
+        }
         let names = Set(shape.blocks.flatMap(\.components).map(\.rawValue))
         for phase in [full, gated].compactMap(\.self) {
             for name in names.sorted() where phase.components[name] == nil {
-                throw .costTable(source: source, problem: "it has no costs of \(name)")
+                throw .costTable(source: source, problem: "no costs of \(name)")
             }
             let prices = [phase.step] + phase.components.values.flatMap { [$0.compute, $0.keep, $0.read] }
             guard prices.allSatisfy({ $0.isFinite && $0 >= 0 && $0 < 1e9 }) else {
-                throw .costTable(source: source, problem: "expected finite seconds, none negative")
+                throw .costTable(source: source, problem: "a cost is not finite or negative")
             }
         }
         guard uncachedSeconds(shape) > 0 else { throw .costTable(source: source, problem: "all costs are 0") }
     }
 
-    /// The table as JSON with sorted keys: equal tables give equal texts.
+    /// The table as JSON; equal tables give equal texts.
     public var json: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
@@ -105,7 +106,7 @@ public struct CostTable: Hashable, Codable, Sendable {
         return work.gated.stepCount > 0 && gated == nil ? nil : seconds(of: work)
     }
 
-    /// Modelled seconds of some work; what is done after TGATE's gate costs nothing where that was not measured.
+    /// Modelled seconds of some work, without the part after TGATE's gate if that was not measured.
     public func seconds(of work: ScheduleWork) -> Double {
         full.seconds(of: work.full) + (gated?.seconds(of: work.gated) ?? 0)
     }
@@ -118,5 +119,77 @@ public struct CostTable: Hashable, Codable, Sendable {
     /// Modelled seconds under a schedule relative to the uncached one; nil as for ``seconds(of:)``.
     public func ratio(of schedule: Schedule) -> Double? {
         seconds(of: schedule).map { $0 / uncachedSeconds(schedule.shape) }
+    }
+}
+
+/// The amount of each kind of work that the engine does for a schedule; ``CostTable`` assigns costs to it.
+public struct ScheduleWork: Hashable, Sendable {
+    /// Counts of the instances of one component over all blocks and the steps of a phase.
+    public struct Counts: Hashable, Sendable {
+        /// Instances computed.
+        public var computed = 0
+        /// Computed instances whose output is stored for a later step.
+        public var kept = 0
+        /// Instances read from the cache.
+        public var read = 0
+
+        /// No work.
+        public init() {}
+    }
+
+    /// The steps with the same batch size: with guidance, or without it after TGATE's gate.
+    public struct Phase: Hashable, Sendable {
+        /// Number of steps.
+        public var stepCount = 0
+        /// Counts of every component of the shape.
+        public var components: [Component: Counts] = [:]
+    }
+
+    /// The steps before TGATE's gate; all steps without one.
+    public let full: Phase
+    /// The steps from TGATE's gate on, which run without guidance on half the batch.
+    public let gated: Phase
+
+    /// Counts a schedule's work.
+    ///
+    /// - Complexity: O(genes).
+    public init(_ schedule: Schedule) {
+        self.init(schedule, lifetimes: OutputLifetimes(schedule), steps: 0..<schedule.shape.stepCount)
+    }
+
+    /// The work of each step.
+    ///
+    /// - Complexity: O(genes).
+    public static func steps(of schedule: Schedule) -> [ScheduleWork] {
+        let lifetimes = OutputLifetimes(schedule)
+        return (0..<schedule.shape.stepCount).map { ScheduleWork(schedule, lifetimes: lifetimes, steps: $0..<($0 + 1)) }
+    }
+
+    private init(_ schedule: Schedule, lifetimes: OutputLifetimes, steps: Range<Int>) {
+        let shape = schedule.shape
+        let gate = min(schedule.gateStep ?? shape.stepCount, shape.stepCount)
+        var counts = [[Counts]](
+            repeating: Array(repeating: Counts(), count: Component.allCases.count), count: 2)
+        let number = Dictionary(uniqueKeysWithValues: Component.allCases.enumerated().map { ($1, $0) })
+        let kinds = shape.blocks.flatMap(\.components).map { number[$0] ?? 0 }
+        for gene in (steps.lowerBound * shape.genesPerStep)..<(steps.upperBound * shape.genesPerStep) {
+            let (step, index) = gene.quotientAndRemainder(dividingBy: shape.genesPerStep)
+            let phase = step < gate ? 0 : 1
+            if lifetimes.isComputed(gene) {
+                counts[phase][kinds[index]].computed += 1
+                if lifetimes.isKept(gene) { counts[phase][kinds[index]].kept += 1 }
+            } else if lifetimes.isRead(gene) {
+                counts[phase][kinds[index]].read += 1
+            }
+        }
+        func phase(_ index: Int, stepCount: Int) -> Phase {
+            let present = Set(kinds)
+            let components = Component.allCases.enumerated().filter { present.contains($0.offset) }
+            return Phase(
+                stepCount: stepCount,
+                components: Dictionary(uniqueKeysWithValues: components.map { ($1, counts[index][$0]) }))
+        }
+        full = phase(0, stepCount: steps.count { $0 < gate })
+        gated = phase(1, stepCount: steps.count { $0 >= gate })
     }
 }

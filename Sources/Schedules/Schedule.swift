@@ -1,6 +1,6 @@
 import ModelConfiguration
 
-/// What to do about one component at one denoising step.
+/// Whether one component is recomputed at one denoising step.
 public enum Decision: UInt8, Codable, Sendable {
     /// Use the output cached at an earlier step.
     case reuse = 0
@@ -10,11 +10,10 @@ public enum Decision: UInt8, Codable, Sendable {
 
 /// A caching schedule: for every denoising step, block and component, whether to recompute or to reuse.
 ///
-/// A schedule says when components run; what diffusers calls a scheduler, the differential equation's solver, is a
-/// *sampler* in this project. Decisions are the raw ones of a file or a genome: ``effective`` and ``CachePlan`` say
-/// what follows from them.
+/// What diffusers calls a scheduler, the solver of the differential equation, is a *sampler* in this project. Decisions
+/// are the raw ones of a file or a genome; ``effective`` and ``ExecutionPlan`` derive what the engine does.
 public struct Schedule: Hashable, Sendable {
-    /// The blocks and steps decided about.
+    /// The blocks and steps of the decisions.
     public let shape: ScheduleShape
     /// One decision for each gene, in published order.
     public private(set) var decisions: [Decision]
@@ -22,8 +21,8 @@ public struct Schedule: Hashable, Sendable {
     public var name: String
     /// First step that runs without guidance and with frozen cross attention, for TGATE schedules; from 1.
     ///
-    /// TGATE (arXiv 2404.02747): from this step on the model sees the latents once instead of as a conditional and
-    /// unconditional pair, and `attn2` is always the mean of the two halves cached at the step before.
+    /// TGATE (arXiv 2404.02747): from this step on, the batch has no unconditional half, and `attn2` is always the
+    /// mean of the two halves cached at the step before.
     public var gateStep: Int?
 
     /// Makes a schedule that recomputes everything.
@@ -47,7 +46,7 @@ public struct Schedule: Hashable, Sendable {
 
     /// Makes a schedule from a genome, bit 1 meaning recompute.
     ///
-    /// - Throws: ``SchedulesError/geneCount(expected:found:)`` when the genome has another length than the shape.
+    /// - Throws: ``SchedulesError/geneCount(expected:found:)`` if the genome and the shape differ in length.
     public init(shape: ScheduleShape, genome: Genome, name: String = "") throws(SchedulesError) {
         guard genome.geneCount == shape.geneCount else {
             throw .geneCount(expected: shape.geneCount, found: genome.geneCount)
@@ -73,9 +72,9 @@ public struct Schedule: Hashable, Sendable {
         set { decisions[shape.index(step: step, block: block, component: component)] = newValue }
     }
 
-    /// The schedule as it runs: what has never been computed is, and TGATE's frozen cross attention is reused.
+    /// The schedule as it runs: the first step computes everything, and TGATE's frozen cross-attention is reused.
     ///
-    /// A published file may hold a reuse at step 0; the original then computes (its multiply-add counts say so too).
+    /// A published file may contain a reuse at step 0; the original computes there, as its multiply-add counts show.
     public var effective: Schedule {
         var result = self
         for gene in 0..<min(shape.genesPerStep, decisions.count) {
@@ -96,10 +95,10 @@ public struct Schedule: Hashable, Sendable {
     /// Beyond ``effective``, a FLUX attention or MLP whose result no `single_proj_out` consumes before the next
     /// recomputation is marked as reused. Two schedules with equal canonical forms give equal images.
     public var canonical: Schedule {
-        let plan = CachePlan(self)
+        let lifetimes = OutputLifetimes(self)
         var result = self
         for gene in decisions.indices {
-            result.decisions[gene] = plan.action(at: gene) == .compute ? .recompute : .reuse
+            result.decisions[gene] = lifetimes.isComputed(gene) ? .recompute : .reuse
         }
         return result
     }
@@ -112,12 +111,52 @@ extension Genome {
     public func canonical(for shape: ScheduleShape) -> Genome {
         precondition(geneCount == shape.geneCount, "a genome of \(geneCount) genes for \(shape)")
         guard shape.isFlux else {
-            // Only the first step's bits are inert where every output is consumed at its own step.
+            // Every output is consumed at its own step, so only the first step's bits are inert.
             var result = self
             result.fill(0..<shape.genesPerStep, with: true)
             return result
         }
         let decisions = (0..<geneCount).map { self[$0] ? Decision.recompute : .reuse }
         return Schedule(shape: shape, decisions: decisions).canonical.genome
+    }
+}
+
+extension Schedule {
+    /// The schedule mapped to another number of steps or of blocks of the same kinds.
+    ///
+    /// Each step copies the decisions of the step at the same relative position, and each block those of the block of its
+    /// kind at the same relative depth: index *i* of *n* copies index *floor((i + 1/2) m / n)* of *m*. Resolution and
+    /// variant of the family do not matter. A gate step moves with its step.
+    ///
+    /// - Parameter target: The new blocks and steps.
+    /// - Returns: The schedule; unchanged if both shapes are equal.
+    /// - Throws: ``SchedulesError/transfer(from:to:)`` if the target has a kind of block that this schedule
+    ///   lacks.
+    public func transferred(to target: ScheduleShape) throws(SchedulesError) -> Schedule {
+        func sourceIndex(_ index: Int, of count: Int, among sourceCount: Int) -> Int {
+            (2 * index + 1) * sourceCount / (2 * count)
+        }
+        var sourceBlocks: [Int] = []
+        for block in 0..<target.blockCount {
+            let kind = target.blocks[block]
+            let sources = shape.blocks.indices.filter { shape.blocks[$0] == kind }
+            let targets = target.blocks.indices.filter { target.blocks[$0] == kind }
+            guard !sources.isEmpty, let position = targets.firstIndex(of: block) else {
+                throw .transfer(from: "\(shape)", to: "\(target)")
+            }
+            sourceBlocks.append(sources[sourceIndex(position, of: targets.count, among: sources.count)])
+        }
+        var decisions: [Decision] = []
+        decisions.reserveCapacity(target.geneCount)
+        for step in 0..<target.stepCount {
+            let source = sourceIndex(step, of: target.stepCount, among: shape.stepCount)
+            for block in 0..<target.blockCount {
+                for slot in 0..<BlockKind.componentCount {
+                    decisions.append(self[shape.index(step: source, block: sourceBlocks[block], slot: slot)])
+                }
+            }
+        }
+        let gate = gateStep.map { max(1, ($0 * target.stepCount + shape.stepCount / 2) / shape.stepCount) }
+        return Schedule(shape: target, decisions: decisions, name: name, gateStep: gate)
     }
 }

@@ -9,10 +9,10 @@ public enum ScheduleDocument: Hashable, Sendable {
     /// A compact file.
     case compact(CompactScheduleFile)
 
-    /// The name ending of compact files.
+    /// The file name extension of compact files.
     public static let compactEnding = ".ecad"
 
-    /// Reads a file in the format that its content has.
+    /// Reads a file; its content determines the format.
     ///
     /// - Throws: `FileError`, `JSONError`, ``SchedulesError``.
     public init(path: String) throws {
@@ -25,8 +25,8 @@ public enum ScheduleDocument: Hashable, Sendable {
 
     /// The schedules as published files.
     ///
-    /// What a compact file knows of a schedule's cost and quality stands in `metrics`, as `cost` and `quality` with
-    /// `name` and `value`; multiply-adds also as `total_macs`, where the original looks for them.
+    /// Cost and quality in a compact file become `cost` and `quality` in `metrics`, each with `name` and `value`;
+    /// multiply-adds also become `total_macs`, which the original reads.
     public var files: [ScheduleFile] {
         switch self {
         case .published(let file): [file]
@@ -51,11 +51,11 @@ public enum ScheduleDocument: Hashable, Sendable {
     /// One of the file's schedules.
     ///
     /// - Parameters:
-    ///   - entry: Its position in a compact file; nil for the only one.
-    ///   - path: What an error message calls the file.
+    ///   - entry: Its index in a compact file; nil for the only one.
+    ///   - path: The file's name in errors.
     /// - Returns: The schedule as a published file.
-    /// - Throws: ``SchedulesError/scheduleChoice(file:count:found:)`` when there is no such schedule, or when there
-    ///   are several and none is chosen.
+    /// - Throws: ``SchedulesError/scheduleChoice(file:count:found:)`` if the index is out of range, or missing and the
+    ///   file has several schedules.
     public func file(entry: Int?, path: String) throws(SchedulesError) -> ScheduleFile {
         let files = files
         guard let entry = entry ?? (files.count == 1 ? 0 : nil), files.indices.contains(entry) else {
@@ -66,16 +66,16 @@ public enum ScheduleDocument: Hashable, Sendable {
 
     /// Reads the settings under which a model directory would run the schedules.
     ///
-    /// The image size is that of the schedules' configuration, or else the model's native one.
+    /// The image size is that of the schedules' configuration, by default the model's native size.
     ///
     /// - Parameters:
     ///   - folder: A model directory in the diffusers layout.
-    ///   - path: What an error message calls the file.
+    ///   - path: The file's name in errors.
     /// - Returns: The settings.
-    /// - Throws: ``SchedulesError`` for what is no such model, and for schedules of another shape than the model's.
+    /// - Throws: `FileError`, `JSONError`, `ModelConfigurationError`; also if the schedules do not match the model.
     public func settings(modelFolder folder: String, path: String) throws -> MeasurementSettings {
         guard let first = files.first else {
-            throw SchedulesError.compactContents(problem: "it needs at least one schedule")
+            throw SchedulesError.compactContents(problem: "no schedules; expected at least one")
         }
         let settings = try MeasurementSettings(
             modelFolder: folder, height: first.configuration["height"]?.int,
@@ -88,7 +88,7 @@ public enum ScheduleDocument: Hashable, Sendable {
         return settings
     }
 
-    /// Refuses a compact file whose measurements hold for other settings.
+    /// Rejects a compact file that was measured under other settings.
     ///
     /// - Throws: ``SchedulesError/settingsMismatch(file:expected:found:)``.
     public func check(_ settings: MeasurementSettings, path: String) throws(SchedulesError) {
@@ -97,15 +97,15 @@ public enum ScheduleDocument: Hashable, Sendable {
 }
 
 extension CompactScheduleFile {
-    /// Packs published files, with the costs and qualities that their metrics state.
+    /// Packs published files with the costs and qualities in their metrics.
     ///
-    /// Those are `cost` and `quality` as ``ScheduleDocument/files`` writes them, and failing a cost `total_macs`.
-    /// Other metrics are left out.
+    /// These are `cost` (by default `total_macs`) and `quality`, as ``ScheduleDocument/files`` writes them. Other metrics
+    /// are dropped.
     ///
     /// - Parameters:
     ///   - files: The schedules.
-    ///   - provenance: Where they come from.
-    ///   - settings: What the measurements hold for.
+    ///   - provenance: Their origin.
+    ///   - settings: The settings under which they were measured.
     /// - Throws: ``SchedulesError/compactContents(problem:)`` for no schedules, schedules of several shapes, and costs
     ///   or qualities of several kinds.
     public init(
@@ -125,17 +125,17 @@ extension CompactScheduleFile {
     ///
     /// - Parameters:
     ///   - documents: The files.
-    ///   - provenance: Where the schedules come from; nil for what compact files among them say.
-    ///   - settings: What the measurements hold for; nil for what the files say, if all say the same.
-    /// - Throws: As ``init(packing:provenance:settings:)``, and for files whose measurements hold for different
-    ///   settings when none are given.
+    ///   - provenance: The schedules' origin; nil to join those of the compact files.
+    ///   - settings: The settings under which they were measured; nil for those of the files, if all agree.
+    /// - Throws: As ``init(packing:provenance:settings:)``, and for files measured under different settings
+    ///   if none are given.
     public init(
         merging documents: [ScheduleDocument], provenance: String? = nil, settings: MeasurementSettings? = nil
     ) throws(SchedulesError) {
         let provenances = documents.compactMap { $0.compact?.provenance }.filter { !$0.isEmpty }
         let hashes = Set(documents.map { $0.compact?.settingsHash })
         guard settings != nil || hashes.compactMap(\.self).count <= 1 else {
-            throw .compactContents(problem: "the files' measurements hold for different settings")
+            throw .compactContents(problem: "the files were measured under different settings")
         }
         let packed = try CompactScheduleFile(packing: documents.flatMap(\.files))
         try self.init(
@@ -147,13 +147,14 @@ extension CompactScheduleFile {
     private static func commonName(of measurements: [Measurement?], _ what: String) throws(SchedulesError) -> String {
         let names = Set(measurements.compactMap { $0?.name }).sorted()
         guard names.count <= 1 else {
-            throw .compactContents(problem: "all \(what) need one kind, found \(names.joined(separator: " and "))")
+            throw .compactContents(
+                problem: "\(what) of the kinds \(names.joined(separator: " and ")); expected one kind")
         }
         return names.first ?? ""
     }
 }
 
-/// A value that `metrics` of a published file state.
+/// A measured value in a published file's `metrics`.
 private struct Measurement {
     let name: String
     let value: Double
@@ -183,5 +184,66 @@ extension CompactScheduleFile.Entry {
         if let quality { metrics["quality"] = ["name": .string(compact.qualityName), "value": value(quality)] }
         file.metrics = metrics
         return file
+    }
+}
+
+/// The summary that `ecad schedule info` prints.
+public struct ScheduleSummary: Hashable, Sendable {
+    /// The file, as given.
+    public let file: String
+    /// The schedule.
+    public let contents: ScheduleFile
+
+    /// Makes the summaries of a file's schedules.
+    ///
+    /// - Throws: As ``ScheduleDocument/init(path:)``.
+    public static func read(_ path: String) throws -> [ScheduleSummary] {
+        try ScheduleDocument(path: path).files.map { ScheduleSummary(file: path, contents: $0) }
+    }
+
+    /// The members `file`, `family`, `steps`, `genes`, `recomputed` and `genome_sha256`.
+    public var json: JSONValue {
+        let genome = contents.schedule.genome
+        return [
+            "file": .string(file), "family": .string(contents.likelyFamily.rawValue),
+            "steps": JSONValue(contents.schedule.shape.stepCount), "genes": JSONValue(genome.geneCount),
+            "recomputed": JSONValue(genome.recomputeCount), "genome_sha256": .string(genome.sha256),
+        ]
+    }
+}
+
+/// The summary that `ecad schedule macs` prints.
+public struct MultiplyAddsSummary: Hashable, Sendable {
+    /// The file, as given.
+    public let file: String
+    /// The schedule's label.
+    public let name: String
+    /// The counts.
+    public let counts: MultiplyAdds
+    /// Share of the counts without attention products that recomputing everything would have, 0 to 1.
+    public let shareOfUncached: Double
+
+    /// Counts the multiply-adds of a schedule.
+    ///
+    /// - Throws: `FileError` for a schedule of another shape than the model's.
+    public init(file: String, schedule: Schedule, model: ModelArchitecture) throws(FileError) {
+        do {
+            counts = try model.macs(schedule)
+            let uncached = try model.macs(Schedule(shape: schedule.shape))
+            shareOfUncached = Double(counts.total) / Double(uncached.total)
+        } catch {
+            throw FileError(path: file, problem: "\(error)")
+        }
+        self.file = file
+        name = schedule.name
+    }
+
+    /// The members `file`, `total_macs`, `macs_by_step` and `total_macs_with_attention`.
+    public var json: JSONValue {
+        [
+            "file": .string(file), "total_macs": JSONValue(counts.total),
+            "macs_by_step": .array(counts.byStep.map { JSONValue($0) }),
+            "total_macs_with_attention": JSONValue(counts.totalWithAttention),
+        ]
     }
 }

@@ -4,13 +4,13 @@ import ModelConfiguration
 extension ScheduleFile {
     /// Reads a schedule file's text.
     ///
-    /// Stricter than the original, which takes a missing or misspelt `cache_schedule` for "recompute everything", an
-    /// unknown custom function for the default, and ignores unknown keys: all these are refused here. Steps beyond
-    /// `num_inference_steps` are tolerated and dropped, as there.
+    /// Stricter than the original, which interprets a missing or misspelt `cache_schedule` as "recompute everything" and
+    /// an unknown custom function as the default, and ignores unknown keys: these are errors here. Steps beyond
+    /// `num_inference_steps` are dropped, as in the original.
     ///
     /// - Parameters:
     ///   - bytes: The JSON text, UTF-8.
-    ///   - file: What an error message calls it.
+    ///   - file: The file's name in errors.
     /// - Throws: `JSONError`, naming the file and the place in it.
     public init(parsing bytes: some Sequence<UInt8>, file: String) throws(JSONError) {
         let root = JSONCursor(root: try JSONValue(parsing: bytes, file: file), file: file)
@@ -39,7 +39,7 @@ extension ScheduleFile {
         let steps = try section.required("schedule")
         for (key, step) in try steps.members() {
             let index = try stepIndex(key, step)
-            // Steps past the last are read for mistakes, then dropped.
+            // Steps past the last are validated, then dropped.
             let row = try stepDecisions(step, shape: shape, gate: &gate)
             guard index < shape.stepCount else { continue }
             let first = index * shape.genesPerStep
@@ -85,7 +85,7 @@ extension ScheduleFile {
         _ step: JSONCursor, shape: ScheduleShape, gate: inout GateReading
     ) throws(JSONError) -> [Decision] {
         var row = [Decision?](repeating: nil, count: shape.genesPerStep)
-        // Blocks stand in ascending order in every known file, so the next key is nearly always the expected one.
+        // Known files list blocks in ascending order, so the next key is nearly always the expected one.
         let keys = (0..<shape.blockCount).map(shape.blockKey)
         var expected = 0
         for (key, block) in try step.members() {
@@ -111,5 +111,116 @@ extension ScheduleFile {
             throw step.missing(keys[block], hint: "every step needs all \(shape)")
         }
         return row.compactMap(\.self)
+    }
+}
+
+extension ScheduleFile {
+    /// Pipelines that the original registers.
+    private static let pipelines = ["pixart_alpha", "pixart_sigma", "tgate", "flux", "pass_through"]
+
+    /// Validates `config` and reads the gate step of its pipeline.
+    static func pipelineGate(in root: JSONCursor) throws(JSONError) -> GateReading {
+        guard let configuration = try root.optional("config") else { return GateReading(pipeline: nil) }
+        try configuration.allowOnly([
+            "transformer_weights", "pipeline_weights", "pipeline", "height", "width", "guidance_scale",
+            "image_generator",
+            // The original's current generators put these attributes here by mistake.
+            "num_affected_blocks", "num_affected_steps", "num_total_affected_blocks",
+        ])
+        for key in ["transformer_weights", "pipeline_weights", "image_generator"] {
+            _ = try configuration.optional(key)?.string()
+        }
+        for key in ["height", "width"] {
+            _ = try configuration.optional(key)?.int(in: 1...65536)
+        }
+        _ = try configuration.optional("guidance_scale")?.double()
+        guard let pipeline = try configuration.optional("pipeline") else { return GateReading(pipeline: nil) }
+        try pipeline.allowOnly(["name", "kwargs"])
+        let name = try pipeline.required("name")
+        guard pipelines.contains(try name.string()) else {
+            throw name.mismatch("one of \(pipelines.joined(separator: ", "))")
+        }
+        guard name.value == "tgate" else {
+            try pipeline.optional("kwargs")?.allowOnly([])
+            return GateReading(pipeline: nil)
+        }
+        let keywords = try pipeline.required("kwargs")
+        try keywords.allowOnly(["gate_step"])
+        return GateReading(pipeline: try gate(keywords))
+    }
+
+    /// The gate step in the keyword arguments of a TGATE pipeline or attention.
+    fileprivate static func gate(_ keywords: JSONCursor) throws(JSONError) -> GateField {
+        let field = try keywords.required("gate_step")
+        return GateField(step: try field.int(in: 1...ScheduleShape.stepLimit), place: field)
+    }
+
+    /// A gate step and its position in the file.
+    struct GateField {
+        let step: Int
+        let place: JSONCursor
+    }
+
+    /// Collects the gate step of a TGATE file, which must be the same in the pipeline and in every block.
+    struct GateReading {
+        let pipeline: GateField?
+        private var firstBlockSeen = false
+        private var blocks: GateField?
+
+        init(pipeline: GateField?) { self.pipeline = pipeline }
+
+        /// Reads the custom functions of a block and rejects keys other than these and its components.
+        mutating func readBlock(_ block: JSONCursor, kind: BlockKind) throws(JSONError) {
+            let components = kind.components.map(\.rawValue)
+            guard kind == .pixart else { return try block.allowOnly(components) }
+            try block.allowOnly(components + ["custom_compute_attn", "custom_compute_ff"])
+            if let function = try block.optional("custom_compute_ff") {
+                _ = try Self.functionName(function, allowed: ["compute_ff_cached"])
+                try function.optional("kwargs")?.allowOnly([])
+            }
+            var found: GateField?
+            if let function = try block.optional("custom_compute_attn") {
+                let name = try Self.functionName(function, allowed: ["compute_attn_cached", "compute_attn_tgate"])
+                if name == "compute_attn_tgate" {
+                    let keywords = try function.required("kwargs")
+                    try keywords.allowOnly(["gate_step"])
+                    found = try gate(keywords)
+                } else {
+                    try function.optional("kwargs")?.allowOnly([])
+                }
+            }
+            if firstBlockSeen, found?.step != blocks?.step {
+                throw (found?.place ?? block).mismatch(
+                    blocks.map { "compute_attn_tgate with gate step \($0.step), as in the blocks before" }
+                        ?? "no compute_attn_tgate, as in the blocks before")
+            }
+            blocks = found
+            firstBlockSeen = true
+        }
+
+        /// The gate step, nil for a schedule without TGATE.
+        func gateStep() throws(JSONError) -> Int? {
+            switch (pipeline, blocks) {
+            case (nil, nil): return nil
+            case (let pipeline?, let blocks?) where pipeline.step == blocks.step: return pipeline.step
+            case (let pipeline?, let blocks):
+                throw pipeline.place.mismatch(
+                    blocks.map { "gate step \($0.step), as in the blocks" }
+                        ?? "compute_attn_tgate with this gate step in every block")
+            case (nil, let blocks?):
+                throw blocks.place.mismatch("the same gate step in config.pipeline, which does not name tgate")
+            }
+        }
+
+        /// The name of a custom function in lower case, since the original ignores case.
+        private static func functionName(
+            _ function: JSONCursor, allowed: [String]
+        ) throws(JSONError) -> String {
+            try function.allowOnly(["name", "kwargs"])
+            let field = try function.required("name")
+            let name = try field.string().lowercased()
+            guard allowed.contains(name) else { throw field.mismatch(allowed.joined(separator: " or ")) }
+            return name
+        }
     }
 }

@@ -1,5 +1,5 @@
+import Basics
 import Models
-import Schedules
 import Tensors
 
 /// CLIP score (arXiv 2104.08718): 100 times the cosine of the image's and the prompt's features.

@@ -1,7 +1,7 @@
+import Basics
 import Foundation
 import Models
 import Prompts
-import Schedules
 import Tensors
 
 /// Scores a directory of images one at a time; only scores and feature statistics stay in memory.

@@ -1,5 +1,5 @@
+import Basics
 import Models
-import Schedules
 import Tensors
 
 /// Image Reward (arXiv 2304.05977): predicted human preference for an image given its prompt.

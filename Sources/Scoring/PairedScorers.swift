@@ -1,5 +1,5 @@
+import Basics
 import Foundation
-import Schedules
 import Tensors
 
 /// Peak signal-to-noise ratio (PSNR) against the uncached image.

@@ -1,7 +1,7 @@
+import Basics
 import Foundation
 import ModelConfiguration
 import Models
-import Schedules
 import Tensors
 
 /// An image and the inputs that scorers compare it with.

@@ -67,17 +67,19 @@ extension Verification {
         ]
     }
 
-    private static func layout(_ file: ReferenceFile, shape: ScheduleShape) throws -> CacheLayout {
+    private static func layout(_ file: ReferenceFile, shape: ScheduleShape) throws -> ExecutionPlan {
         let name = try file.text("schedule")
-        guard !name.isEmpty else { return try CacheLayout(Schedule(shape: shape)) }
+        guard !name.isEmpty else { return try ExecutionPlan(Schedule(shape: shape)) }
         let path = URL(fileURLWithPath: file.path).deletingLastPathComponent().appendingPathComponent(name).path
         let schedule = try ScheduleFile(path: path).schedule
         do {
             guard schedule.shape == shape else {
                 throw DiffusionError.scheduleShape(expected: shape.description, found: schedule.shape.description)
             }
-            return try CacheLayout(schedule)
+            return try ExecutionPlan(schedule)
         } catch let error as DiffusionError {
+            throw VerificationError.schedule(file: path, reason: error.description)
+        } catch let error as SchedulesError {
             throw VerificationError.schedule(file: path, reason: error.description)
         }
     }

@@ -1,7 +1,6 @@
 import Basics
 import Foundation
 import Messages
-import Schedules
 
 /// Downloads a file from the coordinator chunk by chunk into a temporary file.
 ///

@@ -1,3 +1,4 @@
+import Basics
 import Diffusion
 import Evaluations
 import Foundation

@@ -1,6 +1,6 @@
+import Basics
 import Foundation
 import ModelConfiguration
-import Schedules
 import Scoring
 
 /// The scorer models of a worker by fingerprint.

@@ -4,7 +4,6 @@ import Logging
 import Messages
 import ModelConfiguration
 import Models
-import Schedules
 import Tensors
 import Transport
 

@@ -3,7 +3,6 @@ import ClusterTesting
 import Foundation
 import ModelConfiguration
 import ProgramSupport
-import Schedules
 import Transport
 
 @main

@@ -5,7 +5,6 @@ import ModelConfiguration
 import Models
 import ProgramSupport
 import Prompts
-import Schedules
 import Tensors
 
 extension EcadCommand {

@@ -3,7 +3,6 @@ import Basics
 import Foundation
 import ProgramSupport
 import Prompts
-import Schedules
 import Scoring
 import Tensors
 

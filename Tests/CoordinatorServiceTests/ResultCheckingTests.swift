@@ -1,3 +1,4 @@
+import Basics
 import History
 import Messages
 import Testing
@@ -23,10 +24,21 @@ import Testing
         return result
     }
 
-    private func check(_ result: Messages.TaskResult) throws -> History.TaskResult {
+    private func check(_ result: Messages.TaskResult, scorer: String = "psnr") throws -> History.TaskResult {
         try History.TaskResult(
             result, candidates: [4, 5], images: [ImageKey(prompt: 0, seed: 0), ImageKey(prompt: 1, seed: 0)], from: 3,
-            scorer: "psnr")
+            scorer: scorer)
+    }
+
+    /// A worker of an earlier version may have spooled the result.
+    @Test func scoresUnderAFormerNameAreStoredUnderTheCurrentOne() throws {
+        let former = result { result in
+            for index in result.images.indices { result.images[index].scores = ["image-reward-kept": 0.5] }
+        }
+        let checked = try check(former, scorer: "image-reward-clipped")
+        #expect(Set(checked.scores.map(\.scorer)) == ["image-reward-clipped"])
+        #expect(Recheck.scores(of: checked, scorer: .imageRewardClipped).count == 4)
+        #expect(throws: ResultProblem.self) { try check(former, scorer: "image-reward") }
     }
 
     @Test func aCompleteResultIsTaken() throws {

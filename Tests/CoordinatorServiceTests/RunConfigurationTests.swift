@@ -1,7 +1,7 @@
+import Basics
 import Evolution
 import Foundation
 import ModelConfiguration
-import Schedules
 import TestSupport
 import Testing
 

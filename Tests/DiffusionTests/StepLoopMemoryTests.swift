@@ -1,5 +1,6 @@
 import CAllocations
 import Diffusion
+import Schedules
 import Tensors
 import Testing
 
@@ -18,7 +19,7 @@ private func expectNoAllocations(_ fixture: String) throws {
     BLAS.setThreadCount(1)
     let engine = try Engine(fixture, maxLength: 9)
     let session = try engine.session(images: 2, steps: 8)
-    let layout = try CacheLayout(engine.periodic(2, steps: 8))
+    let layout = try ExecutionPlan(engine.periodic(2, steps: 8))
     let prompts = Array(engine.prompts.prefix(2))
     var counts = [UInt](repeating: 0, count: 8)
     for _ in 0..<2 {

@@ -36,7 +36,7 @@ import Testing
         let designs = CostDesign.schedules(for: shape, hasGate: hasGate) + [Schedule(shape: shape)]
         return try designs.flatMap { schedule in
             // The engine must be able to run the measured schedules.
-            _ = try CacheLayout(schedule)
+            _ = try ExecutionPlan(schedule)
             return ScheduleWork.steps(of: schedule).enumerated().map { step, work in
                 CostFit.Sample(
                     work: work, isFirst: step == 0, seconds: truth.seconds(of: work) + (step == 0 ? start : 0))

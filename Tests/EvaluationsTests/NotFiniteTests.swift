@@ -1,9 +1,9 @@
+import Basics
 import Diffusion
 import Evaluations
 import Foundation
 import ModelConfiguration
 import Models
-import Schedules
 import Scoring
 import TestSupport
 import Testing

@@ -1,6 +1,5 @@
 import Evolution
 import Foundation
-import Schedules
 import TestSupport
 import Testing
 

@@ -1,5 +1,4 @@
 import Evolution
-import Schedules
 import Testing
 
 @Suite struct SteadyStateTests {

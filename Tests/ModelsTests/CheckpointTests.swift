@@ -1,5 +1,4 @@
 import Foundation
-import ModelConfiguration
 import Models
 import Tensors
 import TestSupport

@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 import TestSupport
 import Testing

@@ -1,6 +1,5 @@
 import Foundation
 import History
-import ModelConfiguration
 import Schedules
 import TestSupport
 import Testing

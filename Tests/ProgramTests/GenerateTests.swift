@@ -1,5 +1,4 @@
 import Foundation
-import ModelConfiguration
 import TestSupport
 import Testing
 

@@ -80,7 +80,7 @@ import Testing
             try ScheduleFile(path: folder.file("again.json")) == ScheduleFile(path: folder.file("3.json")))
         #expect(try json(run("info", "@f.ecad", "--json").output).count == 3)
         let unchosen = try run("convert", "@f.ecad", "-o", "@x.json")
-        #expect(unchosen.status == 1 && unchosen.errors.contains("f.ecad: holds 3 schedules"))
+        #expect(unchosen.status == 1 && unchosen.errors.contains("f.ecad: entry none of 3 schedules"))
     }
 
     @Test func measurementsOfAnotherModelNeedForce() throws {
@@ -94,7 +94,7 @@ import Testing
             .write(toFile: path, atomically: true, encoding: .utf8)
         let refused = try run("convert", "@d.ecad", "-o", "@e.json", "--model", model)
         #expect(refused.status == 1)
-        #expect(refused.errors.contains("d.ecad: made for another model, sampler, step count or image size"))
+        #expect(refused.errors.contains("d.ecad: measured for another model, sampler, step count or image size"))
         #expect(try run("convert", "@d.ecad", "-o", "@e.json", "--model", model, "--force").status == 0)
     }
 
@@ -145,7 +145,7 @@ import Testing
 
     @Test func missingParametersAreReported() throws {
         let made = try run("generate", "fora", "--family", "pixart-alpha", "-o", "@f.json")
-        #expect(made.status == 1 && made.errors.contains("heuristic fora: parameter n: expected an integer"))
+        #expect(made.status == 1 && made.errors.contains("heuristic fora: parameter n is missing; expected an integer"))
         #expect(!FileManager.default.fileExists(atPath: folder.file("f.json")))
     }
 }

@@ -110,10 +110,10 @@ import Testing
     @Test func gateStepsThatDisagreeAreRefused() throws {
         var schedule = Schedule(shape: .pixart(blocks: 1, steps: 4), name: "")
         let plain = try CompactScheduleFile(entries: [.init(ScheduleFile(schedule: schedule))])
-        #expect(problem(68, 2, of: plain).contains("gate step 2, another than in the schedule's details"))
+        #expect(problem(68, 2, of: plain).contains("gate step 2 differs from the one in the schedule's details"))
         schedule.gateStep = 3
         let gated = try CompactScheduleFile(entries: [.init(ScheduleFile(schedule: schedule))])
-        #expect(problem(68, 2, of: gated).contains("gate step 2, another"))
+        #expect(problem(68, 2, of: gated).contains("gate step 2 differs"))
         #expect(problem(68, 3, of: gated) == "read 1")
     }
 
@@ -148,7 +148,7 @@ import Testing
         }
         #expect(
             throws: SchedulesError.compactContents(
-                problem: "all schedules need one shape, found 2 PixArt blocks x 2 steps and 3 PixArt blocks x 2 steps")
+                problem: "schedules of 2 PixArt blocks x 2 steps and of 3 PixArt blocks x 2 steps; expected one shape")
         ) {
             try CompactScheduleFile(entries: entries)
         }

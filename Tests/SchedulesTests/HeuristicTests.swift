@@ -87,16 +87,16 @@ import Testing
                 return "\(error)"
             }
         }
-        #expect(message("forra", [:]).hasPrefix("unknown heuristic 'forra': expected one of default, fora,"))
-        #expect(message("fora", [:]) == "heuristic fora: parameter n: expected an integer, found nothing")
-        #expect(message("fora", ["n": "0"]) == "heuristic fora: parameter n: expected 1 to 1000, found 0")
-        #expect(message("fora", ["n": "2", "m": "1"]) == "heuristic fora: parameter m: expected only n, found 1")
+        #expect(message("forra", [:]).hasPrefix("unknown heuristic 'forra'; expected one of default, fora,"))
+        #expect(message("fora", [:]) == "heuristic fora: parameter n is missing; expected an integer")
+        #expect(message("fora", ["n": "0"]) == "heuristic fora: parameter n is 0; expected 1 to 1000")
+        #expect(message("fora", ["n": "2", "m": "1"]) == "heuristic fora: parameter m is 1; expected only n")
         #expect(
             message("evenly", ["part": "ca", "blocks": "3", "steps": "1"])
-                == "heuristic evenly: parameter blocks: expected 1 to 2, found 3")
+                == "heuristic evenly: parameter blocks is 3; expected 1 to 2")
         #expect(
             message("evenly", ["part": "mlp_ff", "blocks": "1", "steps": "1"])
-                == "heuristic evenly-mlp_ff-1-1 has no meaning for 2 PixArt blocks x 4 steps")
+                == "heuristic evenly-mlp_ff-1-1 does not apply to 2 PixArt blocks x 4 steps")
         #expect(throws: SchedulesError.self) {
             try Heuristic.tgate(.init(gateStep: 1, interval: 1)).schedule(for: Self.flux)
         }

@@ -54,7 +54,7 @@ import Testing
         #expect(try CompactScheduleFile(packing: ScheduleDocument.compact(compact).files) == compact)
         #expect(
             complaint { try CompactScheduleFile(packing: [measured, file("n", metrics: ["total_macs": 9])]) }
-                .isOneLine(naming: "all costs need one kind, found latency and macs"))
+                .isOneLine(naming: "costs of the kinds latency and macs; expected one kind"))
     }
 
     @Test func oneOfSeveralMustBeChosen() throws {
@@ -63,7 +63,7 @@ import Testing
         for (entry, found) in [(nil, "none"), (2, "2"), (-1, "-1")] as [(Int?, String)] {
             #expect(
                 complaint { try document.file(entry: entry, path: "f.ecad") }
-                    .isOneLine(naming: "f.ecad: holds 2 schedules", "0 to 1", "found \(found)"))
+                    .isOneLine(naming: "f.ecad: entry \(found) of 2 schedules; expected 0 to 1"))
         }
         #expect(try ScheduleDocument.published(file("c")).file(entry: nil, path: "f").schedule.name == "c")
     }

@@ -101,40 +101,4 @@ func randomSchedule(_ shape: ScheduleShape, gateStep: Int? = nil) -> Schedule {
             #expect(schedule.genome.canonical(for: shape) == schedule.canonical.genome)
         }
     }
-
-    @Test(arguments: shapes)
-    func planReadsOnlyWhatItKeptAndKeepsOnlyWhatIsRead(shape: ScheduleShape) {
-        for gateStep in [nil, shape.isFlux ? nil : 2] {
-            for _ in 0..<40 {
-                let schedule = randomSchedule(shape, gateStep: gateStep)
-                let plan = CachePlan(schedule)
-                for block in 0..<shape.blockCount {
-                    for component in shape.blocks[block].components {
-                        let steps = Array(0..<shape.stepCount)
-                        let actions = steps.map { plan.action(step: $0, block: block, component: component) }
-                        for step in steps {
-                            let next = actions[(step + 1)...].first { $0 != .skip }
-                            let keeps = plan.keeps(step: step, block: block, component: component)
-                            // A value is held exactly while it exists and the next use is a reading one.
-                            #expect(keeps == (next == .reuse))
-                            if actions[step] == .reuse, step > 0 {
-                                #expect(plan.keeps(step: step - 1, block: block, component: component))
-                            }
-                        }
-                        #expect(actions[0] == .compute)
-                    }
-                }
-            }
-        }
-    }
-
-    @Test func planSkipsWhatAReusedProjectionWouldRead() throws {
-        let shape = ScheduleShape.flux(fullBlocks: 0, singleBlocks: 1, steps: 3)
-        let plan = CachePlan(try Schedule(shape: shape, genome: Genome(text: "111" + "000" + "001")))
-        #expect(plan.action(step: 1, block: 0, component: .singleAttn) == .skip)
-        #expect(plan.keeps(step: 1, block: 0, component: .singleAttn))
-        #expect(plan.action(step: 2, block: 0, component: .singleAttn) == .reuse)
-        #expect(plan.action(step: 1, block: 0, component: .singleProjOut) == .reuse)
-        #expect(!plan.keeps(step: 1, block: 0, component: .singleProjOut))
-    }
 }

@@ -1,4 +1,4 @@
-import Schedules
+import Basics
 import Scoring
 import Tensors
 import TestSupport

@@ -1,6 +1,6 @@
+import Basics
 import Foundation
 import Prompts
-import Schedules
 import Scoring
 import Tensors
 import TestSupport

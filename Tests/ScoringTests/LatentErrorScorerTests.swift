@@ -1,4 +1,3 @@
-import Schedules
 import Scoring
 import Tensors
 import Testing

@@ -1,7 +1,6 @@
 import Basics
 import Foundation
 import Messages
-import Schedules
 import Testing
 
 @testable import WorkerService

@@ -1,7 +1,7 @@
+import Basics
 import Foundation
 import History
 import Messages
-import Schedules
 import Transport
 
 // Which workers take part: registration, departure, revocation.

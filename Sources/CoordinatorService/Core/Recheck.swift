@@ -1,7 +1,6 @@
 import Basics
 import History
 import Messages
-import Schedules
 
 /// A finished task that other workers recompute, to find workers that compute wrongly.
 ///
@@ -34,7 +33,7 @@ struct Recheck {
 
     /// The scores of one scorer in a validated result.
     static func scores(of result: History.TaskResult, scorer: ScorerKind) -> Scores {
-        let pairs = result.scores.filter { $0.scorer == scorer.rawValue }.map {
+        let pairs = result.scores.filter { scorer.isNamed($0.scorer) }.map {
             (ScoreKey(candidate: $0.candidateID, image: $0.image), $0.value)
         }
         return Dictionary(pairs) { $1 }

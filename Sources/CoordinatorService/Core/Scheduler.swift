@@ -1,7 +1,7 @@
+import Basics
 import Foundation
 import History
 import Messages
-import Schedules
 
 /// Owns the state of all open work: items, leases, workers, and rechecks of finished tasks.
 ///

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Messages
@@ -50,14 +51,18 @@ extension History.TaskResult {
         var scores: [ImageScore] = []
         var timings: [ImageTiming] = []
         for (key, image) in zip(keys, result.images) {
-            guard image.scores[scorer]?.isFinite == true, image.scores.values.allSatisfy(\.isFinite) else {
+            // A worker of an earlier version may have stored the result under a former name of the scorer.
+            let scoresByName = Dictionary(
+                image.scores.map { (ScorerKind(rawValue: $0.key)?.rawValue ?? $0.key, $0.value) }
+            ) { $1 }
+            guard scoresByName[scorer]?.isFinite == true, scoresByName.values.allSatisfy(\.isFinite) else {
                 throw .score(candidate: key.candidate, scorer: scorer)
             }
             let seconds = [image.denoiseSeconds, image.decodeSeconds, image.referenceSeconds, result.taskSeconds]
             guard seconds.allSatisfy({ $0.isFinite && $0 >= 0 && $0 < 1e9 }) else {
                 throw .seconds(candidate: key.candidate)
             }
-            for (name, value) in image.scores.sorted(by: { $0.key < $1.key }) {
+            for (name, value) in scoresByName.sorted(by: { $0.key < $1.key }) {
                 scores.append(ImageScore(candidateID: key.candidate, image: key.image, scorer: name, value: value))
             }
             timings.append(

@@ -1,7 +1,6 @@
 import Basics
 import Foundation
 import History
-import Schedules
 
 /// The results of a benchmark as tables and as JSON.
 public struct BenchmarkReport: Sendable {
@@ -25,9 +24,10 @@ public struct BenchmarkReport: Sendable {
     init(_ benchmark: Benchmark) throws {
         promptSet = benchmark.context.evaluationSet
         images = benchmark.context.images.count
-        let quality = benchmark.configuration.quality.rawValue
-        self.quality = quality
         let measured = try benchmark.records()
+        let kind = benchmark.configuration.quality
+        let quality = measured.flatMap(\.scores).map(\.scorer).first(where: kind.isNamed) ?? kind.rawValue
+        self.quality = quality
         records = measured.enumerated().sorted { a, b in
             let (x, y) = (a.element.latencyRatio ?? 0, b.element.latencyRatio ?? 0)
             return x == y ? a.offset < b.offset : x > y

@@ -1,7 +1,6 @@
 import Basics
 import Foundation
 import History
-import Schedules
 
 /// The pictures in a run directory: the plot of the front and the contact sheet.
 struct RunPictures {

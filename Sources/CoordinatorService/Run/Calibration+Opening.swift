@@ -164,7 +164,7 @@ extension Calibration {
             [
                 modelHash, "\(configuration.stepCount)", "\(model.height)", "\(model.width)",
                 "\(configuration.guidanceScale)", configuration.negativePrompt, "\(configuration.seedsPerPrompt)",
-                "\(configuration.imagesPerTask)", configuration.quality.rawValue,
+                "\(configuration.imagesPerTask)", configuration.quality.originalName,
             ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()

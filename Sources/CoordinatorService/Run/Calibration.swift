@@ -1,3 +1,4 @@
+import Basics
 import Evolution
 import Foundation
 import History

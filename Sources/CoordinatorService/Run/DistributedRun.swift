@@ -1,7 +1,6 @@
 import Foundation
 import History
 import Messages
-import Schedules
 
 /// Work that a coordinator distributes: a calibration, or a benchmark of schedules.
 protocol DistributedRun: AnyObject {

@@ -3,7 +3,6 @@ import Foundation
 import JSON
 import Messages
 import ModelConfiguration
-import Schedules
 
 /// A file of prompt embeddings that workers download from the coordinator.
 ///

@@ -3,7 +3,6 @@ import Evolution
 import Foundation
 import Messages
 import ModelConfiguration
-import Schedules
 
 /// The settings of a run: the TOML file of `ecad-coordinator run --config`.
 ///

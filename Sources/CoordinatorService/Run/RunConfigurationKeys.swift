@@ -1,5 +1,5 @@
+import Basics
 import Evolution
-import Schedules
 
 extension RunConfiguration {
     /// All keys, in the order of the documentation and of the resolved configuration.

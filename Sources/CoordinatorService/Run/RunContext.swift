@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Messages
@@ -101,7 +102,7 @@ struct RunContext {
         var scores: Recheck.Scores = [:]
         for candidate in task.candidateIDs {
             for score in try history.results.measurements(of: candidate, on: evaluationSet).scores
-            where score.scorer == configuration.quality.rawValue && images.contains(score.image) {
+            where configuration.quality.isNamed(score.scorer) && images.contains(score.image) {
                 scores[Recheck.ScoreKey(candidate: candidate, image: score.image)] = score.value
             }
         }
@@ -132,7 +133,7 @@ struct RunContext {
         let measured = try history.results.measurements(of: candidate, on: evaluationSet)
         let expected = Set(images)
         let scores = measured.scores.filter {
-            $0.scorer == configuration.quality.rawValue && expected.contains($0.image)
+            configuration.quality.isNamed($0.scorer) && expected.contains($0.image)
         }
         let timings = measured.timings.filter { expected.contains($0.image) }
         guard scores.count == expected.count, timings.count >= expected.count else { return nil }

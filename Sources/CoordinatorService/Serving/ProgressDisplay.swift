@@ -2,7 +2,6 @@ import Basics
 import Foundation
 import History
 import Logging
-import Schedules
 
 /// Formats the state of a run as one line: progress, remaining time, throughput, quality.
 struct ProgressLine {

@@ -1,3 +1,4 @@
+import Basics
 import History
 import Messages
 import ModelConfiguration

@@ -5,7 +5,6 @@ import HeapModule
 import History
 import Logging
 import Messages
-import Schedules
 import Transport
 
 /// A run with simulated workers in virtual time.

@@ -4,7 +4,6 @@ import Evolution
 import Foundation
 import ModelConfiguration
 import ProgramSupport
-import Schedules
 
 struct BenchPresets: ParsableCommand {
     static let configuration = CommandConfiguration(
