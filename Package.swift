@@ -122,7 +122,7 @@ let programs: [Target] = [
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
     program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Transport"]),
-    program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
+    program("ecad-coordinator", ["CoordinatorService", "History", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [

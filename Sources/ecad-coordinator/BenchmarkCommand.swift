@@ -47,7 +47,7 @@ extension CoordinatorCommand {
             help: "Add a scorer or replace the model of one, e.g. scorers.clip=DIR.")
         var scorers: [String] = []
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func validate() throws {
             if schedules.isEmpty, !front, !heuristics {
@@ -65,10 +65,10 @@ extension CoordinatorCommand {
                 promptsPath: prompts, name: name, schedulePaths: schedules, includesFront: front,
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
                 scorers: scorers)
-            let service = BenchmarkService(
-                options: try serving.options(), write: { FileHandle.standardError.write(Data($0.utf8)) })
+            let (logger, showStatus) = server.output()
+            let service = BenchmarkService(options: try server.options(), logger: logger, showStatus: showStatus)
             switch try service.run(options, in: runDir) {
-            case .finished(let report): print(serving.json ? try report.json() : report.text, terminator: "")
+            case .finished(let report): print(server.json ? try report.json() : report.text, terminator: "")
             case .interrupted:
                 Program.printError("interrupted; repeat the command to resume")
                 throw ExitCode(1)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CoordinatorService
 import Foundation
+import Logging
 import ProgramSupport
 import Transport
 
@@ -21,7 +22,7 @@ struct CoordinatorCommand: ParsableCommand {
 }
 
 /// Options of all commands that accept workers.
-struct ServingOptions: ParsableArguments {
+struct ServerOptions: ParsableArguments {
     @Option(help: "Address to listen on; port 0 selects a free port.")
     var bind = "tcp://127.0.0.1:5555"
 
@@ -40,6 +41,8 @@ struct ServingOptions: ParsableArguments {
     @Flag(help: "Print the result as JSON instead of a table.")
     var json = false
 
+    @OptionGroup(title: "Logging") var log: LogOptions
+
     func validate() throws {
         if keys != nil, insecurePlaintext {
             throw ValidationError("--keys and --insecure-plaintext are mutually exclusive")
@@ -56,14 +59,21 @@ struct ServingOptions: ParsableArguments {
     func options() throws -> RunService.Options {
         RunService.Options(
             bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys,
-            isPlaintext: insecurePlaintext, engineVersion: Program.version,
-            isInteractive: isatty(FileHandle.standardError.fileDescriptor) == 1)
+            isPlaintext: insecurePlaintext, engineVersion: Program.version)
+    }
+
+    /// Sets up logging, and the status line where standard error is a terminal.
+    func output() -> (logger: Logger, showStatus: ((String?) -> Void)?) {
+        log.bootstrap()
+        let terminal = StatusLine.standardError
+        let showStatus: (String?) -> Void = { text in text.map(terminal.show) ?? terminal.end() }
+        return (Logger(label: "ecad-coordinator"), terminal.isInteractive ? showStatus : nil)
     }
 
     /// Runs to the end and prints the front; exit status 1 if interrupted.
     func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
-        let service = RunService(
-            options: try options(), write: { FileHandle.standardError.write(Data($0.utf8)) })
+        let (logger, showStatus) = output()
+        let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
@@ -88,11 +98,11 @@ extension CoordinatorCommand {
         @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.generations=50.")
         var overrides: [String] = []
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func run() throws {
             let configuration = try RunConfiguration(path: config, overrides: overrides)
-            try serving.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
         }
     }
 
@@ -102,10 +112,10 @@ extension CoordinatorCommand {
         @Option(help: "Run directory.")
         var runDir: String
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func run() throws {
-            try serving.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
         }
     }
 
@@ -120,12 +130,12 @@ extension CoordinatorCommand {
         @Option(help: "Generations to add to the completed ones.")
         var generations: Int
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            try serving.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
         }
     }
 
@@ -149,14 +159,14 @@ extension CoordinatorCommand {
         @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.population=48.")
         var overrides: [String] = []
 
-        @OptionGroup var serving: ServingOptions
+        @OptionGroup var server: ServerOptions
 
         func validate() throws {
             if from < 0 { throw ValidationError("--from is \(from); expected 0 or more") }
         }
 
         func run() throws {
-            try serving.serve(
+            try server.serve(
                 { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runFolder: into)
         }
     }

@@ -61,7 +61,7 @@ import Testing
         #expect(try fork.query("PRAGMA foreign_key_check").rows == [])
         #expect(try fork.events.list().last?.kind == "forked")
         #expect(try sample.history.runs.snapshot().generation?.number == 1)
-        // Nobody has evaluated the later candidate: it is forgotten.
+        // The later candidate is not evaluated: it is dropped.
         #expect(try fork.query("SELECT count(*) FROM candidates").rows == [[.integer(2)]])
         #expect(throws: HistoryError.self) { try sample.history.runs.fork(sample.run, from: 0, into: target.path) }
     }

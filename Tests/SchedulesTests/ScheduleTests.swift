@@ -76,7 +76,7 @@ func randomSchedule(_ shape: ScheduleShape, gateStep: Int? = nil) -> Schedule {
     }
 
     @Test(arguments: shapes)
-    func canonicalSchedulesGiveTheSameImagesWithTheLeastWork(shape: ScheduleShape) {
+    func canonicalSchedulesGiveTheSameImagesWithTheFewestComputations(shape: ScheduleShape) {
         for gateStep in [nil, shape.isFlux ? nil : 2] {
             for _ in 0..<40 {
                 let schedule = randomSchedule(shape, gateStep: gateStep)

@@ -32,7 +32,7 @@ struct Scheduler {
     private var disputes: [Recheck] = []
     /// The latest epoch under which a finished task was rechecked: epochs are not reused if it is reopened.
     private var recheckEpochs: [Int64: Int] = [:]
-    /// Restored rechecks count as decidable until then: their workers have yet to register again.
+    /// Until then a restored recheck can be done by workers that have yet to register again.
     private var rejoinDeadline = -Double.infinity
     private var effects: [Effect] = []
 
@@ -81,7 +81,7 @@ struct Scheduler {
 
     var hasContactSheet: Bool { dispatcher.entries[.contactSheet] != nil }
 
-    /// Whether a candidate still waits for a result, or for a recheck that a connected worker can do.
+    /// Whether a candidate still waits for a result; if every result is rechecked, also for the confirmation.
     func hasOpenEvaluations(at now: Double) -> Bool {
         dispatcher.entries.values.contains { !openCandidates(of: $0, at: now).isEmpty }
     }
@@ -94,13 +94,15 @@ struct Scheduler {
     private func openCandidates(of entry: Dispatcher.Entry, at now: Double) -> [Int64] {
         switch entry.item.work {
         case .evaluation(let task): task.candidateIDs
-        case .recheck(let recheck): isDecidable(entry, at: now) ? recheck.task.candidateIDs : []
+        case .recheck(let recheck): mustConfirm(entry, at: now) ? recheck.task.candidateIDs : []
         case .contactSheet: []
         }
     }
 
-    private func isDecidable(_ entry: Dispatcher.Entry, at now: Double) -> Bool {
-        now < rejoinDeadline || !verified.isSubset(of: entry.excluded)
+    /// Whether a recheck holds up its candidates: only if all results are rechecked, since waiting costs throughput, and
+    /// only while a connected worker can do it.
+    private func mustConfirm(_ entry: Dispatcher.Entry, at now: Double) -> Bool {
+        settings.recheckShare >= 1 && (now < rejoinDeadline || !verified.isSubset(of: entry.excluded))
     }
 
     // MARK: - Events

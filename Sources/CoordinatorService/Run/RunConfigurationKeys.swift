@@ -125,7 +125,10 @@ extension RunConfiguration {
             """),
         .key(
             "tasks.recheck_share", \.recheckShare, .number(0...1),
-            "Fraction of tasks that a second worker recomputes, to detect faulty workers."),
+            """
+            Fraction of tasks that a second worker recomputes, to detect faulty workers; with 1, the search uses a result \
+            only once it is confirmed, as long as another worker is connected.
+            """),
     ]
 
     /// The Markdown table of all keys that `cluster/README.md` contains.

@@ -5,7 +5,7 @@ import Transport
 /// Listens for workers, starts the local ones, and distributes a run to them.
 struct RunServer {
     let options: RunService.Options
-    let display: ProgressDisplay
+    let logger: Logger
 
     /// A run with its workers while it is being distributed.
     final class Session<Run: DistributedRun> {
@@ -61,7 +61,7 @@ struct RunServer {
         _ = try FileDescriptorLimit.raise()
         let access = try AccessControl(options: options, folder: folder)
         let context = try SocketContext()
-        // The port first: a run that cannot be served must not leave a directory behind.
+        // The port first: a run that cannot be distributed must not leave a directory behind.
         let socket = try CoordinatorSocket(
             listeningOn: options.bind, in: context, security: access.security, wakeup: wakeup)
         let endpoint = socket.endpoint
@@ -70,7 +70,6 @@ struct RunServer {
         _ = socket.takeRefusals()
         let run = try open()
         let start = ContinuousClock.now
-        let logger = Logger(label: "ecad-coordinator")
         let coordinator = try Coordinator(
             run: run,
             settings: Coordinator.Settings(engineVersion: options.engineVersion, register: access.register),
