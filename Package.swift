@@ -93,7 +93,7 @@ let programs: [Target] = [
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
     program("ecad-testing", ["ClusterTesting", "Schedules", "Transport"]),
-    program("ecad-coordinator", ["CoordinatorService", "History", "Transport"]),
+    program("ecad-coordinator", ["CoordinatorService", "History", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [

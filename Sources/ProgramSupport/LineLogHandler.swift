@@ -25,8 +25,7 @@ struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        // One write per line, so that lines of several threads and processes do not mix.
-        Program.printError(line(for: event, at: .now))
+        StatusLine.standardError.print(line(for: event, at: .now))
     }
 
     /// Formats a record as one line.

@@ -41,7 +41,7 @@ public enum Program {
 
     /// Writes a line to standard error.
     public static func printError(_ line: String) {
-        FileHandle.standardError.write(Data("\(line)\n".utf8))
+        StatusLine.standardError.print(line)
     }
 }
 

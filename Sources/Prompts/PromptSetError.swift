@@ -15,7 +15,7 @@ public enum PromptSetError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unreadable(let file, let reason):
-            "\(file): cannot be read: \(reason); expected a prompt file, for example one prompt per line"
+            "\(file): cannot be read: \(reason); expected a file of prompts, for example one per line"
         case .line(let file, let line, let problem): "\(file):\(line): \(problem)"
         case .entry(let file, let entry, let problem): "\(file): \(entry): \(problem)"
         case .unknownJSON(let file):

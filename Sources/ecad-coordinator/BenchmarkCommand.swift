@@ -65,8 +65,8 @@ extension CoordinatorCommand {
                 promptsPath: prompts, name: name, schedulePaths: schedules, includesFront: front,
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
                 scorers: scorers)
-            let service = BenchmarkService(
-                options: try serving.options(), write: { FileHandle.standardError.write(Data($0.utf8)) })
+            let (logger, showStatus) = serving.output()
+            let service = BenchmarkService(options: try serving.options(), logger: logger, showStatus: showStatus)
             switch try service.run(options, in: runDir) {
             case .finished(let report): print(serving.json ? try report.json() : report.text, terminator: "")
             case .interrupted:

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CoordinatorService
 import Foundation
+import Logging
 import ProgramSupport
 import Transport
 
@@ -40,6 +41,8 @@ struct ServingOptions: ParsableArguments {
     @Flag(help: "Print the result as JSON instead of a table.")
     var json = false
 
+    @OptionGroup(title: "Logging") var log: LogOptions
+
     func validate() throws {
         if keys != nil, insecurePlaintext {
             throw ValidationError("--keys and --insecure-plaintext are mutually exclusive")
@@ -56,14 +59,21 @@ struct ServingOptions: ParsableArguments {
     func options() throws -> RunService.Options {
         RunService.Options(
             bind: try Endpoint(bind), localWorkers: workers, localThreads: workerThreads, keyFolder: keys,
-            isPlaintext: insecurePlaintext, engineVersion: Program.version,
-            isInteractive: isatty(FileHandle.standardError.fileDescriptor) == 1)
+            isPlaintext: insecurePlaintext, engineVersion: Program.version)
+    }
+
+    /// Sets up logging, and the status line where standard error is a terminal.
+    func output() -> (logger: Logger, showStatus: ((String?) -> Void)?) {
+        log.bootstrap()
+        let terminal = StatusLine.standardError
+        let showStatus: (String?) -> Void = { text in text.map(terminal.show) ?? terminal.end() }
+        return (Logger(label: "ecad-coordinator"), terminal.isInteractive ? showStatus : nil)
     }
 
     /// Runs to the end and prints the front; exit status 1 if interrupted.
     func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
-        let service = RunService(
-            options: try options(), write: { FileHandle.standardError.write(Data($0.utf8)) })
+        let (logger, showStatus) = output()
+        let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))

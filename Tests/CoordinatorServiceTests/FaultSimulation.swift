@@ -41,7 +41,7 @@ final class FaultSimulation {
             workers = hasFaultyWorker ? 3 : 1 + Int(generator.unit() * 4)
             duplication = share(0.2)
             reordering = share(0.2)
-            coordinatorCrashes = share(0.05)
+            coordinatorCrashes = share(0.025)
             guard !hasFaultyWorker else { return }
             loss = share(0.2)
             workerCrashes = share(0.05)
@@ -118,7 +118,7 @@ final class FaultSimulation {
         generator = RandomGenerator(seed: seed)
         let calibration = try Calibration.create(
             try RunConfiguration.small(
-                in: folder, population: 6, generations: 3,
+                in: folder, population: 4, generations: 3,
                 more: """
                     images = 2
                     schedules = 2
@@ -219,7 +219,6 @@ final class FaultSimulation {
     // MARK: - Events
 
     private func handle(_ event: Event) throws {
-        if messages < 60, ProcessInfo.processInfo.environment["FAULT_TRACE"] != nil { print(now, event) }
         switch event {
         case .tick:
             events.add(.tick, at: now + 0.25)

@@ -44,7 +44,6 @@ import Testing
             let report = try report(seed: seed, FaultSimulation.Faults(seed: seed))
             let differences = report.decisions.lines.difference(from: undisturbed.lines).count
             #expect(differences == 0, "seed \(seed)")
-            if ProcessInfo.processInfo.environment["FAULT_TRACE"] != nil { print(seed, report.messages, report.crashes, report.virtualSeconds, report.quarantined) }
             #expect(report.lostResults == [], "seed \(seed)")
             #expect(report.duplicatedImages == 0, "seed \(seed)")
             return report

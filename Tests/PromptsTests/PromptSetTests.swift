@@ -113,7 +113,7 @@ import Testing
         let error = #expect(throws: PromptSetError.self) { try PromptSet(file: "/nowhere/prompts.txt") }
         #expect(
             error?.description
-                == "/nowhere/prompts.txt: cannot be read: no such file; expected a prompt file, for example one prompt "
+                == "/nowhere/prompts.txt: cannot be read: no such file; expected a file of prompts, for example one "
                 + "per line")
     }
 

@@ -1,4 +1,5 @@
 import History
+import Logging
 
 /// Runs a benchmark until all its images are measured: the command `benchmark`.
 public struct BenchmarkService {
@@ -11,12 +12,19 @@ public struct BenchmarkService {
     }
 
     private let options: RunService.Options
-    private let write: (String) -> Void
+    private let logger: Logger
+    private let showStatus: ((String?) -> Void)?
 
-    /// A service that writes progress with `write`; the text may begin with a carriage return.
-    public init(options: RunService.Options, write: @escaping (String) -> Void) {
+    /// Creates a service.
+    ///
+    /// - Parameters:
+    ///   - options: How workers are served.
+    ///   - logger: The log.
+    ///   - showStatus: Shows progress in a status line, or ends that line if the text is nil; nil to log progress.
+    public init(options: RunService.Options, logger: Logger, showStatus: ((String?) -> Void)?) {
         self.options = options
-        self.write = write
+        self.logger = logger
+        self.showStatus = showStatus
     }
 
     /// Measures schedules on a prompt set.
@@ -27,8 +35,8 @@ public struct BenchmarkService {
     /// - Returns: How the benchmark ended.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
     public func run(_ benchmark: BenchmarkOptions, in folder: String) throws -> Ending {
-        let display = ProgressDisplay(isInteractive: options.isInteractive, write: write)
-        let server = RunServer(options: options, display: display)
+        let display = ProgressDisplay(showStatus: showStatus, logger: logger)
+        let server = RunServer(options: options, logger: logger)
         return try server.serve(in: folder) {
             try Benchmark(in: folder, options: benchmark)
         } until: { session in

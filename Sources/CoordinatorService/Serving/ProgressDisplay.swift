@@ -1,6 +1,6 @@
 import Foundation
-import Glibc
 import History
+import Logging
 import Schedules
 
 /// Formats the state of a run as one line: progress, remaining time, throughput, quality.
@@ -84,28 +84,21 @@ struct ProgressLine {
     }
 }
 
-/// Shows the progress of a run: a line that is overwritten on a terminal, a line every 10 s otherwise.
+/// Shows the progress of a run: as a status line where one can be overwritten, as a log record every 10 s elsewhere.
 final class ProgressDisplay {
-    private let isInteractive: Bool
-    private let write: (String) -> Void
+    private let showStatus: ((String?) -> Void)?
+    private let logger: Logger
     private var line = ProgressLine()
     private var shownAt = -Double.infinity
-    private var shown = ""
     private var front: [(speedup: Double, quality: Double)] = []
     private var frontGeneration = -1
 
-    init(isInteractive: Bool, write: @escaping (String) -> Void) {
-        self.isInteractive = isInteractive
-        self.write = write
-    }
-
-    /// Writes a log line above the progress line.
-    func log(_ text: String) {
-        if isInteractive, !shown.isEmpty {
-            write("\r\u{1B}[K\(text)\n\(shown)")
-        } else {
-            write("\(text)\n")
-        }
+    /// - Parameters:
+    ///   - showStatus: Replaces the status line, or ends it if the text is nil; nil where there is none.
+    ///   - logger: Receives progress where there is no status line.
+    init(showStatus: ((String?) -> Void)?, logger: Logger) {
+        self.showStatus = showStatus
+        self.logger = logger
     }
 
     /// Shows the progress of a calibration, unless the line was updated recently; `isLast` forces an update.
@@ -140,26 +133,15 @@ final class ProgressDisplay {
     }
 
     private func isDue(at now: Double, isLast: Bool) -> Bool {
-        guard isLast || now - shownAt >= (isInteractive ? 0.5 : 10) else { return false }
+        guard isLast || now - shownAt >= (showStatus == nil ? 10 : 0.5) else { return false }
         shownAt = now
         return true
     }
 
     private func present(_ text: String) {
-        // A wrapped line could not be overwritten.
-        shown = isInteractive ? String(text.prefix(Self.terminalColumns - 1)) : text
-        write(isInteractive ? "\r\u{1B}[K\(shown)" : "\(shown)\n")
+        if let showStatus { showStatus(text) } else { logger.info("\(text)") }
     }
 
-    private static var terminalColumns: Int {
-        var size = winsize()
-        let isTerminal = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-        return isTerminal ? Int(size.ws_col) : 80
-    }
-
-    /// Ends the progress line, so that later output starts on a new line.
-    func end() {
-        if isInteractive, !shown.isEmpty { write("\n") }
-        shown = ""
-    }
+    /// Ends the status line, so that later output starts on a new line.
+    func end() { showStatus?(nil) }
 }

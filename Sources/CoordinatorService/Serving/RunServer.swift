@@ -5,7 +5,7 @@ import Transport
 /// Listens for workers, starts the local ones, and distributes a run to them.
 struct RunServer {
     let options: RunService.Options
-    let display: ProgressDisplay
+    let logger: Logger
 
     /// A run with its workers while it is being distributed.
     final class Session<Run: DistributedRun> {
@@ -70,7 +70,6 @@ struct RunServer {
         _ = socket.takeRefusals()
         let run = try open()
         let start = ContinuousClock.now
-        let logger = Logger(label: "ecad-coordinator")
         let coordinator = try Coordinator(
             run: run,
             settings: Coordinator.Settings(engineVersion: options.engineVersion, register: access.register),

@@ -1,5 +1,6 @@
 import Foundation
 import History
+import Logging
 import Transport
 
 /// Runs a calibration until its last generation: the commands `run`, `resume`, `extend` and `fork`.
@@ -18,13 +19,10 @@ public struct RunService {
         public var isPlaintext: Bool
         /// The release of this program, which workers must match.
         public var engineVersion: String
-        /// Whether progress is one line that is rewritten, instead of a line every ten seconds.
-        public var isInteractive: Bool
-
         /// Creates options.
         public init(
             bind: Endpoint, localWorkers: Int, localThreads: Int?, keyFolder: String?, isPlaintext: Bool,
-            engineVersion: String, isInteractive: Bool
+            engineVersion: String
         ) {
             self.bind = bind
             self.localWorkers = localWorkers
@@ -32,7 +30,6 @@ public struct RunService {
             self.keyFolder = keyFolder
             self.isPlaintext = isPlaintext
             self.engineVersion = engineVersion
-            self.isInteractive = isInteractive
         }
     }
 
@@ -45,12 +42,19 @@ public struct RunService {
     }
 
     private let options: Options
-    private let write: (String) -> Void
+    private let logger: Logger
+    private let showStatus: ((String?) -> Void)?
 
-    /// A service that writes progress with `write`; the text may begin with a carriage return.
-    public init(options: Options, write: @escaping (String) -> Void) {
+    /// Creates a service.
+    ///
+    /// - Parameters:
+    ///   - options: How a run is served.
+    ///   - logger: The log.
+    ///   - showStatus: Shows progress in a status line, or ends that line if the text is nil; nil to log progress.
+    public init(options: Options, logger: Logger, showStatus: ((String?) -> Void)?) {
         self.options = options
-        self.write = write
+        self.logger = logger
+        self.showStatus = showStatus
     }
 
     /// Starts a run.
@@ -92,8 +96,8 @@ public struct RunService {
     }
 
     private func serve(in folder: String, _ open: () throws -> Calibration) throws -> Ending {
-        let display = ProgressDisplay(isInteractive: options.isInteractive, write: write)
-        return try RunServer(options: options, display: display).serve(in: folder, open) { session in
+        let display = ProgressDisplay(showStatus: showStatus, logger: logger)
+        return try RunServer(options: options, logger: logger).serve(in: folder, open) { session in
             let calibration = session.run
             while !calibration.isFinished {
                 guard try session.runOnce() else {
