@@ -179,7 +179,7 @@ import Transport
         #expect(try small.begin(workers: 1).wait() == 0)
         expectOneLine(
             try ProgramRun("ecad-coordinator", ["query", "--run-dir", small.runFolder, "--sql", "DELETE FROM runs"]),
-            status: 1, ["read-only statement"])
+            status: 1, ["read-only"])
         #expect(try small.count("SELECT count(*) FROM runs") == 1)
     }
 }
