@@ -43,7 +43,7 @@ import Transport
         ("search.seeding=[\"flora\"]", ["flora", "fora"]), ("model.steps=2000", ["model.steps"]),
         ("model.path=nowhere", ["nowhere/model_index.json"]),
         ("model.height=101", ["model.height", "101", "a multiple of 4"]),
-        ("prompts.calibration=none.txt", ["none.txt", "prompt file"]), ("nonsense", ["nonsense", "section.key=value"]),
+        ("prompts.calibration=none.txt", ["none.txt", "prompts"]), ("nonsense", ["nonsense", "section.key=value"]),
     ])
     func configurationErrorsNameTheKey(_ assignment: String, _ parts: [String]) throws {
         let small = try SmallRun()
