@@ -26,8 +26,9 @@ final class FaultSimulation {
         var clockJumps = 0.0
         /// Share of results that lack an image or hold a score that is not finite.
         var malformedResults = 0.0
-        /// Whether one worker returns wrong scores. It is found if two others are connected, so the others are not
-        /// disturbed then.
+        /// Whether one worker returns wrong scores.
+        ///
+        /// It takes two other workers to find it, so those are not disturbed then.
         var hasFaultyWorker = false
         var workers = 1
 
@@ -112,6 +113,7 @@ final class FaultSimulation {
     ///   - seed: Decides on every fault.
     ///   - faults: What can go wrong.
     ///   - folder: An empty folder of this machine.
+    /// - Throws: As `Calibration.create`.
     init(seed: UInt64, faults: Faults, folder: String) throws {
         self.faults = faults
         self.folder = folder

@@ -52,7 +52,10 @@ struct SimulatedWorker {
     }
 
     /// Every process has a session of its own.
-    var peer: PeerID { PeerID(bytes: Array((Array("\(name)/\(life)".utf8) + Array(repeating: 0, count: 16)).prefix(16))) }
+    var peer: PeerID {
+        let bytes = Array("\(name)/\(life)".utf8) + Array(repeating: 0, count: 16)
+        return PeerID(bytes: Array(bytes.prefix(16)))
+    }
 
     /// Whether it can start an assignment.
     var isIdle: Bool { hasJoined && task == nil }
