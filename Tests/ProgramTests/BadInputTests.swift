@@ -156,12 +156,12 @@ import Transport
         let wakeup = try Wakeup()
         var socket = try WorkerSocket(
             connectingTo: Endpoint("tcp://127.0.0.1:\(port)"), as: PeerID.random(), in: context, wakeup: wakeup)
-        #expect(try socket.waitForConnection(timeout: .seconds(30)))
+        #expect(try socket.waitForConnection(timeout: .seconds(120)))
         var message = WorkerMessage()
         message.protocolVersion = 99
         message.taskRequest = TaskRequest()
         #expect(try socket.send(Array(try message.serializedData())))
-        let reply = try #require(try socket.receive(timeout: .seconds(30)))
+        let reply = try #require(try socket.receive(timeout: .seconds(120)))
         guard case .refusal(let refusal) = try CoordinatorMessage.decode(reply) else {
             Issue.record("expected a refusal")
             return
