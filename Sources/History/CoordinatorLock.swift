@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// One coordinator's exclusive access to a run folder: an advisory lock on the file `coordinator.lock`.
+/// One coordinator's exclusive access to a run directory: an advisory lock on the file `coordinator.lock`.
 ///
 /// The kernel releases the lock when the process ends for any reason, so that a crash leaves nothing to clean up. The
 /// file stays; its content (process and host) is for the error message of a second coordinator.

@@ -1,7 +1,7 @@
 import Foundation
 import GRDB
 
-/// The database file of a run folder: its path, its content and the settings of connections to it.
+/// The database file of a run directory: its path, its content and the settings of connections to it.
 struct DatabaseFile {
     enum Content: Equatable {
         /// The file does not exist.

@@ -2,9 +2,9 @@ import GRDB
 
 /// An error of the run history; every description is one line.
 public enum HistoryError: Error, Equatable, CustomStringConvertible {
-    /// The run folder has no `history.sqlite`.
+    /// The run directory has no `history.sqlite`.
     case missing(file: String)
-    /// The run folder, or the target of a backup, already has a history.
+    /// The run directory, or the target of a backup, already has a history.
     case alreadyExists(file: String)
     /// The file is not a SQLite database, or belongs to another application.
     case notAHistory(file: String, found: String)
@@ -12,7 +12,7 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
     case newerSchema(file: String, found: Int, supported: Int)
     /// The file was written by an older release and must be migrated before it can be read.
     case olderSchema(file: String, found: Int, supported: Int)
-    /// Another coordinator has opened the run folder for writing.
+    /// Another coordinator has opened the run directory for writing.
     case locked(folder: String, holder: String)
     /// The disk is full or its quota is used up.
     case diskFull(file: String)
@@ -20,7 +20,7 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
     case notWritable(file: String, reason: String)
     /// The file or its folder cannot be read.
     case notReadable(file: String, reason: String)
-    /// The run folder is on a network file system, where the write-ahead log is not safe.
+    /// The run directory is on a network file system, where the write-ahead log is not safe.
     case networkFileSystem(folder: String, kind: String)
     /// The database file is damaged.
     case corrupt(file: String, reason: String)
@@ -51,9 +51,9 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .missing(let file):
-            "\(file) does not exist: not a run folder"
+            "\(file) does not exist: not a run directory"
         case .alreadyExists(let file):
-            "\(file) already exists: resume that run or choose another run folder"
+            "\(file) already exists: resume that run or choose another run directory"
         case .notAHistory(let file, let found):
             "\(file) is not an ECAD run history: \(found)"
         case .newerSchema(let file, let found, let supported):
@@ -70,7 +70,7 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
             "cannot read \(file): \(reason)"
         case .networkFileSystem(let folder, let kind):
             "\(folder) is on \(kind), a network file system, where SQLite's write-ahead log is not safe: "
-                + "use a run folder on a local disk and copy backups of the history to the network file system"
+                + "use a run directory on a local disk and copy backups of the history to the network file system"
         case .corrupt(let file, let reason):
             "\(file) is damaged: \(reason); restore a backup or try .recover of the sqlite3 shell"
         case .corruptValue(let file, let table, let row, let column, let found, let expected):

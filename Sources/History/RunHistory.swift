@@ -1,7 +1,7 @@
 import Foundation
 import GRDB
 
-/// The persistent state of calibration runs: one SQLite file, `history.sqlite`, in the run folder.
+/// The persistent state of calibration runs: one SQLite file, `history.sqlite`, in the run directory.
 ///
 /// There is one writer, the coordinator, which holds `coordinator.lock` until it closes the history, and any number of
 /// readers in this or other processes of the same host. Every writing method is one transaction, or part of the
@@ -36,7 +36,7 @@ public final class RunHistory: Sendable {
 
     // MARK: - Opening and closing
 
-    /// Creates an empty history in a run folder, and the folder if it is missing.
+    /// Creates an empty history in a run directory, and the folder if it is missing.
     ///
     /// `isDurable: false` skips waiting for the disk; such a history may be lost in a power failure. Throws
     /// `HistoryError.alreadyExists`, `.locked`, `.networkFileSystem`, `.notWritable` or `.diskFull`.
@@ -105,7 +105,7 @@ public final class RunHistory: Sendable {
         Date().timeIntervalSince1970
     }
 
-    /// Creates a run folder if it is missing, and rejects one on a network file system.
+    /// Creates a run directory if it is missing, and rejects one on a network file system.
     static func prepareFolder(of file: DatabaseFile) throws {
         do {
             try FileManager.default.createDirectory(atPath: file.folder, withIntermediateDirectories: true)

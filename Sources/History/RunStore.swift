@@ -198,7 +198,7 @@ public struct RunStore: Sendable {
 
     // MARK: - Fork
 
-    /// Copies a run, as it was at the end of a generation, into a new run folder and opens the copy for writing.
+    /// Copies a run, as it was at the end of a generation, into a new run directory and opens the copy for writing.
     ///
     /// Later generations become a run of their own with a row id below all others, so that their measurements can be
     /// reused. The copy gets its final name once it is complete; its status is `running`. Throws

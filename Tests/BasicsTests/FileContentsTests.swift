@@ -22,7 +22,7 @@ import Testing
         #expect(try names == ["a"])
     }
 
-    @Test func anExistingFileIsKeptUnlessItMayBeReplaced() throws {
+    @Test func existingFileIsKeptUnlessReplacementIsAllowed() throws {
         let path = folder.file("a")
         try FileContents.write([[1]], to: path, mode: 0o600, replacing: false)
         let error = #expect(throws: FileError.self) { try FileContents.write([[2]], to: path, replacing: false) }

@@ -122,7 +122,7 @@ import Transport
             "one task for each candidate")
     }
 
-    @Test func wrongCanariesAreRefusedAndCounted() throws {
+    @Test func wrongCanariesAreRejectedAndCounted() throws {
         try cluster.join("good", canary: [1, 2, 3])
         try cluster.join("near", canary: [1.001, 2, 3])
         for (name, canary) in [("wrong", [1, 2, 4]), ("nan", [1, .nan, 3]), ("short", [1, 2])] as [(String, [Float])] {
@@ -245,7 +245,7 @@ import Transport
         #expect(cluster.calibration.isFinished)
     }
 
-    @Test func otherReleasesAndModelsAreRefused() throws {
+    @Test func otherReleasesAndModelsAreRejected() throws {
         try cluster.join("good")
         for change: (inout Registration) -> Void in [{ $0.engineVersion = "0.0.1" }, { $0.modelHash = "ff" }] {
             let answers = try cluster.register("other", change)
@@ -258,7 +258,7 @@ import Transport
         #expect(cluster.coordinator.workerCount == 1)
     }
 
-    @Test func secondProcessOfTheSameNameIsRefused() throws {
+    @Test func secondProcessOfTheSameNameIsRejected() throws {
         try cluster.join("a")
         let answers = try cluster.register("a", peer: PeerID(bytes: [9]))
         guard case .refusal(let refusal) = answers.last else {

@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    @Test func aSeedReplaysExactly() throws {
+    @Test func seedReplaysExactly() throws {
         for seed: UInt64 in 1...5 {
             let faults = FaultSimulation.Faults(seed: seed)
             let (first, second) = (try report(seed: seed, faults), try report(seed: seed, faults))

@@ -41,13 +41,13 @@ import Testing
         #expect(throws: ResultProblem.self) { try check(former, scorer: "image-reward") }
     }
 
-    @Test func aCompleteResultIsTaken() throws {
+    @Test func completeResultIsAccepted() throws {
         let taken = try check(result { $0.images[0].referenceSeconds = 2 })
         #expect(taken.scores.count == 4 && taken.timings.count == 4 && taken.workerID == 3)
         #expect(taken.timings[0].referenceSeconds == 2 && taken.timings[1].referenceSeconds == nil)
     }
 
-    @Test func missingRepeatedAndForeignImagesAreRefused() {
+    @Test func missingRepeatedAndForeignImagesAreRejected() {
         #expect(throws: ResultProblem.rows(expected: 4, found: 3)) { try check(result { $0.images.removeLast() }) }
         #expect(throws: ResultProblem.rows(expected: 4, found: 3)) { try check(result { $0.images[3] = $0.images[2] }) }
         #expect(throws: ResultProblem.rows(expected: 4, found: 3)) {
@@ -59,7 +59,7 @@ import Testing
     }
 
     @Test(arguments: [Double.nan, .infinity, -.infinity])
-    func scoresThatAreNoNumbersAreRefused(_ value: Double) {
+    func scoresThatAreNoNumbersAreRejected(_ value: Double) {
         #expect(throws: ResultProblem.score(candidate: 5, scorer: "psnr")) {
             try check(result { $0.images[2].scores["psnr"] = value })
         }
@@ -71,7 +71,7 @@ import Testing
         }
     }
 
-    @Test func negativeTimesAreRefused() {
+    @Test func negativeTimesAreRejected() {
         #expect(throws: ResultProblem.seconds(candidate: 4)) { try check(result { $0.images[1].decodeSeconds = -1 }) }
     }
 }

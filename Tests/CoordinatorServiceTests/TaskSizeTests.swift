@@ -18,7 +18,7 @@ import Testing
         #expect(size.schedules(of: 1_000, images: 80, imagesPerTask: 8) == expected)
     }
 
-    @Test func fewImagesMakeRoomForMoreSchedules() {
+    @Test func fewerImagesPerTaskAllowMoreSchedules() {
         #expect(size(secondsPerUnit: 0.1).schedules(of: 1_000, images: 2, imagesPerTask: 8) == 75)
         #expect(size(secondsPerUnit: 0.001).schedules(of: 1_000, images: 2, imagesPerTask: 8) == TaskSize.limit)
     }
@@ -30,12 +30,12 @@ import Testing
         #expect(size.schedules(of: 5, images: 8, imagesPerTask: 8) == 1)
     }
 
-    @Test func beforeAnythingIsMeasuredTasksAreSmall() {
+    @Test func tasksAreSmallBeforeAnythingIsMeasured() {
         #expect(size(secondsPerUnit: nil).schedules(of: 24, images: 8, imagesPerTask: 8) == TaskSize.first)
         #expect(size(secondsPerUnit: 0).schedules(of: 3, images: 8, imagesPerTask: 8) == 1)
     }
 
-    @Test func aFixedNumberStays() {
+    @Test func fixedTaskSizeIsUsed() {
         #expect(size(secondsPerUnit: 1, workers: 50, fixed: 7).schedules(of: 3, images: 8, imagesPerTask: 8) == 7)
     }
 }

@@ -152,7 +152,7 @@ import Testing
         #expect(try dump() == before)
     }
 
-    /// A run folder with the stored history of a schema version.
+    /// A run directory with the stored history of a schema version.
     private static func released(_ version: Int) throws -> TemporaryFolder {
         let folder = try TemporaryFolder()
         let sql = try String(contentsOfFile: "\(Fixtures.folder)/history/version-\(version).sql", encoding: .utf8)

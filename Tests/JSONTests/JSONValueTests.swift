@@ -25,7 +25,7 @@ import Testing
         #expect(try parse(text).object?["m"]?.object?["text"]?.string == "größe 😀 \"\\\n")
     }
 
-    @Test func booleansAreNoNumbersAndNumbersNoBooleans() throws {
+    @Test func booleansAndNumbersAreDistinct() throws {
         #expect(try parse("true").int == nil)
         #expect(try parse("1").bool == nil)
         #expect(try parse("5.0").int == nil)
@@ -39,11 +39,11 @@ import Testing
         "-", "tru", "NaN", "-Infinity", "1 1", "\"\u{01}\"", "{\"a\":1,\"a\":2}", "{a:1}",
         String(repeating: "[", count: 100_000),
     ])
-    func malformedTextIsRefused(text: String) {
+    func malformedTextIsRejected(text: String) {
         #expect(throws: JSONError.self) { try parse(text) }
     }
 
-    @Test func invalidUTF8IsRefused() {
+    @Test func invalidUTF8IsRejected() {
         #expect(throws: JSONError.self) { try JSONValue(parsing: [0x22, 0xFF, 0x22], file: "a.json") }
     }
 

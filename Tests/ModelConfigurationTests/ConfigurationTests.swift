@@ -48,32 +48,32 @@ import Testing
         ("true", "true"), (#""3""#, #""3""#), ("2.5", "2.5"), ("1e300", "1e300"), ("0", "0"), ("-4", "-4"),
         ("1000001", "1000001"), ("[3]", "an array"), ("{}", "an object"),
     ])
-    func valuesThatAreNotCountsAreRefused(_ json: String, _ found: String) throws {
+    func valuesThatAreNotCountsAreRejected(_ json: String, _ found: String) throws {
         let configuration = try read("{\"n\": \(json)}")
         let line = complaint { try configuration.count("n") }
         #expect(line.isOneLine(naming: configuration.path, "n is \(found); expected an integer"))
     }
 
     @Test(arguments: ["0", "-1", "1e-60", "1e60", "\"1\"", "true"])
-    func valuesNotPositiveInSinglePrecisionAreRefused(_ json: String) throws {
+    func valuesNotPositiveInSinglePrecisionAreRejected(_ json: String) throws {
         let configuration = try read("{\"x\": \(json)}")
         #expect(complaint { try configuration.positive("x", default: 1) }.isOneLine(naming: "x is ", "number"))
     }
 
     @Test(arguments: ["", "{", "[1]", "3", "not JSON", "{\"a\": Infinit}"])
-    func documentsOtherThanObjectsAreRefused(_ text: String) {
+    func documentsOtherThanObjectsAreRejected(_ text: String) {
         let line = complaint { try read(text) }
         #expect(line.isOneLine(naming: folder.file("config.json")))
         #expect(line.description.contains("not valid JSON") || line.description.contains("expected an object"))
     }
 
-    @Test func deepNestingIsRefusedWithoutATrap() {
+    @Test func deepNestingIsRejectedWithoutATrap() {
         let depth = 100_000
         let text = "{\"a\": " + String(repeating: "[", count: depth) + String(repeating: "]", count: depth) + "}"
         #expect(complaint { try read(text) }.isOneLine(naming: "nested deeper than 64 levels"))
     }
 
-    @Test func aMissingFileIsNamed() {
+    @Test func missingFileIsNamed() {
         let path = folder.file("absent.json")
         #expect(complaint { try Configuration(path: path) }.isOneLine(naming: path, "not found"))
     }

@@ -42,7 +42,7 @@ import Testing
     }
 
     /// diffusers: the default is 8, `None` means `in_channels`.
-    @Test func nullOutChannelsAreAsManyAsInChannels() throws {
+    @Test func nullOutChannelsEqualInChannels() throws {
         #expect(try pixart("").outChannels == 8)
         #expect(try pixart(", \"out_channels\": null").outChannels == 4)
         #expect(try pixart(", \"out_channels\": null, \"in_channels\": 16").outChannels == 16)
@@ -75,7 +75,7 @@ import Testing
         #expect(costs.components[.attn2] == 2 * 16 * 256 + 2 * 5 * 256)
     }
 
-    @Test func wrongConfigurationsAreRefusedByName() {
+    @Test func wrongConfigurationsAreRejectedByName() {
         func message(_ text: String) -> String {
             complaint { try transformer(text) }.description.replacing("\(folder.path)/", with: "")
         }
@@ -97,7 +97,7 @@ import Testing
                 == "config.json: num_layers + num_single_layers is 0; expected an integer from 1 to 1000")
     }
 
-    @Test func countsThatWouldOverflowAreRefused() {
+    @Test func countsThatWouldOverflowAreRejected() {
         let text = """
             {"_class_name": "PixArtTransformer2DModel", "num_attention_heads": 32, "attention_head_dim": 510,
              "num_layers": 1000, "patch_size": 1, "cross_attention_dim": 16320, "caption_channels": 16}
@@ -106,7 +106,7 @@ import Testing
         #expect(complaint { try read(text, latents: .max) }.isOneLine(naming: "latent height is"))
     }
 
-    @Test func imageSizesOutOfRangeAreRefused() {
+    @Test func imageSizesOutOfRangeAreRejected() {
         #expect(
             throws: ModelConfigurationError(
                 name: "size", found: "250", expected: "a multiple of 16 from 16 to 8192")

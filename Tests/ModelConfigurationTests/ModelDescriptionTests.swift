@@ -19,7 +19,7 @@ import Testing
         try text.replacingOccurrences(of: old, with: new).write(toFile: path, atomically: true, encoding: .utf8)
     }
 
-    @Test func theNativeSizeIsTheDefault() throws {
+    @Test func nativeSizeIsTheDefault() throws {
         let native = try ModelDescription(modelFolder: model)
         #expect(try ModelDescription(modelFolder: model, height: native.height, width: native.width) == native)
         let wide = try ModelDescription(modelFolder: model, width: 2 * native.width)
@@ -27,14 +27,14 @@ import Testing
     }
 
     /// FLUX's transformer names no size, and its patches are 2 x 2 latents.
-    @Test func theAutoencoderNamesTheSizeOfFlux() throws {
+    @Test func fluxSizeComesFromTheAutoencoder() throws {
         let flux = "\(Fixtures.folder)/flux-small/model"
         let native = try ModelDescription(modelFolder: flux)
         #expect(native.height == 32 && native.width == 32)
         #expect(complaint { try ModelDescription(modelFolder: flux, height: 18) }.isOneLine(naming: "multiple of 4"))
     }
 
-    @Test func sizesThatTheModelCannotMakeAreRefused() {
+    @Test func sizesThatTheModelCannotMakeAreRejected() {
         for (height, found) in [(17, "17"), (0, "0"), (-64, "-64")] {
             #expect(
                 complaint { try ModelDescription(modelFolder: model, height: height) }
@@ -62,7 +62,7 @@ import Testing
         #expect(sigma.architecture.textLength == 300)
     }
 
-    @Test func aTransformerOfAnotherFamilyThanThePipelineIsRefused() throws {
+    @Test func transformerOfAnotherFamilyThanThePipelineIsRejected() throws {
         try replace("PixArtAlphaPipeline", with: "FluxPipeline", in: "model_index.json")
         #expect(
             complaint { try ModelDescription(modelFolder: model) }
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test(arguments: [("24", 24), ("1e30", 512), ("null", 512)])
-    func fluxHasNoMoreTextThanItsTokenizerStates(_ stated: String, _ expected: Int) throws {
+    func fluxTextLengthIsBoundedByItsTokenizer(_ stated: String, _ expected: Int) throws {
         let flux = try folder.copy(of: "\(Fixtures.folder)/flux-small/model", as: "flux")
         let file = "\(flux)/tokenizer_2/tokenizer_config.json"
         let text = try String(contentsOfFile: file, encoding: .utf8)

@@ -16,7 +16,7 @@ import Testing
         ("axes_dims_rope", "[6, 4]"), ("axes_dims_rope", "10"), ("in_channels", "30"), ("out_channels", "32"),
         ("patch_size", "2"), ("guidance_embeds", "3.5"), ("_class_name", "\"PixArtTransformer2DModel\""),
     ])
-    func aValueThatNoModelHasIsRefused(_ key: String, _ json: String) throws {
+    func unsupportedConfigurationValuesAreRejected(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "flux-small")
         try model.set(key, to: json, in: Self.file)
         #expect(open(model).isOneLine(naming: model.file(Self.file), key, "expected"))
@@ -26,7 +26,7 @@ import Testing
         ("num_layers", "3"), ("num_single_layers", "4"), ("joint_attention_dim", "21"), ("num_attention_heads", "3"),
         ("pooled_projection_dim", "768"), ("in_channels", "16"),
     ])
-    func aValueThatTheWeightsDoNotHaveIsRefused(_ key: String, _ json: String) throws {
+    func configurationThatContradictsTheWeightsIsRejected(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "flux-small")
         try model.set(key, to: json, in: Self.file)
         #expect(open(model).isOneLine(naming: model.file("transformer"), "the tensor"))

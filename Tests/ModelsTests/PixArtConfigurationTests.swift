@@ -22,7 +22,7 @@ import Testing
         ("patch_size", "65"),
         ("caption_channels", "null"),
     ])
-    func aValueThatNoModelHasIsRefused(_ key: String, _ json: String) throws {
+    func unsupportedConfigurationValuesAreRejected(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.set(key, to: json, in: Self.file)
         #expect(open(model).isOneLine(naming: model.file(Self.file), key, "expected"))
@@ -31,14 +31,14 @@ import Testing
     @Test(arguments: [
         ("num_layers", "3"), ("patch_size", "64"), ("out_channels", "4"), ("caption_channels", "25"),
     ])
-    func aValueThatTheWeightsDoNotHaveIsRefused(_ key: String, _ json: String) throws {
+    func configurationThatContradictsTheWeightsIsRejected(_ key: String, _ json: String) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.set(key, to: json, in: Self.file)
         #expect(open(model).isOneLine(naming: model.file("transformer"), "the tensor"))
     }
 
     @Test(arguments: [(3, 6, false), (5, 4, true)])
-    func widthsThatThePositionsCannotFillAreRefused(_ heads: Int, _ dimension: Int, _ additional: Bool) throws {
+    func widthsThatThePositionsCannotFillAreRejected(_ heads: Int, _ dimension: Int, _ additional: Bool) throws {
         let model = try ModelCopy(of: "alpha-small")
         try model.set("num_attention_heads", to: "\(heads)", in: Self.file)
         try model.set("attention_head_dim", to: "\(dimension)", in: Self.file)

@@ -82,7 +82,7 @@ import Transport
         _ = coordinator.wait()
     }
 
-    @Test func probeFromAnotherReleaseIsRefused() throws {
+    @Test func probeFromAnotherReleaseIsRejected() throws {
         let coordinator = try coordinator()
         let context = try SocketContext()
         var socket = try WorkerSocket(

@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test(arguments: ScheduleTests.shapes)
-    func whatIsEncodedIsDecoded(_ shape: ScheduleShape) throws {
+    func encodedValuesRoundTrip(_ shape: ScheduleShape) throws {
         for hash in [nil, String(repeating: "0f", count: 32)] {
             let file = try Self.front(shape, settingsHash: hash)
             #expect(try CompactScheduleFile(parsing: file.bytes, file: "f") == file)
@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    @Test func genesAreWhereTheDocumentationSays() throws {
+    @Test func genesFollowTheDocumentedOrder() throws {
         var schedule = Schedule(shape: .pixart(blocks: 1, steps: 4), name: "ab")
         schedule[0] = .reuse
         schedule[9] = .reuse
@@ -65,12 +65,12 @@ import Testing
         #expect(Array(bytes.dropLast(32).suffix(2)) == [0b1111_1110, 0b0000_1101])
     }
 
-    @Test func aFrontOf72IsSmall() throws {
+    @Test func compactFileOfAFrontOf72IsSmall() throws {
         let file = try Self.front(.pixart(), count: 72)
         #expect(file.bytes.count < 72 * (1680 / 8 + 220))
     }
 
-    @Test func damagedAndForeignFilesAreRefused() throws {
+    @Test func damagedAndForeignFilesAreRejected() throws {
         let bytes = try Self.front(.pixart(blocks: 2, steps: 3)).bytes
         #expect(problem([]) == "f.ecad: byte 0: not a compact schedule file")
         #expect(problem(Array("{}".utf8)).contains("not a compact"))
@@ -82,7 +82,7 @@ import Testing
         }
     }
 
-    @Test func unknownVersionsValuesAndCountsAreRefusedByPlace() throws {
+    @Test func unknownVersionsValuesAndCountsAreRejectedByPosition() throws {
         let file = try Self.front(.pixart(blocks: 2, steps: 3))
         #expect(problem(8, 2, of: file) == "f.ecad: byte 8: expected version 1, found 2")
         #expect(problem(10, 0, of: file) == "f.ecad: byte 10: bits per gene: expected 1 to 8, found 0")
@@ -97,7 +97,7 @@ import Testing
         #expect(problem(60, 255, of: file) == "f.ecad: byte 56: the name of the cost is not UTF-8")
     }
 
-    @Test func unknownDecisionsAreRefused() throws {
+    @Test func unknownDecisionsAreRejected() throws {
         let schedule = Schedule(shape: .pixart(blocks: 1, steps: 1))
         let file = try CompactScheduleFile(entries: [.init(ScheduleFile(schedule: schedule))])
         var body = file.encoded(bitsPerGene: 2).dropLast(SHA256.byteCount)
@@ -107,7 +107,7 @@ import Testing
         #expect(problem(Self.sealed(body)).hasSuffix("bits set beyond the last gene"))
     }
 
-    @Test func gateStepsThatDisagreeAreRefused() throws {
+    @Test func contradictoryGateStepsAreRejected() throws {
         var schedule = Schedule(shape: .pixart(blocks: 1, steps: 4), name: "")
         let plain = try CompactScheduleFile(entries: [.init(ScheduleFile(schedule: schedule))])
         #expect(problem(68, 2, of: plain).contains("gate step 2 differs from the one in the schedule's details"))
@@ -141,7 +141,7 @@ import Testing
         #expect(refused > 1000)
     }
 
-    @Test func noSchedulesAndSeveralShapesAreRefused() throws {
+    @Test func noSchedulesAndSeveralShapesAreRejected() throws {
         #expect(throws: SchedulesError.self) { try CompactScheduleFile(entries: []) }
         let entries = [2, 3].map {
             CompactScheduleFile.Entry(ScheduleFile(schedule: Schedule(shape: .pixart(blocks: $0, steps: 2))))

@@ -19,7 +19,7 @@ import Testing
         #expect(Self.table.ratio(of: Schedule(shape: Self.shape)) == 1)
     }
 
-    @Test func keptAndReadOutputsHaveTheirPrices() throws {
+    @Test func keptAndReadOutputsHaveTheirOwnCosts() throws {
         var schedule = Schedule(shape: Self.shape)
         schedule[step: 2, block: 0, component: .attn2] = .reuse
         schedule[step: 2, block: 1, component: .ff] = .reuse
@@ -34,7 +34,7 @@ import Testing
         #expect(Self.table.seconds(of: schedule) == expected)
     }
 
-    @Test func stepsAfterTheGateHaveTheirOwnPrices() {
+    @Test func stepsAfterTheGateHaveTheirOwnCosts() {
         let schedule = Schedule(shape: Self.shape, gateStep: 1)
         let expected: Double = 141 + 4 + 151.5
         #expect(Self.table.seconds(of: schedule) == expected)
@@ -46,7 +46,7 @@ import Testing
         (ScheduleShape.pixart(blocks: 3, steps: 7), Int?.none), (.pixart(blocks: 3, steps: 7), 3),
         (.flux(fullBlocks: 2, singleBlocks: 3, steps: 5), nil),
     ])
-    func theWorkOfTheStepsIsTheWholeWork(_ shape: ScheduleShape, _ gateStep: Int?) throws {
+    func workOfTheStepsSumsToTheTotal(_ shape: ScheduleShape, _ gateStep: Int?) throws {
         var schedule = Schedule(shape: shape, gateStep: gateStep)
         for step in 1..<shape.stepCount where step != gateStep {
             for block in 0..<shape.blockCount {
@@ -78,7 +78,7 @@ import Testing
         #expect(work.full.components[.singleProjOut].map { [$0.computed, $0.kept, $0.read] } == [2, 1, 1])
     }
 
-    @Test func jsonComesBackEqual() throws {
+    @Test func jsonRoundTrips() throws {
         #expect(try CostTable(json: Self.table.json, shape: Self.shape, source: "t") == Self.table)
     }
 
@@ -88,7 +88,7 @@ import Testing
         #"{"imageCount":1,"full":{"step":-1,"components":{"attn1":{"compute":1,"keep":0,"read":0},"attn2":{"compute":1,"keep":0,"read":0},"ff":{"compute":1,"keep":0,"read":0}}}}"#,
         #"{"imageCount":1,"full":{"step":0,"components":{"attn1":{"compute":0,"keep":0,"read":0},"attn2":{"compute":0,"keep":0,"read":0},"ff":{"compute":0,"keep":0,"read":0}}}}"#,
     ])
-    func whatIsNoTableIsRefused(_ json: String) {
+    func whatIsNoTableIsRejected(_ json: String) {
         #expect(throws: SchedulesError.self) { try CostTable(json: json, shape: Self.shape, source: "t") }
     }
 }

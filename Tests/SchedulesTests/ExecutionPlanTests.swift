@@ -38,7 +38,7 @@ import Testing
         #expect(try ExecutionPlan(schedule("RRR", "...", "...", "RRR", "...")).slots.count == 3)
     }
 
-    @Test func aReuseAtTheFirstStepComputes() throws {
+    @Test func reuseAtTheFirstStepComputes() throws {
         #expect(try ExecutionPlan(schedule("...", "R.R")) == ExecutionPlan(schedule("RRR", "R.R")))
     }
 
@@ -129,7 +129,7 @@ import Testing
 
     // MARK: - TGATE
 
-    @Test func aGateFreezesCrossAttention() throws {
+    @Test func gateFreezesCrossAttention() throws {
         let plan = try ExecutionPlan(schedule("RRR RRR", "RRR RRR", "RRR RRR", "R.. RR.", gateStep: 2))
         let gate = try #require(plan.gate)
         #expect(gate.step == 2 && gate.slots.count == 2)
@@ -146,13 +146,13 @@ import Testing
         #expect(plan.slots.count == 4)
     }
 
-    @Test func aGateBeyondTheLastStepChangesNothing() throws {
+    @Test func gateBeyondTheLastStepHasNoEffect() throws {
         let plain = schedule("RRR", "R.R", "RR.")
         #expect(try ExecutionPlan(schedule("RRR", "R.R", "RR.", gateStep: 3)) == ExecutionPlan(plain))
     }
 
     @Test(arguments: [(0, Component.attn1), (2, .ff)])
-    func reuseAcrossTheGateIsRefused(_ slot: Int, _ component: Component) {
+    func reuseAcrossTheGateIsRejected(_ slot: Int, _ component: Component) {
         var crossing = schedule("RRR RRR", "RRR RRR", "RRR RRR", "RRR RRR", gateStep: 2)
         crossing[2 * 6 + 3 + slot] = .reuse
         #expect(throws: SchedulesError.reuseAcrossGate(step: 2, block: 1, component: component)) {

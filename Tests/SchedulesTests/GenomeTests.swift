@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test(arguments: [0, 1, 7, 8, 63, 64, 65, 1680, 3420])
-    func everyEncodingGivesTheGenomeBack(count: Int) throws {
+    func everyEncodingRoundTrips(count: Int) throws {
         var generator = SystemRandomNumberGenerator()
         let genome = Self.random(count, &generator)
         #expect(try Genome(bytes: genome.bytes, geneCount: count) == genome)
@@ -34,7 +34,7 @@ import Testing
         #expect(genome.description.count == count)
     }
 
-    @Test func malformedBytesAreRefused() {
+    @Test func malformedBytesAreRejected() {
         #expect(throws: SchedulesError.self) { try Genome(bytes: [1], geneCount: 10) }
         #expect(throws: SchedulesError.self) { try Genome(bytes: [1, 4], geneCount: 10) }
         #expect(throws: SchedulesError.self) { try Genome(bytes: [], geneCount: -1) }

@@ -81,7 +81,7 @@ import Testing
                 == .evenly(.crossAttention, blocks: 3, steps: 5))
     }
 
-    @Test func wrongNamesAndParametersAreRefused() {
+    @Test func wrongNamesAndParametersAreRejected() {
         func message(_ name: String, _ parameters: [String: String]) -> String {
             do { return "\(try Heuristic(name: name, parameters: parameters).schedule(for: Self.pixart))" } catch {
                 return "\(error)"
@@ -121,7 +121,7 @@ import Testing
     }
 
     @Test(.enabled(if: PublishedSchedules.arePresent))
-    func publishedHeuristicsAreMadeAgainBitByBit() throws {
+    func publishedHeuristicsAreReproducedBitForBit() throws {
         var kinds: [Heuristic.Kind: Int] = [:]
         for published in try PublishedSchedules.all.get() {
             let file = published.file

@@ -20,7 +20,7 @@ import Testing
         try text.replacingOccurrences(of: old, with: new).write(toFile: path, atomically: true, encoding: .utf8)
     }
 
-    @Test func theSettingsHashFollowsWhatMeasurementsDependOn() throws {
+    @Test func settingsHashCoversWhatMeasurementsDependOn() throws {
         let settings = try MeasurementSettings(modelFolder: model, stepCount: 20)
         #expect(settings.hash.count == 64)
         #expect(settings.canonicalText.hasPrefix("{\"architecture\":{\"attention_head_dim\":"))

@@ -78,7 +78,7 @@ import Testing
         #expect(macs.attentionByStep[1...].allSatisfy { $0 == 0 })
     }
 
-    @Test func schedulesOfOtherModelsAreRefused() throws {
+    @Test func schedulesOfOtherModelsAreRejected() throws {
         #expect(
             throws: SchedulesError.shapeMismatch(
                 schedule: "27 PixArt blocks x 20 steps", model: "28 PixArt blocks x 20 steps")
@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test func stepCountsOutOfRangeAreRefused() throws {
+    @Test func stepCountsOutOfRangeAreRejected() throws {
         let model = try ModelArchitecture(family: .flux)
         #expect(try model.shape(stepCount: 4) == .flux(steps: 4))
         #expect(throws: SchedulesError.outOfRange(name: "steps", expected: "1 to 1000", found: "0")) {

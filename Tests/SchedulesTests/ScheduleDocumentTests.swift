@@ -15,7 +15,7 @@ import Testing
         return file
     }
 
-    @Test func theContentTellsTheFormat() throws {
+    @Test func formatIsDetectedFromTheContent() throws {
         let folder = try TemporaryFolder()
         let published = file("one")
         let compact = try CompactScheduleFile(packing: [published, file("two")], provenance: "here")
@@ -68,7 +68,7 @@ import Testing
         #expect(try ScheduleDocument.published(file("c")).file(entry: nil, path: "f").schedule.name == "c")
     }
 
-    @Test func measurementsForOtherSettingsAreRefused() throws {
+    @Test func measurementsForOtherSettingsAreRejected() throws {
         let settings = try MeasurementSettings(modelFolder: Self.model, stepCount: 3)
         let other = try MeasurementSettings(modelFolder: Self.model, stepCount: 4)
         let compact = try CompactScheduleFile(packing: [file("a")], settings: settings)

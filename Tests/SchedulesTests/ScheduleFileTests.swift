@@ -72,7 +72,7 @@ import Testing
         #expect(try read(text).schedule.genome.description == "111111")
     }
 
-    @Test func mistakesAreRefusedWithTheirPlace() {
+    @Test func mistakesAreRejectedWithTheirPosition() {
         #expect(
             message(replacing: "\"attn1\": false", with: "\"attn1\": 0")
                 == "s.json: cache_schedule.schedule.001.0.attn1 is 0; expected true or false")
@@ -143,7 +143,7 @@ import Testing
             ).contains("expected compute_attn_tgate with this gate step in every block"))
     }
 
-    @Test func whatIsWrittenIsReadBack() throws {
+    @Test func writtenFilesRoundTrip() throws {
         for shape in ScheduleTests.shapes {
             let file = ScheduleFile(
                 schedule: randomSchedule(shape),

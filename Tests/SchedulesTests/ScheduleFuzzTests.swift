@@ -6,7 +6,7 @@ import Testing
 
 /// Damaged schedule files are read or refused: no crash, no hang.
 @Suite struct ScheduleFuzzTests {
-    @Test func damagedFilesEndInAScheduleOrAnError() throws {
+    @Test func mutatedFilesAreReadOrRejectedInOneLine() throws {
         let shape = ScheduleShape.pixart(blocks: 2, steps: 3)
         let good = Array(ScheduleFile(schedule: Schedule(shape: shape, name: "x")).text.utf8)
         _ = try ScheduleFile(parsing: good, file: "x.json")
@@ -20,7 +20,7 @@ import Testing
         #expect(refused > count / 4, "\(refused) of \(count) refused")
     }
 
-    @Test func damagedFrontsEndInAFrontOrAnError() throws {
+    @Test func mutatedFrontsAreReadOrRejectedInOneLine() throws {
         let good = try [ScheduleShape.pixart(blocks: 2, steps: 3), .flux(fullBlocks: 1, singleBlocks: 2, steps: 2)].map
         {
             try CompactScheduleFileTests.front($0).bytes

@@ -40,7 +40,7 @@ import Testing
         #expect(!SchedulePicture(randomSchedule(.pixart(steps: 50))).text().contains("┐ "))
     }
 
-    @Test func thePictureShowsEveryDecision() throws {
+    @Test func pictureShowsEveryDecision() throws {
         // Steps and blocks of a panel read back from the half blocks.
         let shape = ScheduleShape.pixart(blocks: 5, steps: 7)
         let schedule = randomSchedule(shape)

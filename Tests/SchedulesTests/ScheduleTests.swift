@@ -43,7 +43,7 @@ func randomSchedule(_ shape: ScheduleShape, gateStep: Int? = nil) -> Schedule {
         .flux(fullBlocks: 0, singleBlocks: 1, steps: 12), .pixart(blocks: 1, steps: 1),
     ]
 
-    @Test func whatWasNeverComputedIsComputedAtTheFirstStep() {
+    @Test func firstUseIsAlwaysComputed() {
         let shape = ScheduleShape.pixart(blocks: 2, steps: 3)
         let none = Schedule(shape: shape, decisions: Array(repeating: .reuse, count: shape.geneCount))
         let effective = none.effective

@@ -9,7 +9,7 @@ import Testing
         #expect(try schedule.transferred(to: .pixart()) == schedule)
     }
 
-    @Test func stepsAndBlocksTakeOverThoseAtTheSameShare() throws {
+    @Test func stepsAndBlocksMapToThoseAtTheSameFraction() throws {
         // Step s of 10 is recomputed where s is even, block b of 4 where b is 1.
         let source = ScheduleShape.pixart(blocks: 4, steps: 10)
         var schedule = Schedule(shape: source)
@@ -41,13 +41,13 @@ import Testing
         #expect(reused == Array(19..<28))
     }
 
-    @Test func theGateMovesWithItsStep() throws {
+    @Test func gateMovesWithItsStep() throws {
         let schedule = Schedule(shape: .pixart(steps: 20), gateStep: 10)
         #expect(try schedule.transferred(to: .pixart(steps: 50)).gateStep == 25)
         #expect(try schedule.transferred(to: .pixart(steps: 1)).gateStep == 1)
     }
 
-    @Test func anotherFamilyIsRefused() {
+    @Test func otherFamiliesAreRejected() {
         #expect(throws: SchedulesError.self) { try Schedule(shape: .pixart()).transferred(to: .flux()) }
         #expect(throws: SchedulesError.self) { try Schedule(shape: .flux()).transferred(to: .pixart()) }
     }
