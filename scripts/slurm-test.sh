@@ -104,7 +104,7 @@ coordinator_state=$(state "$coordinator")
 for _ in $(seq 60); do [ -z "$(squeue -h -j "$workers,$short" 2> /dev/null)" ] && break; sleep 1; done
 run_without_faults "$ECAD_SHARE"
 different=$(count_differences "$ECAD_SHARE" "$ECAD_SHARE/baseline")
-drained=$(grep -l 'asked to end' "$folder"/ecad-worker-3.out | wc -l)
+drained=$(grep -l 'shutting down' "$folder"/ecad-worker-3.out | wc -l)
 lost=$(ask "$ECAD_SHARE" "select count(*) from leases l join workers w on w.id = l.worker_id
     where w.name = 'worker-3' and l.outcome = 'lost'")
 cat <<RESULT

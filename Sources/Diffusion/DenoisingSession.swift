@@ -30,7 +30,7 @@ public struct GenerationSettings: Sendable, Hashable {
 public protocol DenoisingSession: AnyObject {
     /// The number of images denoised together.
     var imageCount: Int { get }
-    /// The latents, `[images, C·h·w]`: noise before ``denoise(prompts:negative:layout:afterStep:)``, clean latents after it.
+    /// The latents, `[images, C·h·w]`: noise before ``denoise(prompts:negative:plan:afterStep:)``, clean latents after it.
     var latents: Matrix { get }
 
     /// Runs all steps on the current latents.
@@ -38,13 +38,13 @@ public protocol DenoisingSession: AnyObject {
     /// - Parameters:
     ///   - prompts: One prompt per image.
     ///   - negative: The negative prompt; ignored by FLUX.
-    ///   - layout: The schedule; its step count must be that of the session.
+    ///   - plan: The schedule; its step count must be that of the session.
     ///   - afterStep: Called after each step with its index; ``latents`` are those after the step.
     /// - Returns: The duration of the step loop in seconds.
     /// - Throws: ``DiffusionError`` for a schedule that the model cannot run.
     @discardableResult
     func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan,
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double
 }
@@ -53,9 +53,9 @@ extension DenoisingSession {
     /// Runs all steps on the current latents, without a callback.
     @discardableResult
     public func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan
     ) throws -> Double {
-        try denoise(prompts: prompts, negative: negative, layout: layout, afterStep: { _ in })
+        try denoise(prompts: prompts, negative: negative, plan: plan, afterStep: { _ in })
     }
 
     /// Fills the latents with noise from one seed per image, as PyTorch draws it for a single image.

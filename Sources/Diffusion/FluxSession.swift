@@ -33,21 +33,21 @@ final class FluxSession: DenoisingSession {
     }
 
     func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan,
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double {
         precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
         precondition(
-            layout.actions.count == sampler.steps.count,
-            "a layout of \(layout.actions.count) steps for a session of \(sampler.steps.count)")
+            plan.actions.count == sampler.steps.count,
+            "a plan of \(plan.actions.count) steps for a session of \(sampler.steps.count)")
         let prompts = prompts.map(\.flux)
         let activations = try activations(textTokenCount: prompts[0].tokenCount)
         precondition(
             prompts.allSatisfy { $0.tokenCount == activations.textTokenCount },
             "prompts must have the same number of tokens")
-        if !cacheExtents.starts(with: layout.slots) {
-            cache = ComponentCache(slots: layout.slots.map(activations.cacheSlot))
-            cacheExtents = layout.slots
+        if !cacheExtents.starts(with: plan.slots) {
+            cache = ComponentCache(slots: plan.slots.map(activations.cacheSlot))
+            cacheExtents = plan.slots
         }
 
         let clock = ContinuousClock()
@@ -57,7 +57,7 @@ final class FluxSession: DenoisingSession {
             timesteps: sampler.steps.map(\.timestep), guidance: guidanceScale, prompts: prompts)
         for index in sampler.steps.indices {
             transformer.forward(
-                latents: latents, prompts: prompts, modulation: modulations[index], actions: layout.actions[index],
+                latents: latents, prompts: prompts, modulation: modulations[index], actions: plan.actions[index],
                 cache: cache, activations: activations, into: velocity)
             axpby(sampler.steps[index].width, velocity, 1, latents)
             afterStep(index)

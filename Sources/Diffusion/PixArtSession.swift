@@ -43,21 +43,21 @@ final class PixArtSession: DenoisingSession {
     }
 
     func denoise(
-        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, layout: ExecutionPlan,
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double {
         precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
         precondition(
-            layout.actions.count == sampler.steps.count,
-            "a layout of \(layout.actions.count) steps for a session of \(sampler.steps.count)")
-        if layout.gate != nil, !settings.isGuided { throw DiffusionError.gateWithoutGuidance }
+            plan.actions.count == sampler.steps.count,
+            "a plan of \(plan.actions.count) steps for a session of \(sampler.steps.count)")
+        if plan.gate != nil, !settings.isGuided { throw DiffusionError.gateWithoutGuidance }
         let unconditional = Array(repeating: negative.pixart, count: imageCount)
         let guided = (settings.isGuided ? unconditional : []) + prompts.map(\.pixart)
-        let gateStep = layout.gate?.step ?? sampler.steps.count
-        if cache.slots.count < layout.slots.count {
+        let gateStep = plan.gate?.step ?? sampler.steps.count
+        if cache.slots.count < plan.slots.count {
             let rows = activations.batch * activations.tokenCount
             cache = ComponentCache(
-                slots: layout.slots.map { _ in Matrix(rows: rows, columns: transformer.settings.width) })
+                slots: plan.slots.map { _ in Matrix(rows: rows, columns: transformer.settings.width) })
         }
         // The first step weights the previous prediction by 0, which would not cancel a NaN left by a failed run.
         clean.fill(0)
@@ -68,10 +68,10 @@ final class PixArtSession: DenoisingSession {
         for index in sampler.steps.indices {
             let step = sampler.steps[index]
             let isGated = index >= gateStep
-            if index == gateStep, let gate = layout.gate { averageHalves(of: gate.slots) }
+            if index == gateStep, let gate = plan.gate { averageHalves(of: gate.slots) }
             transformer.forward(
                 latents: latents, prompts: isGated ? unconditional : guided, modulation: modulations[index],
-                actions: layout.actions[index], cache: cache, activations: activations, into: predicted)
+                actions: plan.actions[index], cache: cache, activations: activations, into: predicted)
             applyGuidanceAndStep(step, isGuided: settings.isGuided && !isGated)
             afterStep(index)
         }

@@ -70,7 +70,7 @@ public final class TextToImage {
         session.drawNoise(seeds: [seed])
         let denoiseSeconds = try session.denoise(
             prompts: [prompts[prompt]], negative: negative,
-            layout: try ExecutionPlan(schedule ?? Schedule(shape: shape)))
+            plan: try ExecutionPlan(schedule ?? Schedule(shape: shape)))
         let clock = ContinuousClock()
         let start = clock.now
         let size = outputSize ?? (settings.height, settings.width)

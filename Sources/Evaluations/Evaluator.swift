@@ -8,7 +8,8 @@ import Tensors
 
 /// Evaluates candidates on one machine: images, scores, and latency relative to the uncached reference.
 ///
-/// Prompt embeddings, sessions and uncached images with their latents are cached between tasks; no candidate's results are.
+/// Prompt embeddings, sessions and uncached images with their latents are cached between tasks; candidates' results are
+/// not.
 public final class Evaluator {
     /// Candidates timed between two runs of the uncached reference.
     private static let candidatesBetweenReferences = 4
@@ -114,7 +115,7 @@ public final class Evaluator {
         // Warm up: the first run of a session touches new memory and must not be timed.
         session.drawNoise(seeds: Array(repeating: 0, count: imageCount))
         try session.denoise(
-            prompts: Array(repeating: negative, count: imageCount), negative: negative, layout: uncached)
+            prompts: Array(repeating: negative, count: imageCount), negative: negative, plan: uncached)
         sessions[imageCount] = session
         return session
     }
@@ -123,8 +124,8 @@ public final class Evaluator {
     private func run(
         _ schedule: Schedule?, _ task: EvaluationTask, _ session: any DenoisingSession, failure: EvaluationsError
     ) throws -> Run {
-        let layout = try schedule.map(ExecutionPlan.init) ?? uncached
-        let seconds = try denoise(task, session, layout)
+        let plan = try schedule.map(ExecutionPlan.init) ?? uncached
+        let seconds = try denoise(task, session, plan)
         guard session.latents.values.allSatisfy(\.isFinite) else { throw failure }
         var images: [Image] = []
         let decodeSeconds = ComputeClock.seconds {
@@ -143,13 +144,13 @@ public final class Evaluator {
     /// Denoises a task's images and returns the duration in seconds; for latency measurements, the median of several runs
     /// if they are short.
     private func denoise(
-        _ task: EvaluationTask, _ session: any DenoisingSession, _ layout: ExecutionPlan
+        _ task: EvaluationTask, _ session: any DenoisingSession, _ plan: ExecutionPlan
     ) throws -> Double {
         func once() throws -> Double {
             session.drawNoise(seeds: task.items.map(\.seed))
             let itemPrompts = task.items.map { prompts[$0.prompt] }
             return try ComputeClock.seconds {
-                try session.denoise(prompts: itemPrompts, negative: negative, layout: layout)
+                try session.denoise(prompts: itemPrompts, negative: negative, plan: plan)
             }
         }
         let first = try once()
@@ -208,7 +209,7 @@ public final class Evaluator {
     public func canary() throws -> [Float] {
         let session = try session(imageCount: 1)
         session.drawNoise(seeds: [0])
-        try session.denoise(prompts: [prompts.first ?? negative], negative: negative, layout: uncached)
+        try session.denoise(prompts: [prompts.first ?? negative], negative: negative, plan: uncached)
         let latents = Array(session.latents.values)
         let count = min(256, latents.count)
         return (0..<count).map { latents[$0 * latents.count / count] }
@@ -263,7 +264,7 @@ public final class Evaluator {
         for (index, schedule) in schedules.enumerated() where schedule.shape != shape {
             throw EvaluationsError.scheduleShape(candidate: Int64(index))
         }
-        let layouts = try schedules.map(ExecutionPlan.init)
+        let plans = try schedules.map(ExecutionPlan.init)
         let session = try session(imageCount: imageCount)
         let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
         var generator = SplitMix64(seed: 1)
@@ -277,10 +278,10 @@ public final class Evaluator {
         let clock = ContinuousClock()
         let start = clock.now
         var round = 0
-        func run(_ layout: ExecutionPlan) throws -> [Double]? {
+        func run(_ plan: ExecutionPlan) throws -> [Double]? {
             guard progress(runCount, roundCount * runsInRound) else { return nil }
             runCount += 1
-            return try time(layout, items, session)
+            return try time(plan, items, session)
         }
         while round < roundCount {
             var order = Array(schedules.indices)
@@ -293,7 +294,7 @@ public final class Evaluator {
                 let group = order[first..<min(first + Self.candidatesBetweenReferences, order.count)]
                 var measured: [(Int, [Double])] = []
                 for index in group {
-                    guard let seconds = try run(layouts[index]) else { return nil }
+                    guard let seconds = try run(plans[index]) else { return nil }
                     measured.append((index, seconds))
                 }
                 guard let after = try run(uncached)?.sum else { return nil }
@@ -322,7 +323,7 @@ public final class Evaluator {
 
     /// The seconds of every step of a run; the first includes the work before it.
     private func time(
-        _ layout: ExecutionPlan, _ items: [EvaluationItem], _ session: any DenoisingSession
+        _ plan: ExecutionPlan, _ items: [EvaluationItem], _ session: any DenoisingSession
     ) throws -> [Double] {
         session.drawNoise(seeds: items.map(\.seed))
         let itemPrompts = items.map { prompts[$0.prompt] }
@@ -330,7 +331,7 @@ public final class Evaluator {
         readings.reserveCapacity(shape.stepCount + 1)
         readings.append(ComputeClock.now)
         try session.denoise(
-            prompts: itemPrompts, negative: negative, layout: layout,
+            prompts: itemPrompts, negative: negative, plan: plan,
             afterStep: { _ in readings.append(ComputeClock.now) })
         return zip(readings.dropFirst(), readings).map { $0 - $1 }
     }

@@ -24,7 +24,7 @@ public struct Search: Sendable {
     public private(set) var settings: SearchSettings
     /// Shape of the schedules searched.
     public let shape: ScheduleShape
-    /// Survivors of the last survival, best front first.
+    /// The individuals that survived the last selection, best front first.
     public private(set) var population: [Individual] = []
     /// Non-dominated feasible individuals among all results so far, by identifier.
     public private(set) var front: [Individual] = []

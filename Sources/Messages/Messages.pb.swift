@@ -19,12 +19,12 @@
 //     BlobRequest         ──>      (once per chunk, if the welcome contains `embeddings`)
 //                         <──      BlobChunk
 //     CostReport          ──>      (if the welcome contains `cost_image_count`)
-//     TaskRequest         ──>      (Refusal if the canary differs from the run's)
+//     TaskRequest         ──>
 //                         <──      Assignment | Wait | Finish
 //     Heartbeat ...       ──>
 //     TaskResult          ──>
 //                         <──      Acknowledgement (only after the result is committed)
-//                         <──      Cancel (the task has been reassigned or completed)
+//                         <──      Cancel (the task was completed, split or given up, or the lease expired)
 //     TaskRequest ...     ──>
 //     Goodbye             ──>
 //
@@ -720,7 +720,7 @@ package nonisolated struct Assignment: Sendable {
   /// Return each image as PNG.
   package var returnImages: Bool = false
 
-  /// The lease expires after this time without a heartbeat.
+  /// The lease expires after this time without progress.
   package var leaseSeconds: Double = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -825,7 +825,7 @@ package nonisolated struct Acknowledgement: Sendable {
 
   package var leaseEpoch: Int64 = 0
 
-  /// False if it was discarded, for example because the lease had expired; the worker deletes it nevertheless.
+  /// False if it was discarded, for example because the task already has a result; the worker deletes it nevertheless.
   package var accepted: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -847,7 +847,7 @@ package nonisolated struct Wait: Sendable {
   package init() {}
 }
 
-/// The run is over: exit.
+/// The coordinator has no more work for this worker: exit.
 package nonisolated struct Finish: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for

@@ -5,7 +5,7 @@ import FoundationEssentials
 public struct Genome: Hashable, Sendable {
     /// Number of bits.
     public let geneCount: Int
-    /// Bits from the lowest of the first word on; those beyond `geneCount` are 0.
+    /// The bits, packed least significant first; those beyond `geneCount` are 0.
     @usableFromInline private(set) var words: [UInt64]
 
     private static let wordBits = UInt64.bitWidth

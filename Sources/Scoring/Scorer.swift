@@ -36,7 +36,7 @@ public protocol Scorer: AnyObject {
     /// The name under which scores are stored.
     var name: String { get }
 
-    /// Scores a batch; each score depends on its image only.
+    /// Scores a batch; a score does not depend on the other images of the batch.
     ///
     /// - Parameter batch: The images, which a network may process together.
     /// - Returns: One score for each image; not finite if a network overflows.

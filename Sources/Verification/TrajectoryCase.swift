@@ -49,7 +49,7 @@ extension Verification {
         var stepLatents: [Float] = []
         try session.denoise(
             prompts: try embeddings.map(model.prompt), negative: try model.prompt(negativeEmbedding),
-            layout: try layout(file, shape: model.scheduleShape(stepCount: settings.stepCount))
+            plan: try plan(file, shape: model.scheduleShape(stepCount: settings.stepCount))
         ) { _ in stepLatents += session.latents.values }
         let images = (0..<p).flatMap { row in
             model.decode(session.latents.rows(row..<(row + 1)), settings: settings).channels.values.map {
@@ -67,7 +67,7 @@ extension Verification {
         ]
     }
 
-    private static func layout(_ file: ReferenceFile, shape: ScheduleShape) throws -> ExecutionPlan {
+    private static func plan(_ file: ReferenceFile, shape: ScheduleShape) throws -> ExecutionPlan {
         let name = try file.text("schedule")
         guard !name.isEmpty else { return try ExecutionPlan(Schedule(shape: shape)) }
         let path = URL(fileURLWithPath: file.path).deletingLastPathComponent().appendingPathComponent(name).path

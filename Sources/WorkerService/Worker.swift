@@ -281,7 +281,7 @@ public final class Worker {
         guard let crash, crash.run == run else { return }
         var failure = TaskFailure(
             task: crash.task, epoch: crash.epoch,
-            reason: "signal \(crash.signal) ended the worker's process during this task")
+            reason: "the worker was killed by signal \(crash.signal) during this task")
         failure.crashed = true
         try send(.taskFailure(failure), &socket)
     }
@@ -404,7 +404,7 @@ public final class Worker {
             if isImmediate { grace = 0 }
             drain = Drain(graceSeconds: grace)
             if let task, grace > 0 {
-                logger.notice("asked to end: finishing task \(task.id) if it takes at most \(Int(grace)) s")
+                logger.notice("shutting down: finishing task \(task.id) if it takes at most \(Int(grace)) s")
             }
         } else if isImmediate, let drain, drain.deadline > .now {
             self.drain = Drain(graceSeconds: 0)
@@ -419,12 +419,12 @@ public final class Worker {
             let elapsed = (now - task.startedAt) / .seconds(1)
             let left = secondsLeft(elapsed: elapsed)
             guard now < drain.deadline, left.map({ now + .seconds($0) < drain.deadline }) ?? true else {
-                return "asked to end: returning task \(task.id)"
+                return "shutting down: returning task \(task.id)"
             }
             return nil
         }
         guard unacknowledged.isEmpty || now >= drain.end else { return nil }
-        return "asked to end: no task is running"
+        return "shutting down: no task is running"
     }
 
     /// Estimates the rest of the current task from its progress; nil before its first image.

@@ -17,9 +17,9 @@ import Testing
         let scheduled = try engine.latents(session, engine.periodic(1))
         // The default schedule computes every component and caches nothing.
         session.drawNoise(seeds: [7])
-        let layout = try ExecutionPlan(Schedule(shape: engine.model.scheduleShape(stepCount: 6)))
-        #expect(layout.slots.isEmpty)
-        try session.denoise(prompts: [engine.prompts[0]], negative: engine.negative, layout: layout)
+        let plan = try ExecutionPlan(Schedule(shape: engine.model.scheduleShape(stepCount: 6)))
+        #expect(plan.slots.isEmpty)
+        try session.denoise(prompts: [engine.prompts[0]], negative: engine.negative, plan: plan)
         #expect(session.latents.values == scheduled)
         #expect(scheduled.allSatisfy { $0.isFinite })
     }
@@ -32,7 +32,7 @@ import Testing
             var steps: [[Float]] = []
             session.drawNoise(seeds: [7])
             try session.denoise(
-                prompts: [engine.prompts[0]], negative: engine.negative, layout: ExecutionPlan(schedule)
+                prompts: [engine.prompts[0]], negative: engine.negative, plan: ExecutionPlan(schedule)
             ) { step in
                 #expect(step == steps.count)
                 steps.append(session.latents.values)
@@ -81,7 +81,7 @@ import Testing
         let expected = try engine.latents(session, schedule)
         let broken = try engine.model.prompt(
             PromptEmbedding(text: Matrix([Float](repeating: .nan, count: 24), rows: 1, columns: 24)))
-        try session.denoise(prompts: [broken], negative: engine.negative, layout: ExecutionPlan(schedule))
+        try session.denoise(prompts: [broken], negative: engine.negative, plan: ExecutionPlan(schedule))
         #expect(session.latents.values.allSatisfy { $0.isNaN })
         #expect(try engine.latents(session, schedule) == expected)
     }
@@ -93,7 +93,7 @@ import Testing
         for image in 0..<3 {
             alone.drawNoise(seeds: [7 + UInt64(image)])
             try alone.denoise(
-                prompts: [engine.prompts[image]], negative: engine.negative, layout: ExecutionPlan(schedule))
+                prompts: [engine.prompts[image]], negative: engine.negative, plan: ExecutionPlan(schedule))
             let row = together[(image * alone.latents.columns)..<((image + 1) * alone.latents.columns)]
             let error = zip(row, alone.latents.values).map { abs($0 - $1) }.max() ?? 1
             let scale = row.map { abs($0) }.max() ?? 1
@@ -115,7 +115,7 @@ import Testing
         func latents(negative: DiffusionModel.Prompt) throws -> [Float] {
             session.drawNoise(seeds: [7])
             try session.denoise(
-                prompts: [engine.prompts[0]], negative: negative, layout: ExecutionPlan(engine.periodic(1)))
+                prompts: [engine.prompts[0]], negative: negative, plan: ExecutionPlan(engine.periodic(1)))
             return session.latents.values
         }
         let unguided = try latents(negative: engine.negative)
@@ -142,7 +142,7 @@ import Testing
             session.drawNoise(seeds: [7])
             try session.denoise(
                 prompts: [engine.prompts[0]], negative: engine.negative,
-                layout: ExecutionPlan(engine.periodic(1, gateStep: gate))
+                plan: ExecutionPlan(engine.periodic(1, gateStep: gate))
             ) { _ in steps[index].append(session.latents.values) }
         }
         #expect(steps[0][..<3] == steps[1][..<3])

@@ -44,7 +44,7 @@ struct Engine {
     func latents(_ session: any DenoisingSession, _ schedule: Schedule, seeds: [UInt64] = [7]) throws -> [Float] {
         session.drawNoise(seeds: seeds)
         try session.denoise(
-            prompts: Array(prompts.prefix(seeds.count)), negative: negative, layout: ExecutionPlan(schedule))
+            prompts: Array(prompts.prefix(seeds.count)), negative: negative, plan: ExecutionPlan(schedule))
         return session.latents.values
     }
 }

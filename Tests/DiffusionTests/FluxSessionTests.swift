@@ -57,7 +57,7 @@ import Testing
         func latents(_ session: any DenoisingSession, length: Int) throws -> [Float] {
             let prompt = try engine.model.prompt(text.embed("a red fox", maxLength: length))
             session.drawNoise(seeds: [3])
-            try session.denoise(prompts: [prompt], negative: prompt, layout: ExecutionPlan(engine.periodic(2)))
+            try session.denoise(prompts: [prompt], negative: prompt, plan: ExecutionPlan(engine.periodic(2)))
             return session.latents.values
         }
         let session = try engine.session()

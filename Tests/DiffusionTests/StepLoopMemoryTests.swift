@@ -19,12 +19,12 @@ private func expectNoAllocations(_ fixture: String) throws {
     BLAS.setThreadCount(1)
     let engine = try Engine(fixture, maxLength: 9)
     let session = try engine.session(images: 2, steps: 8)
-    let layout = try ExecutionPlan(engine.periodic(2, steps: 8))
+    let plan = try ExecutionPlan(engine.periodic(2, steps: 8))
     let prompts = Array(engine.prompts.prefix(2))
     var counts = [UInt](repeating: 0, count: 8)
     for _ in 0..<2 {
         session.drawNoise(seeds: [1, 2])
-        try session.denoise(prompts: prompts, negative: engine.negative, layout: layout) {
+        try session.denoise(prompts: prompts, negative: engine.negative, plan: plan) {
             counts[$0] = allocation_count()
         }
     }

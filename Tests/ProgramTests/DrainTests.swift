@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Workers that are asked to end, and coordinators that are restarted.
+/// Workers that are told to shut down, and coordinators that are restarted.
 @Suite struct DrainTests {
     private let small: SmallRun
     private let port = freePort()
@@ -33,8 +33,8 @@ import Testing
         #expect(waitForTasks(3))
         kill(worker.processID, signal)
         #expect(worker.wait() == 0, "\(worker.errors)")
-        #expect(worker.errors.contains("asked to end"))
-        #expect(coordinator.waitForError(containing: "w: left: asked to end", seconds: 120), "\(coordinator.errors)")
+        #expect(worker.errors.contains("shutting down"))
+        #expect(coordinator.waitForError(containing: "w: left: shutting down", seconds: 120), "\(coordinator.errors)")
         #expect(try small.count("SELECT count(*) FROM leases WHERE ended_at IS NULL") == 0)
         #expect(try small.count("SELECT count(*) FROM leases WHERE outcome NOT IN ('done', 'returned')") == 0)
         let spool = try FileManager.default.contentsOfDirectory(atPath: small.folder.file("spool-w"))

@@ -222,13 +222,13 @@ final class Coordinator {
         try handle(.hedge)
     }
 
-    /// Has the run settle what is complete, and queues the tasks that follow.
+    /// Reports complete results to the run and queues its new tasks.
     private func advanceRun() throws {
         hasUnprocessedResults = false
         try handle(.added(try run.advance(openWork)))
     }
 
-    /// Has new candidates bred for workers that would have nothing to do.
+    /// Breeds candidates for workers that are idle otherwise.
     private func breedForIdleWorkers() throws -> Bool {
         guard scheduler.hasIdleWorkers else { return false }
         let tasks = try run.breedForIdleWorkers(openWork)
@@ -324,7 +324,7 @@ final class Coordinator {
     /// Discards a faulty worker's results and disconnects it.
     ///
     /// Only results of candidates that are not evaluated yet are discarded. The search has bred from the others; a score
-    /// that changed afterwards would make its history untrue.
+    /// that changed afterwards would contradict the recorded search.
     private func quarantine(_ worker: Int64, reason: String) throws {
         let (tasks, keptCandidates) = try run.history.workers.quarantine(
             worker, reason: reason, run: run.context.runID, on: run.context.evaluationSet)

@@ -2,9 +2,10 @@ import History
 
 /// Leases work items to workers.
 ///
-/// A pure value: events and the current time are passed in. A lease lasts as long as earlier tasks suggest, and is renewed by heartbeats that show progress. The items of a
-/// worker that leaves, falls silent or stalls return to the front of the queue. Once the queue is empty, idle workers
-/// are leased the items that will take longest a second time (a hedge); the first result counts.
+/// A pure value: events and the current time are passed in. The length of a lease is estimated from earlier tasks, and
+/// heartbeats that show progress renew it. The items of a worker that leaves, falls silent or stalls return to the front
+/// of the queue. Once the queue is empty, the items expected to take longest are also leased to idle workers (hedges);
+/// the first result counts.
 struct Dispatcher {
     /// A worker's row in the history.
     typealias WorkerID = Int64
@@ -77,7 +78,7 @@ struct Dispatcher {
     static let failureLimit = 3
     /// Workers that may hold an item at once.
     static let holderLimit = 2
-    /// The shortest lease in seconds; a machine's slow phase must not cost it the task.
+    /// The shortest lease in seconds, so that a brief slowdown does not end it.
     static let shortestLease = 60.0
     /// The lease in seconds before anything has been measured.
     static let firstLease = 86_400.0
@@ -274,7 +275,7 @@ struct Dispatcher {
         return nil
     }
 
-    /// Leases items that take long to idle workers as well, if those are expected to finish earlier.
+    /// Also leases slow items to idle workers that are expected to finish them sooner.
     ///
     /// Does nothing more often than once a second; called after ``lease(at:retiring:)`` has returned nil.
     mutating func hedge(at now: Double) -> [Lease] {
@@ -321,7 +322,7 @@ struct Dispatcher {
         return lease
     }
 
-    /// Seconds until the holder is expected to finish; for one that is late, as long again as it is late.
+    /// Seconds until the holder is expected to finish; an overdue one is assumed to need as long again as it is overdue.
     private func secondsLeft(of lease: Lease, units: Double, at now: Double) -> Double {
         let elapsed = now - lease.startedAt
         guard let expected = costs.expectedSeconds(units: units, on: lease.worker) else { return elapsed }

@@ -22,7 +22,7 @@ struct Scheduler {
         var quality = ScorerKind.psnr
     }
 
-    /// Rechecks that are open at once; with a single worker they would pile up.
+    /// Open rechecks of a sample, which is not completed at any price: with a single worker they would pile up.
     private static let recheckLimit = 64
 
     let settings: Settings
@@ -32,7 +32,7 @@ struct Scheduler {
     private var disputes: [Recheck] = []
     /// The latest epoch under which a finished task was rechecked: epochs are not reused if it is reopened.
     private var recheckEpochs: [Int64: Int] = [:]
-    /// Until then a restored recheck can be done by workers that have yet to register again.
+    /// Until this time restored rechecks wait for workers to register again.
     private var rejoinDeadline = -Double.infinity
     private var effects: [Effect] = []
 
@@ -58,7 +58,7 @@ struct Scheduler {
                 WorkItem(task), failedBy: Set(past.filter { $0.1.outcome == .failed }.map(\.1.worker)),
                 attempts: task.attempts, pastLeases: Dictionary(past) { $1 })
         }
-        for recheck in rechecks.prefix(Self.recheckLimit) { add(recheck, excluding: [recheck.original]) }
+        for recheck in rechecks { add(recheck, excluding: [recheck.original]) }
         if !rechecks.isEmpty { rejoinDeadline = now + settings.silenceLimit }
     }
 
@@ -122,7 +122,7 @@ struct Scheduler {
             verified.insert(worker)
             let waiting = disputes
             disputes = []
-            for recheck in waiting { settle(recheck) }
+            for recheck in waiting { requeueDispute(recheck) }
         case .left(let worker, let outcome): remove(worker, outcome)
         case .heard(let worker): dispatcher.recordMessage(from: worker, at: now)
         case .heartbeat(let heartbeat, let worker):
@@ -135,7 +135,10 @@ struct Scheduler {
             for lease in dispatcher.request(by: worker, secondsLeft: left, at: now) { send(lease) }
         case .result(let result, let worker): receive(result, from: worker)
         case .failure(let failure, let worker): receive(failure, from: worker)
-        case .tick: expireLostWorkers(at: now)
+        case .tick:
+            expireLostWorkers(at: now)
+            pingQuietWorkers(at: now)
+            endRejoinPeriod(at: now)
         case .assign: assign(at: now)
         case .hedge: for lease in dispatcher.hedge(at: now) { start(lease) }
         }
@@ -163,28 +166,40 @@ struct Scheduler {
         for (worker, loss, leases) in dispatcher.expire(at: now) {
             switch loss {
             case .silent:
-                let tasks = leases.map(\.item.wireID)
-                let requeued = tasks.isEmpty ? "" : "; its lease has expired and task \(tasks[0]) is requeued"
-                report(worker, "no message for \(Int(settings.silenceLimit)) s\(requeued)", task: tasks.first)
+                let requeued = leases.first.map { "; its lease has expired\(consequence(for: $0.item))" } ?? ""
+                report(
+                    worker, "no message for \(Int(settings.silenceLimit)) s\(requeued)", task: leases.first?.item.wireID)
                 end(leases, .lost)
                 effects.append(.lost(worker))
                 remove(worker, .lost)
             case .stalled:
                 for lease in leases {
-                    let task = lease.item.wireID
-                    report(worker, "no progress; its lease has expired and task \(task) is requeued", task: task)
+                    report(
+                        worker, "no progress; its lease has expired\(consequence(for: lease.item))",
+                        task: lease.item.wireID)
                     effects.append(.cancel(lease))
                 }
                 end(leases, .expired)
             }
         }
-        if now >= rejoinDeadline, rejoinDeadline.isFinite {
-            rejoinDeadline = -.infinity
-            effects.append(.evaluationsClosed)
-        }
+    }
+
+    /// Pings workers that hold an item and have missed several heartbeats.
+    private mutating func pingQuietWorkers(at now: Double) {
         for worker in dispatcher.quietHolders(for: 3 * settings.heartbeatSeconds, at: now) {
             effects.append(.ping(worker))
         }
+    }
+
+    private mutating func endRejoinPeriod(at now: Double) {
+        guard now >= rejoinDeadline, rejoinDeadline.isFinite else { return }
+        rejoinDeadline = -.infinity
+        effects.append(.evaluationsClosed)
+    }
+
+    private func consequence(for item: WorkItem.ID) -> String {
+        dispatcher.isQueued(item)
+            ? " and task \(item.wireID) is requeued" : "; another worker still holds task \(item.wireID)"
     }
 
     // MARK: - Leases
@@ -279,7 +294,7 @@ struct Scheduler {
                 let candidate = failure.hasCandidateID ? failure.candidateID : nil
                 fail(task, reason: failure.reason, Blame(worker: worker, candidate: candidate))
             case .recheck, .contactSheet:
-                // A run can end without either.
+                // Neither is needed to finish a run.
                 close(entry.item.id, except: worker)
                 effects.append(.evaluationsClosed)
             }
@@ -307,7 +322,7 @@ struct Scheduler {
         case .ignored: break
         case .retry:
             guard task.candidateIDs.count > 1 else { break }
-            // From now on a faulty candidate fails alone.
+            // Split, so that a faulty candidate fails alone.
             close(.evaluation(taskID: task.id))
             effects.append(.split(task, reason: reason, blame))
         case .giveUp:
@@ -329,7 +344,7 @@ struct Scheduler {
     // MARK: - Rechecks
 
     private mutating func planRecheck(of task: TaskRecord, result: History.TaskResult, attempts: Int) {
-        guard Recheck.isSampled(task.id, share: settings.recheckShare), dispatcher.recheckCount < Self.recheckLimit
+        guard Recheck.isSampled(task.id, share: settings.recheckShare), settings.recheckShare >= 1 || dispatcher.recheckCount < Self.recheckLimit
         else { return }
         let recheck = Recheck(
             task: task, original: result.workerID,
@@ -374,21 +389,21 @@ struct Scheduler {
         case .withinTolerance: break
         case .consistent:
             next.consistent.insert(worker)
-            settle(next)
+            requeueDispute(next)
         case nil:
             guard !agrees else { break }
             report(
                 worker, "task \(task.id): the recomputed result differs by \(String(format: "%.3g", largest))",
                 task: task.id)
             next.disagreeing = (worker, scores)
-            settle(next)
+            requeueDispute(next)
         }
     }
 
-    /// Has a task recomputed that two workers disagree on: by a third, or else by each of the two.
+    /// Requeues a disputed task for a third worker, or for each of the two if there is none.
     ///
     /// If both reproduce their own result, the dispute waits for a third worker.
-    private mutating func settle(_ recheck: Recheck) {
+    private mutating func requeueDispute(_ recheck: Recheck) {
         guard let other = recheck.disagreeing?.worker else { return }
         let parties: Set = [recheck.original, other]
         let hasThird = !verified.isSubset(of: parties)

@@ -129,7 +129,7 @@ final class Calibration: DistributedRun {
         return tasks
     }
 
-    private static let exhausted = "no schedule can be bred that the population does not hold"
+    private static let exhausted = "no new schedule can be bred from the population"
 
     // MARK: - Steady state
 
@@ -296,7 +296,7 @@ final class Calibration: DistributedRun {
     /// False while candidates wait for the cost table that their cost is modelled by.
     private var canSettle: Bool { configuration.cost != .latency || costTable != nil }
 
-    /// Stores a worker's cost table; the first table of a run is the one that its costs are modelled by.
+    /// Stores a worker's cost table; the first table of a run models its costs.
     func record(_ report: CostReport, from worker: Int64) throws {
         let table = try CostTable(json: report.table, shape: context.shape, source: "cost report")
         guard report.uncachedSeconds > 0, report.uncachedSeconds < 1e9, report.fitError >= 0, report.fitError < 1e9

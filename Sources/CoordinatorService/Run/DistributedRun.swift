@@ -15,7 +15,7 @@ protocol DistributedRun: AnyObject {
     ///
     /// - Returns: New tasks, which are in the history.
     func advance(_ work: OpenWork) throws -> [TaskRecord]
-    /// Creates tasks for workers that would have nothing to do.
+    /// Creates tasks for workers that are idle otherwise.
     ///
     /// - Returns: New tasks, which are in the history.
     func breedForIdleWorkers(_ work: OpenWork) throws -> [TaskRecord]
