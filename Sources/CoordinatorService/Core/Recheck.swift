@@ -39,8 +39,11 @@ struct Recheck {
         return Dictionary(pairs) { $1 }
     }
 
+    /// The workers whose results are in question.
+    var parties: Set<Int64> { Set([original] + (disagreeing.map { [$0.worker] } ?? [])) }
+
     /// Whether a result of the worker is in question.
-    func involves(_ worker: Int64) -> Bool { original == worker || disagreeing?.worker == worker }
+    func involves(_ worker: Int64) -> Bool { parties.contains(worker) }
 
     /// What follows from another result of a task that two workers disagree on.
     enum Verdict: Equatable {

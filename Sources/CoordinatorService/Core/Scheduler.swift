@@ -32,7 +32,7 @@ struct Scheduler {
     private var disputes: [Recheck] = []
     /// The latest epoch under which a finished task was rechecked: epochs are not reused if it is reopened.
     private var recheckEpochs: [Int64: Int] = [:]
-    /// Until this time restored rechecks wait for workers to register again.
+    /// Until this time rechecks wait for workers to register, or to register again after a restart.
     private var rejoinDeadline = -Double.infinity
     private var effects: [Effect] = []
 
@@ -59,7 +59,7 @@ struct Scheduler {
                 attempts: task.attempts, pastLeases: Dictionary(past) { $1 })
         }
         for recheck in rechecks { add(recheck, excluding: [recheck.original]) }
-        if !rechecks.isEmpty { rejoinDeadline = now + settings.silenceLimit }
+        rejoinDeadline = now + settings.silenceLimit
     }
 
     // MARK: - State
@@ -84,25 +84,29 @@ struct Scheduler {
     /// Whether a candidate still waits for a result; if every result is rechecked, also for the confirmation.
     func hasOpenEvaluations(at now: Double) -> Bool {
         dispatcher.entries.values.contains { !openCandidates(of: $0, at: now).isEmpty }
+            || disputes.contains { mustConfirm(excluding: $0.parties, at: now) }
     }
 
     /// The candidates of ``hasOpenEvaluations(at:)``.
     func openCandidates(at now: Double) -> Set<Int64> {
-        Set(dispatcher.entries.values.flatMap { openCandidates(of: $0, at: now) })
+        let disputed = disputes.filter { mustConfirm(excluding: $0.parties, at: now) }.flatMap(\.task.candidateIDs)
+        return Set(dispatcher.entries.values.flatMap { openCandidates(of: $0, at: now) } + disputed)
     }
 
     private func openCandidates(of entry: Dispatcher.Entry, at now: Double) -> [Int64] {
         switch entry.item.work {
         case .evaluation(let task): task.candidateIDs
-        case .recheck(let recheck): mustConfirm(entry, at: now) ? recheck.task.candidateIDs : []
+        case .recheck(let recheck):
+            mustConfirm(excluding: entry.excluded, at: now) ? recheck.task.candidateIDs : []
         case .contactSheet: []
         }
     }
 
     /// Whether a recheck holds up its candidates: only if all results are rechecked, since waiting costs throughput, and
-    /// only while a connected worker can do it.
-    private func mustConfirm(_ entry: Dispatcher.Entry, at now: Double) -> Bool {
-        settings.recheckShare >= 1 && (now < rejoinDeadline || !verified.isSubset(of: entry.excluded))
+    /// only while a worker is connected that can do it, or could once its canary is verified.
+    private func mustConfirm(excluding excluded: Set<WorkerID>, at now: Double) -> Bool {
+        settings.recheckShare >= 1
+            && (now < rejoinDeadline || dispatcher.workers.keys.contains { !excluded.contains($0) })
     }
 
     // MARK: - Events
@@ -155,7 +159,7 @@ struct Scheduler {
         verified.remove(worker)
         end(dispatcher.remove(worker, outcome), outcome)
         // A recheck may have lost the last worker that could do it.
-        if dispatcher.hasRechecks { effects.append(.evaluationsClosed) }
+        if dispatcher.hasRechecks || !disputes.isEmpty { effects.append(.evaluationsClosed) }
     }
 
     private mutating func end(_ leases: [Lease], _ outcome: LeaseOutcome) {
@@ -168,7 +172,8 @@ struct Scheduler {
             case .silent:
                 let requeued = leases.first.map { "; its lease has expired\(consequence(for: $0.item))" } ?? ""
                 report(
-                    worker, "no message for \(Int(settings.silenceLimit)) s\(requeued)", task: leases.first?.item.wireID)
+                    worker, "no message for \(Int(settings.silenceLimit)) s\(requeued)", task: leases.first?.item.wireID
+                )
                 end(leases, .lost)
                 effects.append(.lost(worker))
                 remove(worker, .lost)
@@ -344,7 +349,8 @@ struct Scheduler {
     // MARK: - Rechecks
 
     private mutating func planRecheck(of task: TaskRecord, result: History.TaskResult, attempts: Int) {
-        guard Recheck.isSampled(task.id, share: settings.recheckShare), settings.recheckShare >= 1 || dispatcher.recheckCount < Self.recheckLimit
+        guard Recheck.isSampled(task.id, share: settings.recheckShare),
+            settings.recheckShare >= 1 || dispatcher.recheckCount < Self.recheckLimit
         else { return }
         let recheck = Recheck(
             task: task, original: result.workerID,
@@ -405,7 +411,7 @@ struct Scheduler {
     /// If both reproduce their own result, the dispute waits for a third worker.
     private mutating func requeueDispute(_ recheck: Recheck) {
         guard let other = recheck.disagreeing?.worker else { return }
-        let parties: Set = [recheck.original, other]
+        let parties = recheck.parties
         let hasThird = !verified.isSubset(of: parties)
         guard hasThird || recheck.consistent != parties else {
             report(
