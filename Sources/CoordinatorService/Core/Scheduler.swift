@@ -25,6 +25,9 @@ struct Scheduler {
     /// Open rechecks of a sample, which is not completed at any price: with a single worker they would pile up.
     private static let recheckLimit = 64
 
+    /// Seconds after a start in which all workers have registered: their longest pause between two attempts is 40 s.
+    private static let rejoinSeconds = 45.0
+
     let settings: Settings
     private var dispatcher: Dispatcher
     private var verified: Set<WorkerID> = []
@@ -59,7 +62,7 @@ struct Scheduler {
                 attempts: task.attempts, pastLeases: Dictionary(past) { $1 })
         }
         for recheck in rechecks { add(recheck, excluding: [recheck.original]) }
-        rejoinDeadline = now + settings.silenceLimit
+        rejoinDeadline = now + Self.rejoinSeconds
     }
 
     // MARK: - State
