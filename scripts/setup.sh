@@ -19,6 +19,7 @@ install_missing() {
   for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
+  command -v python3 >/dev/null 2>&1 || missing+=(python3)  # scripts/check-modules.py
   [ ${#missing[@]} -eq 0 ] && return
   if ! command -v apt-get >/dev/null 2>&1; then
     echo "error: apt-get not found; install the equivalents of: ${missing[*]}" >&2
