@@ -237,6 +237,8 @@ import Transport
 
     @Test func recheckWithoutAnEligibleWorkerDoesNotBlockTheRun() throws {
         let cluster = try FakeCluster(recheckShare: 1, mode: "steady-state")
+        // Other workers had time to register.
+        cluster.clock.now += 46
         try cluster.join("alone")
         for _ in 0..<200 where !cluster.calibration.isFinished {
             guard let work = try cluster.request("alone") else { break }
