@@ -27,10 +27,10 @@ struct BenchModelOptions: ParsableArguments {
     var prompts: String?
 
     @Option(help: "Number of denoising steps.")
-    var steps = 20
+    var steps = ModelFamily.defaultStepCount
 
-    @Option(help: "Guidance scale.")
-    var guidanceScale: Float = 4.5
+    @Option(help: guidanceScaleHelp)
+    var guidanceScale: Double?
 
     @Option(help: "Height and width in pixels (default: native size).")
     var size: Int?
@@ -40,7 +40,7 @@ struct BenchModelOptions: ParsableArguments {
 
     func validate() throws {
         try requireOption("--steps", steps, in: 1...1000)
-        if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
+        if let guidanceScale { try requireOption("--guidance-scale", guidanceScale, in: Guidance.scales) }
         try requireOption("--threads", threads, in: 1...1024)
     }
 
@@ -56,12 +56,13 @@ struct BenchModelOptions: ParsableArguments {
             lines = text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.isEmpty }
             guard !lines.isEmpty else { throw FileError(path: prompts, problem: "contains no prompts") }
         }
+        let folder = try ModelFolder(path: model)
         return try Evaluator(
-            model: ModelFolder(path: model),
+            model: folder,
             settings: EvaluationSettings(
                 generation: GenerationSettings(
                     height: description.height, width: description.width, stepCount: steps,
-                    guidanceScale: guidanceScale),
+                    guidanceScale: Float(try Guided(folder, scale: guidanceScale).scale)),
                 prompts: lines, negativePrompt: ""))
     }
 }
@@ -108,6 +109,9 @@ struct BenchModel: ParsableCommand {
     }
 
     func run() throws {
+        if let output {
+            try OutputPath.checkFile("--output", output, inputs: model.prompts.map { [$0] } ?? [])
+        }
         let result = try LatencyModelBenchmark(
             model.evaluator(), imageCount: images, scheduleCount: schedules, seconds: seconds, seed: seed)
         let (median, p95) = (result.error(quantile: 0.5), result.error(quantile: 0.95))
