@@ -14,6 +14,8 @@ enum DelimitedText {
     ///   - separator: An ASCII character.
     ///   - allowsQuotes: Whether quotes are special (Python: `QUOTE_MINIMAL`, otherwise `QUOTE_NONE`).
     ///   - file: Name in errors.
+    /// - Returns: The records in the order of the text.
+    /// - Throws: ``PromptSetError/line(file:line:problem:)`` for damaged quoting.
     static func records(
         of bytes: [UInt8], separator: UInt8, allowsQuotes: Bool, file: String
     ) throws(PromptSetError) -> [Record] {

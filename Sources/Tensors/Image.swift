@@ -92,8 +92,10 @@ extension Image {
         }
     }
 
-    /// Decodes a PNG file; palette, greyscale and 16-bit colour files are converted and transparency is dropped, as by
-    /// Pillow's `convert("RGB")`. 16-bit greyscale, which Pillow clips, is an error.
+    /// Decodes a PNG file as Pillow's `convert("RGB")` does.
+    ///
+    /// Palette, greyscale and 16-bit colour files are converted, transparency is dropped. 16-bit greyscale, which Pillow
+    /// clips, is an error.
     ///
     /// - Throws: ``TensorsError/png(reason:)``.
     public init(png: [UInt8]) throws {
@@ -163,8 +165,10 @@ extension Image {
         }
     }
 
-    /// Decodes a JPEG file; greyscale and CMYK files are converted, and the orientation of EXIF is not applied, as by
-    /// Pillow's `convert("RGB")`.
+    /// Decodes a JPEG file as Pillow's `convert("RGB")` does.
+    ///
+    /// Greyscale and CMYK files are converted, damage that libjpeg repairs is accepted, the orientation of EXIF is not
+    /// applied.
     ///
     /// - Throws: ``TensorsError/jpeg(reason:)``.
     public init(jpeg: [UInt8]) throws {

@@ -53,6 +53,7 @@ import Testing
         let data = try Data(contentsOf: URL(filePath: "\(folder)/damaged.json"))
         let samples = try JSONDecoder().decode([Damage].self, from: data)
         #expect(samples.count == 450)
+        let copy = try TemporaryFolder()
         for sample in samples {
             var bytes = Array(try Data(contentsOf: URL(filePath: "\(folder)/\(sample.file)")))
             let inserted = stride(from: 0, to: sample.inserted.count, by: 2).compactMap { offset in
@@ -60,8 +61,11 @@ import Testing
             }
             bytes.replaceSubrange(
                 sample.position..<min(sample.position + sample.removed, bytes.count), with: inserted)
-            let found = (try? Image(jpeg: bytes)).map { crc32($0.pixels) }
-            #expect(found == sample.checksum, "\(sample)")
+            try Data(bytes).write(to: URL(filePath: copy.file("image.jpg")))
+            let found = (try? Image(path: copy.file("image.jpg"))).map { crc32($0.pixels) }
+            #expect((found == nil) == (sample.checksum == nil), "\(sample)")
+            // Versions of libjpeg-turbo smooth progressive files with a damaged scan differently.
+            if sample.file != "progressive.jpg" { #expect(found == sample.checksum, "\(sample)") }
         }
     }
 
