@@ -64,7 +64,7 @@ public struct PromptSet: Hashable, Sendable {
         do {
             bytes = try FileContents.read(file)
         } catch {
-            throw .unreadable(file: file, problem: error.problem)
+            throw .unreadable(file: file, problem: "\(error.problem); expected a file of prompts")
         }
         try self.init(bytes: bytes, file: file, format: format)
     }

@@ -181,7 +181,9 @@ import Testing
     }
 
     @Test func directoryAndUTF16AreReportedInOneLine() {
-        #expect(complaint { try PromptSet(file: "/tmp") }.description == "/tmp: cannot be read: is a directory")
+        #expect(
+            complaint { try PromptSet(file: "/tmp") }.description
+                == "/tmp: cannot be read: is a directory; expected a file of prompts")
         #expect(
             complaint { try PromptSet(bytes: [0xFF, 0xFE, 0x61, 0], file: "set") }.isOneLine(naming: "set", "UTF-8"))
     }
@@ -190,7 +192,7 @@ import Testing
         let error = #expect(throws: PromptSetError.self) { try PromptSet(file: "/nowhere/prompts.txt") }
         #expect(
             error?.description
-                == "/nowhere/prompts.txt: cannot be read: no such file or directory")
+                == "/nowhere/prompts.txt: cannot be read: no such file or directory; expected a file of prompts")
     }
 
     // Skipped without the samples of the published sets.
