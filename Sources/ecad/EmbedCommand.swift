@@ -25,6 +25,8 @@ extension EcadCommand {
         )
         var prompts: String
 
+        @OptionGroup var promptsFormat: PromptsFormatOption
+
         @Option(help: "Negative prompt for classifier-free guidance (PixArt).")
         var negativePrompt = ""
 
@@ -50,7 +52,7 @@ extension EcadCommand {
             let guidance = try folder.guidance()
             // With any scale that enables it.
             try guidance.check(negativePrompt: negativePrompt, scale: guidance.defaultScale)
-            let texts = try PromptSet(file: prompts).texts
+            let texts = try promptsFormat.read(prompts).texts
             try PromptEmbeddings.write(
                 prompts: texts, negativePrompt: negativePrompt, model: folder,
                 fingerprint: try ModelFingerprint.compute(folder: model, part: .text), to: output)

@@ -20,7 +20,7 @@ extension Calibration {
         _ configuration: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
         var configuration = configuration
-        let prompts = try PromptSet(file: configuration.promptsPath).texts
+        let prompts = try PromptSet(file: configuration.promptsPath, format: configuration.promptsFormat).texts
         let model = try configuration.modelDescription()
         try configuration.resolveGuidance(of: model)
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
@@ -129,6 +129,7 @@ extension Calibration {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
         guard key(old) == key(new), old.modelPath == new.modelPath, old.promptsPath == new.promptsPath,
+            old.promptsFormat == new.promptsFormat,
             old.cost == new.cost, old.scorerPaths == new.scorerPaths, old.costTablePath == new.costTablePath
         else {
             throw CoordinatorError.runDirectory(
@@ -226,9 +227,10 @@ extension RunConfiguration {
     fileprivate func rejectKeysInFork(_ overrides: [String], file: String) throws {
         let keys = Set(overrides.map(ConfigurationFile.key))
         try rejectKeysWithoutEffect(keys, file: file)
-        for key in ["search.seeding", "search.warm_start"] where keys.contains(key) {
+        for key in ["search.seeding", "search.warm_start", "prompts.format"] where keys.contains(key) {
             throw CoordinatorError.keyNotAllowed(
-                file: file, key: key, condition: "for a new run: a fork has the seed population of the original")
+                file: file, key: key,
+                condition: "for a new run: a fork has the prompts and the seed population of the original")
         }
     }
 }
