@@ -195,12 +195,15 @@ def test_half_precision(model: Any, dtype: torch.dtype) -> None:
     pipeline = conftest.pipelines.load_pipeline(model, dtype, torch.device("cpu"))
     exact = conftest.load_pipeline(model)
     schedule = conftest.random_schedule(exact, STEPS, 9)
+    rounding = conftest.relative_error(run(pipeline).float(), run(exact))
     with apply_schedule(exact, schedule):
         expected = run(exact)
     with apply_schedule(pipeline, schedule) as applied:
         found = run(pipeline)
+    assert found.dtype == dtype
     assert applied.statistics.recomputed == schedule.computed
-    assert conftest.relative_error(found.float(), expected) < 0.1
+    # The schedule adds no more than what rounding does to the uncached model.
+    assert conftest.relative_error(found.float(), expected) < 3 * rounding
 
 
 def test_refusals() -> None:
@@ -223,8 +226,9 @@ def test_refusals() -> None:
         with pytest.raises(ScheduleError, match="outside a pipeline call"):
             alpha.transformer(torch.zeros(1))
     gated = conftest.tgate_schedule(alpha, STEPS, 3)
-    with apply_schedule(alpha, gated), pytest.raises(ScheduleError, match="expected guidance_scale above 1"):
-        run(alpha, guidance_scale=1.0)
+    for gate, prompts in ((1, ["a"]), (1, ["a", "b"]), (3, ["a"]), (3, ["a", "b"])):
+        with apply_schedule(alpha, conftest.tgate_schedule(alpha, STEPS, gate)), pytest.raises(ScheduleError, match="expected guidance_scale above 1"):
+            run(alpha, prompts, guidance_scale=1.0)
     bits = list(gated.bits)
     bits[3 * shape.genes_per_step] = False
     refuses("reuses attn1 of block 0 at its gate step 3", alpha, Schedule(shape, tuple(bits), 3))

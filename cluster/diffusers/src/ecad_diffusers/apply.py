@@ -83,11 +83,11 @@ class AppliedSchedule:
         return result
 
     def _advance(self, original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        if self._step is not None and self._gate is not None and self._step + 1 == self._gate:
+        if self._step is not None and self._gate is not None:
             sample = arguments[2] if len(arguments) > 2 else options["sample"]
             if self._batch != 2 * sample.shape[0]:
                 self._reset()
-                raise ScheduleError("a TGATE schedule needs classifier-free guidance; expected guidance_scale above 1")
+                raise _no_guidance()
         result = original(*arguments, **options)
         if self._step is not None:
             self._step += 1
@@ -242,6 +242,10 @@ def _check(pipeline: Any, schedule: Schedule) -> None:
             raise _compiled(f"a {type(getattr(module, '_orig_mod', module)).__name__}")
 
 
+def _no_guidance() -> ScheduleError:
+    return ScheduleError("a TGATE schedule needs classifier-free guidance; expected guidance_scale above 1")
+
+
 def _compiled(what: str) -> ScheduleError:
     return ScheduleError(f"{what} is compiled, which would fix one step's decisions; expected at most the forward methods of components to be compiled")
 
@@ -304,5 +308,7 @@ def _compact(output: Output) -> Output:
 
 def _mean_of_halves(output: Output) -> Output:
     """The mean of both halves of the batch."""
+    if any(tensor.shape[0] % 2 for tensor in _tensors(output)):
+        raise _no_guidance()
     means = tuple((first + second) / 2 for first, second in (tensor.chunk(2) for tensor in _tensors(output)))
     return means[0] if isinstance(output, torch.Tensor) else means
