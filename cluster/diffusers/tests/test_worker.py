@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import random
@@ -40,6 +41,9 @@ calibration = "{{prompts}}"
 [objectives]
 cost = "macs"
 quality = "psnr"
+[scorers]
+image-reward = "{conftest.MODELS / 'shapes-image-reward'}"
+clip = "{conftest.MODELS / 'shapes-clip'}"
 [search]
 population = 6
 generations = 3
@@ -77,10 +81,10 @@ def start_worker(endpoint: str, spool: pathlib.Path, *options: str, model: pathl
     return subprocess.Popen([*arguments, "--spool", str(spool), *options], stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def qualities(folder: pathlib.Path) -> dict[str, float]:
-    """The mean PSNR of every candidate by its genome."""
+def qualities(folder: pathlib.Path, scorer: str = "psnr") -> dict[str, float]:
+    """The mean score of every candidate by its genome."""
     with sqlite3.connect(f"file:{folder / 'run' / 'history.sqlite'}?mode=ro", uri=True) as history:
-        rows = history.execute("select genome_sha256, mean from candidate_scores join candidates on candidates.id = candidate_id where scorer = 'psnr'")
+        rows = history.execute("select genome_sha256, mean from candidate_scores join candidates on candidates.id = candidate_id where scorer = ?", (scorer,))
         return dict(rows.fetchall())
 
 
@@ -115,6 +119,10 @@ def test_a_calibration_by_torch_workers_equals_a_native_one(coordinator: pathlib
     assert len(common) >= 6
     for genome in common:
         assert expected[genome] >= 60 or abs(found[genome] - expected[genome]) < 0.1
+    for scorer, bound in (("ssim", 1e-3), ("latent-error", 1e-3), ("image-reward", 0.02), ("image-reward-clipped", 0.02), ("clip", 0.2)):
+        expected, found = qualities(tmp_path / "native", scorer), qualities(folder, scorer)
+        assert len(found) >= 6, scorer
+        assert max(abs(found[genome] - expected[genome]) for genome in common) < bound, scorer
     assert abs(hypervolume(folder) / hypervolume(tmp_path / "native") - 1) < 0.01
     assert not list(spool.glob("*")), "acknowledged results are deleted"
 
@@ -207,7 +215,7 @@ def test_malformed_messages_end_in_one_line_or_are_ignored(tmp_path: pathlib.Pat
         try:
             kind, body = protocol.decode(mutated(draw.choice(valid), draw))
             if kind == "welcome":
-                _settings(body)
+                _settings(body, {})
             if kind == "assignment":
                 for candidate in body.candidates:
                     try:
@@ -265,11 +273,11 @@ def test_scores_of_simple_images() -> None:
     reference = torch.full((1, 3, 24, 20), 100, dtype=torch.uint8)
     image = reference.clone()
     image[0, 0] += 3
-    batch = scorers.Scored(image, torch.ones(1, 4, 2, 2), reference, torch.full((1, 4, 2, 2), 2.0))
+    batch = scorers.Scored(image, torch.ones(1, 4, 2, 2), reference, torch.full((1, 4, 2, 2), 2.0), [""])
     assert scorers.psnr(batch)[0] == pytest.approx(43.3596, abs=1e-3)  # MSE 3
     assert scorers.latent_error(batch)[0] == pytest.approx(-0.5)
     assert 0.99 < scorers.ssim(batch)[0] < 1
-    same = scorers.Scored(reference, torch.ones(1, 1, 1, 1), reference, torch.ones(1, 1, 1, 1))
+    same = scorers.Scored(reference, torch.ones(1, 1, 1, 1), reference, torch.ones(1, 1, 1, 1), [""])
     assert (scorers.psnr(same), scorers.ssim(same), scorers.latent_error(same)) == ([100.0], [pytest.approx(1)], [0.0])
 
 
@@ -283,3 +291,21 @@ def test_fingerprint_depends_on_content_and_part(tmp_path: pathlib.Path) -> None
     (tmp_path / "tokenizer" / "config.json").write_text("{ }")
     assert fingerprint(str(tmp_path)) != whole
     assert fingerprint(str(tmp_path), image_only=True) == image
+
+
+def test_model_scorers_equal_the_original_libraries() -> None:
+    """The references hold 8-bit images, prompts, and what the packages that define the scores compute."""
+    from ecad_diffusers.worker.model_scorers import open_scorer
+
+    for name, path in (("image-reward", "image-reward/image-reward.safetensors"), ("image-reward", "image-reward/image-reward-large.safetensors"), ("clip", "clip/clip-score.safetensors")):
+        metadata, tensors = conftest.read_safetensors(conftest.FIXTURES / path)
+        prompts = json.loads(metadata["prompts"])
+        images = (tensors["images"] * 255).round().to(torch.uint8)
+        blank = torch.zeros(len(prompts), 1)
+        scorer = open_scorer(name, str((conftest.FIXTURES / path).parent / "model"), torch.device("cpu"))
+        found = scorer(scorers.Scored(images, blank, images, blank, prompts))
+        if name == "clip":
+            expected = 100 * torch.nn.functional.cosine_similarity(tensors["image_features"], tensors["text_features"])
+        else:
+            expected = tensors["rewards"].flatten()
+        assert found == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3), path

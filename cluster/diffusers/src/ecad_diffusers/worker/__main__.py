@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--key", metavar="FILE", help="key file of this worker, created by: ecad-coordinator keys new NAME")
     parser.add_argument("--insecure-plaintext", action="store_true", help="connect to another machine without key or encryption; only for trusted networks")
     parser.add_argument("--models", required=True, metavar="DIR", help="model directory in the diffusers layout; must equal the run's model")
+    parser.add_argument("--scorer", action="append", default=[], metavar="DIR", help="scorer model; those next to the model are found")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", metavar="DEVICE", help="torch device (default: cuda if there is one)")
     parser.add_argument("--dtype", default="float32", choices=sorted(DTYPES), help="precision of the model (default: float32)")
     parser.add_argument("--batch", type=int, metavar="N", help="most images per batch (default: those of a task)")
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         spool = options.spool or str(pathlib.Path.home() / ".local/state/ecad-torch-worker" / re.sub("[^A-Za-z0-9._-]", "-", name))
         if not pathlib.Path(options.models, "model_index.json").is_file():
             raise WorkerError(f"--models is {options.models}; expected a model directory with model_index.json")
-        worker = Worker(Options(options.coordinator, key, options.models, name, spool, torch.device(options.device), DTYPES[options.dtype], options.batch, options.grace, walltime))
+        worker = Worker(Options(options.coordinator, key, options.models, name, spool, torch.device(options.device), DTYPES[options.dtype], options.batch, options.scorer, options.grace, walltime))
         worker.run()
     except (WorkerError, ScheduleError) as error:
         sys.exit(f"error: {error}")

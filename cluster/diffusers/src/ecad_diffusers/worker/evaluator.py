@@ -18,7 +18,7 @@ import torch
 from ..apply import apply_schedule, transformer_shape
 from ..pipelines import is_flux, load_pipeline, noise, synchronize
 from ..schedule import Schedule, ScheduleError
-from . import scorers
+from . import model_scorers, scorers
 from .errors import WorkerError
 
 CANDIDATES_BETWEEN_REFERENCES = 4
@@ -50,6 +50,8 @@ class Settings:
     prompts: list[str]
     negative_prompt: str
     scorers: list[str]
+    scorer_folders: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Directories of the scorers that have a model."""
 
 
 @dataclasses.dataclass
@@ -92,6 +94,10 @@ class Evaluator:
         self._negative, self._prompts = found[0], found[1:]
         self._references: collections.OrderedDict[tuple[tuple[int, int], ...], Images] = collections.OrderedDict()
         self._warm: set[int] = set()
+        self._scorers = {
+            name: scorers.SCORERS[name] if name in scorers.SCORERS else model_scorers.open_scorer(name, settings.scorer_folders[name], device)
+            for name in settings.scorers
+        }
 
     def canary(self) -> list[float]:
         """Evenly sampled latents of one uncached image, as every engine samples them."""
@@ -142,10 +148,10 @@ class Evaluator:
 
     def _score(self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float | None, return_images: bool) -> list[dict[str, Any]]:
         reference = self._references[tuple(items)]
-        batch = scorers.Scored(run.images, run.latents, reference.images, reference.latents)
+        batch = scorers.Scored(run.images, run.latents, reference.images, reference.latents, [self._settings.prompts[prompt] for prompt, _ in items])
         scores: list[dict[str, float]] = [{} for _ in items]
-        for name in self._settings.scorers:
-            for row, value in zip(scores, scorers.SCORERS[name](batch)):
+        for name, scorer in self._scorers.items():
+            for row, value in zip(scores, scorer(batch)):
                 if not torch.isfinite(torch.tensor(value)):
                     raise CandidateError(candidate, f"its score {name} is not finite")
                 row[name] = value

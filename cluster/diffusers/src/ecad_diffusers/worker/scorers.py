@@ -1,4 +1,4 @@
-"""Scores of an image against the uncached image of the same prompt and seed."""
+"""Scores of an image against the uncached image of the same prompt and seed; `model_scorers` has those with a model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ PSNR_MAXIMUM = 100.0
 
 @dataclasses.dataclass
 class Scored:
-    """Images `[P, 3, H, W]` of 8-bit values, latents `[P, C, h, w]`, and the same of the uncached model."""
+    """Images `[P, 3, H, W]` of 8-bit values, latents `[P, C, h, w]`, the same of the uncached model, and P prompts."""
 
     images: torch.Tensor
     latents: torch.Tensor
     reference_images: torch.Tensor
     reference_latents: torch.Tensor
+    prompts: list[str]
 
 
 def psnr(batch: Scored) -> list[float]:
@@ -64,7 +65,7 @@ def _mirrored(length: int) -> torch.Tensor:
 def latent_error(batch: Scored) -> list[float]:
     """The negative relative L2 error of the final latents."""
     pairs = zip(batch.latents.double(), batch.reference_latents.double())
-    return [-float((found - expected).norm() / expected.norm()) for found, expected in pairs]
+    return [-float((found - expected).norm() / expected.norm()) if (found != expected).any() else 0.0 for found, expected in pairs]
 
 
 SCORERS = {"psnr": psnr, "ssim": ssim, "latent-error": latent_error}

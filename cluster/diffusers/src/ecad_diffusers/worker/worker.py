@@ -25,6 +25,7 @@ from . import protocol
 from .errors import WorkerError
 from .evaluator import Evaluator, Settings
 from .identity import Key, fingerprint
+from .model_scorers import MODEL_TYPES, find_models
 from .scorers import SCORERS
 from .spool import Spool
 from .thread import EvaluationThread
@@ -48,6 +49,7 @@ class Options:
     device: torch.device
     dtype: torch.dtype
     batch: int | None = None
+    scorers: list[str] = dataclasses.field(default_factory=list)
     grace: float = 20.0
     walltime_end: float | None = None
 
@@ -64,6 +66,7 @@ class Worker:
         self._session = os.urandom(16)
         self._model_hash = fingerprint(options.model)
         self._image_hash = fingerprint(options.model, image_only=True)
+        self._scorer_folders = find_models(options.scorers, options.model)
         self._spool = Spool(options.spool)
         self._engine = EvaluationThread()
         self._stage = "joining"
@@ -226,6 +229,7 @@ class Worker:
             model_hash=self._model_hash,
             image_model_hash=self._image_hash,
             walltime_left_seconds=options.walltime_left,
+            scorer_hashes=sorted(self._scorer_folders),
         )
         self._send(registration=registration)
         self._next_registration = time.monotonic() + self._pause * random.uniform(0.75, 1.25)
@@ -274,7 +278,7 @@ class Worker:
             self._request_task()
 
     def _open(self, embeddings: str | None) -> None:
-        settings = _settings(self._welcome)
+        settings = _settings(self._welcome, self._scorer_folders)
         options = self.options
         self._stage = "opening"
 
@@ -373,15 +377,22 @@ class Worker:
         return "shutting down: no task is running"
 
 
-def _settings(welcome: Any) -> Settings:
+def _settings(welcome: Any, scorer_folders: dict[str, str]) -> Settings:
     """The run's settings; raises WorkerError for those that this worker cannot follow."""
     settings = welcome.settings
     prompts = sorted(welcome.prompts, key=lambda prompt: prompt.index)
     if [prompt.index for prompt in prompts] != list(range(len(prompts))):
         raise WorkerError(f"the run's prompt indices are not 0 to {len(prompts) - 1}")
+    folders = {}
     for name in settings.scorers:
-        if name not in SCORERS:
-            raise WorkerError(f'the run uses the scorer "{name[:100]}"; this worker has {", ".join(SCORERS)}')
+        if name in SCORERS:
+            continue
+        if name not in MODEL_TYPES:
+            raise WorkerError(f'the run uses the scorer "{name[:100]}"; this worker has {", ".join([*SCORERS, *MODEL_TYPES])}')
+        digest = next((model.hash for model in settings.scorer_models if model.scorer == name), "")
+        if digest not in scorer_folders:
+            raise WorkerError(f"this worker lacks the run's model of scorer {name} with fingerprint {digest[:12]}; pass a copy with --scorer, or place it next to the model")
+        folders[name] = scorer_folders[digest]
     for name, value, limit in (("steps", settings.step_count, 1000), ("height", settings.height, 16384), ("width", settings.width, 16384)):
         if not 1 <= value <= limit:
             raise WorkerError(f"the run's {name} is {value}; expected 1 to {limit}")
@@ -389,7 +400,7 @@ def _settings(welcome: Any) -> Settings:
         raise WorkerError(f"the run's guidance scale is {settings.guidance_scale}; expected 0 to 1000")
     return Settings(
         settings.step_count, settings.height, settings.width, settings.guidance_scale,
-        [prompt.text for prompt in prompts], settings.negative_prompt, list(settings.scorers),
+        [prompt.text for prompt in prompts], settings.negative_prompt, list(settings.scorers), folders,
     )  # fmt: skip
 
 
