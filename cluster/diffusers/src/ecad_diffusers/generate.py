@@ -28,7 +28,7 @@ def call(pipeline: Any, prompts: list[str], schedule: Schedule | None, options: 
     """Calls the pipeline once, with noise from one seed per image."""
     steps = options.steps or (schedule.steps if schedule else 20)
     height, width = options.height or native_size(pipeline), options.width or native_size(pipeline)
-    arguments: dict[str, Any] = {} if is_flux(pipeline) else {"use_resolution_binning": False}
+    arguments: dict[str, Any] = {} if is_flux(pipeline) else {"use_resolution_binning": False, "clean_caption": False}
     if options.guidance_scale is not None:
         arguments["guidance_scale"] = options.guidance_scale
     seeds = [seed + index for index in range(len(prompts))]
