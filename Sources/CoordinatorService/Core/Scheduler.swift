@@ -392,9 +392,11 @@ struct Scheduler {
                     largestDifference: largest)))
         var next = recheck
         switch recheck.verdict(on: scores, by: worker, scorer: settings.quality) {
-        case .faulty(let culprit):
+        case .faulty(let culprit, let difference):
+            let other = culprit == worker ? "its own repetition" : "that of another worker"
             quarantine(
-                culprit, reason: "others computed task \(task.id) and differ by \(String(format: "%.3g", largest))")
+                culprit,
+                reason: "its result of task \(task.id) differs from \(other) by \(String(format: "%.3g", difference))")
         case .withinTolerance: break
         case .consistent:
             next.consistent.insert(worker)

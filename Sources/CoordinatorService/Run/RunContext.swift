@@ -168,7 +168,9 @@ struct RunContext {
         welcome.settings.stepCount = UInt32(configuration.stepCount)
         welcome.settings.height = UInt32(model.height)
         welcome.settings.width = UInt32(model.width)
-        welcome.settings.guidanceScale = configuration.guidanceScale
+        // A run stores its scale when it begins.
+        welcome.settings.guidanceScale =
+            configuration.guidanceScale ?? model.architecture.transformer.guidance.defaultScale
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = configuration.scorers.map(\.rawValue)
         welcome.settings.scorerModels = configuration.scorers.compactMap { scorer in
