@@ -32,7 +32,8 @@ extension EcadCommand {
         @Option(help: "Reference file.")
         var reference: String
 
-        @Option(help: "Maximum relative L2 error (default: 1e-4 for a forward pass, 1e-3 for a trajectory).")
+        @Option(
+            help: "Maximum relative L2 error (default: 1e-4 for a forward pass, 1e-4 for every step of a trajectory).")
         var tolerance: Double?
 
         @Flag(help: "Print JSON.")
@@ -58,11 +59,13 @@ extension EcadCommand {
 
         private func table(_ report: VerificationReport) -> String {
             let width = report.tensors.map(\.name.count).max() ?? 0
-            return report.tensors.map { tensor in
+            let rows = report.tensors.map { tensor in
                 let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
                 let errors = String(format: "relative L2 %.2e   maximum %.2e", tensor.relativeL2, tensor.maxAbs)
                 return "\(name)   \(errors)   \(tensor.passed ? "pass" : "FAIL")"
-            }.joined(separator: "\n")
+            }
+            let missing = report.notCompared.map { "\($0): not compared, the reference file has none" }
+            return (missing + rows).joined(separator: "\n")
         }
     }
 }
