@@ -38,7 +38,7 @@ final class Benchmark: DistributedRun {
                 path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
         }
         try configuration.resolveScorerFingerprints()
-        let prompts = try PromptSet(file: options.promptsPath).texts
+        let prompts = try PromptSet(file: options.promptsPath, format: options.promptsFormat).texts
         // The calibration's embeddings are of other prompts.
         configuration.embeddingsPath = options.embeddingsPath
         configuration.embeddingsSHA256 = nil

@@ -20,7 +20,7 @@ extension Calibration {
         _ configuration: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
         var configuration = configuration
-        let prompts = try PromptSet(file: configuration.promptsPath).texts
+        let prompts = try PromptSet(file: configuration.promptsPath, format: configuration.promptsFormat).texts
         let model = try configuration.modelDescription()
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
@@ -127,6 +127,7 @@ extension Calibration {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
         guard key(old) == key(new), old.modelPath == new.modelPath, old.promptsPath == new.promptsPath,
+            old.promptsFormat == new.promptsFormat,
             old.cost == new.cost, old.scorerPaths == new.scorerPaths, old.costTablePath == new.costTablePath
         else {
             throw CoordinatorError.runFolder(
