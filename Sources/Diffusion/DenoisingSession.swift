@@ -66,7 +66,9 @@ extension DenoisingSession {
 
     /// Throws `NonFiniteError` unless the latents after a step are finite.
     func requireFiniteLatents(after index: Int, transformer folder: String) throws {
-        try latents.requireFinite("the transformer at step \(index + 1) of \(timesteps.count)", folder: folder)
+        guard latents.isFinite else {
+            throw NonFiniteError(stage: "the transformer at step \(index + 1) of \(timesteps.count)", folder: folder)
+        }
     }
 
     /// Fills the latents with noise from one seed per image, as PyTorch draws it for a single image.

@@ -3,14 +3,18 @@ import CKernels
 extension Matrix {
     /// Whether no element is infinite or NaN; one pass over the elements.
     public var isFinite: Bool {
-        (0..<rows).allSatisfy { row in
-            firstNonFinite(UnsafeBufferPointer(start: pointer + row * stride, count: columns)) == nil
+        for row in 0..<rows {
+            let values = UnsafeBufferPointer(start: pointer + row * stride, count: columns)
+            if firstNonFinite(values) != nil { return false }
         }
+        return true
     }
 }
 
 extension StoredTensor {
-    /// The first element that is infinite or NaN as float32; nil if there is none. Reads the whole tensor.
+    /// The first element that is infinite or NaN as float32; nil if there is none.
+    ///
+    /// Reads the whole tensor.
     public func firstNonFiniteValue() -> Float? {
         guard type == .float64 || type.kernelType != nil else { return nil }
         let chunk = Storage(count: min(count, 1 << 14))

@@ -10,8 +10,9 @@ public enum Verification {
     /// Small enough that one timestep off by one fails: with the bundled PixArt-alpha model and 8 to 100 steps that
     /// changes the latents after some step by 1.1e-4 at least, while the engine's own error stays below 2e-5.
     public static let trajectoryTolerance = 1e-4
-    /// Tolerance of the noise levels: a float32 unit in the last place, because PyTorch's square root is exact only to
-    /// that. Timesteps must be equal.
+    /// Tolerance of the noise levels; timesteps must be equal.
+    ///
+    /// A float32 unit in the last place, because PyTorch's square root is exact only to that.
     static let samplerTolerance = 0x1p-23
 
     /// Runs the engine on a reference file's inputs and compares every expected tensor.
@@ -78,7 +79,7 @@ public struct TensorComparison: Sendable, Codable, Equatable {
 
     /// Compares floating-point tensors; NaN on either side fails.
     ///
-    /// - Parameter partCount: The error is that of the worst of so many equal parts, such as the steps of a trajectory.
+    /// The error is that of the worst of `partCount` equal parts, such as the steps of a trajectory.
     init(name: String, engine: [Float], reference: [Float], tolerance: Double, partCount: Int = 1) {
         precondition(engine.count == reference.count, "\(name): \(engine.count) values for \(reference.count)")
         var (relative, largest) = (0.0, 0.0)

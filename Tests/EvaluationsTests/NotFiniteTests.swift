@@ -44,10 +44,12 @@ import Testing
         let reward = try ModelCopy(of: "image-reward")
         // Finite, but the reward overflows.
         try reward.edit("model.safetensors") {
-            $0.fill("mlp.layers.7.weight", with: 60000)
-            $0.fill("mlp.layers.6.bias", with: 60000)
+            for name in ["mlp.layers.6.bias", "mlp.layers.7.weight"] {
+                let shape = $0.tensors[name]?.shape ?? []
+                $0.tensors[name] = .init(type: "F32", shape: shape, bytes: Data(count: 4 * shape.reduce(1, *)))
+                $0.fill(name, with: 1e30)
+            }
         }
-        try reward.set("reward_std", to: "1e-37", in: "config.json")
         let evaluator = try Evaluator(
             model: ModelFolder(path: model.path),
             settings: EvaluationSettings(

@@ -96,6 +96,32 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: folder.file("images")))
     }
 
+    @Test(arguments: [
+        ("clip", "visual_projection.weight"), ("image-reward", "mlp.layers.0.weight"),
+        ("inception", "Conv2d_1a_3x3.conv.weight"),
+    ])
+    func damagedScorersEndScoring(_ fixture: String, _ tensor: String) throws {
+        let scorer = try ModelCopy(of: fixture)
+        let files = try FileManager.default.contentsOfDirectory(atPath: scorer.path)
+        let file = try #require(
+            files.filter { $0.hasSuffix(".safetensors") }.first {
+                try SafetensorsContent(path: scorer.file($0)).tensors[tensor] != nil
+            })
+        // Inception's ReLU would make zeros of it.
+        try damage(scorer, file, tensor, fixture == "inception" ? -.infinity : .nan)
+        try FileManager.default.createDirectory(atPath: folder.file("images"), withIntermediateDirectories: true)
+        for name in ["0", "1"] {
+            _ = try folder.copy(of: "\(Fixtures.folder)/scoring/colour.jpg", as: "images/\(name).jpg")
+        }
+        let prompts = try folder.write("a fox\na hare\n", to: "prompts.txt")
+        let kind =
+            fixture == "inception"
+            ? ["--scorer", "frechet:\(scorer.path)", "--reference", folder.file("images")] : ["--scorer", scorer.path]
+        try expectFailure(
+            "ecad", ["score", "--images", folder.file("images"), "--prompts", prompts] + kind,
+            naming: [scorer.file(file), "\"\(tensor)\" contains"])
+    }
+
     /// The worker names the tensor and leaves; neither its processor nor a candidate is at fault.
     @Test func damagedWeightsEndARun() throws {
         let model = try ModelCopy(of: "alpha-micro")

@@ -31,7 +31,8 @@ import Verification
         let path = try copy("alpha-small/trajectory-unguided")
         let report = try Verification.run(model: Self.model("alpha-small"), reference: path)
         #expect(report.passed && report.case == "trajectory")
-        #expect(report.tensors.map(\.name) == ["initial_latents", "step_latents", "images"])
+        #expect(report.tensors.map(\.name) == ["timesteps", "sigmas", "initial_latents", "step_latents", "images"])
+        #expect(report.notCompared.isEmpty)
     }
 
     @Test func missingFileIsReported() {
