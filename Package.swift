@@ -71,7 +71,7 @@ let modules: [Target] =
         "Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["ModelConfiguration", "Tensors", "TestSupport"])
     + module(
         "Diffusion", ["ModelConfiguration", "Models", "Schedules", "Tensors"],
-        tests: ["CAllocations", "ModelConfiguration", "Models", "Schedules", "Tensors", "TestSupport"])
+        tests: ["Basics", "CAllocations", "ModelConfiguration", "Models", "Schedules", "Tensors", "TestSupport"])
     + module(
         "Scoring", ["Basics", "COpenBLAS", "ModelConfiguration", "Models", "Prompts", "Tensors"],
         tests: ["Basics", "Prompts", "Tensors", "TestSupport"])

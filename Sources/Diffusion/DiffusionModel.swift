@@ -132,13 +132,13 @@ public final class DiffusionModel {
         switch transformer {
         case .pixart(let transformer):
             return try PixArtSession(
-                transformer: transformer,
+                transformer: transformer, transformerFolder: "\(path)/transformer",
                 sampler: DPMSolverMultistep(samplerConfiguration, stepCount: settings.stepCount),
                 imageCount: imageCount, latentHeight: latentHeight, latentWidth: latentWidth, settings: settings)
         case .flux(let transformer):
             let tokenCount = (latentHeight / patchSize) * (latentWidth / patchSize)
             return FluxSession(
-                transformer: transformer,
+                transformer: transformer, transformerFolder: "\(path)/transformer",
                 sampler: try FlowMatchEuler(
                     samplerConfiguration, stepCount: settings.stepCount, imageTokenCount: tokenCount),
                 imageCount: imageCount, latentHeight: latentHeight, latentWidth: latentWidth,
@@ -152,7 +152,8 @@ public final class DiffusionModel {
     ///   - latents: One row of the session's latents, `[1, C·h·w]`.
     ///   - settings: The settings of the session.
     /// - Returns: The planes red, green and blue, `[3, H·W]`; nominally in -1...1.
-    public func decode(_ latents: Matrix, settings: GenerationSettings) -> FeatureMap {
+    /// - Throws: `NonFiniteError` if a value is infinite or NaN.
+    public func decode(_ latents: Matrix, settings: GenerationSettings) throws -> FeatureMap {
         let c = decoder.settings.latentChannels
         let (h, w) = (settings.height / decoder.settings.scale, settings.width / decoder.settings.scale)
         let unscaled = FeatureMap(channelCount: c, height: h, width: w)
@@ -160,7 +161,9 @@ public final class DiffusionModel {
         for index in 0..<(c * h * w) {
             flat.pointer[index] = latents.pointer[index] / decoder.settings.scalingFactor + decoder.settings.shiftFactor
         }
-        return decoder.decode(unscaled)
+        let planes = decoder.decode(unscaled)
+        try planes.channels.requireFinite("VAE decoding", folder: "\(path)/vae")
+        return planes
     }
 }
 

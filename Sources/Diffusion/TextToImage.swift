@@ -56,7 +56,8 @@ public final class TextToImage {
     ///   - schedule: The cache schedule; nil to recompute everything.
     ///   - outputSize: The size to resize and crop the image to; nil for that of the settings.
     /// - Returns: The image and its timings.
-    /// - Throws: ``DiffusionError`` for a schedule, `ModelsError` for settings that the model does not support.
+    /// - Throws: ``DiffusionError`` for a schedule, `ModelsError` for settings that the model does not support,
+    ///   `NonFiniteError` for a stage whose output is not finite.
     public func generate(
         prompt: Int, seed: UInt64, settings: GenerationSettings, schedule: Schedule?,
         outputSize: (height: Int, width: Int)? = nil
@@ -74,7 +75,7 @@ public final class TextToImage {
         let clock = ContinuousClock()
         let start = clock.now
         let size = outputSize ?? (settings.height, settings.width)
-        let planes = model.decode(session.latents, settings: settings).resizedAndCropped(
+        let planes = try model.decode(session.latents, settings: settings).resizedAndCropped(
             height: size.height, width: size.width)
         let image = Image(planes: planes)
         return Generated(

@@ -354,7 +354,11 @@ public final class Worker {
             guard let welcome, welcome.hasCostImageCount else { return try requestTaskIfJoined(&socket) }
             logger.info("measuring the costs of the model's components")
             engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
-        case .openingFailed(let reason):
+        case .modelFailed(let reason):
+            // Returns the current task, and tells the coordinator why.
+            var goodbye = Goodbye()
+            goodbye.reason = reason
+            try send(.goodbye(goodbye), &socket)
             throw WorkerError.model(reason)
         case .costsMeasured(let costs):
             let report = CostReport(costs)
