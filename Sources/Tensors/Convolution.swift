@@ -95,7 +95,7 @@ public func convolve(_ x: FeatureMap, _ layer: Convolution, into y: FeatureMap, 
     // In bfloat16 a panel is followed by its packed copy of half the size, in whole pairs.
     let floatsPerThread = depth * panelWidth + (layer.narrowWeight == nil ? 0 : (depth + 1) / 2 * panelWidth)
     let worthwhile = layer.outputCount * depth * output.columns >= ProductTiles.minWork
-    let threads = worthwhile ? BLAS.threadCount : 1
+    let threads = worthwhile ? min(BLAS.threadCount, panelCount) : 1
     let scratch = workspace.floats(.columns, count: threads * floatsPerThread)
     let weight =
         layer.narrowWeight == nil ? layer.weight.floats(rows: 0..<layer.outputCount, workspace: workspace) : nil

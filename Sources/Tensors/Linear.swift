@@ -79,9 +79,12 @@ public func linear(
 /// A product in float32.
 private func multiply(_ x: Matrix, _ weight: Weight, _ output: ck_output, workspace: Workspace) {
     let panelCount = Int(CK_PANEL) * min(x.columns, Int(CK_DEPTH_BLOCK))
-    let scratch = workspace.floats(.panel, count: BLAS.threadCount * panelCount)
     let tiles = ProductTiles(rows: x.rows, columns: weight.rows, depth: x.columns)
-    inParallel(tiles) { tile, thread in
+    // Read once: the scratch memory is for this number of threads.
+    let threads = min(BLAS.threadCount, tiles.count)
+    let scratch = workspace.floats(.panel, count: threads * panelCount)
+    inParallelItems(tiles.count, threads: threads) { index, thread in
+        let tile = tiles[index]
         var part = output.from(row: tile.rows.lowerBound)
         ck_product(
             x.pointer + tile.rows.lowerBound * x.stride, x.stride, tile.rows.count, weight.kernelType, weight.start,
@@ -96,7 +99,8 @@ private func multiply(
 ) {
     let input = x.precision == .bfloat16 ? x : narrowed(x, workspace: workspace)
     let tiles = ProductTiles(rows: x.rows, columns: outputs, depth: x.columns)
-    inParallel(tiles) { tile, _ in
+    inParallelItems(tiles.count, threads: BLAS.threadCount) { index, _ in
+        let tile = tiles[index]
         var part = output.from(row: tile.rows.lowerBound)
         ck_bf16_product(
             input.narrowPointer + tile.rows.lowerBound * input.stride, input.stride, tile.rows.count, packed,

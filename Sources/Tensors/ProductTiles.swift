@@ -38,15 +38,6 @@ struct ProductTiles {
     }
 }
 
-/// Computes the pieces of a product on up to ``BLAS/threadCount`` threads.
-///
-/// - Parameters:
-///   - tiles: The pieces.
-///   - body: Computes a piece; also gets the index of the thread.
-func inParallel(_ tiles: ProductTiles, _ body: ((rows: Range<Int>, columns: Range<Int>), Int) -> Void) {
-    inParallelItems(tiles.count, threads: BLAS.threadCount) { item, thread in body(tiles[item], thread) }
-}
-
 /// Calls `body` with every item of `0..<count` and the index of the thread, on up to `threads` threads that take the next
 /// item when they are done with one.
 func inParallelItems(_ count: Int, threads: Int, _ body: (Int, Int) -> Void) {
