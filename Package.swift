@@ -70,7 +70,7 @@ let modules: [Target] =
     + module(
         "Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["ModelConfiguration", "Tensors", "TestSupport"])
     + module(
-        "Diffusion", ["ModelConfiguration", "Models", "Schedules", "Tensors"],
+        "Diffusion", ["Basics", "ModelConfiguration", "Models", "Schedules", "Tensors"],
         tests: ["Basics", "CAllocations", "ModelConfiguration", "Models", "Schedules", "Tensors", "TestSupport"])
     + module(
         "Scoring", ["Basics", "COpenBLAS", "ModelConfiguration", "Models", "Prompts", "Tensors"],

@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Models
 import Schedules
@@ -18,6 +19,9 @@ public final class DiffusionModel {
         case flux(FluxTransformer.Prompt)
     }
 
+    /// The precision of the products in the transformer and the decoder.
+    public let precision: Precision
+
     private let transformer: Transformer
     private let path: String
     private let decoder: AutoencoderDecoder
@@ -25,14 +29,23 @@ public final class DiffusionModel {
 
     /// Opens `transformer/`, `vae/` and `scheduler/` of a model.
     ///
-    /// - Throws: `ModelsError`, also if the parts do not match; `TensorsError`.
-    public init(_ folder: ModelFolder) throws {
+    /// - Parameters:
+    ///   - folder: The model.
+    ///   - precision: The precision of the products in the transformer and the decoder; the processor must support it.
+    /// - Throws: `ModelsError`, also if the parts do not match or the processor lacks the precision; `TensorsError`.
+    public init(_ folder: ModelFolder, precision: Precision = .float32) throws {
+        guard precision.isSupported else {
+            throw ModelsError.invalidArgument(
+                "precision \(precision): this processor (\(CPU.modelName)) lacks AVX512_BF16; expected float32 or auto")
+        }
         path = folder.path
+        self.precision = precision
         let transformerFolder = folder.folder("transformer")
         transformer =
             try folder.family == .flux
-            ? .flux(FluxTransformer(folder: transformerFolder)) : .pixart(PixArtTransformer(folder: transformerFolder))
-        decoder = try AutoencoderDecoder(folder: folder.folder("vae"))
+            ? .flux(FluxTransformer(folder: transformerFolder, precision: precision))
+            : .pixart(PixArtTransformer(folder: transformerFolder, precision: precision))
+        decoder = try AutoencoderDecoder(folder: folder.folder("vae"), precision: precision)
         samplerConfiguration = try Configuration(path: "\(folder.folder("scheduler"))/scheduler_config.json")
         let (inChannels, outChannels) =
             switch transformer {

@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Models
 import Schedules
@@ -27,12 +28,14 @@ public final class TextToImage {
     ///   - prompts: The prompts, which ``generate(prompt:seed:settings:schedule:outputSize:)`` refers to by index.
     ///   - negativePrompt: The negative prompt for classifier-free guidance.
     ///   - source: The source of the embeddings.
+    ///   - precision: The precision of the products in the transformer and the decoder.
     /// - Throws: `ModelsError`, `TensorsError`.
     public init(
-        _ folder: ModelFolder, prompts: [String], negativePrompt: String = "", source: EmbeddingSource = .textEncoders
+        _ folder: ModelFolder, prompts: [String], negativePrompt: String = "", source: EmbeddingSource = .textEncoders,
+        precision: Precision = .float32
     ) throws {
         let (negativeEmbedding, embeddings) = try source.embed(prompts, negativePrompt: negativePrompt, model: folder)
-        model = try DiffusionModel(folder)
+        model = try DiffusionModel(folder, precision: precision)
         self.prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)
     }

@@ -43,7 +43,7 @@ public final class Evaluator {
     ) throws {
         let (negativeEmbedding, embeddings) = try source.embed(
             settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
-        model = try DiffusionModel(folder)
+        model = try DiffusionModel(folder, precision: settings.precision)
         self.settings = settings
         scorers = try ScorerSource.open(settings.scorers)
         prompts = try embeddings.map(model.prompt)

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import ModelConfiguration
 import Tensors
@@ -93,9 +94,14 @@ public struct Checkpoint: Sendable {
     }
 
     /// The linear layer with `prefix.weight`, `[outputs, inputs]`, and, if `bias`, `prefix.bias`, `[outputs]`.
-    public func linear(_ prefix: String, inputs: Int, outputs: Int, bias: Bool = true) throws -> Linear {
-        Linear(
-            weight: try weight("\(prefix).weight", rows: outputs, columns: inputs),
+    ///
+    /// For products in bfloat16 the weight is packed.
+    public func linear(
+        _ prefix: String, inputs: Int, outputs: Int, bias: Bool = true, precision: Precision = .float32
+    ) throws -> Linear {
+        let stored = try weight("\(prefix).weight", rows: outputs, columns: inputs)
+        return Linear(
+            weight: precision == .bfloat16 ? Weight(packing: [stored]) : stored,
             bias: bias ? try vector("\(prefix).bias", count: outputs) : nil)
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Evaluations
 import Foundation
 import Logging
@@ -231,6 +232,7 @@ public final class Worker {
         registration.modelHash = modelHash
         registration.imageModelHash = imageModelHash
         registration.scorerHashes = scorers.fingerprints
+        registration.precisions = Precision.allCases.filter(\.isSupported).map(\.rawValue)
         if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
         try send(.registration(registration), &socket)
         // Repeated until answered. The jitter spreads the registrations of many workers.

@@ -169,7 +169,8 @@ extension Calibration {
                 configuration.guidanceScale.map { "\($0)" } ?? "", configuration.negativePrompt,
                 "\(configuration.seedsPerPrompt)",
                 "\(configuration.imagesPerTask)", configuration.quality.originalName,
-            ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
+            ] + (configuration.precision == .float32 ? [] : ["precision \(configuration.precision)"])
+            + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
         return SHA256.digest(text.utf8).hexadecimal
