@@ -117,7 +117,8 @@ import Testing
         try Evaluator(
             model: ModelFolder(path: model.path),
             settings: EvaluationSettings(
-                generation: GenerationSettings(height: 8, width: 8, stepCount: 3, guidanceScale: 4.5), prompts: ["a fox"],
+                generation: GenerationSettings(height: 8, width: 8, stepCount: 3, guidanceScale: 4.5),
+                prompts: ["a fox"],
                 negativePrompt: "",
                 scorers: ScorerSource.paired + (reward.map { [ScorerSource(.imageReward, folder: $0.path)] } ?? [])))
     }
