@@ -17,7 +17,7 @@ struct CoordinatorCommand: ParsableCommand {
         version: Program.version,
         subcommands: [
             Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
-            Benchmark.self, Keys.self, Simulate.self, ConfigKeys.self,
+            Benchmark.self, Dashboard.self, Report.self, Keys.self, Simulate.self, ConfigKeys.self,
         ])
 }
 
