@@ -63,7 +63,7 @@ let modules: [Target] =
     + module(
         "Schedules", ["Basics", "JSON", "ModelConfiguration"],
         tests: ["Basics", "JSON", "ModelConfiguration", "TestSupport"])
-    + module("Prompts", ["JSON"])
+    + module("Prompts", ["Basics", "JSON"], tests: ["TestSupport"])
     + module(
         "Evolution", ["Basics", "ModelConfiguration", "Schedules", protobuf], exclude: ["SavedSearch.proto"],
         tests: ["ModelConfiguration", "Schedules", "TestSupport"])
@@ -117,7 +117,7 @@ let modules: [Target] =
         ])
 
 let programs: [Target] = [
-    .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
+    .target(name: "ProgramSupport", dependencies: ["Basics", argumentParser, logging], swiftSettings: swiftSettings),
     .testTarget(
         name: "ProgramSupportTests", dependencies: ["ProgramSupport", argumentParser, logging],
         swiftSettings: swiftSettings),
@@ -129,7 +129,7 @@ let programs: [Target] = [
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
     program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Transport"]),
-    program("ecad-coordinator", ["CoordinatorService", "Dashboard", "History", "Transport", logging]),
+    program("ecad-coordinator", ["CoordinatorService", "Dashboard", "History", "Prompts", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [

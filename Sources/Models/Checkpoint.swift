@@ -31,7 +31,7 @@ public struct Checkpoint: Sendable {
             }
         }
         throw ModelsError.missingFile(
-            path: folder, expected: "diffusion_pytorch_model.safetensors or model.safetensors in this folder")
+            path: folder, expected: "diffusion_pytorch_model.safetensors or model.safetensors in this directory")
     }
 
     private static func shards(of index: String, in folder: String) throws -> ([SafetensorsFile], [String: Int]) {
@@ -39,7 +39,7 @@ public struct Checkpoint: Sendable {
         let shards = Set(shardOfTensor.values).sorted()
         if let shard = shards.first(where: { $0.isEmpty || $0.contains("/") }) {
             throw ModelsError.invalidValue(
-                path: index, key: "weight_map", expected: "names of files in the same folder", found: "\"\(shard)\"")
+                path: index, key: "weight_map", expected: "names of files in the same directory", found: "\"\(shard)\"")
         }
         for shard in shards where !FileManager.default.fileExists(atPath: "\(folder)/\(shard)") {
             throw ModelsError.missingFile(path: "\(folder)/\(shard)", expected: "a shard listed in \(index)")

@@ -52,6 +52,9 @@ struct ServerOptions: ParsableArguments {
             throw ValidationError("--keys and --insecure-plaintext are mutually exclusive")
         }
         try requireOption("--workers", workers, in: 0...1024)
+        if workerThreads != nil, workers == 0 {
+            throw ValidationError("--worker-threads is only allowed with --workers")
+        }
         if let workerThreads { try requireOption("--worker-threads", workerThreads, in: 1...1024) }
         do {
             _ = try Endpoint(bind)
@@ -75,7 +78,7 @@ struct ServerOptions: ParsableArguments {
     }
 
     /// Runs to the end and prints the front; exit status 1 if interrupted.
-    func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
+    func serve(_ start: (RunService) throws -> RunService.Ending, runDirectory: String) throws {
         let (logger, showStatus) = output()
         let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
         try serveMetrics(of: runFolder, logger)
@@ -88,7 +91,7 @@ struct ServerOptions: ParsableArguments {
             try waitFor { try await report.write(to: path) }
             Program.printError(path)
         case .interrupted:
-            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runFolder)")
+            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runDirectory)")
             throw ExitCode(1)
         }
     }
@@ -126,7 +129,7 @@ extension CoordinatorCommand {
 
         func run() throws {
             let configuration = try RunConfiguration(path: config, overrides: overrides)
-            try server.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.run(configuration, in: runDir) }, runDirectory: runDir)
         }
     }
 
@@ -139,7 +142,7 @@ extension CoordinatorCommand {
         @OptionGroup var server: ServerOptions
 
         func run() throws {
-            try server.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.resume(in: runDir) }, runDirectory: runDir)
         }
     }
 
@@ -159,7 +162,7 @@ extension CoordinatorCommand {
         func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            try server.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: generations) }, runDirectory: runDir)
         }
     }
 
@@ -191,7 +194,7 @@ extension CoordinatorCommand {
 
         func run() throws {
             try server.serve(
-                { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runFolder: into)
+                { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runDirectory: into)
         }
     }
 
