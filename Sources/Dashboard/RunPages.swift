@@ -180,12 +180,12 @@ extension RunPages {
             'uncached', (SELECT json_group_array(json_array(prompt_id, seed, scorer, round(value, 6))) FROM (
                 SELECT * FROM image_scores WHERE candidate_id = (
                     SELECT u.id FROM candidates u JOIN runs r ON r.id = u.run_id
-                    WHERE u.run_id = c.run_id AND u.origin LIKE 'default%' AND c.generation IS NOT NULL LIMIT 1)
+                    WHERE u.run_id = c.run_id AND u.generation = 0 AND u.origin LIKE 'default%' AND c.generation IS NOT NULL LIMIT 1)
                 LIMIT 6000)),
             'statistics', (SELECT json_group_array(json_object('scorer', scorer, 'set', evaluation_set,
                     'mean', round(mean, 6), 'standard_error', round(standard_error, 6), 'p5', round(p5, 6),
                     'worst', round(worst, 6), 'worst_prompt', substr(worst_prompt, 1, 500), 'images', images))
-                FROM candidate_scores WHERE candidate_id = c.id),
+                FROM candidate_scores WHERE candidate_id = ?2),
             'workers', (SELECT json_group_array(DISTINCT w.name) FROM task_candidates tc JOIN tasks t ON t.id = tc.task_id
                 JOIN workers w ON w.id = t.worker_id WHERE tc.candidate_id = c.id))
         FROM candidates c WHERE c.run_id = ?1 AND c.id = ?2
