@@ -71,6 +71,7 @@ extension CoordinatorCommand {
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
                 scorers: scorers)
             let (logger, showStatus) = server.output()
+            try server.serveMetrics(of: runDir, logger)
             let service = BenchmarkService(options: try server.options(), logger: logger, showStatus: showStatus)
             switch try service.run(options, in: runDir) {
             case .finished(let report):
