@@ -81,13 +81,13 @@ struct ServerOptions: ParsableArguments {
     func serve(_ start: (RunService) throws -> RunService.Ending, runDirectory: String) throws {
         let (logger, showStatus) = output()
         let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
-        try serveMetrics(of: runFolder, logger)
+        try serveMetrics(of: runDirectory, logger)
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
-            let path = "\(runFolder)/run.html"
-            let report = try RunReport(folder: runFolder)
+            let path = "\(runDirectory)/run.html"
+            let report = try RunReport(folder: runDirectory)
             try waitFor { try await report.write(to: path) }
             Program.printError(path)
         case .interrupted:
@@ -99,9 +99,9 @@ struct ServerOptions: ParsableArguments {
 
 extension ServerOptions {
     /// Serves metrics until the process exits; the run goes on without them if the address becomes unusable.
-    func serveMetrics(of runFolder: String, _ logger: Logger) throws {
+    func serveMetrics(of runDirectory: String, _ logger: Logger) throws {
         guard let metrics else { return }
-        let server = try MetricsServer(address: ListenAddress(metrics), folder: runFolder)
+        let server = try MetricsServer(address: ListenAddress(metrics), folder: runDirectory)
         Task {
             do {
                 try await server.run { logger.notice("metrics: \($0)") }
