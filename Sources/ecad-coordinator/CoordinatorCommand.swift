@@ -81,13 +81,13 @@ struct ServerOptions: ParsableArguments {
     func serve(_ start: (RunService) throws -> RunService.Ending, runDirectory: String) throws {
         let (logger, showStatus) = output()
         let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
-        try serveMetrics(of: runFolder, logger)
+        try serveMetrics(of: runDirectory, logger)
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
-            let path = "\(runFolder)/run.html"
-            let report = try RunReport(folder: runFolder)
+            let path = "\(runDirectory)/run.html"
+            let report = try RunReport(folder: runDirectory)
             try waitFor { try await report.write(to: path) }
             Program.printError(path)
         case .interrupted:
