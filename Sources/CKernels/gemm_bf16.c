@@ -11,7 +11,7 @@ size_t ck_bf16_packed_count(size_t outputs, size_t inputs) { return (outputs + 3
 
 bool ck_has_bf16(void) {
     __builtin_cpu_init();
-    return ck_current_level() == CK_AVX512 && __builtin_cpu_supports("avx512bf16") &&
+    return ck_best_level() == CK_AVX512 && __builtin_cpu_supports("avx512bf16") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 

@@ -116,9 +116,10 @@ import Testing
         let prompts = try folder.write("a fox\na hare\n", to: "prompts.txt")
         let kind =
             fixture == "inception"
-            ? ["--scorer", "frechet:\(scorer.path)", "--reference", folder.file("images")] : ["--scorer", scorer.path]
+            ? ["--scorer", "frechet:\(scorer.path)", "--reference", folder.file("images")]
+            : ["--scorer", scorer.path, "--prompts", prompts]
         try expectFailure(
-            "ecad", ["score", "--images", folder.file("images"), "--prompts", prompts] + kind,
+            "ecad", ["score", "--images", folder.file("images")] + kind,
             naming: [scorer.file(file), "\"\(tensor)\" contains"])
     }
 

@@ -104,7 +104,7 @@ enum { CK_PANEL = 32, CK_DEPTH_BLOCK = 3072 };
 void ck_product(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,
                 size_t first, size_t last, size_t depth, const ck_output *out, float *scratch);
 
-// Whether the level in use and the processor multiply bfloat16 (AVX512_BF16); the ck_bf16 functions need it.
+// Whether the processor multiplies bfloat16 (AVX512_BF16), whatever the level in use; the ck_bf16 functions need it.
 bool ck_has_bf16(void);
 
 // The size of a packed weight in elements, and packing of `outputs` rows. Panels are independent: rows that start at a
