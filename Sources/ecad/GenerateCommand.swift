@@ -59,7 +59,7 @@ extension EcadCommand {
                     "PixArt only, where it is the default of the original pipelines. Allows any height and width."))
         var aspectBins = false
 
-        @Option(help: "Number of CPU threads (default: all processors).")
+        @Option(help: "Number of CPU threads (default: the processors of the affinity mask, within the CPU quota).")
         var threads: Int?
 
         @Option(
