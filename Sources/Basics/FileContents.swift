@@ -1,5 +1,5 @@
-import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// Why a file could not be read or written.
 public struct FileError: Error, Equatable, CustomStringConvertible {
@@ -20,21 +20,35 @@ public struct FileError: Error, Equatable, CustomStringConvertible {
 
 /// Reads and writes whole files.
 package enum FileContents {
+    /// Writes begun by this process.
+    private static let writeCount = Atomic(0)
+
     /// Whether a file or directory exists.
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    /// Reads a file, or a pipe to its end.
+    ///
+    /// - Throws: ``FileError`` with the system's reason, also for a directory.
     package static func read(_ path: String) throws(FileError) -> [UInt8] {
-        do {
-            return Array(try Data(contentsOf: URL(filePath: path)))
-        } catch {
-            let reason =
-                switch (error as? CocoaError)?.code {
-                case .fileReadNoSuchFile?, .fileNoSuchFile?: systemErrorText(ENOENT)
-                case .fileReadNoPermission?: systemErrorText(EACCES)
-                default: "\(error)"
-                }
-            throw FileError(path: path, problem: "cannot be read: \(reason)")
+        func failure() -> FileError { FileError(path: path, problem: "cannot be read: \(systemErrorText(errno))") }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure() }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw failure() }
+        var bytes = [UInt8](repeating: 0, count: max(Int(status.st_size), 0) + 1)
+        var count = 0
+        while true {
+            if count == bytes.count { bytes += [UInt8](repeating: 0, count: max(bytes.count, 1 << 16)) }
+            let found = bytes.withUnsafeMutableBytes { buffer in
+                Glibc.read(descriptor, buffer.baseAddress.map { $0 + count }, buffer.count - count)
+            }
+            if found < 0, errno == EINTR { continue }
+            guard found >= 0 else { throw failure() }
+            guard found > 0 else { break }
+            count += found
         }
+        return Array(bytes.prefix(count))
     }
 
     /// Writes a file atomically: after a crash the path holds either its old content or all of the new.
@@ -53,7 +67,9 @@ package enum FileContents {
         func failure(_ code: Int32) -> FileError {
             FileError(path: path, problem: "cannot be written: \(systemErrorText(code))")
         }
-        let partial = "\(path).\(getpid()).partial"
+        // Process and number: threads and processes may write the same path at once, and the last one prevails.
+        let number = writeCount.wrappingAdd(1, ordering: .relaxed).newValue
+        let partial = "\(path).\(getpid())-\(number).partial"
         // A partial file of a crashed process with the same id may have other permissions.
         unlink(partial)
         let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)

@@ -97,7 +97,7 @@ extension CoordinatorCommand.Keys {
                     unlink(request.path)
                     throw error
                 }
-                print(request.path)
+                Program.printText(request.path)
             }
         }
     }
@@ -165,7 +165,7 @@ extension CoordinatorCommand.Keys {
             for row in rows {
                 let name = row.name.padding(toLength: width, withPad: " ", startingAt: 0)
                 let state = row.state.padding(toLength: 10, withPad: " ", startingAt: 0)
-                print("\(name)  \(state)  \(row.since)  \(row.key)")
+                Program.printText("\(name)  \(state)  \(row.since)  \(row.key)")
             }
         }
     }

@@ -77,7 +77,7 @@ extension WorkerCommand {
             let diagnosis = try Doctor(
                 endpoint: endpoint, security: security, engineVersion: Program.version
             ).diagnose()
-            print(diagnosis)
+            Program.printText("\(diagnosis)")
             if !diagnosis.isHealthy { throw ExitCode(1) }
         }
     }
@@ -135,13 +135,14 @@ extension WorkerCommand {
                 throw ValidationError("--coordinator-timeout \(coordinatorTimeout): expected more than 0 seconds")
             }
             if let walltime, !(walltime > 0 && walltime < 1e9) {
-                throw ValidationError("--walltime \(walltime): expected more than 0 seconds")
+                throw ValidationError("--walltime \(walltime): expected more than 0 and less than 1e9 seconds")
             }
         }
 
         func run() throws {
             let (endpoint, security, keyName) = try connection.connection()
             let (threads, reason) = chosenThreads
+            let ignoredName = keyName.flatMap { $0 == self.name ? nil : self.name }
             let name = name ?? keyName ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())"
             let environment = ProcessInfo.processInfo.environment
             let options = WorkerOptions(
@@ -153,6 +154,9 @@ extension WorkerCommand {
                 engineVersion: Program.version)
             log.bootstrap()
             let logger = Logger(label: "ecad-worker")
+            if let ignoredName, let keyName {
+                logger.warning("--name \(ignoredName): reports show the name of the key, \(keyName)")
+            }
             if threads > CPU.availableCount {
                 logger.warning("--threads \(threads) exceeds \(CPU.availability): threads will wait for each other")
             } else {

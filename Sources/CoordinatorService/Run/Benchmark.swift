@@ -34,11 +34,11 @@ final class Benchmark: DistributedRun {
         try configuration.overrideScorers(options.scorers, text: run.configuration, file: history.file)
         let model = try configuration.modelDescription()
         guard try configuration.modelFingerprint() == run.modelHash else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
         }
         try configuration.resolveScorerFingerprints()
-        let prompts = try PromptSet(file: options.promptsPath).texts
+        let prompts = try PromptSet(file: options.promptsPath, format: options.promptsFormat).texts
         // The calibration's embeddings are of other prompts.
         configuration.embeddingsPath = options.embeddingsPath
         configuration.embeddingsSHA256 = nil
@@ -53,7 +53,10 @@ final class Benchmark: DistributedRun {
         let costTable = try context.costTable()
         self.context = context
         self.costTable = costTable
-        plan = try BenchmarkPlan(options, history: history, runID: run.id, shape: context.shape) {
+        plan = try BenchmarkPlan(
+            options, history: history, runID: run.id, shape: context.shape,
+            usesNegativePrompt: configuration.usesNegativePrompt(with: model)
+        ) {
             try costTable?.ratio(of: $0)
                 ?? Double(try model.architecture.macs($0).total) / Double(context.uncachedMACs)
         }

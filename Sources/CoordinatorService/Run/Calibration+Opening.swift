@@ -20,8 +20,9 @@ extension Calibration {
         _ configuration: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
         var configuration = configuration
-        let prompts = try PromptSet(file: configuration.promptsPath).texts
+        let prompts = try PromptSet(file: configuration.promptsPath, format: configuration.promptsFormat).texts
         let model = try configuration.modelDescription()
+        try configuration.resolveGuidance(of: model)
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
         let modelHash = try configuration.modelFingerprint()
@@ -65,7 +66,7 @@ extension Calibration {
         let prompts = try history.runs.prompts(of: run.id)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
         guard try configuration.modelFingerprint() == run.modelHash else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
         }
         try configuration.resolveScorerFingerprints()
@@ -121,21 +122,23 @@ extension Calibration {
         let new = try RunConfiguration(
             text: run.configuration, file: source.file, overrides: overrides,
             folder: FileManager.default.currentDirectoryPath)
+        try new.rejectKeysInFork(overrides, file: "--set")
         let model = try new.modelDescription()
         let prompts = try source.runs.prompts(of: run.id)
         func key(_ configuration: RunConfiguration) -> String {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
         guard key(old) == key(new), old.modelPath == new.modelPath, old.promptsPath == new.promptsPath,
+            old.promptsFormat == new.promptsFormat,
             old.cost == new.cost, old.scorerPaths == new.scorerPaths, old.costTablePath == new.costTablePath
         else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder,
                 reason: "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images cannot "
                     + "change; start a run with search.warm_start = \"\(folder)\" to change them")
         }
         guard number + 1 < new.generations else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder,
                 reason: "search.generations is \(new.generations), which leaves none after generation \(number); "
                     + "give --set search.generations=N")
@@ -143,7 +146,7 @@ extension Calibration {
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let generations = try source.search.generations(of: run.id)
         guard let state = generations.first(where: { $0.number == number && $0.isFinished }) else {
-            throw CoordinatorError.runFolder(path: folder, reason: "generation \(number) is not complete")
+            throw CoordinatorError.runDirectory(path: folder, reason: "generation \(number) is not complete")
         }
         let candidates = try source.search.candidates(of: run.id)
         var search = try restoredSearch(state.searchState, shape: shape, candidates: candidates)
@@ -163,9 +166,11 @@ extension Calibration {
         let parts =
             [
                 modelHash, "\(configuration.stepCount)", "\(model.height)", "\(model.width)",
-                "\(configuration.guidanceScale)", configuration.negativePrompt, "\(configuration.seedsPerPrompt)",
+                configuration.guidanceScale.map { "\($0)" } ?? "", configuration.negativePrompt,
+                "\(configuration.seedsPerPrompt)",
                 "\(configuration.imagesPerTask)", configuration.quality.originalName,
-            ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
+            ] + (configuration.precision == .float32 ? [] : ["precision \(configuration.precision)"])
+            + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
         return SHA256.digest(text.utf8).hexadecimal
@@ -215,6 +220,19 @@ extension Calibration {
         }
         let table = try CostTable(json: text, shape: shape, source: path)
         try history.runs.insertCostTable(NewCostTable(workerID: nil, costs: table.json), of: run)
+    }
+}
+
+extension RunConfiguration {
+    /// Rejects overrides of a fork that change nothing.
+    fileprivate func rejectKeysInFork(_ overrides: [String], file: String) throws {
+        let keys = Set(overrides.map(ConfigurationFile.key))
+        try rejectKeysWithoutEffect(keys, file: file)
+        for key in ["search.seeding", "search.warm_start", "prompts.format"] where keys.contains(key) {
+            throw CoordinatorError.keyNotAllowed(
+                file: file, key: key,
+                condition: "for a new run: a fork has the prompts and the seed population of the original")
+        }
     }
 }
 

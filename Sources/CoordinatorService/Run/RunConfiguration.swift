@@ -3,6 +3,7 @@ import Evolution
 import Foundation
 import Messages
 import ModelConfiguration
+import Prompts
 
 /// The settings of a run: the TOML file of `ecad-coordinator run --config`.
 ///
@@ -19,12 +20,17 @@ public struct RunConfiguration: Sendable, Equatable {
     }
 
     var modelPath = ""
-    var stepCount = 20
+    var stepCount = ModelFamily.defaultStepCount
     /// Pixels; nil for the model's native size.
     var height: Int?
     var width: Int?
-    var guidanceScale = 4.5
+    /// Nil for the model's default, until the run begins.
+    var guidanceScale: Double?
+    /// Of the products in transformer and decoder.
+    var precision = Precision.float32
     var promptsPath = ""
+    /// Nil to detect it.
+    var promptsFormat: PromptFormat?
     /// The file written by `ecad embed`; nil if every worker embeds the prompts itself.
     var embeddingsPath: String?
     /// Set when the run begins; the file must not change afterwards.
@@ -71,9 +77,11 @@ public struct RunConfiguration: Sendable, Equatable {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw CoordinatorError.unreadableFile(path: path, what: "the run configuration")
         }
-        try self.init(
-            text: text, file: path, overrides: overrides,
-            folder: URL(fileURLWithPath: path).deletingLastPathComponent().path)
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        var document = try ConfigurationFile(text: text, name: path, folder: folder)
+        for assignment in overrides { try document.override(assignment) }
+        try self.init(document)
+        try rejectKeysWithoutEffect(document.keys, file: path)
     }
 
     /// Parses a configuration.
@@ -87,6 +95,11 @@ public struct RunConfiguration: Sendable, Equatable {
     init(text: String, file: String, overrides: [String] = [], folder: String) throws {
         var document = try ConfigurationFile(text: text, name: file, folder: folder)
         for assignment in overrides { try document.override(assignment) }
+        try self.init(document)
+    }
+
+    private init(_ document: ConfigurationFile) throws {
+        let file = document.name
         try document.rejectUnknownKeys(allowed: Self.keys.map(\.name))
         for key in Self.keys { try key.read(document, &self) }
         if costTablePath != nil, cost != .latency {
@@ -96,6 +109,25 @@ public struct RunConfiguration: Sendable, Equatable {
         }
         if let model = quality.model, scorerPaths[model] == nil {
             throw CoordinatorError.missingKey(file: file, key: "scorers.\(model.rawValue)")
+        }
+    }
+
+    /// Rejects keys that a user has set and that other keys make ineffective.
+    ///
+    /// A stored configuration is not checked: it holds every key.
+    ///
+    /// - Throws: ``CoordinatorError/keyNotAllowed(file:key:condition:)``.
+    func rejectKeysWithoutEffect(_ keys: Set<String>, file: String) throws {
+        func require(_ isEffective: Bool, _ key: String, _ condition: String) throws {
+            guard keys.contains(key), !isEffective else { return }
+            throw CoordinatorError.keyNotAllowed(file: file, key: key, condition: condition)
+        }
+        try require(schedulesPerTask == nil, "tasks.seconds", "without tasks.schedules, which fixes the size of tasks")
+        try require(stop.flatGenerations != nil, "stop.flat_gain", "with stop.flat_generations")
+        try require(embeddingsPath != nil, "prompts.embeddings_sha256", "with prompts.embeddings")
+        for scorer in ScorerKind.modelled {
+            let name = "scorers.\(scorer.rawValue)"
+            try require(scorerPaths[scorer] != nil, "\(name)_fingerprint", "with \(name)")
         }
     }
 
@@ -136,6 +168,35 @@ extension RunConfiguration {
             throw CoordinatorError.invalidValue(
                 file: "run configuration", key: "model.\(error.name)", expected: error.expected, found: error.found)
         }
+    }
+
+    /// Sets the guidance scale, if none is chosen, to the model's default.
+    ///
+    /// - Throws: ``CoordinatorError/invalidValue(file:key:expected:found:)`` for a guidance scale or negative prompt
+    ///   without effect.
+    mutating func resolveGuidance(of model: ModelDescription) throws {
+        let guidance = model.architecture.transformer.guidance
+        func checked<Value>(_ key: String, _ body: () throws(ModelConfigurationError) -> Value) throws -> Value {
+            do {
+                return try body()
+            } catch {
+                throw CoordinatorError.invalidValue(
+                    file: "run configuration", key: key, expected: error.expected, found: error.found)
+            }
+        }
+        let scale = try checked("model.guidance_scale") { () throws(ModelConfigurationError) in
+            try guidance.scale(guidanceScale)
+        }
+        try checked("prompts.negative") { () throws(ModelConfigurationError) in
+            try guidance.check(negativePrompt: negativePrompt, scale: scale)
+        }
+        guidanceScale = scale
+    }
+
+    /// Whether the model also denoises with the negative prompt, which TGATE's schedules require.
+    func usesNegativePrompt(with model: ModelDescription) -> Bool {
+        let guidance = model.architecture.transformer.guidance
+        return guidance.usesNegativePrompt(scale: guidanceScale ?? guidance.defaultScale)
     }
 
     /// The fingerprint of the model files that workers need: without the text encoders if embeddings are provided.
