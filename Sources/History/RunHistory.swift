@@ -103,6 +103,9 @@ public final class RunHistory: Sendable {
         try HistoryError.translating(file: file) { try database.close() }
     }
 
+    /// What to warn of: the run directory is on a file system that several hosts may share; nil if it is not.
+    public var storageWarning: String? { NetworkFileSystem.warning(for: databaseFile.folder) }
+
     /// Current time in Unix seconds, the default of all `at` parameters.
     public static func now() -> Double {
         Date().timeIntervalSince1970

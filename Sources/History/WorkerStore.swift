@@ -120,4 +120,12 @@ public struct WorkerStore: Sendable {
                 db.cachedStatement(sql: "SELECT quarantine_reason FROM workers WHERE id = ?"), arguments: [workerID])
         }
     }
+
+    /// The same for a worker's name; nil for a name that has never registered.
+    public func quarantineReason(ofName name: String) throws -> String? {
+        try history.read { db in
+            try String.fetchOne(
+                db.cachedStatement(sql: "SELECT quarantine_reason FROM workers WHERE name = ?"), arguments: [name])
+        }
+    }
 }

@@ -1,6 +1,5 @@
 import Basics
 import CKernels
-import COpenBLAS
 import Glibc
 
 /// Properties of the processor, recorded with measurements.
@@ -19,8 +18,11 @@ public enum CPU {
     /// Whether the processor multiplies bfloat16 (AVX512_BF16).
     public static var hasBFloat16: Bool { ck_has_bf16() }
 
-    /// The number of processors that this process may run on.
-    public static var availableCount: Int { Int(openblas_get_num_procs()) }
+    /// The number of processors that this process can keep busy: at most those of its affinity mask and CPU quota.
+    public static var availableCount: Int { AvailableProcessors.current.count }
+
+    /// ``availableCount`` with its reason.
+    public static var availability: String { AvailableProcessors.current.description }
 
     /// The model name from `/proc/cpuinfo`, or `unknown`.
     public static var modelName: String {

@@ -71,7 +71,7 @@ public final class Worker {
     private var task: CurrentTask?
     private var unacknowledged: [Spool.Key: [UInt8]] = [:]
     private var drain: Drain?
-    private var loggedState: ConnectionState?
+    private var connectionLog: ConnectionLog
 
     private var registrationPause = Worker.shortestRegistrationPause
     private var nextRegistration = ContinuousClock.now
@@ -89,6 +89,7 @@ public final class Worker {
         var logger = logger
         logger[metadataKey: "worker"] = "\(options.name)"
         self.logger = logger
+        connectionLog = ConnectionLog(options.coordinator, logger: logger)
         BLAS.setThreadCount(options.threads)
         folder = try ModelFolder(path: options.model)
         modelHash = try ModelFingerprint.compute(folder: options.model)
@@ -97,6 +98,10 @@ public final class Worker {
         spool = try Spool(folder: options.spool)
         marker = CrashMarker(folder: options.spool)
         crash = marker.takeCrash()
+        if let crash {
+            let charge = crash.isCausedByTask ? "" : "; this is not counted as a failure of its candidates"
+            logger.warning("the previous process was ended during task \(crash.task) \(crash.description)\(charge)")
+        }
         marker.installSignalHandlers()
         wakeup = try Wakeup()
         signals = try SignalWatcher([SIGTERM, SIGINT, SIGUSR1], waking: wakeup)
@@ -108,6 +113,8 @@ public final class Worker {
     /// - Throws: ``WorkerError`` if the coordinator refuses the worker or the worker cannot continue, `TransportError`
     ///   if the socket fails.
     public func run() throws {
+        // What ends here was not ended by its task.
+        defer { marker.clear() }
         let context = try SocketContext()
         var socket = try connect(in: context)
         while true {
@@ -120,15 +127,15 @@ public final class Worker {
                 }
                 if case .finish(let finish) = body {
                     logger.notice("finished: \(finish.reason)")
-                    marker.clear()
                     return spool.removeIfEmpty()
                 }
                 try handle(body, &socket)
             }
             socket.processEvents()
-            logConnectionState(socket.connectionState)
+            connectionLog.record(socket.connectionState)
+            try connectionLog.requireContact(within: options.coordinatorTimeout)
             if socket.needsReplacement, ContinuousClock.now >= nextRegistration {
-                // libzmq does not retry after a failed handshake, but the keys may have been corrected.
+                // After a failed handshake, the keys may have been corrected.
                 socket = try connect(in: context)
                 stage = .joining
                 nextRegistration = ContinuousClock.now + registrationPause
@@ -160,23 +167,13 @@ public final class Worker {
         _ = try socket.send(try WorkerMessage.encode(body))
     }
 
-    /// Logs changes of the connection's state, once each.
-    private func logConnectionState(_ state: ConnectionState) {
-        guard state != loggedState else { return }
-        defer { loggedState = state }
-        if let problem = state.problem {
-            logger.warning("waiting for the coordinator at \(options.coordinator): \(problem)")
-        } else if state == .connected, loggedState?.problem != nil {
-            logger.info("connected to \(options.coordinator)")
-        }
-    }
-
     private func handle(_ body: CoordinatorMessage.Body, _ socket: inout WorkerSocket) throws {
+        connectionLog.recordMessage()
         switch body {
         case .welcome(let welcome): try join(welcome, &socket)
         case .refusal(let refusal):
             guard refusal.retry else { throw WorkerError.refused(refusal.reason) }
-            if stage != .joining { logger.info("registering again: \(refusal.reason)") }
+            connectionLog.record(refusal: refusal.reason, wasJoined: stage != .joining)
             stage = .joining
             nextRegistration = ContinuousClock.now + registrationPause
         case .blobChunk(let chunk): try receive(chunk, &socket)
@@ -247,6 +244,7 @@ public final class Worker {
                 "\(options.model): fingerprint is \(own.prefix(12)); expected the run's model with "
                     + "\(welcome.settings.modelHash.prefix(12))")
         }
+        connectionLog.recordWelcome()
         registrationPause = Self.shortestRegistrationPause
         nextHeartbeat = ContinuousClock.now
         let isSameRun = self.welcome == welcome
@@ -280,10 +278,9 @@ public final class Worker {
     }
 
     private func reportCrash(in run: String, _ socket: inout WorkerSocket) throws {
-        guard let crash, crash.run == run else { return }
+        guard let crash, crash.run == run, crash.isCausedByTask else { return }
         var failure = TaskFailure(
-            task: crash.task, epoch: crash.epoch,
-            reason: "the worker was killed by signal \(crash.signal) during this task")
+            task: crash.task, epoch: crash.epoch, reason: "the worker was killed \(crash.description) during this task")
         failure.crashed = true
         try send(.taskFailure(failure), &socket)
     }

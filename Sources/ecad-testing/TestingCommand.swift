@@ -18,10 +18,10 @@ struct TestingCommand: ParsableCommand {
     /// Fake results and intrusion attempts are only for the user's own coordinator.
     static func localEndpoint(_ text: String) throws -> Endpoint {
         let endpoint = try Endpoint(text)
-        guard endpoint.isLoopback else {
+        guard let local = endpoint.onLoopback() else {
             throw ValidationError("--coordinator \(endpoint): expected a coordinator on this machine")
         }
-        return endpoint
+        return local
     }
 }
 

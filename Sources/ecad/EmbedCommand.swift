@@ -30,7 +30,7 @@ extension EcadCommand {
         @Option(help: "Negative prompt for classifier-free guidance (PixArt).")
         var negativePrompt = ""
 
-        @Option(help: "Number of CPU threads (default: all processors).")
+        @Option(help: "Number of CPU threads (default: the processors of the affinity mask, within the CPU quota).")
         var threads: Int?
 
         @Option(name: [.customShort("o"), .customLong("output")], help: "Output file (.safetensors).")

@@ -67,7 +67,7 @@ extension EcadCommand {
 
         @OptionGroup var precision: PrecisionOption
 
-        @Option(help: "Number of CPU threads (default: all processors).")
+        @Option(help: "Number of CPU threads (default: the processors of the affinity mask, within the CPU quota).")
         var threads: Int?
 
         @Option(

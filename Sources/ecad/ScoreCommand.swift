@@ -52,7 +52,7 @@ extension EcadCommand {
         @Option(help: "Write the score of every image to a file (.csv).")
         var scores: String?
 
-        @Option(help: "Number of CPU threads (default: all processors).")
+        @Option(help: "Number of CPU threads (default: the processors of the affinity mask, within the CPU quota).")
         var threads: Int?
 
         @Flag(help: "Print JSON.")

@@ -21,24 +21,32 @@ extension Coordinator {
             return reject(peer, .quarantined, name, "the worker is quarantined: \(reason)")
         }
         if let old = connections[worker], old.peer != peer {
-            let silence = now - (scheduler.lastHeard(worker) ?? -.infinity)
-            guard silence > 3 * settings.heartbeatSeconds else {
+            if let reason = sharedIdentity(of: worker, with: peer) {
                 // Either two processes share a name or key, or the old one has just died; a ping tells.
                 ping(worker)
-                return reject(
-                    peer, .nameInUse, name, "a worker of this name or key is connected: each process needs its own",
-                    retry: true)
+                return reject(peer, .nameInUse, "\(name) on \(registration.host)", reason, retry: true)
             }
             workerOfPeer[old.peer] = nil
         }
         try handle(.left(worker, .lost))
-        connections[worker] = Connection(peer: peer, name: name, accountedUntil: now)
+        connections[worker] = Connection(peer: peer, name: name, host: registration.host, accountedUntil: now)
         workerOfPeer[peer] = worker
         try handle(.joined(worker))
         try run.history.events.record("joined", name, run: run.context.runID)
         var welcome = run.context.welcome
         welcome.heartbeatSeconds = settings.heartbeatSeconds
         send(.welcome(welcome), to: peer)
+    }
+
+    /// Why a peer cannot be a worker: another process with its name or key is connected and not silent; nil if none is.
+    private func sharedIdentity(of worker: Int64, with peer: PeerID) -> String? {
+        guard let connection = connections[worker], connection.peer != peer,
+            now - (scheduler.lastHeard(worker) ?? -.infinity) <= 3 * settings.heartbeatSeconds
+        else { return nil }
+        let (identity, remedy) =
+            peer.key == nil ? ("name", "start it with another --name") : ("key", "create another one with keys new")
+        return "the \(identity) \(connection.name) is in use by a worker on \(connection.host), and every worker needs "
+            + "its own: \(remedy), or stop the other worker"
     }
 
     /// How a worker's model, scorers, precision or release differ from the run's; nil if they match.
@@ -77,9 +85,20 @@ extension Coordinator {
             + "release on both"
     }
 
-    func answer(_ probe: Probe, from peer: PeerID) {
+    func answer(_ probe: Probe, from peer: PeerID) throws {
         if let mismatch = versionMismatch(probe.engineVersion) {
             return refuse(peer, "wrong version: \(mismatch)", retry: false)
+        }
+        // Without a key, a probe does not tell which worker it is for.
+        if let key = peer.key, case .authorized(let name) = settings.register?.status(of: key) {
+            if let worker = connections.first(where: { $0.value.name == name })?.key,
+                let reason = sharedIdentity(of: worker, with: peer)
+            {
+                return refuse(peer, reason, retry: true)
+            }
+            if let reason = try run.history.workers.quarantineReason(ofName: name) {
+                return refuse(peer, "the worker is quarantined: \(reason)", retry: false)
+            }
         }
         var reply = ProbeReply()
         reply.runID = run.context.welcome.runID

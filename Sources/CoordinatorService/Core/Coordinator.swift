@@ -28,6 +28,7 @@ final class Coordinator {
     struct Connection {
         let peer: PeerID
         let name: String
+        let host: String
         /// Up to when its connected time has been recorded.
         var accountedUntil: Double
     }
@@ -134,7 +135,7 @@ final class Coordinator {
     func handle(_ body: WorkerMessage.Body, from peer: PeerID) throws {
         switch body {
         case .registration(let registration): return try register(registration, from: peer)
-        case .probe(let probe): return answer(probe, from: peer)
+        case .probe(let probe): return try answer(probe, from: peer)
         default: break
         }
         guard let worker = workerOfPeer[peer] else {
