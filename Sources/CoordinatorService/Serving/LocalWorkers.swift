@@ -58,7 +58,7 @@ final class LocalWorkers {
         }
         if count > 0 {
             let origin = threads == nil ? ": \(available)" : ", as given by --worker-threads"
-            logger.notice("\(count) local workers with \(perWorker) threads each\(origin)")
+            logger.notice("local workers: \(count), threads of each: \(perWorker)\(origin)")
         }
         for number in 0..<count {
             let name = "\(KeyFolder.localPrefix)\(number + 1)"
