@@ -56,11 +56,11 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Basics", ["CSodium"], tests: ["TestSupport"])
     + module("JSON", ["Basics"])
-    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["JSON", "TestSupport"])
+    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["Basics", "JSON", "TestSupport"])
     + module(
         "Schedules", ["Basics", "JSON", "ModelConfiguration"],
         tests: ["Basics", "JSON", "ModelConfiguration", "TestSupport"])
-    + module("Prompts", ["JSON"])
+    + module("Prompts", ["Basics", "JSON"])
     + module(
         "Evolution", ["Basics", "ModelConfiguration", "Schedules", protobuf], exclude: ["SavedSearch.proto"],
         tests: ["ModelConfiguration", "Schedules", "TestSupport"])

@@ -23,19 +23,61 @@ package enum FileContents {
     /// Whether a file or directory exists.
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    /// The target of a symbolic link whose target does not exist, as in a hub cache copied without its blobs.
+    ///
+    /// - Returns: Nil for anything but a dangling link.
+    package static func danglingTarget(_ path: String) -> String? {
+        guard !exists(path) else { return nil }
+        return try? FileManager.default.destinationOfSymbolicLink(atPath: path)
+    }
+
+    /// The error about a file that is needed and does not exist.
+    package static func missing(_ path: String, expected: String) -> FileError {
+        let problem = danglingTarget(path).map { "is a link to \($0), which does not exist" } ?? "not found"
+        return FileError(path: path, problem: "\(problem); expected \(expected)")
+    }
+
+    /// Reads a whole file.
+    ///
+    /// - Throws: ``FileError``, also for a Git LFS pointer.
     package static func read(_ path: String) throws(FileError) -> [UInt8] {
+        let bytes: [UInt8]
         do {
-            return Array(try Data(contentsOf: URL(filePath: path)))
+            bytes = Array(try Data(contentsOf: URL(filePath: path)))
         } catch {
             let reason =
                 switch (error as? CocoaError)?.code {
-                case .fileReadNoSuchFile?, .fileNoSuchFile?: systemErrorText(ENOENT)
+                case .fileReadNoSuchFile?, .fileNoSuchFile?:
+                    danglingTarget(path).map { "it is a link to \($0), which does not exist" }
+                        ?? systemErrorText(ENOENT)
                 case .fileReadNoPermission?: systemErrorText(EACCES)
                 default: "\(error)"
                 }
             throw FileError(path: path, problem: "cannot be read: \(reason)")
         }
+        try rejectPointer(bytes, path: path)
+        return bytes
     }
+
+    /// Rejects content that is a Git LFS pointer: the small text that a clone without Git LFS has in place of a file.
+    ///
+    /// - Parameters:
+    ///   - bytes: The file's content or its beginning.
+    ///   - path: The file.
+    /// - Throws: ``FileError``.
+    package static func rejectPointer(_ bytes: some Sequence<UInt8>, path: String) throws(FileError) {
+        guard isPointer(bytes) else { return }
+        throw FileError(path: path, problem: "is \(pointerText)")
+    }
+
+    /// Whether content begins like a Git LFS pointer.
+    package static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
+        bytes.starts(with: Array("version https://git-lfs.github.com/spec/".utf8))
+    }
+
+    /// What a Git LFS pointer is, and what to do about it.
+    package static let pointerText =
+        "a Git LFS pointer, not the file itself; run \"git lfs pull\" in the repository that it is from"
 
     /// Writes a file atomically: after a crash the path holds either its old content or all of the new.
     ///

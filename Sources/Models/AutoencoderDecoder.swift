@@ -41,7 +41,7 @@ public final class AutoencoderDecoder {
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
         let settings = try AutoencoderConfiguration(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
         let channels = Array(settings.blockChannels.reversed())
         let (z, top, last) = (settings.latentChannels, channels[0], channels[channels.count - 1])
         self.settings = settings

@@ -1,3 +1,4 @@
+import Basics
 import FoundationEssentials
 
 /// A text prompt with the metadata of its set.
@@ -65,6 +66,9 @@ public struct PromptSet: Hashable, Sendable {
                 .fileReadNoSuchFile: "no such file", .fileReadNoPermission: "permission denied",
             ]
             throw .unreadable(file: file, reason: code.flatMap { reasons[$0] } ?? "\(error)")
+        }
+        guard !FileContents.isPointer(bytes) else {
+            throw .unreadable(file: file, reason: "it is \(FileContents.pointerText)")
         }
         try self.init(bytes: bytes, file: file)
     }

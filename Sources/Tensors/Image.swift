@@ -152,6 +152,10 @@ extension Image {
             throw TensorsError.unreadable(file: path, reason: "no such file, or no permission")
         }
         let bytes = Array(data)
+        guard !bytes.isEmpty else { throw TensorsError.unreadable(file: path, reason: "it is empty") }
+        guard !FileContents.isPointer(bytes) else {
+            throw TensorsError.unreadable(file: path, reason: "it is \(FileContents.pointerText)")
+        }
         do {
             self = bytes.starts(with: [0xFF, 0xD8]) ? try Image(jpeg: bytes) : try Image(png: bytes)
         } catch TensorsError.png(let reason), TensorsError.jpeg(let reason) {

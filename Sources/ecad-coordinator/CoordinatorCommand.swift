@@ -85,6 +85,27 @@ struct ServerOptions: ParsableArguments {
     }
 }
 
+/// New places of the models that a run was started with; they are recorded.
+struct MovedModelOptions: ParsableArguments {
+    @Option(help: "New place of the run's model directory; the fingerprint must be the same.")
+    var model: String?
+
+    @Option(
+        name: .customLong("scorer"),
+        help: "New place of a scorer model of the run; repeatable. The fingerprint must be the same.")
+    var scorers: [String] = []
+}
+
+/// New places of all files that a run was started with; they are recorded.
+struct MovedOptions: ParsableArguments {
+    @OptionGroup var models: MovedModelOptions
+
+    @Option(help: "New place of the run's prompt embeddings; the content must be the same.")
+    var embeddings: String?
+
+    var files: MovedFiles { MovedFiles(model: models.model, embeddings: embeddings, scorers: models.scorers) }
+}
+
 extension CoordinatorCommand {
     struct Run: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Start a run.")
@@ -112,10 +133,12 @@ extension CoordinatorCommand {
         @Option(help: "Run directory.")
         var runDir: String
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func run() throws {
-            try server.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.resume(in: runDir, moved: moved.files) }, runFolder: runDir)
         }
     }
 
@@ -130,12 +153,14 @@ extension CoordinatorCommand {
         @Option(help: "Generations to add to the completed ones.")
         var generations: Int
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            try server.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: generations, moved: moved.files) }, runFolder: runDir)
         }
     }
 
@@ -159,6 +184,8 @@ extension CoordinatorCommand {
         @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.population=48.")
         var overrides: [String] = []
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws {
@@ -167,7 +194,8 @@ extension CoordinatorCommand {
 
         func run() throws {
             try server.serve(
-                { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runFolder: into)
+                { try $0.fork(runDir, from: from, into: into, overrides: overrides, moved: moved.files) },
+                runFolder: into)
         }
     }
 

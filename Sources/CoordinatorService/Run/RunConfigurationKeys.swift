@@ -4,7 +4,7 @@ import Evolution
 extension RunConfiguration {
     /// All keys, in the order of the documentation and of the resolved configuration.
     static let keys: [ConfigurationKey] =
-        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys
+        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys + directoryKeys
 
     private static let modelKeys: [ConfigurationKey] = [
         .key("model.path", \.modelPath, .path, isRequired: true, "Model directory in the diffusers layout."),
@@ -17,6 +17,12 @@ extension RunConfiguration {
         .key(
             "model.guidance_scale", \.guidanceScale, .number(0...1000),
             "Scale of classifier-free guidance; 1 or less disables guidance."),
+    ]
+
+    private static let directoryKeys: [ConfigurationKey] = [
+        .optional(
+            "run.directory", \.runDirectory, .path, isInternal: true,
+            "Run directory; files that have moved together with it are found beside it.")
     ]
 
     private static let promptKeys: [ConfigurationKey] = [

@@ -50,11 +50,7 @@ struct BenchModelOptions: ParsableArguments {
         let description = try ModelDescription(modelFolder: model, height: size, width: size)
         var lines = Array(repeating: "", count: defaultPromptCount)
         if let prompts {
-            guard let text = try? String(contentsOfFile: prompts, encoding: .utf8) else {
-                throw FileError(path: prompts, problem: "cannot be read as UTF-8 text")
-            }
-            lines = text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.isEmpty }
-            guard !lines.isEmpty else { throw FileError(path: prompts, problem: "contains no prompts") }
+            lines = try PromptSet(file: prompts).texts
         }
         return try Evaluator(
             model: ModelFolder(path: model),
