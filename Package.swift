@@ -60,7 +60,7 @@ let modules: [Target] =
     + module(
         "Schedules", ["Basics", "JSON", "ModelConfiguration"],
         tests: ["Basics", "JSON", "ModelConfiguration", "TestSupport"])
-    + module("Prompts", ["Basics", "JSON"])
+    + module("Prompts", ["Basics", "JSON"], tests: ["TestSupport"])
     + module(
         "Evolution", ["Basics", "ModelConfiguration", "Schedules", protobuf], exclude: ["SavedSearch.proto"],
         tests: ["ModelConfiguration", "Schedules", "TestSupport"])
@@ -122,7 +122,7 @@ let programs: [Target] = [
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
     program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Transport"]),
-    program("ecad-coordinator", ["CoordinatorService", "History", "Transport", logging]),
+    program("ecad-coordinator", ["CoordinatorService", "History", "Prompts", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Glibc
 
 /// Why a file could not be read or written.
@@ -28,7 +27,9 @@ package enum FileContents {
     /// - Returns: Nil for anything but a dangling link.
     package static func danglingTarget(_ path: String) -> String? {
         guard !exists(path) else { return nil }
-        return try? FileManager.default.destinationOfSymbolicLink(atPath: path)
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink(path, &buffer, buffer.count)
+        return count < 0 ? nil : String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// The error about a file that is needed and does not exist.
@@ -37,24 +38,33 @@ package enum FileContents {
         return FileError(path: path, problem: "\(problem); expected \(expected)")
     }
 
-    /// Reads a whole file.
+    /// Reads a file, or a pipe to its end.
     ///
-    /// - Throws: ``FileError``, also for a Git LFS pointer.
+    /// - Throws: ``FileError`` with the system's reason, also for a directory; also for a Git LFS pointer.
     package static func read(_ path: String) throws(FileError) -> [UInt8] {
-        let bytes: [UInt8]
-        do {
-            bytes = Array(try Data(contentsOf: URL(filePath: path)))
-        } catch {
-            let reason =
-                switch (error as? CocoaError)?.code {
-                case .fileReadNoSuchFile?, .fileNoSuchFile?:
-                    danglingTarget(path).map { "it is a link to \($0), which does not exist" }
-                        ?? systemErrorText(ENOENT)
-                case .fileReadNoPermission?: systemErrorText(EACCES)
-                default: "\(error)"
-                }
-            throw FileError(path: path, problem: "cannot be read: \(reason)")
+        func failure() -> FileError {
+            let code = errno
+            let reason = danglingTarget(path).map { "it is a link to \($0), which does not exist" }
+            return FileError(path: path, problem: "cannot be read: \(reason ?? systemErrorText(code))")
         }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure() }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw failure() }
+        var bytes = [UInt8](repeating: 0, count: max(Int(status.st_size), 0) + 1)
+        var count = 0
+        while true {
+            if count == bytes.count { bytes += [UInt8](repeating: 0, count: max(bytes.count, 1 << 16)) }
+            let found = bytes.withUnsafeMutableBytes { buffer in
+                Glibc.read(descriptor, buffer.baseAddress.map { $0 + count }, buffer.count - count)
+            }
+            if found < 0, errno == EINTR { continue }
+            guard found >= 0 else { throw failure() }
+            guard found > 0 else { break }
+            count += found
+        }
+        bytes.removeLast(bytes.count - count)
         try rejectPointer(bytes, path: path)
         return bytes
     }

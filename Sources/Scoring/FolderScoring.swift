@@ -38,6 +38,8 @@ public final class FolderScoring {
 
         /// Number of images in the directory.
         public internal(set) var images: Int
+        /// What paired images with prompts; nil without prompts.
+        public internal(set) var pairing: PairingRule?
         /// One for each scorer.
         public internal(set) var scores: [ScoreSummary] = []
         /// One for each network.
@@ -65,9 +67,33 @@ public final class FolderScoring {
 
     private let images: ImageFolder
     private let references: ImageFolder?
-    private let prompts: [String]?
+    /// The reference of each image, by file name; empty if no scorer needs references.
+    private let counterparts: [String?]
+    private let pairing: PromptPairing?
+    private var prompts: [String]? { pairing?.texts }
     private let scorers: [(scorer: any Scorer, isPaired: Bool)]
     private let networks: [Network]
+
+    /// What a user should know before the images are scored: how they are paired, and what is not scored.
+    public var notes: [String] {
+        var notes: [String] = []
+        if let pairing {
+            let unpaired = pairing.unpairedCount
+            notes.append(
+                "\(images.path): images and prompts are paired by \(pairing.rule.summary)"
+                    + (unpaired > 0 ? "; \(unpaired) prompt\(unpaired == 1 ? " has" : "s have") no image" : ""))
+        }
+        for folder in [images, references].compactMap({ $0 }) where folder.subdirectoryCount > 0 {
+            let count = folder.subdirectoryCount
+            notes.append("\(folder.path): \(count) subdirector\(count == 1 ? "y is" : "ies are") not read")
+        }
+        let unused = (references?.names.count ?? 0) - counterparts.count { $0 != nil }
+        if !counterparts.isEmpty, unused > 0 {
+            notes.append(
+                "\(references?.path ?? ""): \(unused) reference image\(unused == 1 ? " has" : "s have") no image")
+        }
+        return notes
+    }
 
     /// Number of images to process, including reference images if a distance is computed.
     public var stepCount: Int { images.names.count + (networks.isEmpty ? 0 : references?.names.count ?? 0) }
@@ -78,12 +104,17 @@ public final class FolderScoring {
     ///   - images: Directory of images.
     ///   - reference: Directory of reference images, with equal names for PSNR and SSIM and any names for distances.
     ///   - prompts: May be nil if no scorer needs prompts.
+    ///   - rule: What pairs images with prompts; nil to decide by the names.
     ///   - requests: The metrics to compute.
     /// - Throws: ``ScoringError`` if an input is missing or cannot be paired, `ModelsError`, `TensorsError`.
-    public init(images: String, reference: String?, prompts: PromptSet?, requests: [Request]) throws {
-        self.images = try ImageFolder(path: images)
-        references = try reference.map { try ImageFolder(path: $0) }
-        self.prompts = try prompts.map(self.images.pair)
+    public init(
+        images: String, reference: String?, prompts: PromptSet?, rule: PairingRule? = nil, requests: [Request]
+    ) throws {
+        let folder = try ImageFolder(path: images)
+        self.images = folder
+        let references = try reference.map { try ImageFolder(path: $0) }
+        self.references = references
+        pairing = try prompts.map { try PromptPairing(folder, with: $0, rule: rule) }
         let sources = try requests.compactMap { request -> (source: ScorerSource, isPaired: Bool)? in
             guard case .scorer(let source) = request else { return nil }
             let isPaired = ScorerKind.paired.contains(source.kind)
@@ -99,6 +130,8 @@ public final class FolderScoring {
             }
             return (source, isPaired)
         }
+        counterparts =
+            try sources.contains(where: \.isPaired) ? references.map { try folder.counterparts(in: $0) } ?? [] : []
         scorers = zip(try ScorerSource.open(sources.map(\.source)), sources).map { ($0, $1.isPaired) }
         networks = try requests.compactMap { request in
             guard case .frechet(let folder) = request else { return nil }
@@ -124,7 +157,7 @@ public final class FolderScoring {
         progress: (Int) -> Void = { _ in }, failed: (Report.Failure) -> Void = { _ in },
         scored: (Score) throws -> Void = { _ in }
     ) throws -> Report {
-        var report = Report(images: images.names.count)
+        var report = Report(images: images.names.count, pairing: pairing?.rule)
         var values = scorers.map { _ in (positions: [Int](), scores: [Double]()) }
         func fail(_ file: String, _ reason: String) {
             let failure = Report.Failure(file: file, reason: reason)
@@ -144,7 +177,9 @@ public final class FolderScoring {
         for (position, name) in images.names.enumerated() {
             if let image = read(images.file(name)) {
                 var scoredImage = ScoredImage(image: image, prompt: prompts?[position] ?? "")
-                if scorers.contains(where: \.isPaired) { scoredImage.reference = read(references?.file(name) ?? "") }
+                if !counterparts.isEmpty {
+                    scoredImage.reference = read(references?.file(counterparts[position] ?? name) ?? "")
+                }
                 for (index, (scorer, isPaired)) in scorers.enumerated() where !isPaired || scoredImage.reference != nil
                 {
                     do {

@@ -2,6 +2,7 @@ import ArgumentParser
 import CoordinatorService
 import Foundation
 import ProgramSupport
+import Prompts
 
 extension CoordinatorCommand {
     struct Benchmark: ParsableCommand {
@@ -21,6 +22,9 @@ extension CoordinatorCommand {
                 "Prompt file: one prompt per line, or a published set (ImageReward, PartiPrompts, DrawBench, COCO, MJHQ-30K)."
         )
         var prompts: String
+
+        @Option(help: "Format of the prompt file, where its name and content do not tell.")
+        var promptsFormat: PromptFormat?
 
         @Option(
             name: .customLong("schedule"), parsing: .upToNextOption,
@@ -64,7 +68,8 @@ extension CoordinatorCommand {
 
         func run() throws {
             let options = BenchmarkOptions(
-                promptsPath: prompts, name: name, schedulePaths: schedules, includesFront: front,
+                promptsPath: prompts, promptsFormat: promptsFormat, name: name, schedulePaths: schedules,
+                includesFront: front,
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
                 scorers: scorers, moved: MovedFiles(model: moved.model, scorers: moved.scorers))
             let (logger, showStatus) = server.output()
@@ -78,3 +83,5 @@ extension CoordinatorCommand {
         }
     }
 }
+
+extension PromptFormat: ExpressibleByArgument {}

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import ProgramSupport
+import Prompts
 import Verification
 
 @main
@@ -65,4 +66,23 @@ extension EcadCommand {
             }.joined(separator: "\n")
         }
     }
+}
+
+// MARK: - Prompt files
+
+extension PromptFormat: ExpressibleByArgument {}
+
+/// The option for prompt files whose format cannot be detected.
+struct PromptsFormatOption: ParsableArguments {
+    @Option(
+        name: .customLong("prompts-format"),
+        help: "Format of the prompt file, where its name and content do not tell (lines may begin with [ or {).")
+    var format: PromptFormat?
+
+    /// Rejects the option without a prompt file.
+    func require(_ file: String?) throws {
+        if format != nil, file == nil { throw ValidationError("--prompts-format needs --prompts") }
+    }
+
+    func read(_ file: String) throws -> PromptSet { try PromptSet(file: file, format: format) }
 }

@@ -25,6 +25,8 @@ extension EcadCommand {
         )
         var prompts: String
 
+        @OptionGroup var promptsFormat: PromptsFormatOption
+
         @Option(help: "Negative prompt for classifier-free guidance.")
         var negativePrompt = ""
 
@@ -46,7 +48,7 @@ extension EcadCommand {
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
             let folder = try ModelFolder(path: model)
-            let texts = try PromptSet(file: prompts).texts
+            let texts = try promptsFormat.read(prompts).texts
             try PromptEmbeddings.write(
                 prompts: texts, negativePrompt: negativePrompt, model: folder,
                 fingerprint: try ModelFingerprint.compute(folder: model, part: .text), to: output)

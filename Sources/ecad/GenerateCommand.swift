@@ -25,6 +25,8 @@ extension EcadCommand {
         )
         var prompts: String?
 
+        @OptionGroup var promptsFormat: PromptsFormatOption
+
         @Option(help: "Embeddings written by ecad embed, used instead of the text encoders.")
         var embeddings: String?
 
@@ -71,6 +73,7 @@ extension EcadCommand {
         var json = false
 
         func validate() throws {
+            try promptsFormat.require(prompts)
             if prompt != nil, prompts != nil { throw ValidationError("--prompt and --prompts are mutually exclusive") }
             if prompt == nil, prompts == nil, embeddings == nil {
                 throw ValidationError("expected --prompt, --prompts or --embeddings")
@@ -94,7 +97,7 @@ extension EcadCommand {
             let folder = try ModelFolder(path: model)
             let embedded = try embeddings.map { try EmbeddingsFile.open($0, for: folder) }
             let texts =
-                try prompt.map { [$0] } ?? prompts.map { try PromptSet(file: $0).texts } ?? embedded?.prompts ?? []
+                try prompt.map { [$0] } ?? prompts.map { try promptsFormat.read($0).texts } ?? embedded?.prompts ?? []
             let negative = negativePrompt ?? embedded?.negativePrompt ?? ""
             let schedule = try schedule.map { try ScheduleDocument(path: $0).file(entry: entry, path: $0).schedule }
             let generator = try TextToImage(

@@ -19,9 +19,13 @@ extension EcadCommand {
 
                 scripts/convert_scorers.py creates these directories from published weights.
 
-                Images are .png, .jpg and .jpeg files. If all file names are identifiers of prompts in the set, images and prompts \
-                are paired by identifier; if all are numbers, by zero-based index, as written by ecad generate; otherwise in the \
-                order of the names, with equal numbers of images and prompts.
+                Images are PNG and JPEG files in the directory itself. What their names say decides which prompt they were \
+                generated from: the identifier of the prompt or (COCO) of its image, the number of the prompt from 0 or from 1 if \
+                every prompt has an image, or, without either, their natural order. Several images of a prompt need a seed at the \
+                end of their names (00012_seed3.png, 000__prompt_seed:000__image_seed:003.png). The rule is printed; --pair-by sets \
+                it where the names are ambiguous or some images are missing: index (from 0), number (from 1), id, image-id, order.
+
+                Reference images of psnr and ssim have the names of the images, apart from the extension.
 
                 Images that cannot be read or scored are reported and skipped, and the exit status is 1.
                 """)
@@ -36,6 +40,11 @@ extension EcadCommand {
 
         @Option(help: "Prompt file: one prompt per line, or a published set.")
         var prompts: String?
+
+        @OptionGroup var promptsFormat: PromptsFormatOption
+
+        @Option(help: "How names pair images with prompts (default: by what they say).")
+        var pairBy: PairingRule?
 
         @Option(help: "Directory of reference images.")
         var reference: String?
@@ -53,14 +62,17 @@ extension EcadCommand {
             if let threads, !(1...1024).contains(threads) {
                 throw ValidationError("--threads \(threads): expected 1 to 1024")
             }
+            if pairBy != nil, prompts == nil { throw ValidationError("--pair-by needs --prompts") }
+            try promptsFormat.require(prompts)
             if scorers.isEmpty { throw ValidationError("expected --scorer") }
         }
 
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
             let scoring = try FolderScoring(
-                images: images, reference: reference, prompts: try prompts.map { try PromptSet(file: $0) },
-                requests: try scorers.map(request))
+                images: images, reference: reference, prompts: try prompts.map { try promptsFormat.read($0) },
+                rule: pairBy, requests: try scorers.map(request))
+            for note in scoring.notes { Program.printError(note) }
             var progress = ScoreProgress(total: scoring.stepCount)
             var table = try scores.map(ScoreFile.init)
             let report = try scoring.run(
@@ -124,6 +136,8 @@ extension EcadCommand {
         }
     }
 }
+
+extension PairingRule: ExpressibleByArgument {}
 
 /// A CSV file of scores, written incrementally.
 private struct ScoreFile {

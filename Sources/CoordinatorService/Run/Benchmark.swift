@@ -42,7 +42,7 @@ final class Benchmark: DistributedRun {
         if recorded.resolved != run.configuration {
             try history.runs.setConfiguration(recorded.resolved, of: run.id)
         }
-        let prompts = try PromptSet(file: options.promptsPath).texts
+        let prompts = try PromptSet(file: options.promptsPath, format: options.promptsFormat).texts
         // The calibration's embeddings are of other prompts.
         configuration.embeddingsPath = options.embeddingsPath
         configuration.embeddingsSHA256 = nil

@@ -1,11 +1,14 @@
 import Foundation
 import History
+import Prompts
 import Schedules
 
 /// The prompts and schedules of a benchmark.
 public struct BenchmarkOptions: Sendable {
     /// A prompt file in any of the published formats.
     public var promptsPath: String
+    /// Nil to detect it.
+    public var promptsFormat: PromptFormat?
     /// Name of the prompt set in the history; nil for the file name without its extension.
     public var name: String?
     /// Schedule files in either format.
@@ -25,11 +28,13 @@ public struct BenchmarkOptions: Sendable {
 
     /// Only the prompts by default; at least one source of schedules is needed.
     public init(
-        promptsPath: String, name: String? = nil, schedulePaths: [String] = [], includesFront: Bool = false,
+        promptsPath: String, promptsFormat: PromptFormat? = nil, name: String? = nil, schedulePaths: [String] = [],
+        includesFront: Bool = false,
         includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil,
         scorers: [String] = [], moved: MovedFiles = MovedFiles()
     ) {
         self.promptsPath = promptsPath
+        self.promptsFormat = promptsFormat
         self.name = name
         self.schedulePaths = schedulePaths
         self.includesFront = includesFront

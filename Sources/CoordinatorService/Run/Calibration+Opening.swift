@@ -21,7 +21,7 @@ extension Calibration {
     ) throws -> Calibration {
         var configuration = configuration
         configuration.runDirectory = RunConfiguration.absolute(folder)
-        let prompts = try PromptSet(file: configuration.promptsPath).texts
+        let prompts = try PromptSet(file: configuration.promptsPath, format: configuration.promptsFormat).texts
         let model = try configuration.modelDescription()
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
@@ -146,7 +146,7 @@ extension Calibration {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
         guard key(old) == key(new), old.modelPath == recorded.modelPath, old.promptsPath == recorded.promptsPath,
-            old.cost == new.cost, old.scorerPaths == recorded.scorerPaths,
+            old.promptsFormat == new.promptsFormat, old.cost == new.cost, old.scorerPaths == recorded.scorerPaths,
             old.costTablePath == recorded.costTablePath
         else {
             throw CoordinatorError.runFolder(

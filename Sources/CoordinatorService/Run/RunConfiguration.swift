@@ -2,6 +2,7 @@ import Basics
 import Evolution
 import Foundation
 import Messages
+import Prompts
 
 /// The settings of a run: the TOML file of `ecad-coordinator run --config`.
 ///
@@ -26,6 +27,8 @@ public struct RunConfiguration: Sendable, Equatable {
     var width: Int?
     var guidanceScale = 4.5
     var promptsPath = ""
+    /// Nil to detect it.
+    var promptsFormat: PromptFormat?
     /// The file written by `ecad embed`; nil if every worker embeds the prompts itself.
     var embeddingsPath: String?
     /// Set when the run begins; the file must not change afterwards.

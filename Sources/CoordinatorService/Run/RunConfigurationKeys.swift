@@ -1,5 +1,6 @@
 import Basics
 import Evolution
+import Prompts
 
 extension RunConfiguration {
     /// All keys, in the order of the documentation and of the resolved configuration.
@@ -29,9 +30,13 @@ extension RunConfiguration {
         .key(
             "prompts.calibration", \.promptsPath, .path, isRequired: true,
             """
-            Calibration prompts: one per line, or ImageReward JSON, PartiPrompts TSV, DrawBench CSV, COCO captions or \
-            MJHQ-30K JSON.
+            Calibration prompts: one per line, a CSV or TSV table with a column `prompt`, `caption` or `text` \
+            (PartiPrompts, DrawBench), or JSON (ImageReward, COCO captions, MJHQ-30K).
             """),
+        .optional(
+            "prompts.format", \.promptsFormat, .choice(), absence: "by file name and content",
+            "Format of `prompts.calibration`; needed for lines that begin with `[` or `{` or look like a table's header."
+        ),
         .key(
             "prompts.seeds_per_prompt", \.seedsPerPrompt, .integer(1...1000),
             "Images per prompt, with seeds 0, 1, ..."),

@@ -7,6 +7,7 @@ import Foundation
 import ModelConfiguration
 import Models
 import ProgramSupport
+import Prompts
 import Schedules
 import Tensors
 
@@ -23,8 +24,10 @@ struct BenchModelOptions: ParsableArguments {
     @Option(help: "Model directory in the diffusers layout.")
     var model: String
 
-    @Option(help: "File with one prompt per line (default: the empty prompt).")
+    @Option(help: "Prompt file: one prompt per line, or a published set (default: the empty prompt).")
     var prompts: String?
+
+    @OptionGroup var promptsFormat: PromptsFormatOption
 
     @Option(help: "Number of denoising steps.")
     var steps = 20
@@ -39,6 +42,7 @@ struct BenchModelOptions: ParsableArguments {
     var threads = 1
 
     func validate() throws {
+        try promptsFormat.require(prompts)
         try requireOption("--steps", steps, in: 1...1000)
         if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
         try requireOption("--threads", threads, in: 1...1024)
@@ -49,9 +53,7 @@ struct BenchModelOptions: ParsableArguments {
         BLAS.setThreadCount(threads)
         let description = try ModelDescription(modelFolder: model, height: size, width: size)
         var lines = Array(repeating: "", count: defaultPromptCount)
-        if let prompts {
-            lines = try PromptSet(file: prompts).texts
-        }
+        if let prompts { lines = try promptsFormat.read(prompts).texts }
         return try Evaluator(
             model: ModelFolder(path: model),
             settings: EvaluationSettings(
