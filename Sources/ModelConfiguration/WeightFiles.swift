@@ -77,7 +77,8 @@ public struct WeightFiles: Hashable, Sendable {
             for (start, end) in [(".", plain), (".", plainIndex), (".safetensors.index.", ".json")]
             where suffix.hasPrefix(start) && suffix.hasSuffix(end) && suffix.count > start.count + end.count {
                 let name = suffix.dropFirst(start.count).dropLast(end.count)
-                if !name.contains(".") { return (String(name), suffix, suffix.hasSuffix(".json")) }
+                // Not the shards of a variant, model.fp16-00001-of-00002.safetensors.
+                if !name.contains("."), !name.contains("-of-") { return (String(name), suffix, suffix.hasSuffix(".json")) }
             }
             return nil
         }
