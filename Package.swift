@@ -110,7 +110,7 @@ let modules: [Target] =
         ])
 
 let programs: [Target] = [
-    .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
+    .target(name: "ProgramSupport", dependencies: ["Basics", argumentParser, logging], swiftSettings: swiftSettings),
     .testTarget(
         name: "ProgramSupportTests", dependencies: ["ProgramSupport", argumentParser, logging],
         swiftSettings: swiftSettings),

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Why a file could not be read or written.
 public struct FileError: Error, Equatable, CustomStringConvertible {
@@ -19,6 +20,9 @@ public struct FileError: Error, Equatable, CustomStringConvertible {
 
 /// Reads and writes whole files.
 package enum FileContents {
+    /// Writes begun by this process.
+    private static let writeCount = Atomic(0)
+
     /// Whether a file or directory exists.
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
@@ -105,7 +109,9 @@ package enum FileContents {
         func failure(_ code: Int32) -> FileError {
             FileError(path: path, problem: "cannot be written: \(systemErrorText(code))")
         }
-        let partial = "\(path).\(getpid()).partial"
+        // Process and number: threads and processes may write the same path at once, and the last one prevails.
+        let number = writeCount.wrappingAdd(1, ordering: .relaxed).newValue
+        let partial = "\(path).\(getpid())-\(number).partial"
         // A partial file of a crashed process with the same id may have other permissions.
         unlink(partial)
         let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)

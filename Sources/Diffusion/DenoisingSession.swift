@@ -9,11 +9,12 @@ public struct GenerationSettings: Sendable, Hashable {
     public var width: Int
     /// The number of denoising steps.
     public var stepCount: Int
-    /// The guidance scale; with classifier-free guidance, the unconditional half is only computed for scales above 1.
+    /// The guidance scale (see `Guidance`); with classifier-free guidance, the unconditional half is only computed for
+    /// scales above 1.
     public var guidanceScale: Float
 
-    /// Settings with the defaults of the PixArt pipelines for steps and guidance.
-    public init(height: Int, width: Int, stepCount: Int = 20, guidanceScale: Float = 4.5) {
+    /// Combines settings.
+    public init(height: Int, width: Int, stepCount: Int, guidanceScale: Float) {
         self.height = height
         self.width = width
         self.stepCount = stepCount

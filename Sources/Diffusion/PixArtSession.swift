@@ -78,7 +78,7 @@ final class PixArtSession: DenoisingSession {
         return (clock.now - start) / .seconds(1)
     }
 
-    /// Replaces the unconditional half of each slot by the mean of both halves, which TGATE's unguided steps reuse.
+    /// Replaces the unconditional half of each slot with the mean of both halves, which TGATE's unguided steps reuse.
     private func averageHalves(of slots: [Int]) {
         let rows = imageCount * activations.tokenCount
         for slot in slots {

@@ -7,10 +7,10 @@ public struct ResultStore: Sendable {
 
     // MARK: - Results
 
-    /// Stores a worker's result once: its scores and timings, the task as done, and the end of all its leases.
+    /// Stores a worker's result once: inserts its scores and timings, marks the task done and ends its leases.
     ///
-    /// The result may be acknowledged once the surrounding transaction is committed. A result whose lease has expired is accepted; a second result
-    /// of a task changes nothing. A result may lack images of its task: the caller decides whether to accept that.
+    /// The result may be acknowledged once the surrounding transaction is committed. A result whose lease has expired
+    /// is accepted; a second result of a task changes nothing. A result may lack images of its task: the caller decides whether to accept that.
     /// Throws `HistoryError.resultOutsideTask` for candidates or images that are not the task's, `.refused` for values
     /// that are not finite and `.noSuchRecord` for an unknown task or worker.
     public func commit(_ result: TaskResult, at instant: Double = RunHistory.now()) throws -> CommitOutcome {

@@ -87,7 +87,7 @@ public final class RunHistory: Sendable {
             // SQLite also reports "unable to open" if it lacks the permission to create the log's index.
             let needsRecovery = file.hasLog && access(file.folder, W_OK) != 0
             let advice =
-                "an interrupted run left a write-ahead log: copy the folder to a writable place and open the copy"
+                "an interrupted run left a write-ahead log: copy the directory to a writable place and open the copy"
             throw HistoryError.notReadable(file: path, reason: needsRecovery ? advice : reason)
         }
     }
@@ -110,7 +110,7 @@ public final class RunHistory: Sendable {
         do {
             try FileManager.default.createDirectory(atPath: file.folder, withIntermediateDirectories: true)
         } catch {
-            throw HistoryError.notWritable(file: file.folder, reason: "the folder cannot be created")
+            throw HistoryError.notWritable(file: file.folder, reason: "the directory cannot be created")
         }
         try requireLocal(file)
     }

@@ -97,22 +97,6 @@ public struct RunStore: Sendable {
         }
     }
 
-    /// All runs of the file, ordered by row id; runs archived by `fork` come first.
-    public func all() throws -> [RunRecord] {
-        try history.read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM runs ORDER BY id").map { try RunRecord($0) }
-        }
-    }
-
-    /// The cells of a run's genes in genome order.
-    public func genes(of runID: Int64) throws -> [GeneCell] {
-        try history.read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT step, block, component FROM genes WHERE run_id = ? ORDER BY gene", arguments: [runID]
-            ).map { GeneCell(step: $0["step"], block: $0["block"], component: $0["component"]) }
-        }
-    }
-
     /// The prompts of an evaluation set, ordered by index.
     public func prompts(of runID: Int64, in evaluationSet: String = RunHistory.calibration) throws -> [String] {
         try history.read { db in try Self.prompts(of: evaluationSet, run: runID, in: db) }

@@ -434,7 +434,7 @@ package nonisolated struct ImageMeasurement: Sendable {
 
   package var seed: Int64 = 0
 
-  /// Score by scorer name. May be NaN or infinite.
+  /// Score by scorer name; results with a score that is not finite are rejected.
   package var scores: Dictionary<String,Double> = [:]
 
   package var denoiseSeconds: Double = 0
@@ -783,7 +783,7 @@ package nonisolated struct AssignedCandidate: Sendable {
 
   package var geneCount: UInt32 = 0
 
-  /// First step without guidance of a TGATE schedule, counted from 1; absent for all other schedules.
+  /// First step without guidance of a TGATE schedule, counted from 0; absent for all other schedules.
   package var gateStep: UInt32 {
     get {_gateStep ?? 0}
     set {_gateStep = newValue}

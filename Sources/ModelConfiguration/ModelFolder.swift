@@ -8,9 +8,6 @@ public enum ModelFamily: String, CaseIterable, Codable, Sendable {
     case pixartSigma = "pixart-sigma"
     /// FLUX.1: up to 512 text tokens; the raw value names the variant with distilled guidance.
     case flux = "flux-dev"
-
-    /// The default guidance scale of the family's pipeline in diffusers.
-    public var guidanceScale: Float { self == .flux ? 3.5 : 4.5 }
 }
 
 /// A text-to-image model in the diffusers directory layout.

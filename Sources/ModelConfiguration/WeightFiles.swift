@@ -78,7 +78,9 @@ public struct WeightFiles: Hashable, Sendable {
             where suffix.hasPrefix(start) && suffix.hasSuffix(end) && suffix.count > start.count + end.count {
                 let name = suffix.dropFirst(start.count).dropLast(end.count)
                 // Not the shards of a variant, model.fp16-00001-of-00002.safetensors.
-                if !name.contains("."), !name.contains("-of-") { return (String(name), suffix, suffix.hasSuffix(".json")) }
+                if !name.contains("."), !name.contains("-of-") {
+                    return (String(name), suffix, suffix.hasSuffix(".json"))
+                }
             }
             return nil
         }
@@ -98,7 +100,7 @@ public struct WeightFiles: Hashable, Sendable {
         for shard in Set(fileOfTensor.values).sorted() {
             guard !shard.isEmpty, !shard.contains("/") else {
                 throw index.mismatch(
-                    "weight_map", found: "\"\(shard)\"", expected: "names of files in the same folder")
+                    "weight_map", found: "\"\(shard)\"", expected: "names of files in the same directory")
             }
             guard !FileContents.exists("\(folder)/\(shard)") else { continue }
             let missing = FileContents.missing("\(folder)/\(shard)", expected: "a shard listed in \(path)")
@@ -123,7 +125,7 @@ public struct WeightFiles: Hashable, Sendable {
 
     /// The error about a directory without weights, which says what is there instead.
     private static func absence(of library: Library, in folder: String, _ entries: [String]) -> FileError {
-        let expected = "\(library.baseName).safetensors or \(library.baseName).safetensors.index.json in this folder"
+        let expected = "\(library.baseName).safetensors or \(library.baseName).safetensors.index.json in this directory"
         func first(_ suffixes: String...) -> String? {
             entries.sorted().first { name in suffixes.contains(where: name.hasSuffix) }
         }

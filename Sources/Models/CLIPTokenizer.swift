@@ -96,7 +96,7 @@ private struct CLIPTokenizerFiles {
             path = "\(folder)/tokenizer.json"
             guard FileManager.default.fileExists(atPath: path) else {
                 throw ModelsError.missingFile(
-                    path: vocabularyPath, expected: "CLIP's vocabulary, or tokenizer.json in the same folder")
+                    path: vocabularyPath, expected: "CLIP's vocabulary, or tokenizer.json in the same directory")
             }
             let file = try Self.decode(TokenizerJSON.self, from: path)
             guard file.model.type ?? "BPE" == "BPE" else {
@@ -169,7 +169,7 @@ private struct CLIPTokenizerFiles {
 
     private static func mergeLines(of path: String) throws -> [(String, String)] {
         guard FileContents.exists(path) else {
-            throw FileContents.missing(path, expected: "CLIP's merges, in the folder of vocab.json")
+            throw FileContents.missing(path, expected: "CLIP's merges, in the directory of vocab.json")
         }
         let lines = String(decoding: try FileContents.read(path), as: UTF8.self).split(whereSeparator: {
             $0 == "\n" || $0 == "\r\n"

@@ -116,7 +116,7 @@ private struct T5TokenizerFiles {
             try self.init(sentencePieceModel: model, sentinels: Self.sentinelCount(in: folder))
         } else {
             throw ModelsError.missingFile(
-                path: folder, expected: "tokenizer.json or a SentencePiece model spiece.model in this folder")
+                path: folder, expected: "tokenizer.json or a SentencePiece model spiece.model in this directory")
         }
     }
 

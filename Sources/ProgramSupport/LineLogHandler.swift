@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Logging
 import Synchronization
@@ -43,6 +44,7 @@ struct LineLogHandler: LogHandler {
     private func text(_ event: LogEvent, _ values: Logger.Metadata) -> String {
         let level = event.level >= .warning ? "\(event.level): " : ""
         let message = event.message.description.split(whereSeparator: \.isNewline).joined(separator: " ")
+            .terminalEscaped
         let pairs = values.sorted { $0.key < $1.key }.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }
         return "\(label): \(level)\(message)\(pairs.joined())"
     }
@@ -50,7 +52,7 @@ struct LineLogHandler: LogHandler {
     /// Quotes a metadata value that would not be one word.
     private static func quoted(_ value: String) -> String {
         let isWord = !value.isEmpty && value.allSatisfy { !$0.isWhitespace && $0 != "\"" && $0 != "=" }
-        return isWord ? value : jsonText(value)
+        return isWord ? value.terminalEscaped : jsonText(value).terminalEscaped
     }
 
     private func json(_ event: LogEvent, _ values: Logger.Metadata, _ time: Date) -> String {
@@ -72,7 +74,7 @@ struct LineLogHandler: LogHandler {
             case "\n": result += "\\n"
             case "\t": result += "\\t"
             case "\r": result += "\\r"
-            case "\u{0}"..."\u{1F}": result += "\\u" + String(format: "%04x", scalar.value)
+            case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}": result += "\\u" + String(format: "%04x", scalar.value)
             default: result.unicodeScalars.append(scalar)
             }
         }

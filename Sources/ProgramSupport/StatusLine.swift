@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Glibc
 import Synchronization
@@ -13,8 +14,11 @@ public final class StatusLine: Sendable {
 
     private init() {}
 
-    /// Writes a complete line, above the status line if there is one.
-    public func print(_ line: String) {
+    /// Writes a complete line or several, above the status line if there is one.
+    ///
+    /// Control characters are escaped: texts contain prompts, names and messages from outside.
+    public func print(_ text: String) {
+        let line = text.terminalEscapedLines
         shown.withLock { shown in
             write(shown.isEmpty ? "\(line)\n" : "\r\u{1B}[K\(line)\n\(shown)")
         }
@@ -24,7 +28,7 @@ public final class StatusLine: Sendable {
     public func show(_ text: String) {
         guard isInteractive else { return }
         shown.withLock { shown in
-            shown = String(text.prefix(terminalColumns - 1))
+            shown = String(text.terminalEscaped.prefix(terminalColumns - 1))
             write("\r\u{1B}[K\(shown)")
         }
     }

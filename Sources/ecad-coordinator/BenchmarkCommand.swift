@@ -34,7 +34,7 @@ extension CoordinatorCommand {
         @Flag(help: "Measure the run's front.")
         var front = false
 
-        @Flag(help: "Measure FORA and TGATE schedules of similar cost as well.")
+        @Flag(help: "Measure FORA and, with classifier-free guidance, TGATE schedules of similar cost as well.")
         var heuristics = false
 
         @Option(help: "Images per prompt, with seeds 0, 1, ...")
@@ -75,7 +75,9 @@ extension CoordinatorCommand {
             let (logger, showStatus) = server.output()
             let service = BenchmarkService(options: try server.options(), logger: logger, showStatus: showStatus)
             switch try service.run(options, in: runDir) {
-            case .finished(let report): print(server.json ? try report.json() : report.text, terminator: "")
+            case .finished(let report):
+                if server.json { return print(try report.json(), terminator: "") }
+                Program.printText(report.text, terminator: "")
             case .interrupted:
                 Program.printError("interrupted; repeat the command to resume")
                 throw ExitCode(1)

@@ -48,6 +48,9 @@ struct ServerOptions: ParsableArguments {
             throw ValidationError("--keys and --insecure-plaintext are mutually exclusive")
         }
         try requireOption("--workers", workers, in: 0...1024)
+        if workerThreads != nil, workers == 0 {
+            throw ValidationError("--worker-threads is only allowed with --workers")
+        }
         if let workerThreads { try requireOption("--worker-threads", workerThreads, in: 1...1024) }
         do {
             _ = try Endpoint(bind)
@@ -71,7 +74,7 @@ struct ServerOptions: ParsableArguments {
     }
 
     /// Runs to the end and prints the front; exit status 1 if interrupted.
-    func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
+    func serve(_ start: (RunService) throws -> RunService.Ending, runDirectory: String) throws {
         let (logger, showStatus) = output()
         let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
         switch try start(service) {
@@ -79,7 +82,7 @@ struct ServerOptions: ParsableArguments {
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
         case .interrupted:
-            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runFolder)")
+            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runDirectory)")
             throw ExitCode(1)
         }
     }
@@ -123,7 +126,7 @@ extension CoordinatorCommand {
 
         func run() throws {
             let configuration = try RunConfiguration(path: config, overrides: overrides)
-            try server.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.run(configuration, in: runDir) }, runDirectory: runDir)
         }
     }
 
@@ -138,7 +141,7 @@ extension CoordinatorCommand {
         @OptionGroup var server: ServerOptions
 
         func run() throws {
-            try server.serve({ try $0.resume(in: runDir, moved: moved.files) }, runFolder: runDir)
+            try server.serve({ try $0.resume(in: runDir, moved: moved.files) }, runDirectory: runDir)
         }
     }
 
@@ -160,7 +163,7 @@ extension CoordinatorCommand {
         func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            try server.serve({ try $0.extend(in: runDir, by: generations, moved: moved.files) }, runFolder: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: generations, moved: moved.files) }, runDirectory: runDir)
         }
     }
 
@@ -195,7 +198,7 @@ extension CoordinatorCommand {
         func run() throws {
             try server.serve(
                 { try $0.fork(runDir, from: from, into: into, overrides: overrides, moved: moved.files) },
-                runFolder: into)
+                runDirectory: into)
         }
     }
 

@@ -83,7 +83,7 @@ extension CoordinatorCommand.Keys {
             // The file first: an authorized key without a file would be useless.
             try file.write(to: path)
             try folder.authorize(name, key: file.keys.publicKey)
-            print(path)
+            Program.printText(path)
         }
     }
 
@@ -149,7 +149,7 @@ extension CoordinatorCommand.Keys {
             for row in rows {
                 let name = row.name.padding(toLength: width, withPad: " ", startingAt: 0)
                 let state = row.state.padding(toLength: 10, withPad: " ", startingAt: 0)
-                print("\(name)  \(state)  \(row.since)  \(row.key)")
+                Program.printText("\(name)  \(state)  \(row.since)  \(row.key)")
             }
         }
     }

@@ -45,6 +45,11 @@ extension TestingCommand {
         @Option(help: "Duration of a task in seconds.")
         var seconds = 0.5
 
+        func validate() throws {
+            try requireOption("--count", count, in: 1...100_000)
+            try requireOption("--seconds", seconds, in: 0...3600)
+        }
+
         func run() throws {
             let endpoint = try TestingCommand.localEndpoint(coordinator)
             let files = try keys.map { folder in
@@ -75,6 +80,8 @@ extension TestingCommand {
 
         @Option(help: "Number of attempts with each method.")
         var count = 1_000
+
+        func validate() throws { try requireOption("--count", count, in: 1...1_000_000) }
 
         func run() throws {
             let endpoint = try TestingCommand.localEndpoint(coordinator)

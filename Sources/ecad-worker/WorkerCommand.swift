@@ -72,7 +72,7 @@ extension WorkerCommand {
             let diagnosis = try Doctor(
                 endpoint: endpoint, security: security, engineVersion: Program.version
             ).diagnose()
-            print(diagnosis)
+            Program.printText("\(diagnosis)")
             if !diagnosis.isHealthy { throw ExitCode(1) }
         }
     }
@@ -123,7 +123,7 @@ extension WorkerCommand {
                 throw ValidationError("--grace \(grace): expected 0 to 86400 seconds")
             }
             if let walltime, !(walltime > 0 && walltime < 1e9) {
-                throw ValidationError("--walltime \(walltime): expected more than 0 seconds")
+                throw ValidationError("--walltime \(walltime): expected more than 0 and less than 1e9 seconds")
             }
         }
 
@@ -131,6 +131,7 @@ extension WorkerCommand {
             let endpoint = try connection.endpoint()
             let (security, keyName) = try connection.security(to: endpoint)
             let processors = CPU.availableCount
+            let ignoredName = keyName.flatMap { $0 == self.name ? nil : self.name }
             let name = name ?? keyName ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())"
             let environment = ProcessInfo.processInfo.environment
             let options = WorkerOptions(
@@ -140,7 +141,11 @@ extension WorkerCommand {
                 walltime: walltime.map(WalltimeLimit.init(seconds:)) ?? WalltimeLimit(environment: environment),
                 exitsWithParent: exitWithParent, engineVersion: Program.version)
             log.bootstrap()
-            try Worker(options: options, logger: Logger(label: "ecad-worker")).run()
+            let logger = Logger(label: "ecad-worker")
+            if let ignoredName, let keyName {
+                logger.warning("--name \(ignoredName): reports show the name of the key, \(keyName)")
+            }
+            try Worker(options: options, logger: logger).run()
         }
 
         private func defaultSpool(_ name: String, _ environment: [String: String]) -> String {

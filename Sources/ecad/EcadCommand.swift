@@ -33,21 +33,19 @@ extension EcadCommand {
         @Option(help: "Reference file.")
         var reference: String
 
-        @Option(help: "Maximum relative L2 error (default: 1e-4 for a forward pass, 1e-3 for a trajectory).")
+        @Option(help: "Maximum relative L2 error, 0 to 1 (default: 1e-4 for a forward pass, 1e-3 for a trajectory).")
         var tolerance: Double?
 
         @Flag(help: "Print JSON.")
         var json = false
 
         func validate() throws {
-            if let tolerance, !(tolerance >= 0) {
-                throw ValidationError("--tolerance \(tolerance): expected 0 or more")
-            }
+            if let tolerance { try requireOption("--tolerance", tolerance, in: 0...1) }
         }
 
         func run() throws {
             let report = try Verification.run(model: model, reference: reference, tolerance: tolerance)
-            print(json ? try encoded(report) : table(report))
+            json ? print(try encoded(report)) : Program.printText(table(report))
             if !report.passed { throw ExitCode(1) }
         }
 

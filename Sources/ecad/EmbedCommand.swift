@@ -27,7 +27,7 @@ extension EcadCommand {
 
         @OptionGroup var promptsFormat: PromptsFormatOption
 
-        @Option(help: "Negative prompt for classifier-free guidance.")
+        @Option(help: "Negative prompt for classifier-free guidance (PixArt).")
         var negativePrompt = ""
 
         @Option(help: "Number of CPU threads (default: all processors).")
@@ -47,14 +47,18 @@ extension EcadCommand {
 
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
+            try OutputPath.checkFile("--output", output, endings: [".safetensors"], inputs: [prompts])
             let folder = try ModelFolder(path: model)
+            let guidance = try folder.guidance()
+            // With any scale that enables it.
+            try guidance.check(negativePrompt: negativePrompt, scale: guidance.defaultScale)
             let texts = try promptsFormat.read(prompts).texts
             try PromptEmbeddings.write(
                 prompts: texts, negativePrompt: negativePrompt, model: folder,
                 fingerprint: try ModelFingerprint.compute(folder: model, part: .text), to: output)
             let report = Report(
                 file: output, prompts: texts.count, sha256: try SHA256.digest(ofFile: output).hexadecimal)
-            guard json else { return print("\(output): \(texts.count) prompts, SHA-256 \(report.sha256)") }
+            guard json else { return Program.printText("\(output): \(texts.count) prompts, SHA-256 \(report.sha256)") }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             print(String(decoding: try encoder.encode(report), as: UTF8.self))

@@ -38,7 +38,7 @@ extension EcadCommand {
         @Option(help: "Directory of images.")
         var images: String
 
-        @Option(help: "Prompt file: one prompt per line, or a published set.")
+        @Option(help: "Prompt file: one prompt per line, or a published set; for Image Reward and CLIP.")
         var prompts: String?
 
         @OptionGroup var promptsFormat: PromptsFormatOption
@@ -46,10 +46,10 @@ extension EcadCommand {
         @Option(help: "How names pair images with prompts (default: by what they say).")
         var pairBy: PairingRule?
 
-        @Option(help: "Directory of reference images.")
+        @Option(help: "Directory of reference images; for psnr, ssim and the Frechet distance.")
         var reference: String?
 
-        @Option(help: "Write the score of every image to a CSV file.")
+        @Option(help: "Write the score of every image to a file (.csv).")
         var scores: String?
 
         @Option(help: "Number of CPU threads (default: all processors).")
@@ -69,9 +69,11 @@ extension EcadCommand {
 
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
+            let requests = try scorers.map(request)
+            try checkOptions(requests)
             let scoring = try FolderScoring(
                 images: images, reference: reference, prompts: try prompts.map { try promptsFormat.read($0) },
-                rule: pairBy, requests: try scorers.map(request))
+                rule: pairBy, requests: requests)
             for note in scoring.notes { Program.printError(note) }
             var progress = ScoreProgress(total: scoring.stepCount)
             var table = try scores.map(ScoreFile.init)
@@ -80,12 +82,36 @@ extension EcadCommand {
                 failed: { progress.interrupt("\($0.file): skipped: \($0.reason)") }, scored: { try table?.add($0) })
             progress.end()
             try table?.finish()
-            print(try json ? encoded(report) : text(report))
+            json ? print(try encoded(report)) : Program.printText(text(report))
             guard report.failures.isEmpty else {
                 Program.printError(
                     "\(Self.plural(report.failures.count, "failure")), listed above; those images were skipped")
                 throw ExitCode(1)
             }
+        }
+
+        /// Rejects options that none of the scorers uses.
+        private func checkOptions(_ requests: [FolderScoring.Request]) throws {
+            if let repeated = requests.indices.first(where: { requests[..<$0].contains(requests[$0]) }) {
+                throw ValidationError("--scorer \(scorers[repeated]): given twice")
+            }
+            let usesReference = requests.contains { request in
+                guard case .scorer(let source) = request else { return true }
+                return ScorerKind.paired.contains(source.kind)
+            }
+            if reference != nil, !usesReference {
+                throw ValidationError("--reference is only allowed with the scorers psnr, ssim and frechet")
+            }
+            let hasScores = requests.contains { if case .scorer = $0 { true } else { false } }
+            if prompts != nil, !hasScores {
+                throw ValidationError(
+                    "--prompts is only allowed with scorers of single images; a distance has no prompts")
+            }
+            guard let scores else { return }
+            if !hasScores {
+                throw ValidationError("--scores is only allowed with scorers of single images; a distance has no rows")
+            }
+            try OutputPath.checkFile("--scores", scores, endings: [".csv"], inputs: prompts.map { [$0] } ?? [])
         }
 
         private func request(_ text: String) throws -> FolderScoring.Request {
@@ -155,7 +181,7 @@ private struct ScoreFile {
     }
 
     mutating func add(_ score: FolderScoring.Score) throws {
-        pending += "\(Self.quoted(score.image)),\(score.scorer),\(score.value),\(Self.quoted(score.prompt))\n"
+        pending += "\(score.image.csvField),\(score.scorer),\(score.value),\(score.prompt.csvField)\n"
         if pending.utf8.count > Self.flushBytes { try finish() }
     }
 
@@ -166,10 +192,5 @@ private struct ScoreFile {
             throw TensorsError.unwritable(file: path, reason: "the disk may be full")
         }
         pending = ""
-    }
-
-    private static func quoted(_ text: String) -> String {
-        guard text.contains(where: { "\",".contains($0) || $0.isNewline }) else { return text }
-        return "\"" + text.replacing("\"", with: "\"\"") + "\""
     }
 }

@@ -24,7 +24,7 @@ import Testing
         let evaluator = try Evaluator(
             model: ModelFolder(path: folder),
             settings: EvaluationSettings(
-                generation: GenerationSettings(height: 16, width: 16, stepCount: 4), prompts: ["a"],
+                generation: GenerationSettings(height: 16, width: 16, stepCount: 4, guidanceScale: 4.5), prompts: ["a"],
                 negativePrompt: ""))
         let architecture = try ModelDescription(modelFolder: folder, height: 16, width: 16).architecture
         let same = SearchSettings(populationSize: 4)

@@ -21,7 +21,8 @@ import Testing
         try Evaluator(
             model: ModelFolder(path: model.path),
             settings: EvaluationSettings(
-                generation: GenerationSettings(height: 8, width: 8, stepCount: 3), prompts: ["a fox"],
+                generation: GenerationSettings(height: 8, width: 8, stepCount: 3, guidanceScale: 4.5),
+                prompts: ["a fox"],
                 negativePrompt: ""))
     }
 
@@ -45,7 +46,8 @@ import Testing
         let evaluator = try Evaluator(
             model: ModelFolder(path: model.path),
             settings: EvaluationSettings(
-                generation: GenerationSettings(height: 8, width: 8, stepCount: 3), prompts: ["a fox"],
+                generation: GenerationSettings(height: 8, width: 8, stepCount: 3, guidanceScale: 4.5),
+                prompts: ["a fox"],
                 negativePrompt: "",
                 scorers: ScorerSource.paired + [ScorerSource(.imageReward, folder: reward.path)]))
         let error = EvaluationsError.scoreNotFinite(candidate: 42, scorer: "image-reward")

@@ -76,6 +76,19 @@ import Testing
                 naming: "text_encoder"))
     }
 
+    /// Recorded in histories, and computed by the Python worker as well (scripts/fixtures/make_fingerprints.py).
+    @Test func fingerprintsOfTheFixturesAreThoseOfThePythonWorker() throws {
+        let bytes = try FileContents.read("\(Fixtures.folder)/fingerprints.json")
+        let expected = try JSONDecoder().decode([String: [String: String]].self, from: Data(bytes))
+        #expect(expected.count == 6)
+        for (name, hashes) in expected {
+            let folder = "\(Fixtures.folder)/\(name)/model"
+            #expect(try ModelFingerprint.compute(folder: folder) == hashes["whole"], "\(name)")
+            guard let image = hashes["image"] else { continue }
+            #expect(try ModelFingerprint.compute(folder: folder, part: .image) == image, "\(name)")
+        }
+    }
+
     @Test func directoryWithoutModelHasNoFingerprint() throws {
         let folder = try TemporaryFolder()
         #expect(

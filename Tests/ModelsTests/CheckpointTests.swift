@@ -126,7 +126,7 @@ import Testing
     func indexMustNotReferToOtherDirectories(_ shard: String) throws {
         let model = try ModelCopy(of: "alpha-patch1")
         try model.set("weight_map", to: "{\"proj_out.weight\": \"\(shard)\"}", in: Self.index)
-        #expect(open(model).isOneLine(naming: model.file(Self.index), "weight_map", "\"\(shard)\"", "same folder"))
+        #expect(open(model).isOneLine(naming: model.file(Self.index), "weight_map", "\"\(shard)\"", "same directory"))
     }
 
     @Test func shardWithoutIndexedTensorIsReported() throws {

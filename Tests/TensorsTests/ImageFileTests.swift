@@ -6,12 +6,6 @@ import Testing
 @Suite struct ImageFileTests {
     private let folder = "\(Fixtures.folder)/scoring"
 
-    private func crc32(_ bytes: [UInt8]) -> UInt32 {
-        ~bytes.reduce(~0 as UInt32) { crc, byte in
-            (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
-        }
-    }
-
     /// Checksums of the pixels that Pillow decodes.
     @Test(arguments: [("colour.jpg", 1_484_525_448), ("grey-progressive.jpg", 753_751_578)] as [(String, UInt32)])
     func jpegDecodesAsInPillow(_ name: String, _ checksum: UInt32) throws {

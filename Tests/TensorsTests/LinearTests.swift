@@ -102,7 +102,7 @@ import Testing
             }
             #expect(
                 throws: TensorsError.type(
-                    file: path, tensor: "ids", expected: "a floating-point type", found: .int64)
+                    file: path, tensor: "ids", expected: StoredType.floatingPointText, found: .int64)
             ) {
                 try Weight(file.tensor("ids"), rows: 1, columns: 2)
             }

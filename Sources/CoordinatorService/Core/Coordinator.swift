@@ -228,7 +228,7 @@ final class Coordinator {
         try handle(.added(try run.advance(openWork)))
     }
 
-    /// Breeds candidates for workers that are idle otherwise.
+    /// Breeds candidates for workers that would otherwise be idle.
     private func breedForIdleWorkers() throws -> Bool {
         guard scheduler.hasIdleWorkers else { return false }
         let tasks = try run.breedForIdleWorkers(openWork)
@@ -245,7 +245,7 @@ final class Coordinator {
 
     // MARK: - The end
 
-    /// Requests the images of the contact sheet; ``isMakingContactSheet`` is true until they are in the history.
+    /// Requests the images of the contact sheet; ``isMakingContactSheet`` is true until they are in the history or their task has failed.
     func make(_ sheet: ContactSheet) throws {
         try handle(.contactSheetRequested(sheet))
     }
@@ -364,7 +364,7 @@ final class Coordinator {
         if refusals.count(reason.rawValue, at: now) { logger.warning("refused \(text)") }
     }
 
-    /// Logs a line on a worker.
+    /// Logs a line about a worker.
     func log(_ worker: Int64?, _ text: String, taskID: Int64? = nil) {
         var metadata: Logger.Metadata = [:]
         if let worker { metadata["worker"] = "\(name(of: worker))" }

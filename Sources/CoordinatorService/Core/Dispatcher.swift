@@ -32,7 +32,7 @@ struct Dispatcher {
         }
     }
 
-    /// A lease that ended without a result; one that arrives later is still valid.
+    /// A lease that ended without a result; a result that arrives later is still valid.
     struct PastLease: Equatable {
         let worker: WorkerID
         var outcome: LeaseOutcome
@@ -152,7 +152,7 @@ struct Dispatcher {
         costs.record(seconds: seconds, units: units, by: worker)
     }
 
-    /// Records a failure; the item goes to the end of the queue.
+    /// Records a failure; unless another worker holds the item or it is given up, it goes to the end of the queue.
     mutating func recordFailure(of item: WorkItem.ID, by worker: WorkerID) -> Verdict {
         guard release(item, from: worker, .failed) != nil else { return .ignored }
         entries[item]?.failedBy.insert(worker)
@@ -213,7 +213,7 @@ struct Dispatcher {
         return held
     }
 
-    /// Removes a worker; its items return to the front of the queue.
+    /// Removes a worker; its items return to the front of the queue unless another worker holds them.
     ///
     /// - Returns: Its leases, which end with the outcome.
     mutating func remove(_ worker: WorkerID, _ outcome: LeaseOutcome) -> [Lease] {

@@ -58,7 +58,10 @@ final class Benchmark: DistributedRun {
         let costTable = try context.costTable()
         self.context = context
         self.costTable = costTable
-        plan = try BenchmarkPlan(options, history: history, runID: run.id, shape: context.shape) {
+        plan = try BenchmarkPlan(
+            options, history: history, runID: run.id, shape: context.shape,
+            usesNegativePrompt: configuration.usesNegativePrompt(with: model)
+        ) {
             try costTable?.ratio(of: $0)
                 ?? Double(try model.architecture.macs($0).total) / Double(context.uncachedMACs)
         }

@@ -60,6 +60,7 @@ struct BenchmarkPlan {
     /// The uncached schedule first.
     private(set) var entries: [Entry]
     private let shape: ScheduleShape
+    private let usesNegativePrompt: Bool
 
     /// Schedules with a smaller speed-up get no heuristic of similar cost.
     private static let minSpeedup = 1.05
@@ -71,14 +72,16 @@ struct BenchmarkPlan {
     ///   - history: The history with the front.
     ///   - runID: The run.
     ///   - shape: The run's steps, blocks and components.
+    ///   - usesNegativePrompt: Whether the run has classifier-free guidance, without which TGATE cannot run.
     ///   - cost: A schedule's cost relative to the uncached schedule, by which heuristics are matched.
     /// - Throws: `SchedulesError` for malformed files and other shapes, ``CoordinatorError`` for an empty front and for
     ///   two schedules with the same label, `HistoryError`.
     init(
-        _ options: BenchmarkOptions, history: RunHistory, runID: Int64, shape: ScheduleShape,
+        _ options: BenchmarkOptions, history: RunHistory, runID: Int64, shape: ScheduleShape, usesNegativePrompt: Bool,
         cost: (Schedule) throws -> Double
     ) throws {
         self.shape = shape
+        self.usesNegativePrompt = usesNegativePrompt
         entries = [Entry(label: "uncached", origin: "default", schedule: Schedule(shape: shape))]
         for path in options.schedulePaths { try add(path) }
         if options.includesFront { try addFront(of: history, runID) }
@@ -98,6 +101,11 @@ struct BenchmarkPlan {
                 let mismatch = SchedulesError.shapeMismatch(
                     schedule: file.schedule.shape.description, model: shape.description)
                 throw CoordinatorError.invalidBenchmark("\(path): \(mismatch)")
+            }
+            guard file.schedule.gateStep == nil || usesNegativePrompt else {
+                throw CoordinatorError.invalidBenchmark(
+                    "\(path): a schedule of TGATE with a gate; expected one without, since the run's "
+                        + "model.guidance_scale is at most 1 and there is no guidance to gate")
             }
             let label = files.count == 1 ? name : "\(name)#\(index)"
             entries.append(Entry(label: label, origin: "file", schedule: file.schedule))
@@ -123,7 +131,7 @@ struct BenchmarkPlan {
     private mutating func addHeuristics(_ cost: (Schedule) throws -> Double) throws {
         var targets = try entries.map { try cost($0.schedule) }.filter { $0 > 0 && $0 < 1 / Self.minSpeedup }
         if targets.isEmpty { targets = [0.5] }
-        for family in Self.families(for: shape) {
+        for family in families {
             let heuristics = try family.compactMap {
                 heuristic -> (heuristic: Heuristic, schedule: Schedule, cost: Double)? in
                 guard let schedule = try? heuristic.schedule(for: shape) else { return nil }
@@ -141,11 +149,11 @@ struct BenchmarkPlan {
         }
     }
 
-    /// FORA and, except for FLUX, TGATE with decreasing cost.
-    private static func families(for shape: ScheduleShape) -> [[Heuristic]] {
+    /// FORA and, with classifier-free guidance, TGATE with decreasing cost.
+    private var families: [[Heuristic]] {
         let steps = shape.stepCount
         let fora = (2..<max(3, steps + 1)).map { Heuristic.fora(interval: $0) }
-        guard !shape.isFlux else { return [fora] }
+        guard usesNegativePrompt else { return [fora] }
         let tgate = (1..<max(2, steps)).reversed().flatMap { gate in
             [1, 2, 3, 5].filter { $0 <= gate }.map { Heuristic.tgate(.init(gateStep: gate, interval: $0)) }
         }

@@ -23,6 +23,7 @@ extension Calibration {
         configuration.runDirectory = RunConfiguration.absolute(folder)
         let prompts = try PromptSet(file: configuration.promptsPath, format: configuration.promptsFormat).texts
         let model = try configuration.modelDescription()
+        try configuration.resolveGuidance(of: model)
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
         let modelHash = try configuration.modelFingerprint()
@@ -133,6 +134,7 @@ extension Calibration {
         var new = try RunConfiguration(
             text: run.configuration, file: source.file, overrides: overrides,
             folder: FileManager.default.currentDirectoryPath)
+        try new.rejectKeysInFork(overrides, file: "--set")
         let recorded = new
         try new.move(to: folder, moved)
         var notices: [String] = []
@@ -149,13 +151,13 @@ extension Calibration {
             old.promptsFormat == new.promptsFormat, old.cost == new.cost, old.scorerPaths == recorded.scorerPaths,
             old.costTablePath == recorded.costTablePath
         else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder,
                 reason: "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images cannot "
                     + "change; start a run with search.warm_start = \"\(folder)\" to change them")
         }
         guard number + 1 < new.generations else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder,
                 reason: "search.generations is \(new.generations), which leaves none after generation \(number); "
                     + "give --set search.generations=N")
@@ -163,7 +165,7 @@ extension Calibration {
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let generations = try source.search.generations(of: run.id)
         guard let state = generations.first(where: { $0.number == number && $0.isFinished }) else {
-            throw CoordinatorError.runFolder(path: folder, reason: "generation \(number) is not complete")
+            throw CoordinatorError.runDirectory(path: folder, reason: "generation \(number) is not complete")
         }
         let candidates = try source.search.candidates(of: run.id)
         var search = try restoredSearch(state.searchState, shape: shape, candidates: candidates)
@@ -183,7 +185,8 @@ extension Calibration {
         let parts =
             [
                 modelHash, "\(configuration.stepCount)", "\(model.height)", "\(model.width)",
-                "\(configuration.guidanceScale)", configuration.negativePrompt, "\(configuration.seedsPerPrompt)",
+                configuration.guidanceScale.map { "\($0)" } ?? "", configuration.negativePrompt,
+                "\(configuration.seedsPerPrompt)",
                 "\(configuration.imagesPerTask)", configuration.quality.originalName,
             ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
@@ -235,6 +238,19 @@ extension Calibration {
         }
         let table = try CostTable(json: text, shape: shape, source: path)
         try history.runs.insertCostTable(NewCostTable(workerID: nil, costs: table.json), of: run)
+    }
+}
+
+extension RunConfiguration {
+    /// Rejects overrides of a fork that change nothing.
+    fileprivate func rejectKeysInFork(_ overrides: [String], file: String) throws {
+        let keys = Set(overrides.map(ConfigurationFile.key))
+        try rejectKeysWithoutEffect(keys, file: file)
+        for key in ["search.seeding", "search.warm_start", "prompts.format"] where keys.contains(key) {
+            throw CoordinatorError.keyNotAllowed(
+                file: file, key: key,
+                condition: "for a new run: a fork has the prompts and the seed population of the original")
+        }
     }
 }
 

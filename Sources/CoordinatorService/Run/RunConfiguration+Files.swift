@@ -53,7 +53,8 @@ extension RunConfiguration {
         if let path = moved.model { modelPath = Self.absolute(path) }
         if let path = moved.embeddings {
             guard embeddingsPath != nil else {
-                throw CoordinatorError.runFolder(path: folder, reason: "the run has no prompts.embeddings to replace")
+                throw CoordinatorError.runDirectory(
+                    path: folder, reason: "the run has no prompts.embeddings to replace")
             }
             embeddingsPath = Self.absolute(path)
         }
@@ -61,7 +62,7 @@ extension RunConfiguration {
             let type = try Configuration(path: "\(path)/config.json", expected: "the model of a scorer")
                 .require("model_type", oneOf: ScorerKind.modelled.map(\.rawValue))
             guard let scorer = ScorerKind(rawValue: type), scorerPaths[scorer] != nil else {
-                throw CoordinatorError.runFolder(path: folder, reason: "the run has no scorers.\(type) to replace")
+                throw CoordinatorError.runDirectory(path: folder, reason: "the run has no scorers.\(type) to replace")
             }
             scorerPaths[scorer] = Self.absolute(path)
         }
@@ -99,6 +100,35 @@ extension RunConfiguration {
         }
     }
 
+    /// Sets the guidance scale, if none is chosen, to the model's default.
+    ///
+    /// - Throws: ``CoordinatorError/invalidValue(file:key:expected:found:)`` for a guidance scale or negative prompt
+    ///   without effect.
+    mutating func resolveGuidance(of model: ModelDescription) throws {
+        let guidance = model.architecture.transformer.guidance
+        func checked<Value>(_ key: String, _ body: () throws(ModelConfigurationError) -> Value) throws -> Value {
+            do {
+                return try body()
+            } catch {
+                throw CoordinatorError.invalidValue(
+                    file: "run configuration", key: key, expected: error.expected, found: error.found)
+            }
+        }
+        let scale = try checked("model.guidance_scale") { () throws(ModelConfigurationError) in
+            try guidance.scale(guidanceScale)
+        }
+        try checked("prompts.negative") { () throws(ModelConfigurationError) in
+            try guidance.check(negativePrompt: negativePrompt, scale: scale)
+        }
+        guidanceScale = scale
+    }
+
+    /// Whether the model also denoises with the negative prompt, which TGATE's schedules require.
+    func usesNegativePrompt(with model: ModelDescription) -> Bool {
+        let guidance = model.architecture.transformer.guidance
+        return guidance.usesNegativePrompt(scale: guidanceScale ?? guidance.defaultScale)
+    }
+
     /// The fingerprint of the model files that workers need: without the text encoders if embeddings are provided.
     func modelFingerprint() throws -> String {
         try ModelFingerprint.compute(folder: modelPath, part: modelPart)
@@ -121,7 +151,7 @@ extension RunConfiguration {
         let current = try modelFingerprint()
         let agreement = ModelFingerprint.compare(recorded, with: current, folder: modelPath, part: modelPart)
         guard agreement != .different else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: modelPath,
                 reason: "the model has changed since the run began: its fingerprint is "
                     + "\(current.prefix(12)), the run's \(recorded.prefix(12)); if the run's model is elsewhere, pass --model DIR"

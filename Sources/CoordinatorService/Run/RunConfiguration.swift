@@ -2,6 +2,7 @@ import Basics
 import Evolution
 import Foundation
 import Messages
+import ModelConfiguration
 import Prompts
 
 /// The settings of a run: the TOML file of `ecad-coordinator run --config`.
@@ -21,11 +22,12 @@ public struct RunConfiguration: Sendable, Equatable {
     /// The run directory when the paths were last recorded; files that have moved with it are found beside it.
     var runDirectory: String?
     var modelPath = ""
-    var stepCount = 20
+    var stepCount = ModelFamily.defaultStepCount
     /// Pixels; nil for the model's native size.
     var height: Int?
     var width: Int?
-    var guidanceScale = 4.5
+    /// Nil for the model's default, until the run begins.
+    var guidanceScale: Double?
     var promptsPath = ""
     /// Nil to detect it.
     var promptsFormat: PromptFormat?
@@ -75,9 +77,11 @@ public struct RunConfiguration: Sendable, Equatable {
         guard let bytes = try? FileContents.read(path), let text = String(validating: bytes, as: UTF8.self) else {
             throw CoordinatorError.unreadableFile(path: path, what: "the run configuration")
         }
-        try self.init(
-            text: text, file: path, overrides: overrides,
-            folder: URL(fileURLWithPath: path).deletingLastPathComponent().path)
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        var document = try ConfigurationFile(text: text, name: path, folder: folder)
+        for assignment in overrides { try document.override(assignment) }
+        try self.init(document)
+        try rejectKeysWithoutEffect(document.keys, file: path)
     }
 
     /// Parses a configuration.
@@ -91,6 +95,11 @@ public struct RunConfiguration: Sendable, Equatable {
     init(text: String, file: String, overrides: [String] = [], folder: String) throws {
         var document = try ConfigurationFile(text: text, name: file, folder: folder)
         for assignment in overrides { try document.override(assignment) }
+        try self.init(document)
+    }
+
+    private init(_ document: ConfigurationFile) throws {
+        let file = document.name
         try document.rejectUnknownKeys(allowed: Self.keys.map(\.name))
         for key in Self.keys { try key.read(document, &self) }
         if costTablePath != nil, cost != .latency {
@@ -100,6 +109,25 @@ public struct RunConfiguration: Sendable, Equatable {
         }
         if let model = quality.model, scorerPaths[model] == nil {
             throw CoordinatorError.missingKey(file: file, key: "scorers.\(model.rawValue)")
+        }
+    }
+
+    /// Rejects keys that a user has set and that other keys make ineffective.
+    ///
+    /// A stored configuration is not checked: it holds every key.
+    ///
+    /// - Throws: ``CoordinatorError/keyNotAllowed(file:key:condition:)``.
+    func rejectKeysWithoutEffect(_ keys: Set<String>, file: String) throws {
+        func require(_ isEffective: Bool, _ key: String, _ condition: String) throws {
+            guard keys.contains(key), !isEffective else { return }
+            throw CoordinatorError.keyNotAllowed(file: file, key: key, condition: condition)
+        }
+        try require(schedulesPerTask == nil, "tasks.seconds", "without tasks.schedules, which fixes the size of tasks")
+        try require(stop.flatGenerations != nil, "stop.flat_gain", "with stop.flat_generations")
+        try require(embeddingsPath != nil, "prompts.embeddings_sha256", "with prompts.embeddings")
+        for scorer in ScorerKind.modelled {
+            let name = "scorers.\(scorer.rawValue)"
+            try require(scorerPaths[scorer] != nil, "\(name)_fingerprint", "with \(name)")
         }
     }
 

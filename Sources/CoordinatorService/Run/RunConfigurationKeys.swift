@@ -1,5 +1,6 @@
 import Basics
 import Evolution
+import ModelConfiguration
 import Prompts
 
 extension RunConfiguration {
@@ -15,9 +16,14 @@ extension RunConfiguration {
             "Image height in pixels."),
         .optional(
             "model.width", \.width, .integer(1...16384), absence: "the model's native width", "Image width in pixels."),
-        .key(
-            "model.guidance_scale", \.guidanceScale, .number(0...1000),
-            "Scale of classifier-free guidance; 1 or less disables guidance."),
+        .optional(
+            "model.guidance_scale", \.guidanceScale, .number(Guidance.scales),
+            absence:
+                "`\(Guidance.classifierFree.defaultScale)` for PixArt, `\(Guidance.distilled.defaultScale)` for FLUX",
+            """
+            Guidance scale: of classifier-free guidance for PixArt, where 1 or less disables it; an input of the \
+            transformer for FLUX.
+            """),
     ]
 
     private static let directoryKeys: [ConfigurationKey] = [
@@ -40,7 +46,11 @@ extension RunConfiguration {
         .key(
             "prompts.seeds_per_prompt", \.seedsPerPrompt, .integer(1...1000),
             "Images per prompt, with seeds 0, 1, ..."),
-        .key("prompts.negative", \.negativePrompt, .string, "Negative prompt of classifier-free guidance."),
+        .key(
+            "prompts.negative", \.negativePrompt, .string,
+            """
+            Negative prompt of classifier-free guidance; only allowed for PixArt with a `model.guidance_scale` above 1.
+            """),
         .optional(
             "prompts.embeddings", \.embeddingsPath, .path, absence: "every worker embeds the prompts itself",
             "Prompt embeddings, from `ecad embed`; workers then need no text encoders."),
@@ -118,7 +128,7 @@ extension RunConfiguration {
             "Ends the run once the hypervolume has grown by at most `stop.flat_gain` in this many generations."),
         .key(
             "stop.flat_gain", \.stop.flatGain, .number(0...1),
-            "Growth of the hypervolume, relative to its former value, for `stop.flat_generations`."),
+            "Growth of the hypervolume, relative to its former value; only allowed with `stop.flat_generations`."),
     ]
 
     private static let taskKeys: [ConfigurationKey] = [
@@ -132,7 +142,7 @@ extension RunConfiguration {
             "tasks.seconds", \.secondsPerTask, .number(0.01...86_400),
             """
             Intended duration of a task: the number of schedules per task follows from the durations of earlier tasks, \
-            with at least two tasks per worker.
+            with at least two tasks per worker. Only allowed without `tasks.schedules`.
             """),
         .key(
             "tasks.recheck_share", \.recheckShare, .number(0...1),

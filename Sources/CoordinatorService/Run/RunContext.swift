@@ -114,7 +114,7 @@ struct RunContext {
 
     // MARK: - Totals
 
-    /// The cost table that latencies are modelled by; nil before a worker has measured one.
+    /// The cost table from which latencies are modelled; nil before a worker has measured one.
     func costTable() throws -> CostTable? {
         let record = try history.runs.costTables(of: runID).first { $0.isObjective }
         return try record.map { try CostTable(json: $0.costs, shape: shape, source: history.file) }
@@ -161,7 +161,7 @@ struct RunContext {
 
     // MARK: - Messages
 
-    /// The answer to a registration, but for the coordinator's own settings.
+    /// The answer to a registration, except for the coordinator's own settings.
     var welcome: Welcome {
         var welcome = Welcome()
         // A worker's stored results belong to one prompt set.
@@ -171,7 +171,9 @@ struct RunContext {
         welcome.settings.stepCount = UInt32(configuration.stepCount)
         welcome.settings.height = UInt32(model.height)
         welcome.settings.width = UInt32(model.width)
-        welcome.settings.guidanceScale = configuration.guidanceScale
+        // A run stores its scale when it begins.
+        welcome.settings.guidanceScale =
+            configuration.guidanceScale ?? model.architecture.transformer.guidance.defaultScale
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = configuration.scorers.map(\.rawValue)
         welcome.settings.scorerModels = configuration.scorers.compactMap { scorer in

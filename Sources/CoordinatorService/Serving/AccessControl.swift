@@ -28,7 +28,9 @@ struct AccessControl {
             self.init(
                 security: .plaintext, register: nil,
                 summary: options.bind.isLoopback
-                    ? "plain text, this machine only" : "PLAIN TEXT: any machine that reaches the port can join",
+                    ? "plain text, this machine only"
+                        + (options.isPlaintext ? " (--insecure-plaintext has no effect: there are no keys here)" : "")
+                    : "PLAIN TEXT: any machine that reaches the port can join",
                 keyFolder: nil)
             return
         }

@@ -30,10 +30,10 @@ struct BenchModelOptions: ParsableArguments {
     @OptionGroup var promptsFormat: PromptsFormatOption
 
     @Option(help: "Number of denoising steps.")
-    var steps = 20
+    var steps = ModelFamily.defaultStepCount
 
-    @Option(help: "Guidance scale.")
-    var guidanceScale: Float = 4.5
+    @Option(help: guidanceScaleHelp)
+    var guidanceScale: Double?
 
     @Option(help: "Height and width in pixels (default: native size).")
     var size: Int?
@@ -44,7 +44,7 @@ struct BenchModelOptions: ParsableArguments {
     func validate() throws {
         try promptsFormat.require(prompts)
         try requireOption("--steps", steps, in: 1...1000)
-        if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
+        if let guidanceScale { try requireOption("--guidance-scale", guidanceScale, in: Guidance.scales) }
         try requireOption("--threads", threads, in: 1...1024)
     }
 
@@ -54,12 +54,13 @@ struct BenchModelOptions: ParsableArguments {
         let description = try ModelDescription(modelFolder: model, height: size, width: size)
         var lines = Array(repeating: "", count: defaultPromptCount)
         if let prompts { lines = try promptsFormat.read(prompts).texts }
+        let folder = try ModelFolder(path: model)
         return try Evaluator(
-            model: ModelFolder(path: model),
+            model: folder,
             settings: EvaluationSettings(
                 generation: GenerationSettings(
                     height: description.height, width: description.width, stepCount: steps,
-                    guidanceScale: guidanceScale),
+                    guidanceScale: Float(try Guided(folder, scale: guidanceScale).scale)),
                 prompts: lines, negativePrompt: ""))
     }
 }
@@ -106,6 +107,9 @@ struct BenchModel: ParsableCommand {
     }
 
     func run() throws {
+        if let output {
+            try OutputPath.checkFile("--output", output, inputs: model.prompts.map { [$0] } ?? [])
+        }
         let result = try LatencyModelBenchmark(
             model.evaluator(), imageCount: images, scheduleCount: schedules, seconds: seconds, seed: seed)
         let (median, p95) = (result.error(quantile: 0.5), result.error(quantile: 0.95))

@@ -33,7 +33,7 @@ struct BenchPresets: ParsableCommand {
     @Option(help: "Comma-separated seeding methods, as in search.seeding.")
     var seeding = "fora,random"
 
-    @Option(help: "Override a parameter of the default preset, such as most_flips=8. Repeatable.")
+    @Option(help: "Override a parameter of the default preset, such as screening=4. Repeatable.")
     var set: [String] = []
 
     @Option(help: "Preset to compare the default preset with: ecad-paper or default.")
@@ -50,29 +50,47 @@ struct BenchPresets: ParsableCommand {
         try requireOption("--population", population, in: 4...10000)
         try requireOption("--evaluations", evaluations, in: 1...10_000_000)
         try requireOption("--pairs", pairs, in: 2...10000)
-        _ = try (settings(.standard, set), settings(against, againstSet))
+        guard try settings(.standard, set, "--set") != settings(against, againstSet, "--against-set") else {
+            throw ValidationError("both presets are the same; expected another --against, --set or --against-set")
+        }
     }
 
-    private func settings(_ preset: SearchSettings.Preset, _ changes: [String]) throws -> SearchSettings {
+    private func settings(
+        _ preset: SearchSettings.Preset, _ changes: [String], _ option: String
+    ) throws -> SearchSettings {
         var settings = SearchSettings(preset: preset, populationSize: population)
         for change in changes {
             let parts = change.split(separator: "=")
-            guard parts.count == 2, let value = Double(parts[1]) else {
-                throw ValidationError("--set \(change): expected name=number")
+            guard parts.count == 2, let value = Double(parts[1]), value.isFinite else {
+                throw ValidationError("\(option) \(change): expected name=number")
+            }
+            func integer() throws -> Int {
+                guard let integer = Int(exactly: value) else {
+                    throw ValidationError("\(option) \(change): expected an integer")
+                }
+                return integer
             }
             switch parts[0] {
             case "fewest_flips": settings.minFlips = value
             case "most_flips": settings.maxFlips = value
-            case "crossover_points": settings.crossoverPoints = Int(exactly: value.rounded()) ?? 0
+            case "crossover_points": settings.crossoverPoints = try integer()
             case "crossover_probability": settings.crossoverProbability = value
             case "mutation_probability": settings.mutationProbability = value
             case "region_probability": settings.regionProbability = value
-            case "screening": settings.screening = Int(exactly: value.rounded()) ?? 0
+            case "screening": settings.screening = try integer()
             default:
                 throw ValidationError(
-                    "--set \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability, region_probability or screening"
+                    "\(option) \(change): expected fewest_flips, most_flips, crossover_points, crossover_probability, mutation_probability, region_probability or screening"
                 )
             }
+        }
+        if settings.regionProbability == 1, let flips = changes.first(where: { $0.contains("_flips=") }) {
+            throw ValidationError("\(option) \(flips): has no effect while region_probability is 1")
+        }
+        do {
+            try settings.validate()
+        } catch {
+            throw ValidationError("\(option): \(error)")
         }
         return settings
     }
@@ -81,7 +99,7 @@ struct BenchPresets: ParsableCommand {
         let description = try ModelDescription(modelFolder: model.model, height: model.size, width: model.size)
         let result = try PresetBenchmark(
             model.evaluator(defaultPromptCount: images), architecture: description.architecture, imageCount: images,
-            settings: (try settings(.standard, set), try settings(against, againstSet)),
+            settings: (try settings(.standard, set, "--set"), try settings(against, againstSet, "--against-set")),
             seeding: seeding.split(separator: ",").map(String.init), evaluations: evaluations,
             seeds: (0..<UInt64(pairs)).map { seed &+ $0 }
         ) { pair in
