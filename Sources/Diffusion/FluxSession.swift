@@ -8,7 +8,11 @@ final class FluxSession: DenoisingSession {
     let imageCount: Int
     let latents: Matrix
 
+    var timesteps: [Float] { sampler.timesteps }
+    var sigmas: [Float] { sampler.sigmas }
+
     private let transformer: FluxTransformer
+    private let transformerFolder: String
     private let sampler: FlowMatchEuler
     private let guidanceScale: Float
     private let latentHeight, latentWidth: Int
@@ -18,10 +22,11 @@ final class FluxSession: DenoisingSession {
     private var cacheExtents: [ComponentExtent] = []
 
     init(
-        transformer: FluxTransformer, sampler: FlowMatchEuler, imageCount: Int, latentHeight: Int, latentWidth: Int,
-        guidanceScale: Float
+        transformer: FluxTransformer, transformerFolder: String, sampler: FlowMatchEuler, imageCount: Int,
+        latentHeight: Int, latentWidth: Int, guidanceScale: Float
     ) {
         self.transformer = transformer
+        self.transformerFolder = transformerFolder
         self.sampler = sampler
         self.imageCount = imageCount
         self.latentHeight = latentHeight
@@ -60,6 +65,7 @@ final class FluxSession: DenoisingSession {
                 latents: latents, prompts: prompts, modulation: modulations[index], actions: plan.actions[index],
                 cache: cache, activations: activations, into: velocity)
             axpby(sampler.steps[index].width, velocity, 1, latents)
+            try requireFiniteLatents(after: index, transformer: transformerFolder)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)

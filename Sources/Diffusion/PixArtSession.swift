@@ -10,7 +10,11 @@ final class PixArtSession: DenoisingSession {
     let imageCount: Int
     let latents: Matrix
 
+    var timesteps: [Float] { sampler.steps.map { Float($0.timestep) } }
+    var sigmas: [Float] { sampler.sigmas }
+
     private let transformer: PixArtTransformer
+    private let transformerFolder: String
     private let sampler: DPMSolverMultistep
     private let settings: GenerationSettings
     private let modulations: [PixArtTransformer.Modulation]
@@ -22,12 +26,13 @@ final class PixArtSession: DenoisingSession {
     private var cache: ComponentCache
 
     init(
-        transformer: PixArtTransformer, sampler: DPMSolverMultistep, imageCount: Int, latentHeight: Int,
-        latentWidth: Int, settings: GenerationSettings
+        transformer: PixArtTransformer, transformerFolder: String, sampler: DPMSolverMultistep, imageCount: Int,
+        latentHeight: Int, latentWidth: Int, settings: GenerationSettings
     ) throws {
         let batch = settings.isGuided ? 2 * imageCount : imageCount
         let pixels = latentHeight * latentWidth
         self.transformer = transformer
+        self.transformerFolder = transformerFolder
         self.sampler = sampler
         self.imageCount = imageCount
         self.settings = settings
@@ -73,6 +78,7 @@ final class PixArtSession: DenoisingSession {
                 latents: latents, prompts: isGated ? unconditional : guided, modulation: modulations[index],
                 actions: plan.actions[index], cache: cache, activations: activations, into: predicted)
             applyGuidanceAndStep(step, isGuided: settings.isGuided && !isGated)
+            try requireFiniteLatents(after: index, transformer: transformerFolder)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)

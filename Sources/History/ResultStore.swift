@@ -25,6 +25,7 @@ public struct ResultStore: Sendable {
             let promptIDs = try RunStore.promptIDs(of: task.evaluationSet, run: task.runID, in: db)
             try Self.insert(result.scores, promptIDs: promptIDs, in: db)
             try Self.insert(result.timings, promptIDs: promptIDs, of: result, in: db)
+            try Self.updateStatistics(of: task.candidateIDs, in: db)
             try Self.closeTask(of: result, at: instant, in: db)
             return .committed
         }
@@ -179,6 +180,17 @@ public struct ResultStore: Sendable {
             try statement.execute(arguments: [
                 score.candidateID, try promptID(score.image, promptIDs), score.image.seed, score.scorer, score.value,
             ])
+        }
+    }
+
+    /// Computes the statistics of candidates whose scores have changed.
+    static func updateStatistics(of candidateIDs: [Int64], in db: Database) throws {
+        let removal = try db.cachedStatement(sql: "DELETE FROM score_statistics WHERE candidate_id = ?")
+        let insertion = try db.cachedStatement(
+            sql: "INSERT INTO score_statistics \(Schema.scoreStatistics(where: "s.candidate_id = ?"))")
+        for id in candidateIDs {
+            try removal.execute(arguments: [id])
+            try insertion.execute(arguments: [id])
         }
     }
 

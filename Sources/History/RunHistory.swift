@@ -72,15 +72,18 @@ public final class RunHistory: Sendable {
         let network = NetworkFileSystem.kind(at: file.folder)
         if let network, file.hasLog { throw HistoryError.networkFileSystem(folder: file.folder, kind: network) }
         do {
+            let version: Int
             switch try file.inspect() {
             case .missing: throw HistoryError.missing(file: file.path)
             case .empty: throw HistoryError.notAHistory(file: file.path, found: DatabaseFile.emptyDescription)
-            case .history(let version): try requireCurrent(version, file)
+            case .history(let found): version = found
             }
+            try requireReadable(version, file)
             let isArchive = !file.hasLog && (network != nil || access(file.folder, W_OK) != 0)
             return try HistoryError.translating(file: file.path) {
                 let database = try DatabaseQueue(
-                    path: file.location(isImmutable: isArchive), configuration: DatabaseFile.readOnly())
+                    path: file.location(isImmutable: isArchive),
+                    configuration: DatabaseFile.readOnly(isOlder: version < Schema.version))
                 return RunHistory(file: file, database: database, lock: nil)
             }
         } catch HistoryError.notWritable(let path, let reason) {
@@ -138,11 +141,11 @@ public final class RunHistory: Sendable {
         }
     }
 
-    private static func requireCurrent(_ version: Int, _ file: DatabaseFile) throws {
+    private static func requireReadable(_ version: Int, _ file: DatabaseFile) throws {
         if version > Schema.version {
             throw HistoryError.newerSchema(file: file.path, found: version, supported: Schema.version)
         }
-        if version < Schema.version {
+        if version < Schema.oldestReadable {
             throw HistoryError.olderSchema(file: file.path, found: version, supported: Schema.version)
         }
     }

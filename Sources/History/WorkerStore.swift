@@ -107,7 +107,9 @@ public struct WorkerStore: Sendable {
                     WHERE t.run_id = ? AND t.evaluation_set = ? AND t.worker_id = ? AND t.state = 'done'
                     """,
                 arguments: [runID, evaluationSet, workerID])
-            return (try ids.map { try TaskStore.task($0, in: db) }, kept ?? 0)
+            let tasks = try ids.map { try TaskStore.task($0, in: db) }
+            try ResultStore.updateStatistics(of: tasks.flatMap(\.candidateIDs), in: db)
+            return (tasks, kept ?? 0)
         }
     }
 

@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Tensors
 
@@ -8,7 +9,7 @@ public struct Checkpoint: Sendable {
     /// The directory with the weights.
     public let folder: String
     private let files: [SafetensorsFile]
-    private let fileOfTensor: [String: Int]
+    let fileOfTensor: [String: Int]
 
     /// Opens the weights in a directory such as `transformer/`.
     ///
@@ -32,12 +33,17 @@ public struct Checkpoint: Sendable {
     /// Whether there is a tensor with this name.
     public func has(_ name: String) -> Bool { fileOfTensor[name] != nil }
 
+    /// A tensor as stored, of any shape.
+    func stored(_ name: String) throws -> StoredTensor {
+        guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }
+        return try files[index].tensor(name)
+    }
+
     /// A tensor as stored; its shape must be the given one.
     ///
     /// - Throws: ``ModelsError/missingTensor(path:name:)``, ``ModelsError/tensorShape(path:name:expected:found:)``.
     public func tensor(_ name: String, shape: [Int]) throws -> StoredTensor {
-        guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }
-        let stored = try files[index].tensor(name)
+        let stored = try stored(name)
         guard stored.shape == shape else {
             throw ModelsError.tensorShape(path: folder, name: name, expected: shape, found: stored.shape)
         }
@@ -50,8 +56,16 @@ public struct Checkpoint: Sendable {
     }
 
     /// A tensor of the given shape as a float32 matrix `[rows, columns]`; copies, so for small tensors only.
+    ///
+    /// - Throws: As ``tensor(_:shape:)``, and ``NonFiniteError`` if a value is infinite or NaN.
     public func matrix(_ name: String, shape: [Int], rows: Int, columns: Int) throws -> Matrix {
-        Matrix(try tensor(name, shape: shape).floats(), rows: rows, columns: columns)
+        let stored = try tensor(name, shape: shape)
+        let matrix = Matrix(try stored.floats(), rows: rows, columns: columns)
+        if !matrix.isFinite, let value = stored.firstNonFiniteValue() {
+            throw NonFiniteError.weight(
+                file: stored.file, tensor: name, value: Self.spelling(value), stage: nil)
+        }
+        return matrix
     }
 
     /// A vector as a float32 matrix `[1, count]`; copies.
@@ -60,9 +74,14 @@ public struct Checkpoint: Sendable {
     }
 
     /// The linear layer with `prefix.weight`, `[outputs, inputs]`, and, if `bias`, `prefix.bias`, `[outputs]`.
-    public func linear(_ prefix: String, inputs: Int, outputs: Int, bias: Bool = true) throws -> Linear {
-        Linear(
-            weight: try weight("\(prefix).weight", rows: outputs, columns: inputs),
+    ///
+    /// For products in bfloat16 the weight is packed.
+    public func linear(
+        _ prefix: String, inputs: Int, outputs: Int, bias: Bool = true, precision: Precision = .float32
+    ) throws -> Linear {
+        let stored = try weight("\(prefix).weight", rows: outputs, columns: inputs)
+        return Linear(
+            weight: precision == .bfloat16 ? Weight(packing: [stored]) : stored,
             bias: bias ? try vector("\(prefix).bias", count: outputs) : nil)
     }
 }

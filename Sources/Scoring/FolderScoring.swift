@@ -62,6 +62,7 @@ public final class FolderScoring {
 
     private struct Network {
         let extractor: FeatureExtractor
+        let folder: String
         let images, references: FeatureStatistics
     }
 
@@ -71,7 +72,7 @@ public final class FolderScoring {
     private let counterparts: [String?]
     private let pairing: PromptPairing?
     private var prompts: [String]? { pairing?.texts }
-    private let scorers: [(scorer: any Scorer, isPaired: Bool)]
+    private let scorers: [(scorer: any Scorer, source: ScorerSource, isPaired: Bool)]
     private let networks: [Network]
 
     /// What a user should know before the images are scored: how they are paired, and what is not scored.
@@ -132,7 +133,7 @@ public final class FolderScoring {
         }
         counterparts =
             try sources.contains(where: \.isPaired) ? references.map { try folder.counterparts(in: $0) } ?? [] : []
-        scorers = zip(try ScorerSource.open(sources.map(\.source)), sources).map { ($0, $1.isPaired) }
+        scorers = zip(try ScorerSource.open(sources.map(\.source)), sources).map { ($0, $1.source, $1.isPaired) }
         networks = try requests.compactMap { request in
             guard case .frechet(let folder) = request else { return nil }
             guard reference != nil else {
@@ -140,7 +141,7 @@ public final class FolderScoring {
             }
             let extractor = try FeatureExtractor(folder: folder)
             return Network(
-                extractor: extractor, images: FeatureStatistics(width: extractor.width),
+                extractor: extractor, folder: folder, images: FeatureStatistics(width: extractor.width),
                 references: FeatureStatistics(width: extractor.width))
         }
     }
@@ -152,7 +153,8 @@ public final class FolderScoring {
     ///   - failed: Called for every failure.
     ///   - scored: Called for every score.
     /// - Returns: Summaries, distances and failures.
-    /// - Throws: ``ScoringError/noneScored(folder:count:scorer:)`` if a scorer has no scores, and errors of `scored`.
+    /// - Throws: ``ScoringError/noneScored(folder:count:scorer:)`` if a scorer has no scores, `NonFiniteError` for a
+    ///   scorer with damaged weights, and errors of `scored`.
     public func run(
         progress: (Int) -> Void = { _ in }, failed: (Report.Failure) -> Void = { _ in },
         scored: (Score) throws -> Void = { _ in }
@@ -180,11 +182,12 @@ public final class FolderScoring {
                 if !counterparts.isEmpty {
                     scoredImage.reference = read(references?.file(counterparts[position] ?? name) ?? "")
                 }
-                for (index, (scorer, isPaired)) in scorers.enumerated() where !isPaired || scoredImage.reference != nil
-                {
+                for (index, (scorer, source, isPaired)) in scorers.enumerated()
+                where !isPaired || scoredImage.reference != nil {
                     do {
                         let value = try scorer.scores(of: [scoredImage])[0]
                         guard value.isFinite else {
+                            try source.requireFiniteWeights()
                             fail(images.file(name), "the \(scorer.name) score is not finite")
                             continue
                         }
@@ -197,19 +200,23 @@ public final class FolderScoring {
                         fail(images.file(name), "\(error)")
                     }
                 }
-                for network in networks { add(image, images.file(name), network, network.images, fail) }
+                for network in networks {
+                    try add(image, images.file(name), network, network.images, fail)
+                }
             }
             progress(position + 1)
         }
         if !networks.isEmpty, let references {
             for (position, name) in references.names.enumerated() {
                 if let image = read(references.file(name)) {
-                    for network in networks { add(image, references.file(name), network, network.references, fail) }
+                    for network in networks {
+                        try add(image, references.file(name), network, network.references, fail)
+                    }
                 }
                 progress(images.names.count + position + 1)
             }
         }
-        for ((scorer, _), found) in zip(scorers, values) {
+        for ((scorer, _, _), found) in zip(scorers, values) {
             guard !found.scores.isEmpty else {
                 throw ScoringError.noneScored(folder: images.path, count: images.names.count, scorer: scorer.name)
             }
@@ -230,13 +237,17 @@ public final class FolderScoring {
     private func add(
         _ image: Image, _ file: String, _ network: Network, _ statistics: FeatureStatistics,
         _ fail: (String, String) -> Void
-    ) {
+    ) throws {
         do {
             let features = try network.extractor.features(of: image).values
             guard features.allSatisfy(\.isFinite) else {
+                let error = NonFiniteError(stage: "the network \(network.extractor.name)", folder: network.folder)
+                if case .weight = error { throw error }
                 return fail(file, "the \(network.extractor.name) features are not finite")
             }
             statistics.add(features)
+        } catch let error as NonFiniteError {
+            throw error
         } catch {
             fail(file, "\(error)")
         }

@@ -1,3 +1,4 @@
+import Basics
 import CKernels
 import COpenBLAS
 import Glibc
@@ -15,6 +16,9 @@ public enum CPU {
         }
     }
 
+    /// Whether the processor multiplies bfloat16 (AVX512_BF16).
+    public static var hasBFloat16: Bool { ck_has_bf16() }
+
     /// The number of processors that this process may run on.
     public static var availableCount: Int { Int(openblas_get_num_procs()) }
 
@@ -31,6 +35,14 @@ public enum CPU {
         }
         return "unknown"
     }
+}
+
+extension Precision {
+    /// Whether this processor computes in this precision.
+    public var isSupported: Bool { self == .float32 || CPU.hasBFloat16 }
+
+    /// The faster precision of this processor.
+    public static var fastest: Precision { CPU.hasBFloat16 ? .bfloat16 : .float32 }
 }
 
 /// A clock for comparing the cost of computations in this process.

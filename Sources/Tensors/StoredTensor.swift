@@ -93,17 +93,23 @@ public struct StoredTensor: @unchecked Sendable {
     }
 
     /// Writes every element as float32; the caller has checked that the type is a floating-point type.
-    func copyFloats(to destination: UnsafeMutablePointer<Float>) {
+    func copyFloats(to destination: UnsafeMutablePointer<Float>) { copyFloats(0..<count, to: destination) }
+
+    /// Writes a range of elements as float32; the caller has checked that the type is a floating-point type.
+    func copyFloats(_ range: Range<Int>, to destination: UnsafeMutablePointer<Float>) {
         if let kernelType = type.kernelType {
-            ck_widen(kernelType, bytes.baseAddress, destination, count)
+            ck_widen(
+                kernelType, bytes.baseAddress.map { $0 + range.lowerBound * type.byteWidth }, destination, range.count)
         } else {
-            for (index, value) in elements(Double.self).enumerated() { destination[index] = Float(value) }
+            for (index, value) in elements(Double.self, in: range).enumerated() { destination[index] = Float(value) }
         }
     }
 
-    private func elements<Element: BitwiseCopyable>(_: Element.Type) -> some Sequence<Element> {
+    private func elements<Element: BitwiseCopyable>(
+        _: Element.Type, in range: Range<Int>? = nil
+    ) -> some Sequence<Element> {
         let width = MemoryLayout<Element>.size
-        return (0..<count).lazy.map { bytes.loadUnaligned(fromByteOffset: $0 * width, as: Element.self) }
+        return (range ?? 0..<count).lazy.map { bytes.loadUnaligned(fromByteOffset: $0 * width, as: Element.self) }
     }
 }
 

@@ -1,3 +1,4 @@
+import Basics
 import Evaluations
 import Foundation
 import Logging
@@ -238,6 +239,7 @@ public final class Worker {
         registration.modelHash = modelHash
         registration.imageModelHash = imageModelHash
         registration.scorerHashes = scorers.fingerprints
+        registration.precisions = Precision.allCases.filter(\.isSupported).map(\.rawValue)
         if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
         try send(.registration(registration), &socket)
         // Repeated until answered. The jitter spreads the registrations of many workers.
@@ -361,7 +363,11 @@ public final class Worker {
             guard let welcome, welcome.hasCostImageCount else { return try requestTaskIfJoined(&socket) }
             logger.info("measuring the costs of the model's components")
             engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
-        case .openingFailed(let reason):
+        case .modelFailed(let reason):
+            // Returns the current task, and tells the coordinator why.
+            var goodbye = Goodbye()
+            goodbye.reason = reason
+            try send(.goodbye(goodbye), &socket)
             throw WorkerError.model(reason)
         case .costsMeasured(let costs):
             let report = CostReport(costs)

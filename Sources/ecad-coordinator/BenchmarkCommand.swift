@@ -73,6 +73,7 @@ extension CoordinatorCommand {
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
                 scorers: scorers, moved: MovedFiles(model: moved.model, scorers: moved.scorers))
             let (logger, showStatus) = server.output()
+            try server.serveMetrics(of: runDir, logger)
             let service = BenchmarkService(options: try server.options(), logger: logger, showStatus: showStatus)
             switch try service.run(options, in: runDir) {
             case .finished(let report):

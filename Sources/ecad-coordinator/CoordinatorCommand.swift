@@ -1,5 +1,6 @@
 import ArgumentParser
 import CoordinatorService
+import Dashboard
 import Foundation
 import Logging
 import ProgramSupport
@@ -17,7 +18,7 @@ struct CoordinatorCommand: ParsableCommand {
         version: Program.version,
         subcommands: [
             Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
-            Benchmark.self, Keys.self, Simulate.self, ConfigKeys.self,
+            Benchmark.self, Dashboard.self, Report.self, Keys.self, Simulate.self, ConfigKeys.self,
         ])
 }
 
@@ -40,6 +41,9 @@ struct ServerOptions: ParsableArguments {
 
     @Flag(help: "Print the result as JSON instead of a table.")
     var json = false
+
+    @Option(help: "Loopback address that serves metrics in the Prometheus text format, e.g. 127.0.0.1:9400.")
+    var metrics: String?
 
     @OptionGroup(title: "Logging") var log: LogOptions
 
@@ -77,10 +81,15 @@ struct ServerOptions: ParsableArguments {
     func serve(_ start: (RunService) throws -> RunService.Ending, runDirectory: String) throws {
         let (logger, showStatus) = output()
         let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
+        try serveMetrics(of: runDirectory, logger)
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
+            let path = "\(runDirectory)/run.html"
+            let report = try RunReport(folder: runDirectory)
+            try waitFor { try await report.write(to: path) }
+            Program.printError(path)
         case .interrupted:
             Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runDirectory)")
             throw ExitCode(1)
@@ -107,6 +116,21 @@ struct MovedOptions: ParsableArguments {
     var embeddings: String?
 
     var files: MovedFiles { MovedFiles(model: models.model, embeddings: embeddings, scorers: models.scorers) }
+}
+
+extension ServerOptions {
+    /// Serves metrics until the process exits; the run goes on without them if the address becomes unusable.
+    func serveMetrics(of runDirectory: String, _ logger: Logger) throws {
+        guard let metrics else { return }
+        let server = try MetricsServer(address: ListenAddress(metrics), folder: runDirectory)
+        Task {
+            do {
+                try await server.run { logger.notice("metrics: \($0)") }
+            } catch {
+                logger.error("metrics: \(error)")
+            }
+        }
+    }
 }
 
 extension CoordinatorCommand {

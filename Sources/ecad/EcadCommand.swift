@@ -33,7 +33,10 @@ extension EcadCommand {
         @Option(help: "Reference file.")
         var reference: String
 
-        @Option(help: "Maximum relative L2 error, 0 to 1 (default: 1e-4 for a forward pass, 1e-3 for a trajectory).")
+        @Option(
+            help: ArgumentHelp(
+                "Maximum relative L2 error, 0 to 1 (default: 1e-4).",
+                discussion: "For the latents of a trajectory, the error of the worst step."))
         var tolerance: Double?
 
         @Flag(help: "Print JSON.")
@@ -57,11 +60,13 @@ extension EcadCommand {
 
         private func table(_ report: VerificationReport) -> String {
             let width = report.tensors.map(\.name.count).max() ?? 0
-            return report.tensors.map { tensor in
+            let rows = report.tensors.map { tensor in
                 let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
                 let errors = String(format: "relative L2 %.2e   maximum %.2e", tensor.relativeL2, tensor.maxAbs)
                 return "\(name)   \(errors)   \(tensor.passed ? "pass" : "FAIL")"
-            }.joined(separator: "\n")
+            }
+            let missing = report.notCompared.map { "\($0): not compared, the reference file has none" }
+            return (missing + rows).joined(separator: "\n")
         }
     }
 }

@@ -65,6 +65,8 @@ extension EcadCommand {
                     "PixArt only, where it is the default of the original pipelines. Allows any height and width."))
         var aspectBins = false
 
+        @OptionGroup var precision: PrecisionOption
+
         @Option(help: "Number of CPU threads (default: all processors).")
         var threads: Int?
 
@@ -107,7 +109,7 @@ extension EcadCommand {
             let schedule = try schedule.map { try ScheduleDocument(path: $0).file(entry: entry, path: $0).schedule }
             let generator = try TextToImage(
                 folder, prompts: texts, negativePrompt: negative,
-                source: embedded.map(EmbeddingSource.file) ?? .textEncoders)
+                source: embedded.map(EmbeddingSource.file) ?? .textEncoders, precision: precision.resolved)
             let size = (height: height ?? generator.nativeSize, width: width ?? generator.nativeSize)
             let bin = aspectBins ? try generator.aspectRatioBin(height: size.height, width: size.width) : size
             let settings = GenerationSettings(
@@ -165,6 +167,7 @@ extension EcadCommand {
                 ("seed", "\(seed)"), ("steps", "\(settings.stepCount)"),
                 ("height", "\(settings.height)"), ("width", "\(settings.width)"),
                 ("guidance scale", guidance.isScaleUsed ? "\(settings.guidanceScale)" : ""),
+                ("precision", "\(precision.resolved)"),
             ].filter { !$0.1.isEmpty }
         }
 

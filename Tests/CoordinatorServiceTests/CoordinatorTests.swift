@@ -269,6 +269,22 @@ import Transport
         #expect(cluster.calibration.isFinished)
     }
 
+    @Test func workersWithoutTheRunsPrecisionAreRejected() throws {
+        let cluster = try FakeCluster(precision: "bfloat16")
+        guard case .refusal(let refusal) = try cluster.register("old").last else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(!refusal.retry && refusal.reason.contains("model.precision is bfloat16"))
+        guard
+            case .welcome(let welcome) = try cluster.register("new", { $0.precisions = ["float32", "bfloat16"] }).last
+        else {
+            Issue.record("not welcome")
+            return
+        }
+        #expect(welcome.settings.precision == "bfloat16")
+    }
+
     @Test func otherReleasesAndModelsAreRejected() throws {
         try cluster.join("good")
         for change: (inout Registration) -> Void in [{ $0.engineVersion = "0.0.1" }, { $0.modelHash = "ff" }] {

@@ -66,7 +66,7 @@ import Testing
         #expect(shape == .pixart(blocks: 2, steps: 9))
         let session = try engine.session(images: 2)
         #expect(session.latents.rows == 2 && session.latents.columns == 4 * 6 * 10)
-        let image = engine.model.decode(session.latents.rows(1..<2), settings: Engine.settings())
+        let image = try engine.model.decode(session.latents.rows(1..<2), settings: Engine.settings())
         #expect(image.channels.rows == 3 && image.height == 24 && image.width == 40)
     }
 }

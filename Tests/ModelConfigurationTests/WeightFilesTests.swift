@@ -4,7 +4,9 @@ import Testing
 
 @testable import ModelConfiguration
 
-/// Which weight files are used. The choice is that of diffusers 0.42 and transformers 5.24.
+/// Which weight files are used.
+///
+/// The choice is that of diffusers 0.42 and transformers 5.24.
 @Suite struct WeightFilesTests {
     private let folder: TemporaryFolder
 

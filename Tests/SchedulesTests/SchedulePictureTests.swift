@@ -17,7 +17,7 @@ import Testing
         #expect(
             text.hasPrefix(
                 """
-                toy <&>: 3 PixArt blocks x 6 steps, 93% recomputed
+                toy <&\\u{1b}>: 3 PixArt blocks x 6 steps, 93% recomputed
                 filled: recompute, empty: reuse; columns: steps, rows: blocks
 
                     attn1 78%

@@ -41,7 +41,7 @@ extension Coordinator {
         send(.welcome(welcome), to: peer)
     }
 
-    /// How a worker's model, scorers or release differ from the run's; nil if they match.
+    /// How a worker's model, scorers, precision or release differ from the run's; nil if they match.
     private func mismatch(_ registration: Registration) -> (RefusalLog.Reason, String)? {
         let (context, configuration) = (run.context, run.context.configuration)
         let hash = context.embeddings == nil ? registration.modelHash : registration.imageModelHash
@@ -64,6 +64,15 @@ extension Coordinator {
                 .model,
                 "the worker lacks the run's model of the scorer \(scorer.rawValue), fingerprint \(hash.prefix(12)): "
                     + "give it a copy of \(configuration.scorerPaths[scorer] ?? "it") with --scorer, or beside the model"
+            )
+        }
+        let precision = configuration.precision
+        guard precision == .float32 || registration.precisions.contains(precision.rawValue) else {
+            return (
+                .model,
+                "the run's model.precision is \(precision), which the worker's processor "
+                    + "(\(registration.cpu.prefix(40))) lacks: start workers on processors with AVX512_BF16, or a run in "
+                    + "float32"
             )
         }
         return versionMismatch(registration.engineVersion).map { (.engineVersion, $0) }

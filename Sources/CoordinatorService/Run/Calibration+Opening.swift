@@ -56,6 +56,7 @@ extension Calibration {
     /// - Parameters:
     ///   - folder: The run directory.
     ///   - moved: Files of the run that are elsewhere now; their new places are recorded.
+    /// - Returns: The calibration.
     /// - Throws: ``CoordinatorError``, `FileError`, `HistoryError`, `EvolutionError`, `SchedulesError`.
     static func resume(in folder: String, moved: MovedFiles = MovedFiles()) throws -> Calibration {
         try resume(try RunHistory.open(in: folder), folder: folder, moved: moved)
@@ -188,7 +189,8 @@ extension Calibration {
                 configuration.guidanceScale.map { "\($0)" } ?? "", configuration.negativePrompt,
                 "\(configuration.seedsPerPrompt)",
                 "\(configuration.imagesPerTask)", configuration.quality.originalName,
-            ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
+            ] + (configuration.precision == .float32 ? [] : ["precision \(configuration.precision)"])
+            + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
         return SHA256.digest(text.utf8).hexadecimal

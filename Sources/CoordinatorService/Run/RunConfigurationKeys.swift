@@ -24,6 +24,12 @@ extension RunConfiguration {
             Guidance scale: of classifier-free guidance for PixArt, where 1 or less disables it; an input of the \
             transformer for FLUX.
             """),
+        .key(
+            "model.precision", \.precision, .choice(),
+            """
+            Number format of the matrix products in transformer and decoder, the same on all workers; `bfloat16` requires \
+            processors with AVX512_BF16.
+            """),
     ]
 
     private static let directoryKeys: [ConfigurationKey] = [

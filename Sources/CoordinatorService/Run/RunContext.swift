@@ -174,6 +174,7 @@ struct RunContext {
         // A run stores its scale when it begins.
         welcome.settings.guidanceScale =
             configuration.guidanceScale ?? model.architecture.transformer.guidance.defaultScale
+        if configuration.precision != .float32 { welcome.settings.precision = configuration.precision.rawValue }
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = configuration.scorers.map(\.rawValue)
         welcome.settings.scorerModels = configuration.scorers.compactMap { scorer in

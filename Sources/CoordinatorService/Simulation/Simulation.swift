@@ -202,6 +202,7 @@ public struct Simulation {
         registration.modelHash = calibration.context.modelHash
         registration.imageModelHash = calibration.context.modelHash
         registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
+        registration.precisions = Precision.allCases.map(\.rawValue)
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
     }

@@ -38,6 +38,8 @@ struct BenchModelOptions: ParsableArguments {
     @Option(help: "Height and width in pixels (default: native size).")
     var size: Int?
 
+    @OptionGroup var precision: PrecisionOption
+
     @Option(help: "Number of CPU threads.")
     var threads = 1
 
@@ -61,7 +63,7 @@ struct BenchModelOptions: ParsableArguments {
                 generation: GenerationSettings(
                     height: description.height, width: description.width, stepCount: steps,
                     guidanceScale: Float(try Guided(folder, scale: guidanceScale).scale)),
-                prompts: lines, negativePrompt: ""))
+                prompts: lines, negativePrompt: "", precision: precision.resolved))
     }
 }
 
