@@ -59,7 +59,7 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Basics", ["CSodium"], tests: ["TestSupport"])
     + module("JSON", ["Basics"])
-    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["JSON", "TestSupport"])
+    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["Basics", "JSON", "TestSupport"])
     + module(
         "Schedules", ["Basics", "JSON", "ModelConfiguration"],
         tests: ["Basics", "JSON", "ModelConfiguration", "TestSupport"])

@@ -23,8 +23,10 @@ public struct Configuration: Sendable {
     ///   - expected: What an error about a missing file says was expected.
     /// - Throws: `FileError`, `JSONError`.
     public init(path: String, expected: String = "a JSON configuration file") throws {
-        guard FileContents.exists(path) else { throw FileError(path: path, problem: "not found; expected \(expected)") }
-        let value = try JSONValue(parsing: FileContents.read(path), file: path, acceptsInfinity: true)
+        guard FileContents.exists(path) else { throw FileContents.missing(path, expected: expected) }
+        let bytes = try FileContents.read(path)
+        guard !bytes.isEmpty else { throw FileError(path: path, problem: "is empty; expected \(expected)") }
+        let value = try JSONValue(parsing: bytes, file: path, acceptsInfinity: true)
         try self.init(JSONCursor(root: value, file: path))
     }
 

@@ -45,7 +45,7 @@ public final class AutoencoderDecoder {
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String, precision: Precision = .float32) throws {
         let settings = try AutoencoderConfiguration(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
         let layers = ConvolutionReader(checkpoint: checkpoint, precision: precision)
         let channels = Array(settings.blockChannels.reversed())
         let (z, top, last) = (settings.latentChannels, channels[0], channels[channels.count - 1])

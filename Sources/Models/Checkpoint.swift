@@ -1,5 +1,4 @@
 import Basics
-import Foundation
 import ModelConfiguration
 import Tensors
 
@@ -14,40 +13,21 @@ public struct Checkpoint: Sendable {
 
     /// Opens the weights in a directory such as `transformer/`.
     ///
-    /// - Throws: ``ModelsError`` if there are none or a shard is missing, `TensorsError` if a file is corrupt.
-    public init(folder: String) throws {
+    /// - Parameters:
+    ///   - folder: The directory.
+    ///   - library: The library whose names and rules apply; see `WeightFiles`.
+    /// - Throws: `FileError` if there are none or a shard is missing, `JSONError`, `TensorsError` if a file is corrupt.
+    public init(folder: String, library: WeightFiles.Library) throws {
+        let weights = try WeightFiles(folder: folder, library: library)
         self.folder = folder
-        for base in ["diffusion_pytorch_model", "model"] {
-            let single = "\(folder)/\(base).safetensors"
-            if FileManager.default.fileExists(atPath: single) {
-                let file = try SafetensorsFile(path: single)
-                files = [file]
-                fileOfTensor = Dictionary(uniqueKeysWithValues: file.names.map { ($0, 0) })
-                return
-            }
-            let index = "\(folder)/\(base).safetensors.index.json"
-            if FileManager.default.fileExists(atPath: index) {
-                (files, fileOfTensor) = try Checkpoint.shards(of: index, in: folder)
-                return
-            }
+        files = try weights.names.map { try SafetensorsFile(path: "\(folder)/\($0)") }
+        let position = Dictionary(uniqueKeysWithValues: weights.names.enumerated().map { ($1, $0) })
+        if weights.index != nil {
+            fileOfTensor = weights.fileOfTensor.compactMapValues { position[$0] }
+        } else {
+            let names = files.first?.names ?? []
+            fileOfTensor = Dictionary(uniqueKeysWithValues: names.map { ($0, 0) })
         }
-        throw ModelsError.missingFile(
-            path: folder, expected: "diffusion_pytorch_model.safetensors or model.safetensors in this directory")
-    }
-
-    private static func shards(of index: String, in folder: String) throws -> ([SafetensorsFile], [String: Int]) {
-        let shardOfTensor = try Configuration(path: index).strings("weight_map")
-        let shards = Set(shardOfTensor.values).sorted()
-        if let shard = shards.first(where: { $0.isEmpty || $0.contains("/") }) {
-            throw ModelsError.invalidValue(
-                path: index, key: "weight_map", expected: "names of files in the same directory", found: "\"\(shard)\"")
-        }
-        for shard in shards where !FileManager.default.fileExists(atPath: "\(folder)/\(shard)") {
-            throw ModelsError.missingFile(path: "\(folder)/\(shard)", expected: "a shard listed in \(index)")
-        }
-        let files = try shards.map { try SafetensorsFile(path: "\(folder)/\($0)") }
-        let position = Dictionary(uniqueKeysWithValues: shards.enumerated().map { ($1, $0) })
-        return (files, shardOfTensor.compactMapValues { position[$0] })
     }
 
     /// Whether there is a tensor with this name.

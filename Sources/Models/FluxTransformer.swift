@@ -32,7 +32,7 @@ public final class FluxTransformer {
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String, precision: Precision = .float32) throws {
         let settings = try FluxConfiguration(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
         let d = settings.width
         self.settings = settings
         latentEmbedding = try checkpoint.linear("x_embedder", inputs: settings.patchChannels, outputs: d)

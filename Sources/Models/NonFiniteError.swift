@@ -16,7 +16,11 @@ public enum NonFiniteError: Error, Equatable, CustomStringConvertible {
     ///   - stage: The stage with its position, such as "the transformer at step 3 of 20".
     ///   - folder: The directory of the network's weights.
     public init(stage: String, folder: String) {
-        let weight = try? Checkpoint(folder: folder).firstNonFiniteWeight()
+        // A network is of one library, and the names of the weights tell which.
+        let checkpoint =
+            (try? Checkpoint(folder: folder, library: .diffusers))
+            ?? (try? Checkpoint(folder: folder, library: .transformers))
+        let weight = try? checkpoint?.firstNonFiniteWeight()
         guard let weight else {
             self = .output(folder: folder, stage: stage)
             return

@@ -51,7 +51,7 @@ public final class PixArtTransformer {
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String, precision: Precision = .float32) throws {
         let settings = try PixArtConfiguration(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
         let (d, p) = (settings.width, settings.patchSize)
         self.settings = settings
         self.precision = precision

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// A SentencePiece model file: the protocol buffer `ModelProto` (https://github.com/google/sentencepiece).
@@ -23,18 +24,18 @@ struct SentencePieceModel {
 
     /// Reads a model.
     ///
-    /// - Throws: ``ModelsError/tokenizer(path:reason:)``.
+    /// - Throws: `FileError`, ``ModelsError/tokenizer(path:reason:)``.
     init(path: String) throws {
         func fault(_ reason: String) -> ModelsError {
             .tokenizer(path: path, reason: "not a SentencePiece model for T5: \(reason)")
         }
-        guard let data = FileManager.default.contents(atPath: path) else { throw fault("cannot be read") }
+        let data = try FileContents.read(path)
         var trainer: ArraySlice<UInt8> = []
         var normalizer: ArraySlice<UInt8> = []
         var compiled: ArraySlice<UInt8> = []
         var modelType: UInt64 = 1
         do {
-            try Self.forEachField(of: Array(data)[...]) { field, value in
+            try Self.forEachField(of: data[...]) { field, value in
                 switch (field, value) {
                 case (1, .bytes(let bytes)): pieces.append(try Self.piece(bytes))
                 case (2, .bytes(let bytes)): trainer = bytes

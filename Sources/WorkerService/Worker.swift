@@ -92,9 +92,16 @@ public final class Worker {
         connectionLog = ConnectionLog(options.coordinator, logger: logger)
         BLAS.setThreadCount(options.threads)
         folder = try ModelFolder(path: options.model)
-        modelHash = try ModelFingerprint.compute(folder: options.model)
         imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
+        do {
+            modelHash = try ModelFingerprint.compute(folder: options.model)
+        } catch {
+            // A run with prompt embeddings does not need them.
+            modelHash = ""
+            logger.warning("text encoders not offered: \(error)")
+        }
         scorers = try ScorerFolders(given: options.scorers, nextTo: options.model)
+        for problem in scorers.problems { logger.warning("\(problem)") }
         spool = try Spool(folder: options.spool)
         marker = CrashMarker(folder: options.spool)
         crash = marker.takeCrash()

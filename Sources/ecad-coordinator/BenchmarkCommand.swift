@@ -51,6 +51,8 @@ extension CoordinatorCommand {
             help: "Add a scorer or replace the model of one, e.g. scorers.clip=DIR.")
         var scorers: [String] = []
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedModelOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws {
@@ -69,7 +71,7 @@ extension CoordinatorCommand {
                 promptsPath: prompts, promptsFormat: promptsFormat, name: name, schedulePaths: schedules,
                 includesFront: front,
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
-                scorers: scorers)
+                scorers: scorers, moved: MovedFiles(model: moved.model, scorers: moved.scorers))
             let (logger, showStatus) = server.output()
             try server.serveMetrics(of: runDir, logger)
             let service = BenchmarkService(options: try server.options(), logger: logger, showStatus: showStatus)

@@ -97,6 +97,27 @@ struct ServerOptions: ParsableArguments {
     }
 }
 
+/// New places of the models that a run was started with; they are recorded.
+struct MovedModelOptions: ParsableArguments {
+    @Option(help: "New place of the run's model directory; the fingerprint must be the same.")
+    var model: String?
+
+    @Option(
+        name: .customLong("scorer"),
+        help: "New place of a scorer model of the run; repeatable. The fingerprint must be the same.")
+    var scorers: [String] = []
+}
+
+/// New places of all files that a run was started with; they are recorded.
+struct MovedOptions: ParsableArguments {
+    @OptionGroup var models: MovedModelOptions
+
+    @Option(help: "New place of the run's prompt embeddings; the content must be the same.")
+    var embeddings: String?
+
+    var files: MovedFiles { MovedFiles(model: models.model, embeddings: embeddings, scorers: models.scorers) }
+}
+
 extension ServerOptions {
     /// Serves metrics until the process exits; the run goes on without them if the address becomes unusable.
     func serveMetrics(of runDirectory: String, _ logger: Logger) throws {
@@ -139,10 +160,12 @@ extension CoordinatorCommand {
         @Option(help: "Run directory.")
         var runDir: String
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func run() throws {
-            try server.serve({ try $0.resume(in: runDir) }, runDirectory: runDir)
+            try server.serve({ try $0.resume(in: runDir, moved: moved.files) }, runDirectory: runDir)
         }
     }
 
@@ -157,12 +180,14 @@ extension CoordinatorCommand {
         @Option(help: "Generations to add to the completed ones.")
         var generations: Int
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            try server.serve({ try $0.extend(in: runDir, by: generations) }, runDirectory: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: generations, moved: moved.files) }, runDirectory: runDir)
         }
     }
 
@@ -186,6 +211,8 @@ extension CoordinatorCommand {
         @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.population=48.")
         var overrides: [String] = []
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws {
@@ -194,7 +221,8 @@ extension CoordinatorCommand {
 
         func run() throws {
             try server.serve(
-                { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runDirectory: into)
+                { try $0.fork(runDir, from: from, into: into, overrides: overrides, moved: moved.files) },
+                runDirectory: into)
         }
     }
 

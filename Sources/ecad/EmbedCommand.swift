@@ -78,9 +78,11 @@ enum EmbeddingsFile {
     /// - Throws: `ModelsError`, `TensorsError`.
     static func open(_ path: String, for model: ModelFolder) throws -> PromptEmbeddings {
         let embeddings = try PromptEmbeddings(path: path)
-        guard ModelFingerprint.hasText(folder: model.path) else { return embeddings }
+        guard ModelFiles.hasText(folder: model.path) else { return embeddings }
         let own = try ModelFingerprint.compute(folder: model.path, part: .text)
-        guard own == embeddings.textEncoder else {
+        guard
+            ModelFingerprint.compare(embeddings.textEncoder, with: own, folder: model.path, part: .text) != .different
+        else {
             throw ModelsError.invalidArgument(
                 "\(path): written with other text encoders; expected those of \(model.path), rerun ecad embed")
         }

@@ -299,6 +299,7 @@ extension RunConfiguration {
         c.seed = .random(in: 0...UInt64(Int32.max), using: &generator)
         c.seeding = Seeding.allCases.filter { _ in Bool.random(using: &generator) }
         c.warmStart = maybe("/" + text())
+        c.runDirectory = maybe("/" + text())
         c.stop.evaluations = maybe(.random(in: 1...1_000_000_000, using: &generator))
         c.stop.seconds = maybe(.random(in: 1...1e9, using: &generator))
         c.stop.flatGenerations = maybe(.random(in: 1...100_000, using: &generator))

@@ -62,7 +62,11 @@ import Testing
         #expect(complaint { try configuration.positive("x", default: 1) }.isOneLine(naming: "x is ", "number"))
     }
 
-    @Test(arguments: ["", "{", "[1]", "3", "not JSON", "{\"a\": Infinit}"])
+    @Test func emptyDocumentIsRejected() {
+        #expect(complaint { try read("") }.isOneLine(naming: folder.file("config.json"), "is empty"))
+    }
+
+    @Test(arguments: ["{", "[1]", "3", "not JSON", "{\"a\": Infinit}"])
     func documentsOtherThanObjectsAreRejected(_ text: String) {
         let line = complaint { try read(text) }
         #expect(line.isOneLine(naming: folder.file("config.json")))

@@ -9,6 +9,12 @@ import Testing
         try PromptSet(bytes: Array(text.utf8), file: file, format: format)
     }
 
+    @Test func gitLFSPointerIsNotAPrompt() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n", to: "p.txt")
+        #expect(complaint { try PromptSet(file: path) }.isOneLine(naming: path, "Git LFS pointer", "git lfs pull"))
+    }
+
     @Test func linesAreTrimmedAndBlankLinesSkipped() throws {
         let set = try read("\u{FEFF} one \r\n\n  two, words\t\nprompt\n\"quoted\" \u{1F98A} \u{00E9}\n")
         #expect(set.format == .lines)

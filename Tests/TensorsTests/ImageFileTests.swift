@@ -110,4 +110,10 @@ import Testing
         }
         #expect(rejected > 0)
     }
+
+    @Test func gitLFSPointerIsReportedWithTheRemedy() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n", to: "a.png")
+        #expect(complaint { try Image(path: path) }.isOneLine(naming: path, "Git LFS pointer", "git lfs pull"))
+    }
 }

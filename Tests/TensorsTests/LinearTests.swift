@@ -1,6 +1,7 @@
 import Foundation
-import Tensors
 import Testing
+
+@testable import Tensors
 
 @Suite struct LinearTests {
     static let types: [StoredType] = [.float32, .float16, .bfloat16]
@@ -103,7 +104,7 @@ import Testing
             }
             #expect(
                 throws: TensorsError.type(
-                    file: path, tensor: "ids", expected: "a floating-point type", found: .int64)
+                    file: path, tensor: "ids", expected: StoredType.floatingPointText, found: .int64)
             ) {
                 try Weight(file.tensor("ids"), rows: 1, columns: 2)
             }

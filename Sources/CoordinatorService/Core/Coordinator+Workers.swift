@@ -53,6 +53,13 @@ extension Coordinator {
     private func mismatch(_ registration: Registration) -> (RefusalLog.Reason, String)? {
         let (context, configuration) = (run.context, run.context.configuration)
         let hash = context.embeddings == nil ? registration.modelHash : registration.imageModelHash
+        guard !hash.isEmpty else {
+            return (
+                .model,
+                "the worker cannot use the text encoders of its model (see its log), and the run has no "
+                    + "prompts.embeddings: give it a copy of \(configuration.modelPath)"
+            )
+        }
         guard hash == context.modelHash else {
             return (
                 .model,

@@ -22,7 +22,7 @@ public struct ScheduleExport {
     public init(folder: String, candidate candidateID: Int64? = nil) throws {
         let history = try RunHistory.openReadOnly(in: folder)
         let run = try history.runs.snapshot().run
-        let configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        let configuration = try RunConfiguration(recorded: run.configuration, file: history.file, folder: folder)
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let hasModel = FileManager.default.fileExists(atPath: "\(configuration.modelPath)/model_index.json")
         let settings =

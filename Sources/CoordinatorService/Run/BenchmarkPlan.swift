@@ -23,13 +23,15 @@ public struct BenchmarkOptions: Sendable {
     public var embeddingsPath: String?
     /// Scorers to add to those of the run or to replace, as assignments such as `scorers.clip=models/shapes-clip`.
     public var scorers: [String]
+    /// Files of the run that are elsewhere now.
+    public var moved: MovedFiles
 
     /// Only the prompts by default; at least one source of schedules is needed.
     public init(
         promptsPath: String, promptsFormat: PromptFormat? = nil, name: String? = nil, schedulePaths: [String] = [],
         includesFront: Bool = false,
         includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil,
-        scorers: [String] = []
+        scorers: [String] = [], moved: MovedFiles = MovedFiles()
     ) {
         self.promptsPath = promptsPath
         self.promptsFormat = promptsFormat
@@ -40,6 +42,7 @@ public struct BenchmarkOptions: Sendable {
         self.seedsPerPrompt = seedsPerPrompt
         self.embeddingsPath = embeddingsPath
         self.scorers = scorers
+        self.moved = moved
     }
 }
 

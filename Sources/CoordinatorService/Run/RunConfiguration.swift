@@ -19,6 +19,8 @@ public struct RunConfiguration: Sendable, Equatable {
         case macs
     }
 
+    /// The run directory when the paths were last recorded; files that have moved with it are found beside it.
+    var runDirectory: String?
     var modelPath = ""
     var stepCount = ModelFamily.defaultStepCount
     /// Pixels; nil for the model's native size.
@@ -74,7 +76,7 @@ public struct RunConfiguration: Sendable, Equatable {
     ///   - overrides: Assignments such as `search.generations=50`.
     /// - Throws: ``CoordinatorError``.
     public init(path: String, overrides: [String]) throws {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+        guard let bytes = try? FileContents.read(path), let text = String(validating: bytes, as: UTF8.self) else {
             throw CoordinatorError.unreadableFile(path: path, what: "the run configuration")
         }
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
@@ -153,92 +155,6 @@ public struct RunConfiguration: Sendable, Equatable {
 
     /// The size of tasks before anything has been measured.
     var taskSize: TaskSize { TaskSize(fixed: schedulesPerTask, seconds: secondsPerTask) }
-}
-
-// MARK: - Referenced files
-
-extension RunConfiguration {
-    /// Describes the model from its configuration files; the weights are not opened.
-    ///
-    /// - Throws: ``CoordinatorError`` for an image size that the model does not support, `FileError`, `JSONError`.
-    func modelDescription() throws -> ModelDescription {
-        do {
-            return try ModelDescription(modelFolder: modelPath, height: height, width: width)
-        } catch let error as ModelConfigurationError where ["height", "width"].contains(error.name) {
-            throw CoordinatorError.invalidValue(
-                file: "run configuration", key: "model.\(error.name)", expected: error.expected, found: error.found)
-        }
-    }
-
-    /// Sets the guidance scale, if none is chosen, to the model's default.
-    ///
-    /// - Throws: ``CoordinatorError/invalidValue(file:key:expected:found:)`` for a guidance scale or negative prompt
-    ///   without effect.
-    mutating func resolveGuidance(of model: ModelDescription) throws {
-        let guidance = model.architecture.transformer.guidance
-        func checked<Value>(_ key: String, _ body: () throws(ModelConfigurationError) -> Value) throws -> Value {
-            do {
-                return try body()
-            } catch {
-                throw CoordinatorError.invalidValue(
-                    file: "run configuration", key: key, expected: error.expected, found: error.found)
-            }
-        }
-        let scale = try checked("model.guidance_scale") { () throws(ModelConfigurationError) in
-            try guidance.scale(guidanceScale)
-        }
-        try checked("prompts.negative") { () throws(ModelConfigurationError) in
-            try guidance.check(negativePrompt: negativePrompt, scale: scale)
-        }
-        guidanceScale = scale
-    }
-
-    /// Whether the model also denoises with the negative prompt, which TGATE's schedules require.
-    func usesNegativePrompt(with model: ModelDescription) -> Bool {
-        let guidance = model.architecture.transformer.guidance
-        return guidance.usesNegativePrompt(scale: guidanceScale ?? guidance.defaultScale)
-    }
-
-    /// The fingerprint of the model files that workers need: without the text encoders if embeddings are provided.
-    func modelFingerprint() throws -> String {
-        do {
-            return try ModelFingerprint.compute(folder: modelPath, part: embeddingsPath == nil ? .whole : .image)
-        } catch {
-            throw CoordinatorError.unreadableFile(path: modelPath, what: "the model's files")
-        }
-    }
-
-    /// Opens the embeddings file and stores its hash; nil if none is configured.
-    ///
-    /// - Throws: ``CoordinatorError`` if the file does not fit the prompts or the model, or differs from the stored hash.
-    mutating func openEmbeddings(prompts: [String], model: ModelDescription) throws -> EmbeddingsFile? {
-        guard let path = embeddingsPath else { return nil }
-        let file = try EmbeddingsFile(path: path)
-        try file.check(prompts: prompts, negativePrompt: negativePrompt, model: model, folder: modelPath)
-        let hash = file.reference.sha256.hexadecimal
-        guard embeddingsSHA256 ?? hash == hash else {
-            throw CoordinatorError.invalidEmbeddings("\(path): has changed since the run began")
-        }
-        embeddingsSHA256 = hash
-        return file
-    }
-
-    /// Computes and stores the fingerprints of the scorers' models.
-    ///
-    /// - Throws: ``CoordinatorError`` for a missing model, or one that differs from the stored fingerprint.
-    mutating func resolveScorerFingerprints() throws {
-        for (scorer, path) in scorerPaths {
-            guard FileManager.default.fileExists(atPath: "\(path)/config.json"),
-                let fingerprint = try? ModelFingerprint.compute(folder: path)
-            else {
-                throw CoordinatorError.unreadableFile(path: path, what: "the model of the scorer \(scorer.rawValue)")
-            }
-            guard scorerFingerprints[scorer] ?? fingerprint == fingerprint else {
-                throw CoordinatorError.scorerChanged("\(path): has changed since the run began")
-            }
-            scorerFingerprints[scorer] = fingerprint
-        }
-    }
 }
 
 // MARK: - Stop rules

@@ -6,7 +6,7 @@ import Prompts
 extension RunConfiguration {
     /// All keys, in the order of the documentation and of the resolved configuration.
     static let keys: [ConfigurationKey] =
-        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys
+        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys + directoryKeys
 
     private static let modelKeys: [ConfigurationKey] = [
         .key("model.path", \.modelPath, .path, isRequired: true, "Model directory in the diffusers layout."),
@@ -30,6 +30,12 @@ extension RunConfiguration {
             Number format of the matrix products in transformer and decoder, the same on all workers; `bfloat16` requires \
             processors with AVX512_BF16.
             """),
+    ]
+
+    private static let directoryKeys: [ConfigurationKey] = [
+        .optional(
+            "run.directory", \.runDirectory, .path, isInternal: true,
+            "Run directory; files that have moved together with it are found beside it.")
     ]
 
     private static let promptKeys: [ConfigurationKey] = [

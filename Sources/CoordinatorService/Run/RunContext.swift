@@ -25,11 +25,13 @@ struct RunContext {
     let uncachedMACs: Int
     /// Images in the batch for which workers measure a cost table; nil if none is needed.
     let costImageCount: Int?
+    /// What the log says about the run's files when it is opened.
+    let notices: [String]
 
     init(
         history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
         shape: ScheduleShape, prompts: [String], evaluationSet: String, embeddings: EmbeddingsFile?,
-        seedsPerPrompt: Int, costImageCount: Int?
+        seedsPerPrompt: Int, costImageCount: Int?, notices: [String] = []
     ) throws {
         self.history = history
         self.runID = runID
@@ -42,6 +44,7 @@ struct RunContext {
         self.embeddings = embeddings
         self.seedsPerPrompt = seedsPerPrompt
         self.costImageCount = costImageCount
+        self.notices = notices
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
     }
 

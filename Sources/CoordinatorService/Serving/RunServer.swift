@@ -70,6 +70,7 @@ struct RunServer {
         // These refusals were the verification's own.
         _ = socket.takeRefusals()
         let run = try open()
+        for notice in run.context.notices { logger.warning("\(notice)") }
         let start = ContinuousClock.now
         let coordinator = try Coordinator(
             run: run,

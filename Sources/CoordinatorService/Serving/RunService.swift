@@ -64,18 +64,18 @@ public struct RunService {
         try serve(in: folder) { try Calibration.create(configuration, in: folder) }
     }
 
-    /// Resumes an interrupted run.
+    /// Resumes an interrupted run, some of whose files may have moved.
     ///
     /// - Throws: As ``run(_:in:)``.
-    public func resume(in folder: String) throws -> Ending {
-        try serve(in: folder) { try Calibration.resume(in: folder) }
+    public func resume(in folder: String, moved: MovedFiles = MovedFiles()) throws -> Ending {
+        try serve(in: folder) { try Calibration.resume(in: folder, moved: moved) }
     }
 
     /// Extends a run by more generations, whether it finished or was interrupted.
     ///
     /// - Throws: As ``run(_:in:)``.
-    public func extend(in folder: String, by generations: Int) throws -> Ending {
-        try serve(in: folder) { try Calibration.extend(in: folder, by: generations) }
+    public func extend(in folder: String, by generations: Int, moved: MovedFiles = MovedFiles()) throws -> Ending {
+        try serve(in: folder) { try Calibration.extend(in: folder, by: generations, moved: moved) }
     }
 
     /// Copies a run up to a generation into a new directory and continues there.
@@ -85,13 +85,15 @@ public struct RunService {
     ///   - generation: The last generation in common.
     ///   - target: The new run directory.
     ///   - overrides: Assignments such as `search.population=48`.
+    ///   - moved: Files of the run that are elsewhere now.
     /// - Returns: How the fork ended.
     /// - Throws: As ``run(_:in:)``.
     public func fork(
-        _ folder: String, from generation: Int, into target: String, overrides: [String]
+        _ folder: String, from generation: Int, into target: String, overrides: [String],
+        moved: MovedFiles = MovedFiles()
     ) throws -> Ending {
         try serve(in: target) {
-            try Calibration.fork(folder, from: generation, into: target, overrides: overrides)
+            try Calibration.fork(folder, from: generation, into: target, overrides: overrides, moved: moved)
         }
     }
 

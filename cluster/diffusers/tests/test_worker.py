@@ -26,7 +26,7 @@ from ecad_diffusers.worker import messages_pb2 as pb
 from ecad_diffusers.worker import protocol, scorers
 from ecad_diffusers.worker.errors import WorkerError
 from ecad_diffusers.worker.evaluator import CandidateError
-from ecad_diffusers.worker.identity import fingerprint
+from ecad_diffusers.worker.fingerprint import fingerprint, weight_files
 from ecad_diffusers.worker.thread import schedule
 from ecad_diffusers.worker.worker import Options, Worker, _settings
 
@@ -281,16 +281,40 @@ def test_scores_of_simple_images() -> None:
     assert (scorers.psnr(same), scorers.ssim(same), scorers.latent_error(same)) == ([100.0], [pytest.approx(1)], [0.0])
 
 
-def test_fingerprint_depends_on_content_and_part(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "transformer").mkdir()
-    (tmp_path / "tokenizer").mkdir()
-    (tmp_path / "transformer" / "config.json").write_text("{}")
-    (tmp_path / "tokenizer" / "config.json").write_text("{}")
-    (tmp_path / "README.md").write_text("ignored")
-    whole, image = fingerprint(str(tmp_path)), fingerprint(str(tmp_path), image_only=True)
-    (tmp_path / "tokenizer" / "config.json").write_text("{ }")
-    assert fingerprint(str(tmp_path)) != whole
-    assert fingerprint(str(tmp_path), image_only=True) == image
+def test_fingerprints_equal_those_of_the_engine() -> None:
+    fixtures = conftest.REPOSITORY / "Tests" / "Fixtures"
+    for name, expected in json.loads((fixtures / "fingerprints.json").read_text()).items():
+        folder = str(fixtures / name / "model")
+        assert fingerprint(folder) == expected["whole"], name
+        if "image" in expected:
+            assert fingerprint(folder, image_only=True) == expected["image"], name
+
+
+def test_fingerprint_follows_links_and_ignores_other_files(tmp_path: pathlib.Path) -> None:
+    model = conftest.REPOSITORY / "Tests" / "Fixtures" / "flux-small" / "model"
+    for part in model.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "flux1-dev.safetensors").write_text("x")
+    assert fingerprint(str(tmp_path)) == fingerprint(str(model))
+
+
+@pytest.mark.parametrize(
+    ("names", "base", "expected"),
+    [
+        (["model.safetensors", "model-1.safetensors"], "model", ["model.safetensors"]),
+        (["model.fp16.safetensors"], "model", ["model.fp16.safetensors"]),
+        (["model.fp16.safetensors", "model.bf16.safetensors"], "model", "the variants bf16 and fp16"),
+        (["model.safetensors"], "diffusion_pytorch_model", "no weights found"),
+    ],
+)
+def test_weights_are_chosen_as_by_the_engine(tmp_path: pathlib.Path, names: list[str], base: str, expected: Any) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+    if isinstance(expected, list):
+        assert weight_files(tmp_path, base) == expected
+    else:
+        with pytest.raises(WorkerError, match=expected):
+            weight_files(tmp_path, base)
 
 
 def test_model_scorers_equal_the_original_libraries() -> None:

@@ -1,9 +1,8 @@
-"""Who a worker is: key files, fingerprints of model directories."""
+"""Who a worker is: its key file."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import re
@@ -12,10 +11,6 @@ import stat
 import zmq.utils.z85
 
 from .errors import WorkerError
-
-_SUFFIXES = (".safetensors", ".json", ".model", ".txt")
-_SAMPLE_BYTES = 64 << 10
-_SAMPLES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,31 +39,3 @@ class Key:
         if zmq.curve_public(zmq.utils.z85.encode(keys["secret"])) != zmq.utils.z85.encode(keys["public"]):
             raise WorkerError(f"{path}: the public key does not match the secret key")
         return Key(fields.get("name", ""), **keys)
-
-
-def fingerprint(folder: str, image_only: bool = False) -> str:
-    """The hash by which a coordinator recognises a model; `image_only` leaves out text encoders and tokenizers.
-
-    Small files are hashed whole, safetensors by their size and 64 evenly spaced samples.
-    """
-    root = pathlib.Path(folder)
-    paths = sorted(
-        (os.path.relpath(os.path.join(parent, name), root) for parent, _, names in os.walk(root) for name in names if name.endswith(_SUFFIXES)),
-        key=str.encode,
-    )
-    digest = hashlib.sha256()
-    for path in paths:
-        if image_only and path.startswith(("text_encoder", "tokenizer")):
-            continue
-        with open(root / path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest.update(f"{path}\n{size}\n".encode())
-            if not path.endswith(".safetensors"):
-                digest.update(file.read())
-            elif size <= _SAMPLE_BYTES:
-                digest.update(file.read(_SAMPLE_BYTES))
-            else:
-                for index in range(_SAMPLES):
-                    file.seek((size - _SAMPLE_BYTES) // (_SAMPLES - 1) * index)
-                    digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pathlib
 from collections.abc import Callable
@@ -14,9 +15,10 @@ import torch.nn.functional as F
 from PIL import Image
 
 from .errors import WorkerError
-from .identity import fingerprint
+from .fingerprint import fingerprint, weight_files
 from .scorers import Scored
 
+log = logging.getLogger("ecad-torch-worker")
 LIMIT = 32
 """Most hashes that a registration may contain."""
 MODEL_TYPES = {"image-reward": "image-reward", "image-reward-clipped": "image-reward", "clip": "clip"}
@@ -40,8 +42,13 @@ def find_models(given: list[str], model: str) -> dict[str, str]:
     parent = pathlib.Path(os.path.abspath(model)).parent
     beside = sorted(str(path) for path in parent.iterdir() if path.is_dir() and model_type(path))
     found: dict[str, str] = {}
-    for folder in [*given, *beside][:LIMIT]:
-        found.setdefault(fingerprint(folder), folder)
+    for index, folder in enumerate([*given, *beside][:LIMIT]):
+        try:
+            found.setdefault(fingerprint(folder), folder)
+        except WorkerError as error:
+            if index < len(given):
+                raise
+            log.warning("scorer not offered: %s", error)  # The run may not need it.
     return found
 
 
@@ -97,8 +104,9 @@ class ImageReward:
         self._device = device
         self._tokenizer = BertTokenizer(str(root / "vocab.txt"), do_lower_case=True)
         self._weights: dict[str, torch.Tensor] = {}
-        for file in sorted(root.glob("*.safetensors")):
-            self._weights |= {name: tensor.float().to(device) for name, tensor in safetensors.torch.load_file(file).items()}
+        for file in weight_files(root, "model"):
+            if file.endswith(".safetensors"):
+                self._weights |= {name: tensor.float().to(device) for name, tensor in safetensors.torch.load_file(root / file).items()}
 
     def __call__(self, batch: Scored) -> list[float]:
         return [self._reward(image, prompt) for image, prompt in zip(batch.images, batch.prompts)]

@@ -24,7 +24,8 @@ from . import messages_pb2 as pb
 from . import protocol
 from .errors import WorkerError
 from .evaluator import Evaluator, Settings
-from .identity import Key, fingerprint
+from .fingerprint import fingerprint
+from .identity import Key
 from .model_scorers import MODEL_TYPES, find_models
 from .scorers import SCORERS
 from .spool import Spool
@@ -64,8 +65,12 @@ class Worker:
     def __init__(self, options: Options):
         self.options = options
         self._session = os.urandom(16)
-        self._model_hash = fingerprint(options.model)
         self._image_hash = fingerprint(options.model, image_only=True)
+        try:
+            self._model_hash = fingerprint(options.model)
+        except WorkerError as error:
+            self._model_hash = ""  # A run with prompt embeddings does not need the text encoders.
+            log.warning("text encoders not offered: %s", error)
         self._scorer_folders = find_models(options.scorers, options.model)
         self._spool = Spool(options.spool)
         self._engine = EvaluationThread()
