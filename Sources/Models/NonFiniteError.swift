@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Tensors
 
 /// A stage of the pipeline computed infinite values or NaN.
