@@ -89,9 +89,9 @@ import Testing
             #expect(worker.waitForError(containing: "joined run"), "\(worker.errors)")
             worker.kill()
         }
+        #expect(small.eventually("SELECT count(*) FROM refusals", is: 1))
+        #expect(small.eventually("SELECT count(*) FROM workers", is: 3))
         coordinator.kill()
-        #expect(try small.count("SELECT count(*) FROM refusals") == 1)
-        #expect(try small.count("SELECT count(*) FROM workers") == 3)
     }
 
     @Test func changedBlobIsNoticedOnResume() throws {
