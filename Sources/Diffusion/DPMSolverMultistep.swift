@@ -187,14 +187,14 @@ public struct DPMSolverMultistep: Sendable {
 }
 
 extension Configuration {
-    /// Checks that no option of a sampler that is not implemented is set.
+    /// Rejects enabled options of samplers other than this one.
     func requireFalse(_ keys: [String]) throws {
         for key in keys where try bool(key, default: false) {
             throw ModelsError.invalidValue(path: path, key: key, expected: "false", found: "true")
         }
     }
 
-    /// Checks that none of the values that are not implemented is given.
+    /// Rejects values that this sampler does not read.
     func requireAbsent(_ keys: [String]) throws {
         for key in keys where has(key) {
             throw ModelsError.invalidValue(path: path, key: key, expected: "null", found: "set")
