@@ -176,6 +176,29 @@ public struct NewCostTable: Sendable {
     }
 }
 
+/// What reuse changes in an image, measured before the search.
+public struct MeasuredReuseErrors: Hashable, Sendable {
+    /// The image.
+    public let image: ImageKey
+    /// In the order of `ReuseErrors.values`.
+    public let values: [Float]
+    /// Worker that measured them.
+    public let workerID: Int64
+    /// Duration on that worker.
+    public let seconds: Double
+    /// Number of uncached images whose denoising takes as long.
+    public let imageEquivalents: Double
+
+    /// A measurement.
+    public init(image: ImageKey, values: [Float], workerID: Int64, seconds: Double, imageEquivalents: Double) {
+        self.image = image
+        self.values = values
+        self.workerID = workerID
+        self.seconds = seconds
+        self.imageEquivalents = imageEquivalents
+    }
+}
+
 /// A stored cost table.
 public struct CostTableRecord: Hashable, Sendable {
     /// Row id.

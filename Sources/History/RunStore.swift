@@ -1,7 +1,8 @@
+import Basics
 import Foundation
 import GRDB
 
-/// Runs with their configuration, genes, prompts, canary and cost tables.
+/// Runs with their configuration, genes, prompts, canary, reuse errors and cost tables.
 public struct RunStore: Sendable {
     let history: RunHistory
 
@@ -131,24 +132,68 @@ public struct RunStore: Sendable {
             let data = try Data.fetchOne(
                 db.cachedStatement(sql: "SELECT canary FROM runs WHERE id = ?"), arguments: [runID])
             guard let data else { return nil }
-            guard data.count.isMultiple(of: 4) else {
+            guard let canary = [Float](littleEndian: data) else {
                 throw CorruptValue(
                     table: "runs", row: runID, column: "canary", found: "\(data.count) bytes",
                     expected: "32-bit floats")
             }
-            let bytes = Array(data)
-            return stride(from: 0, to: bytes.count, by: 4).map { start in
-                Float(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << UInt32(8 * $1) })
-            }
+            return canary
         }
     }
 
     /// Stores the canary values that a run's workers must reproduce.
     public func setCanary(_ canary: [Float], of runID: Int64) throws {
-        let bytes = canary.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) } }
         try history.write { db in
-            try db.executeCached(sql: "UPDATE runs SET canary = ? WHERE id = ?", arguments: [Data(bytes), runID])
+            try db.executeCached(
+                sql: "UPDATE runs SET canary = ? WHERE id = ?", arguments: [canary.littleEndianData, runID])
             try db.requireChange("run", runID)
+        }
+    }
+
+    // MARK: - Reuse errors
+
+    /// The images of a run in which it was measured what reuse changes, ordered by prompt and seed.
+    public func reuseErrors(of runID: Int64) throws -> [MeasuredReuseErrors] {
+        try history.read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT p.prompt_index, e.* FROM reuse_errors e JOIN prompts p ON p.id = e.prompt_id
+                    WHERE e.run_id = ? ORDER BY p.prompt_index, e.seed
+                    """, arguments: [runID]
+            ).map { row in
+                let (prompt, data): (Int64, Data) = (row["prompt_id"], row["errors"])
+                guard let values = [Float](littleEndian: data) else {
+                    throw CorruptValue(
+                        table: "reuse_errors", row: prompt, column: "errors", found: "\(data.count) bytes",
+                        expected: "32-bit floats")
+                }
+                return MeasuredReuseErrors(
+                    image: ImageKey(prompt: row["prompt_index"], seed: row["seed"]), values: values,
+                    workerID: row["worker_id"], seconds: row["seconds"], imageEquivalents: row["image_equivalents"])
+            }
+        }
+    }
+
+    /// Stores what reuse changes in an image; the first measurement of an image stays.
+    public func insertReuseErrors(
+        _ measured: MeasuredReuseErrors, of runID: Int64, at instant: Double = RunHistory.now()
+    ) throws {
+        try history.write { db in
+            let prompts = try Self.promptIDs(of: RunHistory.calibration, run: runID, in: db)
+            guard prompts.indices.contains(measured.image.prompt) else {
+                throw HistoryError.noSuchRecord(kind: "prompt", identity: String(measured.image.prompt))
+            }
+            try db.execute(
+                sql: """
+                    INSERT INTO reuse_errors (run_id, prompt_id, seed, errors, worker_id, seconds, image_equivalents,
+                        measured_at)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                    """,
+                arguments: [
+                    runID, prompts[measured.image.prompt], measured.image.seed, measured.values.littleEndianData,
+                    measured.workerID, measured.seconds, measured.imageEquivalents, instant,
+                ])
         }
     }
 

@@ -21,6 +21,7 @@ enum Schema {
         Migration(version: 3, name: "refusals, canaries, rechecks and quarantine", sql: trustTables),
         Migration(version: 4, name: "gates of benchmarked TGATE schedules", sql: gateSteps),
         Migration(version: 5, name: "statistics of the scores", sql: scoreStatistics),
+        Migration(version: 6, name: "reuse errors", sql: reuseErrors),
     ]
 
     /// The schema version of this release.

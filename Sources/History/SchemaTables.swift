@@ -305,4 +305,24 @@ extension Schema {
         INSERT INTO score_statistics \(Schema.scoreStatistics());
 
         """
+
+    // MARK: - Version 6
+
+    /// What reuse changes, measured by workers before the search.
+    static let reuseErrors = """
+        CREATE TABLE reuse_errors (
+            run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+            prompt_id INTEGER NOT NULL REFERENCES prompts ON DELETE CASCADE,
+            seed INTEGER NOT NULL,
+            errors BLOB NOT NULL, -- by chain, step and source: 32-bit floats, little-endian
+            worker_id INTEGER NOT NULL REFERENCES workers,
+            seconds REAL NOT NULL CHECK (seconds >= 0), -- from start to result on that worker
+            image_equivalents REAL NOT NULL CHECK (image_equivalents > 0), -- uncached images that take as long
+            measured_at REAL NOT NULL,
+            PRIMARY KEY (run_id, prompt_id, seed)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX reuse_errors_prompt ON reuse_errors (prompt_id);
+        CREATE INDEX reuse_errors_worker ON reuse_errors (worker_id);
+
+        """
 }

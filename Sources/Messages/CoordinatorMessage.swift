@@ -82,8 +82,14 @@ extension Welcome {
 
 extension Assignment {
     fileprivate func validate(_ limits: MessageLimits) throws(MessageError) {
-        guard kind == .evaluate || kind == .render else {
-            throw .field(name: "assignment.kind", expected: "evaluate or render", found: "\(kind.rawValue)")
+        guard kind == .evaluate || kind == .render || kind == .measureReuse else {
+            throw .field(
+                name: "assignment.kind", expected: "evaluate, render or measure_reuse", found: "\(kind.rawValue)")
+        }
+        guard kind != .measureReuse || items.count == 1 && candidates.isEmpty else {
+            throw .field(
+                name: "assignment.items", expected: "one, without candidates, to measure reuse",
+                found: "\(items.count) items, \(candidates.count) candidates")
         }
         for candidate in candidates {
             let geneBytes = (Int(candidate.geneCount) + 7) / 8

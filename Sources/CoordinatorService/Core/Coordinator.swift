@@ -84,6 +84,7 @@ final class Coordinator {
             scheduler.restore(
                 tasks: try run.openTasks(), leases: try context.history.tasks.leases(ofOpenTasksIn: context.runID),
                 rechecks: try context.pendingRechecks(), at: now)
+            try handle(.reuseErrorsRequested(run.openMeasurements()))
             try advanceRun()
         }
     }
@@ -294,6 +295,12 @@ final class Coordinator {
         case .recordRecheck(let record): try history.results.recordRecheck(record)
         case .quarantine(let worker, let reason): try quarantine(worker, reason: reason)
         case .storeContactSheet(let result, let sheet): try sheet.store(result, in: run.context)
+        case .storeReuseErrors(let errors, let measurement, let worker, let seconds):
+            try run.record(errors, of: measurement, from: worker, seconds: seconds)
+        case .reuseErrorsFailed(let measurement, let reason):
+            let prompt = run.context.prompts[measurement.image.prompt]
+            throw CoordinatorError.searchFailed(
+                "what reuse changes in the image of prompt \"\(prompt.prefix(60))\" could not be measured: \(reason)")
         case .assign(let lease, let item):
             send(.assignment(try run.context.assignment(of: item, under: lease)), to: lease.worker)
         case .cancel(let lease):

@@ -283,9 +283,11 @@ struct Dispatcher {
         guard !idle.isEmpty, now - hedgedAt >= 1 else { return [] }
         hedgedAt = now
         var slow: [(lease: Lease, left: Double)] = entries.values.compactMap { entry in
-            guard case .evaluation = entry.item.work, let lease = entry.leases.first,
-                entry.leases.count < Self.holderLimit
-            else { return nil }
+            switch entry.item.work {
+            case .evaluation, .reuseErrors: break
+            case .recheck, .contactSheet: return nil
+            }
+            guard let lease = entry.leases.first, entry.leases.count < Self.holderLimit else { return nil }
             return (lease, secondsLeft(of: lease, units: entry.item.units, at: now))
         }
         slow.sort { $0.left == $1.left ? $0.lease.item < $1.lease.item : $0.left > $1.left }

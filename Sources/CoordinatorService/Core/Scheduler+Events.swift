@@ -1,3 +1,4 @@
+import Evolution
 import History
 import Messages
 
@@ -10,6 +11,7 @@ extension Scheduler {
         /// A task was replaced by one for each of its candidates.
         case split(into: [TaskRecord], Blame)
         case contactSheetRequested(ContactSheet)
+        case reuseErrorsRequested([ReuseMeasurement])
         case joined(WorkerID)
         /// The worker's canary matched; from now on it gets work.
         case verified(WorkerID)
@@ -43,6 +45,7 @@ extension Scheduler {
         /// Distrust a worker and discard its results; answered by ``Event/added(_:)``.
         case quarantine(WorkerID, reason: String)
         case storeContactSheet(Messages.TaskResult, ContactSheet)
+        case storeReuseErrors(ReuseErrors, ReuseMeasurement, WorkerID, seconds: Double)
 
         // Send.
         case assign(Lease, WorkItem)
@@ -56,6 +59,8 @@ extension Scheduler {
         // Report.
         /// Candidates may have all their results; the run decides.
         case evaluationsClosed
+        /// Several workers failed to measure an image, so the search cannot begin.
+        case reuseErrorsFailed(ReuseMeasurement, reason: String)
         case lost(WorkerID)
         case unknownLease(WorkerID, taskID: Int64)
         case log(WorkerID?, String, taskID: Int64?)

@@ -29,15 +29,15 @@ struct Scheduler {
     private static let rejoinSeconds = 45.0
 
     let settings: Settings
-    private var dispatcher: Dispatcher
-    private var verified: Set<WorkerID> = []
+    var dispatcher: Dispatcher
+    var verified: Set<WorkerID> = []
     /// Disagreements that only a third worker can decide.
-    private var disputes: [Recheck] = []
+    var disputes: [Recheck] = []
     /// The latest epoch under which a finished task was rechecked: epochs are not reused if it is reopened.
-    private var recheckEpochs: [Int64: Int] = [:]
+    var recheckEpochs: [Int64: Int] = [:]
     /// Until this time rechecks wait for workers to register, or to register again after a restart.
     private var rejoinDeadline = -Double.infinity
-    private var effects: [Effect] = []
+    var effects: [Effect] = []
 
     init(_ settings: Settings) {
         self.settings = settings
@@ -101,7 +101,7 @@ struct Scheduler {
         case .evaluation(let task): task.candidateIDs
         case .recheck(let recheck):
             mustConfirm(excluding: entry.excluded, at: now) ? recheck.task.candidateIDs : []
-        case .contactSheet: []
+        case .contactSheet, .reuseErrors: []
         }
     }
 
@@ -124,6 +124,7 @@ struct Scheduler {
                 dispatcher.add(WorkItem(part), failedBy: isSuspect ? [blame.worker] : [])
             }
         case .contactSheetRequested(let sheet): dispatcher.add(WorkItem(.contactSheet(sheet)))
+        case .reuseErrorsRequested(let images): for image in images { dispatcher.add(WorkItem(.reuseErrors(image))) }
         case .joined(let worker): dispatcher.recordMessage(from: worker, at: now)
         case .verified(let worker):
             verified.insert(worker)
@@ -232,7 +233,7 @@ struct Scheduler {
     }
 
     /// Removes an item and tells its holders, except the one whose message ended it.
-    private mutating func close(_ item: WorkItem.ID, except worker: WorkerID? = nil) {
+    mutating func close(_ item: WorkItem.ID, except worker: WorkerID? = nil) {
         for lease in dispatcher.remove(item) where lease.worker != worker { effects.append(.cancel(lease)) }
     }
 
@@ -260,6 +261,7 @@ struct Scheduler {
         case .contactSheet(let sheet):
             close(.contactSheet, except: worker)
             effects.append(.storeContactSheet(result, sheet))
+        case .reuseErrors(let measurement): isAccepted = store(result, of: measurement, from: worker)
         }
         effects.append(.acknowledge(result, worker, accepted: isAccepted))
     }
@@ -282,12 +284,35 @@ struct Scheduler {
         }
     }
 
-    private func checked(
+    func checked(
         _ result: Messages.TaskResult, of task: TaskRecord, from worker: WorkerID
     ) throws(ResultProblem) -> History.TaskResult {
         try History.TaskResult(
             result, candidates: task.candidateIDs, images: task.images, from: worker,
             scorer: settings.quality.rawValue)
+    }
+
+    private mutating func store(
+        _ result: Messages.TaskResult, of measurement: ReuseMeasurement, from worker: WorkerID
+    ) -> Bool {
+        do {
+            let errors = try measurement.errors(in: result)
+            close(.reuseErrors(index: measurement.index), except: worker)
+            dispatcher.recordCost(seconds: result.taskSeconds, units: measurement.units, of: worker)
+            effects.append(.storeReuseErrors(errors, measurement, worker, seconds: result.taskSeconds))
+            effects.append(.evaluationsClosed)
+            return true
+        } catch {
+            report(worker, "\(measurement): \(error)", task: result.taskID)
+            let verdict = dispatcher.recordFailure(of: .reuseErrors(index: measurement.index), by: worker)
+            if verdict == .giveUp { giveUp(measurement, reason: "\(error)") }
+            return false
+        }
+    }
+
+    private mutating func giveUp(_ measurement: ReuseMeasurement, reason: String) {
+        close(.reuseErrors(index: measurement.index))
+        effects.append(.reuseErrorsFailed(measurement, reason: reason))
     }
 
     // MARK: - Failures
@@ -301,6 +326,12 @@ struct Scheduler {
             case .evaluation(let task):
                 let candidate = failure.hasCandidateID ? failure.candidateID : nil
                 fail(task, reason: failure.reason, Blame(worker: worker, candidate: candidate))
+            case .reuseErrors(let measurement):
+                let verdict =
+                    failure.crashed
+                    ? dispatcher.recordCrash(of: entry.item.id, epoch: Int(failure.leaseEpoch))
+                    : dispatcher.recordFailure(of: entry.item.id, by: worker)
+                if verdict == .giveUp { giveUp(measurement, reason: failure.reason) }
             case .recheck, .contactSheet:
                 // Neither is needed to finish a run.
                 close(entry.item.id, except: worker)
@@ -349,99 +380,7 @@ struct Scheduler {
         }
     }
 
-    // MARK: - Rechecks
-
-    private mutating func planRecheck(of task: TaskRecord, result: History.TaskResult, attempts: Int) {
-        guard Recheck.isSampled(task.id, share: settings.recheckShare),
-            settings.recheckShare >= 1 || dispatcher.recheckCount < Self.recheckLimit
-        else { return }
-        let recheck = Recheck(
-            task: task, original: result.workerID,
-            originalScores: Recheck.scores(of: result, scorer: settings.quality))
-        recheckEpochs[task.id] = attempts
-        add(recheck, excluding: [result.workerID])
-    }
-
-    private mutating func add(_ recheck: Recheck, excluding excluded: Set<WorkerID>) {
-        // At once: a faulty worker is best found before the search uses its results.
-        dispatcher.add(
-            WorkItem(.recheck(recheck)), excluding: excluded,
-            attempts: recheckEpochs[recheck.task.id] ?? recheck.task.attempts, isFirst: true)
-    }
-
-    private mutating func compare(
-        _ result: Messages.TaskResult, with recheck: Recheck, attempts: Int, from worker: WorkerID
-    ) {
-        let task = recheck.task
-        recheckEpochs[task.id] = attempts
-        close(.recheck(taskID: task.id), except: worker)
-        effects.append(.evaluationsClosed)
-        let checked: History.TaskResult
-        do {
-            checked = try self.checked(result, of: task, from: worker)
-        } catch {
-            return report(worker, "recheck of task \(task.id): \(error)", task: task.id)
-        }
-        dispatcher.recordCost(seconds: result.taskSeconds, units: task.units, of: worker)
-        let scores = Recheck.scores(of: checked, scorer: settings.quality)
-        let (agrees, largest) = Recheck.compare(recheck.originalScores, scores, scorer: settings.quality)
-        effects.append(
-            .recordRecheck(
-                RecheckRecord(
-                    taskID: task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
-                    largestDifference: largest)))
-        var next = recheck
-        switch recheck.verdict(on: scores, by: worker, scorer: settings.quality) {
-        case .faulty(let culprit, let difference):
-            let other = culprit == worker ? "its own repetition" : "that of another worker"
-            quarantine(
-                culprit,
-                reason: "its result of task \(task.id) differs from \(other) by \(String(format: "%.3g", difference))")
-        case .withinTolerance: break
-        case .consistent:
-            next.consistent.insert(worker)
-            requeueDispute(next)
-        case nil:
-            guard !agrees else { break }
-            report(
-                worker, "task \(task.id): the recomputed result differs by \(String(format: "%.3g", largest))",
-                task: task.id)
-            next.disagreeing = (worker, scores)
-            requeueDispute(next)
-        }
-    }
-
-    /// Requeues a disputed task for a third worker, or for each of the two if there is none.
-    ///
-    /// If both reproduce their own result, the dispute waits for a third worker.
-    private mutating func requeueDispute(_ recheck: Recheck) {
-        guard let other = recheck.disagreeing?.worker else { return }
-        let parties = recheck.parties
-        let hasThird = !verified.isSubset(of: parties)
-        guard hasThird || recheck.consistent != parties else {
-            report(
-                nil,
-                "task \(recheck.task.id): both workers reproduce their results; the first stands until a third "
-                    + "worker decides", task: recheck.task.id)
-            return disputes.append(recheck)
-        }
-        add(recheck, excluding: hasThird ? parties : recheck.consistent.isEmpty ? [other] : recheck.consistent)
-    }
-
-    private mutating func quarantine(_ worker: WorkerID, reason: String) {
-        let involved = dispatcher.entries.values.filter { entry in
-            guard case .recheck(let recheck) = entry.item.work else { return false }
-            return recheck.involves(worker)
-        }
-        for entry in involved.sorted(by: { $0.item.id < $1.item.id }) {
-            recheckEpochs[entry.item.id.wireID] = entry.attempts
-            close(entry.item.id)
-        }
-        disputes.removeAll { $0.involves(worker) }
-        effects.append(.quarantine(worker, reason: reason))
-    }
-
-    private mutating func report(_ worker: WorkerID?, _ text: String, task: Int64?) {
+    mutating func report(_ worker: WorkerID?, _ text: String, task: Int64?) {
         effects.append(.log(worker, text, taskID: task))
     }
 }

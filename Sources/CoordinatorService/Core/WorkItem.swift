@@ -9,6 +9,8 @@ struct WorkItem {
         /// The recomputation of a finished task.
         case recheck(taskID: Int64)
         case contactSheet
+        /// Reuse errors of an image, by its index among those to be measured.
+        case reuseErrors(index: Int)
     }
 
     /// What is computed, and what the result is for.
@@ -19,6 +21,8 @@ struct WorkItem {
         case recheck(Recheck)
         /// Images to look at, made once at the end of a run.
         case contactSheet(ContactSheet)
+        /// What reuse changes in an image, measured before the search begins.
+        case reuseErrors(ReuseMeasurement)
     }
 
     let work: Work
@@ -37,15 +41,17 @@ struct WorkItem {
         case .evaluation(let task): .evaluation(taskID: task.id)
         case .recheck(let recheck): .recheck(taskID: recheck.task.id)
         case .contactSheet: .contactSheet
+        case .reuseErrors(let measurement): .reuseErrors(index: measurement.index)
         }
     }
 
-    /// Images times candidates.
+    /// Images times candidates, or the number of uncached images that take as long.
     var units: Double {
         switch work {
         case .evaluation(let task): task.units
         case .recheck(let recheck): recheck.task.units
         case .contactSheet(let sheet): sheet.units
+        case .reuseErrors(let measurement): measurement.units
         }
     }
 }
@@ -53,17 +59,19 @@ struct WorkItem {
 extension WorkItem.ID: Comparable {
     /// The item's `task_id` in messages.
     ///
-    /// A recheck travels as another lease of its task; the history has no task 0.
+    /// A recheck travels as another lease of its task; the history has no task 0, nor negative ones.
     var wireID: Int64 {
         switch self {
         case .evaluation(let taskID), .recheck(let taskID): taskID
         case .contactSheet: 0
+        case .reuseErrors(let index): -1 - Int64(index)
         }
     }
 
     /// The items that a message with a `task_id` can refer to.
     static func candidates(wireID: Int64) -> [Self] {
-        wireID == 0 ? [.contactSheet] : [.evaluation(taskID: wireID), .recheck(taskID: wireID)]
+        if wireID < 0 { return [.reuseErrors(index: Int(-1 - wireID))] }
+        return wireID == 0 ? [.contactSheet] : [.evaluation(taskID: wireID), .recheck(taskID: wireID)]
     }
 
     var isRecheck: Bool {
