@@ -1,5 +1,6 @@
 import Evaluations
 import Evolution
+import Foundation
 import Schedules
 
 /// A search that evaluates candidates sequentially in this process, for benchmarks of the search itself.
@@ -16,16 +17,20 @@ struct LocalSearch {
     ///   - seeding: Methods of creating the initial population.
     ///   - evaluations: Number of distinct canonical schedules to evaluate.
     ///   - seed: Random seed.
+    ///   - guide: Proposes schedules from measured reuse errors; replaces the methods of seeding.
+    ///   - report: Called after each generation with the number of evaluated schedules and the search.
     /// - Returns: The search after its last generation.
     /// - Throws: `EvaluationsError`, `EvolutionError`.
     func run(
-        settings: SearchSettings, seeding: [String], evaluations: Int, seed: UInt64
+        settings: SearchSettings, seeding: [String], evaluations: Int, seed: UInt64, guide: SearchGuide? = nil,
+        report: (Int, Search) -> Void = { _, _ in }
     ) throws -> Search {
         let shape = evaluator.shape
         var generator = RandomGenerator(seed: seed)
-        let seeds = try seedPopulation(
-            names: seeding, count: settings.populationSize, shape: shape, using: &generator)
-        var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next())
+        let seeds =
+            try guide?.seeds(settings.populationSize)
+            ?? seedPopulation(names: seeding, count: settings.populationSize, shape: shape, using: &generator)
+        var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next(), guide: guide)
         var evaluated: [Genome: [Double]] = [:]
         while evaluated.count < evaluations {
             let offspring = search.ask()
@@ -39,8 +44,12 @@ struct LocalSearch {
                     }
                     evaluated[canonical] = try objectives(of: Schedule(shape: shape, genome: child.genome))
                 }
-                try search.tell([Outcome(id: child.id, objectives: evaluated[canonical] ?? [])])
+                let objectives = evaluated[canonical] ?? []
+                try search.tell([
+                    Outcome(id: child.id, objectives: objectives, logError: objectives[1] * log(10) / 10)
+                ])
             }
+            report(evaluated.count, search)
         }
         return search
     }

@@ -200,6 +200,22 @@ public final class Evaluator {
         }
     }
 
+    /// Measures how much reuse of each component's output changes the final latents of one image.
+    ///
+    /// - Parameters:
+    ///   - item: The image.
+    ///   - progress: Called with the finished share of the work; returns false to cancel.
+    /// - Returns: Values in the layout of `ReuseErrors.values`, or nil if cancelled.
+    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    public func reuseErrors(of item: EvaluationItem, progress: (Double) -> Bool) throws -> [Float]? {
+        guard prompts.indices.contains(item.prompt) else {
+            throw EvaluationsError.unknownPrompt(index: item.prompt, count: prompts.count)
+        }
+        return try model.reuseErrors(
+            prompt: prompts[item.prompt], negative: negative, seed: item.seed, settings: settings.generation,
+            progress: progress)
+    }
+
     /// A fingerprint for detecting machines that compute wrong results: evenly sampled latents of one uncached image.
     ///
     /// It depends only on the model and the run's settings; machines differ only by rounding.

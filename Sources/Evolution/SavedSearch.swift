@@ -126,7 +126,7 @@ extension SavedSearch.Operation {
             case .crossover: .crossover
             case .mutation: .mutation
             case .crossoverAndMutation: .crossoverAndMutation
-            case .copy: .copy
+            case .copy, .solved: .copy
             }
     }
 
