@@ -18,12 +18,14 @@ func systemLibrary(_ name: String, package: String, pkgConfig: String? = nil) ->
 /// A module and its tests, `Sources/Name` and `Tests/NameTests`; scripts/check-modules.py compares the dependencies of
 /// both with their imports.
 func module(
-    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [],
+    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], resources: [Resource] = [],
     tests testDependencies: [Target.Dependency] = []
 ) -> [Target] {
     let tests = [.byName(name: name)] + testDependencies
     return [
-        .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: swiftSettings),
+        .target(
+            name: name, dependencies: dependencies, exclude: exclude, resources: resources, swiftSettings: swiftSettings
+        ),
         .testTarget(name: "\(name)Tests", dependencies: tests, swiftSettings: swiftSettings),
     ]
 }
@@ -39,6 +41,7 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let flyingSocks = Target.Dependency.product(name: "FlyingSocks", package: "FlyingFox")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
 // MARK: - Targets
@@ -56,11 +59,11 @@ let libraries: [Target] = [
 let modules: [Target] =
     module("Basics", ["CSodium"], tests: ["TestSupport"])
     + module("JSON", ["Basics"])
-    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["JSON", "TestSupport"])
+    + module("ModelConfiguration", ["Basics", "JSON"], tests: ["Basics", "JSON", "TestSupport"])
     + module(
         "Schedules", ["Basics", "JSON", "ModelConfiguration"],
         tests: ["Basics", "JSON", "ModelConfiguration", "TestSupport"])
-    + module("Prompts", ["JSON"])
+    + module("Prompts", ["Basics", "JSON"], tests: ["TestSupport"])
     + module(
         "Evolution", ["Basics", "ModelConfiguration", "Schedules", protobuf], exclude: ["SavedSearch.proto"],
         tests: ["ModelConfiguration", "Schedules", "TestSupport"])
@@ -70,8 +73,8 @@ let modules: [Target] =
     + module(
         "Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["ModelConfiguration", "Tensors", "TestSupport"])
     + module(
-        "Diffusion", ["ModelConfiguration", "Models", "Schedules", "Tensors"],
-        tests: ["CAllocations", "ModelConfiguration", "Models", "Schedules", "Tensors", "TestSupport"])
+        "Diffusion", ["Basics", "ModelConfiguration", "Models", "Schedules", "Tensors"],
+        tests: ["Basics", "CAllocations", "ModelConfiguration", "Models", "Schedules", "Tensors", "TestSupport"])
     + module(
         "Scoring", ["Basics", "COpenBLAS", "ModelConfiguration", "Models", "Prompts", "Tensors"],
         tests: ["Basics", "Prompts", "Tensors", "TestSupport"])
@@ -84,6 +87,10 @@ let modules: [Target] =
         "Verification", ["Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
         tests: ["TestSupport"])
     + module("History", [grdb], tests: ["TestSupport", grdb])
+    + module(
+        "Dashboard", ["Basics", "History", flyingSocks],
+        // In code: the program can be moved and installed without them.
+        resources: [.embedInCode("Web")], tests: ["Basics", "History", "JSON", "TestSupport"])
     + module(
         "Messages", ["Basics", protobuf], exclude: ["Messages.proto"], tests: ["Basics", "TestSupport", protobuf])
     + module("Transport", ["Basics", "CZeroMQ"], tests: ["ClusterTesting", "CZeroMQ", "TestSupport"])
@@ -110,7 +117,7 @@ let modules: [Target] =
         ])
 
 let programs: [Target] = [
-    .target(name: "ProgramSupport", dependencies: [argumentParser, logging], swiftSettings: swiftSettings),
+    .target(name: "ProgramSupport", dependencies: ["Basics", argumentParser, logging], swiftSettings: swiftSettings),
     .testTarget(
         name: "ProgramSupportTests", dependencies: ["ProgramSupport", argumentParser, logging],
         swiftSettings: swiftSettings),
@@ -122,7 +129,7 @@ let programs: [Target] = [
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
     program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Transport"]),
-    program("ecad-coordinator", ["CoordinatorService", "History", "Transport", logging]),
+    program("ecad-coordinator", ["CoordinatorService", "Dashboard", "History", "Prompts", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [
@@ -147,6 +154,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swhitty/FlyingFox", .upToNextMinor(from: "0.27.1")),
     ],
     targets: libraries + modules + programs + testSupport,
     cxxLanguageStandard: .cxx17

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 kills=${1:-1000} workers=${2:-2} folder=${3:-$(mktemp -d)}
 run=$folder/run baseline=$folder/baseline
 port=$((20000 + RANDOM % 12000))
-write_run "$folder" "${GENERATIONS:-$((2 * kills + 5))}"
+write_run "$folder" "${GENERATIONS:-$((10 * kills + 5))}"
 
 declare -A pid
 start_coordinator() {

@@ -31,4 +31,6 @@ echo
 echo "The run is in $run:"
 echo "  front.svg        quality against speed-up"
 echo "  sheet.svg        the same prompts, uncached and under schedules of the front"
+echo "  run.html         all of it to look at: open it in a browser"
 echo "  history.sqlite   all results; list the views with: $bin/ecad-coordinator query --run-dir $run"
+echo "While a run works, or to see several: $bin/ecad-coordinator dashboard --run-dir $run"

@@ -15,3 +15,7 @@ echo "== build"
 swift build --build-tests
 echo "== tests"
 swift test --skip-build --parallel
+if [[ -n ${ECAD_DIFFUSERS_VENV:-} || -x .build-diffusers/venv/bin/pytest ]]; then
+    echo "== diffusers"
+    scripts/diffusers-test.sh
+fi

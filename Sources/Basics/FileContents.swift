@@ -1,5 +1,5 @@
-import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// Why a file could not be read or written.
 public struct FileError: Error, Equatable, CustomStringConvertible {
@@ -20,22 +20,78 @@ public struct FileError: Error, Equatable, CustomStringConvertible {
 
 /// Reads and writes whole files.
 package enum FileContents {
+    /// Writes begun by this process.
+    private static let writeCount = Atomic(0)
+
     /// Whether a file or directory exists.
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    package static func read(_ path: String) throws(FileError) -> [UInt8] {
-        do {
-            return Array(try Data(contentsOf: URL(filePath: path)))
-        } catch {
-            let reason =
-                switch (error as? CocoaError)?.code {
-                case .fileReadNoSuchFile?, .fileNoSuchFile?: systemErrorText(ENOENT)
-                case .fileReadNoPermission?: systemErrorText(EACCES)
-                default: "\(error)"
-                }
-            throw FileError(path: path, problem: "cannot be read: \(reason)")
-        }
+    /// The target of a symbolic link whose target does not exist, as in a hub cache copied without its blobs.
+    ///
+    /// - Returns: Nil for anything but a dangling link.
+    package static func danglingTarget(_ path: String) -> String? {
+        guard !exists(path) else { return nil }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink(path, &buffer, buffer.count)
+        return count < 0 ? nil : String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
+
+    /// The error about a file that is needed and does not exist.
+    package static func missing(_ path: String, expected: String) -> FileError {
+        let problem = danglingTarget(path).map { "is a link to \($0), which does not exist" } ?? "not found"
+        return FileError(path: path, problem: "\(problem); expected \(expected)")
+    }
+
+    /// Reads a file, or a pipe to its end.
+    ///
+    /// - Throws: ``FileError`` with the system's reason, also for a directory; also for a Git LFS pointer.
+    package static func read(_ path: String) throws(FileError) -> [UInt8] {
+        func failure() -> FileError {
+            let code = errno
+            let reason = danglingTarget(path).map { "it is a link to \($0), which does not exist" }
+            return FileError(path: path, problem: "cannot be read: \(reason ?? systemErrorText(code))")
+        }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure() }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw failure() }
+        var bytes = [UInt8](repeating: 0, count: max(Int(status.st_size), 0) + 1)
+        var count = 0
+        while true {
+            if count == bytes.count { bytes += [UInt8](repeating: 0, count: max(bytes.count, 1 << 16)) }
+            let found = bytes.withUnsafeMutableBytes { buffer in
+                Glibc.read(descriptor, buffer.baseAddress.map { $0 + count }, buffer.count - count)
+            }
+            if found < 0, errno == EINTR { continue }
+            guard found >= 0 else { throw failure() }
+            guard found > 0 else { break }
+            count += found
+        }
+        bytes.removeLast(bytes.count - count)
+        try rejectPointer(bytes, path: path)
+        return bytes
+    }
+
+    /// Rejects content that is a Git LFS pointer: the small text that a clone without Git LFS has in place of a file.
+    ///
+    /// - Parameters:
+    ///   - bytes: The file's content or its beginning.
+    ///   - path: The file.
+    /// - Throws: ``FileError``.
+    package static func rejectPointer(_ bytes: some Sequence<UInt8>, path: String) throws(FileError) {
+        guard isPointer(bytes) else { return }
+        throw FileError(path: path, problem: "is \(pointerText)")
+    }
+
+    /// Whether content begins like a Git LFS pointer.
+    package static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
+        bytes.starts(with: Array("version https://git-lfs.github.com/spec/".utf8))
+    }
+
+    /// What a Git LFS pointer is, and what to do about it.
+    package static let pointerText =
+        "a Git LFS pointer, not the file itself; run \"git lfs pull\" in the repository that it is from"
 
     /// Writes a file atomically: after a crash the path holds either its old content or all of the new.
     ///
@@ -53,7 +109,9 @@ package enum FileContents {
         func failure(_ code: Int32) -> FileError {
             FileError(path: path, problem: "cannot be written: \(systemErrorText(code))")
         }
-        let partial = "\(path).\(getpid()).partial"
+        // Process and number: threads and processes may write the same path at once, and the last one prevails.
+        let number = writeCount.wrappingAdd(1, ordering: .relaxed).newValue
+        let partial = "\(path).\(getpid())-\(number).partial"
         // A partial file of a crashed process with the same id may have other permissions.
         unlink(partial)
         let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)

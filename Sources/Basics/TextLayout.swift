@@ -1,10 +1,13 @@
 /// Rows as lines of left-aligned columns, two spaces apart; each line ends in a newline.
 ///
+/// Control characters in cells are escaped, so that a cell is one line and cannot command the terminal.
+///
 /// - Parameters:
 ///   - rows: Cells by row; the first row is usually the header.
 ///   - isNumeric: For each column whether its cells are aligned to the right.
 /// - Returns: The lines, without spaces at their ends.
 package func alignedTable(_ rows: [[String]], isNumeric: [Bool]) -> String {
+    let rows = rows.map { $0.map(\.terminalEscaped) }
     let widths = isNumeric.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in
         let cells = row.enumerated().map { column, cell in
@@ -39,8 +42,34 @@ extension String {
         while end > startIndex, self[index(before: end)] == " " { end = index(before: end) }
         return String(self[..<end])
     }
+}
 
-    /// The text as XML character data, without the control characters that XML forbids.
+// MARK: - Escaping
+
+extension String {
+    /// The text with escapes such as `\n` and `\u{1b}` for what a terminal does not print: control characters, line
+    /// separators, and marks that reorder text.
+    package var terminalEscaped: String { escaped(keepingNewlines: false) }
+
+    /// ``terminalEscaped`` for a message of several lines.
+    package var terminalEscapedLines: String { escaped(keepingNewlines: true) }
+
+    private func escaped(keepingNewlines: Bool) -> String {
+        guard unicodeScalars.contains(where: \.isUnprintable) else { return self }
+        return unicodeScalars.reduce(into: "") { result, scalar in
+            switch scalar {
+            case "\n" where keepingNewlines: result.unicodeScalars.append(scalar)
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case _ where scalar.isUnprintable: result += "\\u{\(String(scalar.value, radix: 16))}"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+    }
+
+    /// The text as XML character data in one line: white space becomes spaces, and characters that XML forbids or that
+    /// reorder text become U+FFFD.
     package var xmlEscaped: String {
         unicodeScalars.reduce(into: "") { result, scalar in
             switch scalar {
@@ -48,9 +77,45 @@ extension String {
             case "<": result += "&lt;"
             case ">": result += "&gt;"
             case "\"": result += "&quot;"
-            case _ where scalar.properties.generalCategory == .control || scalar.value & 0xFFFE == 0xFFFE: break
+            case _ where scalar.properties.isWhitespace: result += " "
+            case _ where scalar.isUnprintable || scalar.value & 0xFFFE == 0xFFFE: result += "\u{FFFD}"
             default: result.unicodeScalars.append(scalar)
             }
+        }
+    }
+
+    /// The text as a field of a CSV file (RFC 4180).
+    package var csvField: String {
+        // By scalars: "\r\n" is one Character.
+        guard unicodeScalars.contains(where: { ",\"\r\n".unicodeScalars.contains($0) }) else { return self }
+        return "\"" + unicodeScalars.map { $0 == "\"" ? "\"\"" : String($0) }.joined() + "\""
+    }
+
+    /// The text as a cell of a Markdown table (GitHub's dialect): line breaks become `<br>`.
+    package var markdownCell: String {
+        let lines = split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        return lines.map { line in
+            String(line).terminalEscaped.unicodeScalars.reduce(into: "") { result, scalar in
+                switch scalar {
+                case "\\", "|", "*", "`": result += "\\\(scalar)"
+                case "<": result += "&lt;"
+                case "&": result += "&amp;"
+                default: result.unicodeScalars.append(scalar)
+                }
+            }
+        }.joined(separator: "<br>")
+    }
+}
+
+extension Unicode.Scalar {
+    /// Whether a terminal would not print the character where it stands.
+    ///
+    /// Joiners, which form emoji and the letters of some scripts, and soft hyphens are harmless.
+    fileprivate var isUnprintable: Bool {
+        switch properties.generalCategory {
+        case .control, .lineSeparator, .paragraphSeparator: true
+        case .format: !["\u{200C}", "\u{200D}", "\u{AD}"].contains(self)
+        default: false
         }
     }
 }

@@ -18,17 +18,17 @@ struct LocalSearch {
     ///   - evaluations: Number of distinct canonical schedules to evaluate.
     ///   - seed: Random seed.
     ///   - guide: Proposes schedules from measured reuse errors; replaces the methods of seeding.
-    ///   - report: Called after each generation with the number of evaluated schedules and the search.
+    ///   - report: Called after each evaluated schedule with their number and the search.
     /// - Returns: The search after its last generation.
-    /// - Throws: `EvaluationsError`, `EvolutionError`.
+    /// - Throws: `EvaluationsError`, `EvolutionError`, and errors of `report`.
     func run(
         settings: SearchSettings, seeding: [String], evaluations: Int, seed: UInt64, guide: SearchGuide? = nil,
-        report: (Int, Search) -> Void = { _, _ in }
+        report: (Int, Search) throws -> Void = { _, _ in }
     ) throws -> Search {
         let shape = evaluator.shape
         var generator = RandomGenerator(seed: seed)
         let seeds =
-            try guide?.seeds(settings.populationSize)
+            try guide?.basis.seeds(min(settings.populationSize, evaluations))
             ?? seedPopulation(names: seeding, count: settings.populationSize, shape: shape, using: &generator)
         var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next(), guide: guide)
         var evaluated: [Genome: [Double]] = [:]
@@ -37,7 +37,8 @@ struct LocalSearch {
             guard !offspring.isEmpty else { break }
             for child in offspring {
                 let canonical = child.genome.canonical(for: shape)
-                if evaluated[canonical] == nil {
+                let isNew = evaluated[canonical] == nil
+                if isNew {
                     guard evaluated.count < evaluations else {
                         try search.discard(search.pending.map(\.id))
                         break
@@ -48,13 +49,14 @@ struct LocalSearch {
                 try search.tell([
                     Outcome(id: child.id, objectives: objectives, logError: objectives[1] * log(10) / 10)
                 ])
+                if isNew { try report(evaluated.count, search) }
             }
-            report(evaluated.count, search)
         }
         return search
     }
 
-    private func objectives(of schedule: Schedule) throws -> [Double] {
+    /// Cost, and minus the mean PSNR in dB.
+    func objectives(of schedule: Schedule) throws -> [Double] {
         let task = EvaluationTask(
             candidates: [(0, schedule)], items: items, measuresLatency: false, returnsImages: false)
         let results = try evaluator.evaluate(task) { _, _ in true } ?? []

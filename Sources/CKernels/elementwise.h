@@ -91,3 +91,7 @@ static void k_widen(ck_type type, const void *source, float *destination, size_t
         return;
     }
 }
+
+static void k_narrow(const float *source, uint16_t *destination, size_t count) {
+    for (size_t j = 0; j < count; j += LANES) store_narrow(destination + j, load_some(source + j, count - j), count - j);
+}

@@ -9,6 +9,9 @@
 #define CK_TABLE ck_avx2_table
 // Vectors per attention tile: two registers each; three of the sixteen registers hold the factors.
 #define CK_TILE_VECTORS 4
+// A tile of a product: twelve of the sixteen registers hold sums.
+#define CK_GEMM_ROWS 6
+#define CK_GEMM_VECTORS 1
 
 typedef union halves {
     vf whole;

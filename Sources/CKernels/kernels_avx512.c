@@ -9,6 +9,9 @@
 #define CK_TABLE ck_avx512_table
 // Vectors per attention tile: eight cover four cycles of latency at two multiply-adds per cycle.
 #define CK_TILE_VECTORS 8
+// A tile of a product: 28 of the 32 registers hold sums.
+#define CK_GEMM_ROWS 14
+#define CK_GEMM_VECTORS 2
 
 INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)((1u << count) - 1); }
 

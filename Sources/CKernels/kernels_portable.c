@@ -4,6 +4,8 @@
 
 #define CK_TABLE ck_portable_table
 #define CK_TILE_VECTORS 2
+#define CK_GEMM_ROWS 4
+#define CK_GEMM_VECTORS 1
 
 INLINE vf load_first(const float *p, size_t count) {
     vf v = 0;

@@ -32,9 +32,10 @@ INLINE float squares_of(const float *x, size_t count, float mean) {
 INLINE float inverse_root(float x) { return 1.0f / __builtin_elementwise_sqrt(x); }
 
 static void k_layer_norm(const float *x, size_t x_stride, const float *scale, float base, const float *shift,
-                         float epsilon, float *y, size_t y_stride, size_t rows, size_t columns) {
+                         float epsilon, float *y, uint16_t *narrow, size_t y_stride, size_t rows,
+                         size_t columns) {
     const float n = (float)columns;
-    for (size_t i = 0; i < rows; i++, x += x_stride, y += y_stride) {
+    for (size_t i = 0; i < rows; i++, x += x_stride) {
         const float mean = sum_of(x, columns) / n;
         const float factor = inverse_root(squares_of(x, columns, mean) / n + epsilon);
         for (size_t j = 0; j < columns; j += LANES) {
@@ -42,7 +43,8 @@ static void k_layer_norm(const float *x, size_t x_stride, const float *scale, fl
             vf v = (load_some(x + j, count) - splat(mean)) * splat(factor);
             if (scale) v *= splat(base) + load_some(scale + j, count);
             if (shift) v += load_some(shift + j, count);
-            store_some(y + j, v, count);
+            if (y) store_some(y + i * y_stride + j, v, count);
+            else store_narrow(narrow + i * y_stride + j, v, count);
         }
     }
 }

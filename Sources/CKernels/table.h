@@ -21,8 +21,8 @@
       (a, x, x_stride, b, y, y_stride, rows, columns))                                                                 \
     X(layer_norm,                                                                                                      \
       (const float *x, size_t x_stride, const float *scale, float base, const float *shift, float epsilon, float *y,   \
-       size_t y_stride, size_t rows, size_t columns),                                                                  \
-      (x, x_stride, scale, base, shift, epsilon, y, y_stride, rows, columns))                                          \
+       uint16_t *narrow, size_t y_stride, size_t rows, size_t columns),                                                \
+      (x, x_stride, scale, base, shift, epsilon, y, narrow, y_stride, rows, columns))                                  \
     X(rms_norm,                                                                                                        \
       (const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride, size_t rows,    \
        size_t columns),                                                                                                \
@@ -42,6 +42,15 @@
       (const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,           \
        const float *bias, float *y, size_t y_stride, size_t outputs, size_t inputs),                                   \
       (x, x_stride, rows, type, weight, weight_stride, bias, y, y_stride, outputs, inputs))                            \
+    X(narrow, (const float *source, uint16_t *destination, size_t count), (source, destination, count))               \
+    X(product,                                                                                                         \
+      (const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,           \
+       size_t first, size_t last, size_t depth, const ck_output *out, float *scratch),                                 \
+      (x, x_stride, rows, type, weight, weight_stride, first, last, depth, out, scratch))                              \
+    X(panel_product,                                                                                                   \
+      (const float *x, size_t x_stride, size_t rows, const float *panel, size_t columns, size_t depth, float *y,       \
+       size_t y_stride),                                                                                               \
+      (x, x_stride, rows, panel, columns, depth, y, y_stride))                                                         \
     X(attention,                                                                                                       \
       (ck_attention_shape shape, const float *q, size_t q_stride, const float *k, size_t k_stride, const float *v,     \
        size_t v_stride, float scale, const float *bias, size_t bias_stride, float *output, size_t output_stride,       \

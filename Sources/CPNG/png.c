@@ -11,6 +11,7 @@ typedef struct context {
     size_t capacity;
     const uint8_t *input;
     size_t remaining;
+    volatile bool has_all_rows;
 } context;
 
 static void copy_message(char *message, const char *text) {
@@ -101,13 +102,13 @@ bool cpng_encode(const uint8_t *pixels, uint32_t width, uint32_t height, const c
 }
 
 // Writes keyword NUL value NUL for every text chunk, before and after the pixels.
-static void collect_texts(png_structp png, png_infop info, cpng_bytes *out) {
+static bool collect_texts(png_structp png, png_infop info, cpng_bytes *out) {
     png_textp texts = NULL;
     const int count = png_get_text(png, info, &texts, NULL);
     size_t total = 0;
     for (int i = 0; i < count; i++) total += strlen(texts[i].key) + strlen(texts[i].text) + 2;
     out->data = malloc(total + 1);
-    if (!out->data) png_error(png, "out of memory");
+    if (!out->data) return false;
     for (int i = 0; i < count; i++) {
         const char *const parts[] = {texts[i].key, texts[i].text};
         for (int part = 0; part < 2; part++) {
@@ -116,6 +117,7 @@ static void collect_texts(png_structp png, png_infop info, cpng_bytes *out) {
             out->count += length;
         }
     }
+    return true;
 }
 
 static void read_image(png_structp png, png_infop info, uint64_t pixel_limit, cpng_image *image) {
@@ -123,8 +125,10 @@ static void read_image(png_structp png, png_infop info, uint64_t pixel_limit, cp
     image->width = png_get_image_width(png, info);
     image->height = png_get_image_height(png, info);
     if ((uint64_t)image->width * image->height > pixel_limit) png_error(png, "the image is too large");
+    if (png_get_bit_depth(png, info) == 16 && png_get_color_type(png, info) == PNG_COLOR_TYPE_GRAY)
+        png_error(png, "16-bit greyscale, which Pillow would clip to white; expected 8 bits");
     png_set_expand(png);
-    png_set_scale_16(png);
+    png_set_strip_16(png);
     png_set_strip_alpha(png);
     png_set_gray_to_rgb(png);
     const int passes = png_set_interlace_handling(png);
@@ -136,8 +140,9 @@ static void read_image(png_structp png, png_infop info, uint64_t pixel_limit, cp
     if (!image->pixels.data) png_error(png, "out of memory");
     for (int pass = 0; pass < passes; pass++)
         for (uint32_t y = 0; y < image->height; y++) png_read_row(png, image->pixels.data + y * row_bytes, NULL);
+    context *state = png_get_io_ptr(png);
+    state->has_all_rows = true;
     png_read_end(png, info);
-    collect_texts(png, info, &image->texts);
 }
 
 bool cpng_decode(const uint8_t *bytes, size_t count, uint64_t pixel_limit, cpng_image *image,
@@ -155,14 +160,22 @@ bool cpng_decode(const uint8_t *bytes, size_t count, uint64_t pixel_limit, cpng_
         png_destroy_read_struct(&png, &info, NULL);
         return false;
     }
-    if (setjmp(png_jmpbuf(png))) {
+    // Like Pillow, ignore damage after the last row, such as a missing end.
+    if (setjmp(png_jmpbuf(png)) && !state.has_all_rows) {
         png_destroy_read_struct(&png, &info, NULL);
         cpng_release(&image->pixels);
-        cpng_release(&image->texts);
         return false;
     }
-    png_set_read_fn(png, &state, on_read);
-    read_image(png, info, pixel_limit, image);
+    if (!state.has_all_rows) {
+        png_set_read_fn(png, &state, on_read);
+        read_image(png, info, pixel_limit, image);
+    }
+    if (!collect_texts(png, info, &image->texts)) {
+        copy_message(message, "out of memory");
+        png_destroy_read_struct(&png, &info, NULL);
+        cpng_release(&image->pixels);
+        return false;
+    }
     png_destroy_read_struct(&png, &info, NULL);
     return true;
 }

@@ -13,10 +13,16 @@ public struct DPMSolverMultistep: Sendable {
         /// The model's timestep, 0...999.
         public let timestep: Int
         let alpha, sigma, sampleWeight, currentWeight, previousWeight: Float
+
+        fileprivate var isFinite: Bool {
+            [alpha, sigma, sampleWeight, currentWeight, previousWeight].allSatisfy(\.isFinite)
+        }
     }
 
     /// The steps of a trajectory, from noise to image.
     public let steps: [Step]
+    /// The noise levels sigma / alpha of every step's start, and that of the image at the end.
+    public let sigmas: [Float]
 
     /// Computes the steps of a trajectory.
     ///
@@ -31,13 +37,13 @@ public struct DPMSolverMultistep: Sendable {
         _ = try c.require("prediction_type", oneOf: ["epsilon"], default: "epsilon")
         let usesHeun = try c.require("solver_type", oneOf: ["midpoint", "heun"], default: "midpoint") == "heun"
         let endsAtZero = try c.require("final_sigmas_type", oneOf: ["zero", "sigma_min"], default: "zero") == "zero"
-        let unsupported = [
+        // `use_dynamic_shifting` is not among them: it has no effect in the PixArt pipelines, which pass no shift.
+        try c.requireFalse([
             "thresholding", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
             "use_flow_sigmas", "rescale_betas_zero_snr",
-        ]
-        for key in unsupported where try c.bool(key, default: false) {
-            throw ModelsError.invalidValue(path: c.path, key: key, expected: "false", found: "true")
-        }
+        ])
+        // diffusers cuts the prediction of a model with a learned variance to three channels.
+        try c.requireAbsent(["variance_type", "trained_betas"])
         let order = try c.count("solver_order", default: 2)
         guard order <= 2 else {
             throw ModelsError.invalidValue(path: c.path, key: "solver_order", expected: "1 or 2", found: "\(order)")
@@ -47,8 +53,8 @@ public struct DPMSolverMultistep: Sendable {
 
         let trainingSigmas = try Self.trainingSigmas(c)
         let timesteps = try Self.timesteps(c, stepCount: stepCount, trainingSigmas: trainingSigmas)
-        let sigmas = timesteps.map { trainingSigmas[$0] } + [endsAtZero ? 0 : trainingSigmas[0]]
-        let points = sigmas.map(Point.init(ratio:))
+        sigmas = timesteps.map { trainingSigmas[$0] } + [endsAtZero ? 0 : trainingSigmas[0]]
+        let points = sigmas.map { Point(ratio: Double($0)) }
         steps = timesteps.indices.map { index in
             let isFirstOrderFinal =
                 index == stepCount - 1 && (eulerAtFinal || endsAtZero || (lowerOrderFinal && stepCount < 15))
@@ -56,6 +62,11 @@ public struct DPMSolverMultistep: Sendable {
             return Self.step(
                 timestep: timesteps[index], from: points[index], to: points[index + 1], previous: previous,
                 usesHeun: usesHeun)
+        }
+        if let index = steps.firstIndex(where: { !$0.isFinite }) {
+            throw ModelsError.invalidArgument(
+                "\(stepCount) steps; the weights of step \(index + 1) at timestep \(steps[index].timestep) are not finite "
+                    + "with the settings of \(c.path)")
         }
     }
 
@@ -92,31 +103,32 @@ public struct DPMSolverMultistep: Sendable {
     }
 
     /// sigma / alpha of every training timestep.
-    private static func trainingSigmas(_ c: Configuration) throws -> [Double] {
+    ///
+    /// In the types and the order of operations of the original: betas are interpolated in single precision from the
+    /// nearer end, by fused multiply-adds as in PyTorch on x86-64 with AVX2; products accumulate in double precision.
+    /// The square root is rounded correctly, that of PyTorch only to one unit in the last place.
+    private static func trainingSigmas(_ c: Configuration) throws -> [Float] {
         let count = try c.count("num_train_timesteps", default: 1000, in: 2...100_000)
         let start = try c.double("beta_start", default: 0.0001)
         let end = try c.double("beta_end", default: 0.02)
         let schedule = try c.require("beta_schedule", oneOf: ["linear", "scaled_linear"], default: "linear")
-        guard !c.has("trained_betas") else {
-            throw ModelsError.invalidValue(path: c.path, key: "trained_betas", expected: "null", found: "a list")
-        }
         guard start > 0, end > start, end < 1 else {
             throw ModelsError.invalidValue(
                 path: c.path, key: "beta_start", expected: "0 < beta_start < beta_end < 1",
                 found: "\(start) with a beta_end of \(end)")
         }
+        let isLinear = schedule == "linear"
+        let first = Float(isLinear ? start : start.squareRoot())
+        let last = Float(isLinear ? end : end.squareRoot())
+        let step = (last - first) / Float(count - 1)
         var alphaProduct = 1.0
         let sigmas = (0..<count).map { index in
-            let share = Double(index) / Double(count - 1)
-            let beta: Double
-            if schedule == "linear" {
-                beta = Double(Float(start + (end - start) * share))
-            } else {
-                let root = start.squareRoot() + (end.squareRoot() - start.squareRoot()) * share
-                beta = root * root
-            }
-            alphaProduct *= 1 - beta
-            return ((1 - alphaProduct) / alphaProduct).squareRoot()
+            let value =
+                index < count / 2
+                ? first.addingProduct(step, Float(index))
+                : last.addingProduct(-step, Float(count - 1 - index))
+            alphaProduct *= Double(1 - (isLinear ? value : value * value))
+            return ((1 - Float(alphaProduct)) / Float(alphaProduct)).squareRoot()
         }
         guard sigmas[0] > 0, sigmas[count - 1] < 1e15 else {
             throw ModelsError.invalidValue(
@@ -128,10 +140,12 @@ public struct DPMSolverMultistep: Sendable {
         return sigmas
     }
 
-    private static func timesteps(_ c: Configuration, stepCount: Int, trainingSigmas: [Double]) throws -> [Int] {
-        let lowest = c.has("lambda_min_clipped") ? try c.double("lambda_min_clipped") : -Double.infinity
+    /// Distinct timesteps in NumPy's order of operations, on which the rounding of halves depends.
+    private static func timesteps(_ c: Configuration, stepCount: Int, trainingSigmas: [Float]) throws -> [Int] {
+        let isUnbounded = !c.has("lambda_min_clipped") || c.isNegativeInfinity("lambda_min_clipped")
+        let lowest = isUnbounded ? -Double.infinity : try c.double("lambda_min_clipped")
         let trainCount = trainingSigmas.count
-        let last = trainCount - trainingSigmas.count { -log($0) < lowest }
+        let last = trainCount - trainingSigmas.count { -log(Double($0)) < lowest }
         guard last > 0 else {
             throw ModelsError.invalidValue(
                 path: c.path, key: "lambda_min_clipped", expected: "a bound that leaves some training timesteps",
@@ -143,20 +157,47 @@ public struct DPMSolverMultistep: Sendable {
         let spacing = try c.require(
             "timestep_spacing", oneOf: ["linspace", "leading", "trailing"], default: "linspace")
         let offset = try c.count("steps_offset", default: 0, in: 0...trainCount)
-        let timesteps: [Double] =
-            switch spacing {
-            case "linspace":
-                (1...stepCount).reversed().map { Double(last - 1) * Double($0) / Double(stepCount) }
-            case "leading":
-                (1...stepCount).reversed().map { Double($0 * (last / (stepCount + 1)) + offset) }
-            default:
-                (0..<stepCount).map { Double(last) - Double($0) * Double(trainCount) / Double(stepCount) - 1 }
+        let timesteps: [Int]
+        switch spacing {
+        case "linspace":
+            // linspace(0, last - 1, stepCount + 1), whose last value is exact.
+            let step = Double(last - 1) / Double(stepCount)
+            timesteps = (1...stepCount).reversed().map {
+                $0 == stepCount ? last - 1 : Int((Double($0) * step).rounded(.toNearestOrEven))
             }
-        let rounded = timesteps.map { Int($0.rounded(.toNearestOrEven)) }
-        guard rounded.allSatisfy(trainingSigmas.indices.contains), Set(rounded).count == stepCount else {
-            throw ModelsError.invalidArgument(
-                "\(stepCount) steps; the \(last) training timesteps of \(c.path) do not give as many distinct ones")
+        case "leading":
+            timesteps = (1...stepCount).reversed().map { $0 * (last / (stepCount + 1)) + offset }
+        default:
+            // arange(last, 0, -trainCount / stepCount), which has one value more for some counts.
+            let (start, step) = (Double(last), Double(trainCount) / Double(stepCount))
+            let delta = (start - step) - start
+            timesteps = (0..<Int((start / step).rounded(.up))).map {
+                Int((start + Double($0) * delta).rounded(.toNearestOrEven)) - 1
+            }
         }
-        return rounded
+        guard timesteps.count == stepCount, timesteps.allSatisfy(trainingSigmas.indices.contains),
+            Set(timesteps).count == stepCount
+        else {
+            throw ModelsError.invalidArgument(
+                "\(stepCount) steps; \(spacing) spacing of the \(last) training timesteps of \(c.path) does not give "
+                    + "as many distinct ones, expected another number of steps")
+        }
+        return timesteps
+    }
+}
+
+extension Configuration {
+    /// Rejects enabled options of samplers other than this one.
+    func requireFalse(_ keys: [String]) throws {
+        for key in keys where try bool(key, default: false) {
+            throw ModelsError.invalidValue(path: path, key: key, expected: "false", found: "true")
+        }
+    }
+
+    /// Rejects values that this sampler does not read.
+    func requireAbsent(_ keys: [String]) throws {
+        for key in keys where has(key) {
+            throw ModelsError.invalidValue(path: path, key: key, expected: "null", found: "set")
+        }
     }
 }

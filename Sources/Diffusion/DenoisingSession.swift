@@ -11,11 +11,12 @@ public struct GenerationSettings: Sendable, Hashable {
     public var width: Int
     /// The number of denoising steps.
     public var stepCount: Int
-    /// The guidance scale; with classifier-free guidance, the unconditional half is only computed for scales above 1.
+    /// The guidance scale (see `Guidance`); with classifier-free guidance, the unconditional half is only computed for
+    /// scales above 1.
     public var guidanceScale: Float
 
-    /// Settings with the defaults of the PixArt pipelines for steps and guidance.
-    public init(height: Int, width: Int, stepCount: Int = 20, guidanceScale: Float = 4.5) {
+    /// Combines settings.
+    public init(height: Int, width: Int, stepCount: Int, guidanceScale: Float) {
         self.height = height
         self.width = width
         self.stepCount = stepCount
@@ -34,6 +35,10 @@ public protocol DenoisingSession: AnyObject {
     var imageCount: Int { get }
     /// The latents, `[images, C·h·w]`: noise before ``denoise(prompts:negative:plan:afterStep:)``, clean latents after it.
     var latents: Matrix { get }
+    /// The timesteps of the sampler, as the scheduler of diffusers lists them.
+    var timesteps: [Float] { get }
+    /// The noise levels before every step and after the last.
+    var sigmas: [Float] { get }
 
     /// Runs all steps on the current latents.
     ///
@@ -43,7 +48,8 @@ public protocol DenoisingSession: AnyObject {
     ///   - plan: The schedule; its step count must be that of the session.
     ///   - afterStep: Called after each step with its index; ``latents`` are those after the step.
     /// - Returns: The duration of the step loop in seconds.
-    /// - Throws: ``DiffusionError`` for a schedule that the model cannot run.
+    /// - Throws: ``DiffusionError`` for a schedule that the model cannot run, `NonFiniteError` once the latents are not
+    ///   finite.
     @discardableResult
     func denoise(
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan,
@@ -78,6 +84,13 @@ extension DenoisingSession {
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan
     ) throws -> Double {
         try denoise(prompts: prompts, negative: negative, plan: plan, afterStep: { _ in })
+    }
+
+    /// Throws `NonFiniteError` unless the latents after a step are finite.
+    func requireFiniteLatents(after index: Int, transformer folder: String) throws {
+        guard latents.isFinite else {
+            throw NonFiniteError(stage: "the transformer at step \(index + 1) of \(timesteps.count)", folder: folder)
+        }
     }
 
     /// Fills the latents with noise from one seed per image, as PyTorch draws it for a single image.

@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Models
 import Schedules
@@ -18,6 +19,9 @@ public final class DiffusionModel {
         case flux(FluxTransformer.Prompt)
     }
 
+    /// The precision of the products in the transformer and the decoder.
+    public let precision: Precision
+
     private let transformer: Transformer
     private let path: String
     private let decoder: AutoencoderDecoder
@@ -25,14 +29,23 @@ public final class DiffusionModel {
 
     /// Opens `transformer/`, `vae/` and `scheduler/` of a model.
     ///
-    /// - Throws: `ModelsError`, also if the parts do not match; `TensorsError`.
-    public init(_ folder: ModelFolder) throws {
+    /// - Parameters:
+    ///   - folder: The model.
+    ///   - precision: The precision of the products in the transformer and the decoder; the processor must support it.
+    /// - Throws: `ModelsError`, also if the parts do not match or the processor lacks the precision; `TensorsError`.
+    public init(_ folder: ModelFolder, precision: Precision = .float32) throws {
+        guard precision.isSupported else {
+            throw ModelsError.invalidArgument(
+                "precision \(precision): this processor (\(CPU.modelName)) lacks AVX512_BF16; expected float32 or auto")
+        }
         path = folder.path
+        self.precision = precision
         let transformerFolder = folder.folder("transformer")
         transformer =
             try folder.family == .flux
-            ? .flux(FluxTransformer(folder: transformerFolder)) : .pixart(PixArtTransformer(folder: transformerFolder))
-        decoder = try AutoencoderDecoder(folder: folder.folder("vae"))
+            ? .flux(FluxTransformer(folder: transformerFolder, precision: precision))
+            : .pixart(PixArtTransformer(folder: transformerFolder, precision: precision))
+        decoder = try AutoencoderDecoder(folder: folder.folder("vae"), precision: precision)
         samplerConfiguration = try Configuration(path: "\(folder.folder("scheduler"))/scheduler_config.json")
         let (inChannels, outChannels) =
             switch transformer {
@@ -132,13 +145,13 @@ public final class DiffusionModel {
         switch transformer {
         case .pixart(let transformer):
             return try PixArtSession(
-                transformer: transformer,
+                transformer: transformer, transformerFolder: "\(path)/transformer",
                 sampler: DPMSolverMultistep(samplerConfiguration, stepCount: settings.stepCount),
                 imageCount: imageCount, latentHeight: latentHeight, latentWidth: latentWidth, settings: settings)
         case .flux(let transformer):
             let tokenCount = (latentHeight / patchSize) * (latentWidth / patchSize)
             return FluxSession(
-                transformer: transformer,
+                transformer: transformer, transformerFolder: "\(path)/transformer",
                 sampler: try FlowMatchEuler(
                     samplerConfiguration, stepCount: settings.stepCount, imageTokenCount: tokenCount),
                 imageCount: imageCount, latentHeight: latentHeight, latentWidth: latentWidth,
@@ -152,7 +165,8 @@ public final class DiffusionModel {
     ///   - latents: One row of the session's latents, `[1, C·h·w]`.
     ///   - settings: The settings of the session.
     /// - Returns: The planes red, green and blue, `[3, H·W]`; nominally in -1...1.
-    public func decode(_ latents: Matrix, settings: GenerationSettings) -> FeatureMap {
+    /// - Throws: `NonFiniteError` if a value is infinite or NaN.
+    public func decode(_ latents: Matrix, settings: GenerationSettings) throws -> FeatureMap {
         let c = decoder.settings.latentChannels
         let (h, w) = (settings.height / decoder.settings.scale, settings.width / decoder.settings.scale)
         let unscaled = FeatureMap(channelCount: c, height: h, width: w)
@@ -160,7 +174,9 @@ public final class DiffusionModel {
         for index in 0..<(c * h * w) {
             flat.pointer[index] = latents.pointer[index] / decoder.settings.scalingFactor + decoder.settings.shiftFactor
         }
-        return decoder.decode(unscaled)
+        let planes = decoder.decode(unscaled)
+        try planes.channels.requireFinite("VAE decoding", folder: "\(path)/vae")
+        return planes
     }
 }
 

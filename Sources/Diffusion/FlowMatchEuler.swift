@@ -16,6 +16,10 @@ public struct FlowMatchEuler: Sendable {
 
     /// The steps of a trajectory, from noise to image.
     public let steps: [Step]
+    /// The noise levels of every step's start, and 0.
+    public let sigmas: [Float]
+    /// The timesteps of the original's scheduler: noise levels times training steps.
+    public let timesteps: [Float]
 
     /// Computes the steps of a trajectory.
     ///
@@ -28,14 +32,11 @@ public struct FlowMatchEuler: Sendable {
         let c = configuration
         _ = try c.require(
             "_class_name", oneOf: ["FlowMatchEulerDiscreteScheduler"], default: "FlowMatchEulerDiscreteScheduler")
-        let unsupported = [
+        try c.requireFalse([
             "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas", "invert_sigmas",
             "stochastic_sampling",
-        ]
-        for key in unsupported where try c.bool(key, default: false) {
-            throw ModelsError.invalidValue(path: c.path, key: key, expected: "false", found: "true")
-        }
-        guard !c.has("shift_terminal") else {
+        ])
+        guard try c.double("shift_terminal", default: 0) == 0 else {
             throw ModelsError.invalidValue(
                 path: c.path, key: "shift_terminal", expected: "null", found: "\(try c.double("shift_terminal"))")
         }
@@ -45,22 +46,32 @@ public struct FlowMatchEuler: Sendable {
                 "\(stepCount) steps; expected 1 to \(Int(trainingSteps)), the timesteps of \(c.path)")
         }
         let shift = try Self.shift(c, imageTokenCount: imageTokenCount)
-        // In single precision throughout, as in the original: the network amplifies the last bits of a timestep.
+        // The pipeline's linspace(1, 1 / stepCount, stepCount), whose last value is exact, in single precision from
+        // here on, as in the original: the network amplifies the last bits of a timestep.
+        let last = 1 / Double(stepCount)
+        let step = (last - 1) / Double(max(1, stepCount - 1))
         let levels = (0..<stepCount).map { index in
-            let last = 1 / Double(stepCount)
-            return shift(Float(1 + (last - 1) * Double(index) / Double(max(1, stepCount - 1))))
+            shift(Float(index > 0 && index == stepCount - 1 ? last : 1 + Double(index) * step))
         }
-        steps = levels.indices.map { index in
-            let next = index + 1 < stepCount ? levels[index + 1] : 0
-            return Step(timestep: levels[index] * trainingSteps / 1000, width: next - levels[index])
+        sigmas = levels + [0]
+        timesteps = levels.map { $0 * trainingSteps }
+        steps = zip(timesteps, zip(sigmas, sigmas.dropFirst())).map { timestep, levels in
+            Step(timestep: timestep / 1000, width: levels.1 - levels.0)
+        }
+        guard levels.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+            throw ModelsError.invalidArgument(
+                "\(stepCount) steps; the shift of \(c.path) does not give positive finite noise levels")
         }
     }
 
     /// The time shift of the noise levels, constant or dynamic (`calculate_shift` of the pipeline).
     private static func shift(_ c: Configuration, imageTokenCount: Int) throws -> (Float) -> Float {
+        let isExponential =
+            try c.require("time_shift_type", oneOf: ["exponential", "linear"], default: "exponential") == "exponential"
         guard try c.bool("use_dynamic_shifting", default: false) else {
-            let shift = Float(try c.positive("shift", default: 1))
-            return { shift * $0 / (1 + (shift - 1) * $0) }
+            let shift = try c.positive("shift", default: 1)
+            let (factor, excess) = (Float(shift), Float(shift - 1))
+            return { factor * $0 / (1 + excess * $0) }
         }
         let baseCount = try c.count("base_image_seq_len", default: 256)
         let maxCount = try c.count("max_image_seq_len", default: 4096)
@@ -74,8 +85,6 @@ public struct FlowMatchEuler: Sendable {
         )
         let slope = (maximum - base) / Double(maxCount - baseCount)
         let mu = Double(imageTokenCount) * slope + (base - slope * Double(baseCount))
-        let isExponential =
-            try c.require("time_shift_type", oneOf: ["exponential", "linear"], default: "exponential") == "exponential"
         let factor = Float(isExponential ? exp(mu) : mu)
         guard factor > 0, factor.isFinite else {
             throw ModelsError.invalidValue(

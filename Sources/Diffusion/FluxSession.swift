@@ -8,7 +8,11 @@ final class FluxSession: BranchingSession {
     let imageCount: Int
     let latents: Matrix
 
+    var timesteps: [Float] { sampler.timesteps }
+    var sigmas: [Float] { sampler.sigmas }
+
     private let transformer: FluxTransformer
+    private let transformerFolder: String
     private let sampler: FlowMatchEuler
     private let guidanceScale: Float
     private let latentHeight, latentWidth: Int
@@ -21,10 +25,11 @@ final class FluxSession: BranchingSession {
     private var modulations: [FluxTransformer.Modulation] = []
 
     init(
-        transformer: FluxTransformer, sampler: FlowMatchEuler, imageCount: Int, latentHeight: Int, latentWidth: Int,
-        guidanceScale: Float
+        transformer: FluxTransformer, transformerFolder: String, sampler: FlowMatchEuler, imageCount: Int,
+        latentHeight: Int, latentWidth: Int, guidanceScale: Float
     ) {
         self.transformer = transformer
+        self.transformerFolder = transformerFolder
         self.sampler = sampler
         self.imageCount = imageCount
         self.latentHeight = latentHeight
@@ -50,6 +55,7 @@ final class FluxSession: BranchingSession {
         modulate()
         for index in sampler.steps.indices {
             step(index, actions: plan.actions[index])
+            try requireFiniteLatents(after: index, transformer: transformerFolder)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)

@@ -10,7 +10,11 @@ final class PixArtSession: BranchingSession {
     let imageCount: Int
     let latents: Matrix
 
+    var timesteps: [Float] { sampler.steps.map { Float($0.timestep) } }
+    var sigmas: [Float] { sampler.sigmas }
+
     private let transformer: PixArtTransformer
+    private let transformerFolder: String
     private let sampler: DPMSolverMultistep
     private let settings: GenerationSettings
     private let modulations: [PixArtTransformer.Modulation]
@@ -24,12 +28,13 @@ final class PixArtSession: BranchingSession {
     private var guided, unconditional: [PixArtTransformer.Prompt]
 
     init(
-        transformer: PixArtTransformer, sampler: DPMSolverMultistep, imageCount: Int, latentHeight: Int,
-        latentWidth: Int, settings: GenerationSettings
+        transformer: PixArtTransformer, transformerFolder: String, sampler: DPMSolverMultistep, imageCount: Int,
+        latentHeight: Int, latentWidth: Int, settings: GenerationSettings
     ) throws {
         let batch = settings.isGuided ? 2 * imageCount : imageCount
         let pixels = latentHeight * latentWidth
         self.transformer = transformer
+        self.transformerFolder = transformerFolder
         self.sampler = sampler
         self.imageCount = imageCount
         self.settings = settings
@@ -61,6 +66,7 @@ final class PixArtSession: BranchingSession {
         for index in sampler.steps.indices {
             if index == gateStep, let gate = plan.gate { averageHalves(of: gate.slots) }
             step(index, actions: plan.actions[index], isGated: index >= gateStep)
+            try requireFiniteLatents(after: index, transformer: transformerFolder)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)
@@ -109,7 +115,7 @@ final class PixArtSession: BranchingSession {
             tokenCount: activations.tokenCount)
     }
 
-    /// Replaces the unconditional half of each slot by the mean of both halves, which TGATE's unguided steps reuse.
+    /// Replaces the unconditional half of each slot with the mean of both halves, which TGATE's unguided steps reuse.
     private func averageHalves(of slots: [Int]) {
         let rows = imageCount * activations.tokenCount
         for slot in slots {

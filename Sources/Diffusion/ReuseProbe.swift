@@ -35,11 +35,6 @@ final class ReuseProbe<Session: BranchingSession> {
         extents = shape.blocks.flatMap(\.components).map(\.extent)
     }
 
-    /// Steps computed for one image, in units of an uncached image.
-    static func imageEquivalents(stepCount: Int) -> Double {
-        Double(stepCount + (stepCount - 1) * (stepCount - 2) / 2) / Double(stepCount)
-    }
-
     /// Measures one image, whose noise is in the session's latents.
     ///
     /// - Parameters:
@@ -171,6 +166,12 @@ final class ReuseProbe<Session: BranchingSession> {
 }
 
 extension DiffusionModel {
+    /// Steps computed by ``reuseErrors(prompt:negative:seed:settings:progress:)`` in units of an uncached image; a step that
+    /// reuses everything counts like any other.
+    public static func reuseErrorImages(stepCount: Int) -> Double {
+        Double(stepCount + (stepCount - 1) * stepCount / 2) / Double(stepCount)
+    }
+
     /// Measures how much reuse of each component's output changes the final latents of one image.
     ///
     /// - Parameters:

@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Models
 import Schedules
@@ -27,12 +28,14 @@ public final class TextToImage {
     ///   - prompts: The prompts, which ``generate(prompt:seed:settings:schedule:outputSize:)`` refers to by index.
     ///   - negativePrompt: The negative prompt for classifier-free guidance.
     ///   - source: The source of the embeddings.
+    ///   - precision: The precision of the products in the transformer and the decoder.
     /// - Throws: `ModelsError`, `TensorsError`.
     public init(
-        _ folder: ModelFolder, prompts: [String], negativePrompt: String = "", source: EmbeddingSource = .textEncoders
+        _ folder: ModelFolder, prompts: [String], negativePrompt: String = "", source: EmbeddingSource = .textEncoders,
+        precision: Precision = .float32
     ) throws {
         let (negativeEmbedding, embeddings) = try source.embed(prompts, negativePrompt: negativePrompt, model: folder)
-        model = try DiffusionModel(folder)
+        model = try DiffusionModel(folder, precision: precision)
         self.prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)
     }
@@ -56,7 +59,8 @@ public final class TextToImage {
     ///   - schedule: The cache schedule; nil to recompute everything.
     ///   - outputSize: The size to resize and crop the image to; nil for that of the settings.
     /// - Returns: The image and its timings.
-    /// - Throws: ``DiffusionError`` for a schedule, `ModelsError` for settings that the model does not support.
+    /// - Throws: ``DiffusionError`` for a schedule, `ModelsError` for settings that the model does not support,
+    ///   `NonFiniteError` for a stage whose output is not finite.
     public func generate(
         prompt: Int, seed: UInt64, settings: GenerationSettings, schedule: Schedule?,
         outputSize: (height: Int, width: Int)? = nil
@@ -74,7 +78,7 @@ public final class TextToImage {
         let clock = ContinuousClock()
         let start = clock.now
         let size = outputSize ?? (settings.height, settings.width)
-        let planes = model.decode(session.latents, settings: settings).resizedAndCropped(
+        let planes = try model.decode(session.latents, settings: settings).resizedAndCropped(
             height: size.height, width: size.width)
         let image = Image(planes: planes)
         return Generated(

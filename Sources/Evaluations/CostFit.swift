@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Schedules
 
@@ -144,5 +145,109 @@ struct CostFit {
             if change < 1e-12 { break }
         }
         return zip(x, scales).map { $0 / $1 }
+    }
+}
+
+/// The schedules that are timed to fit a cost table.
+enum CostDesign {
+    /// About a dozen schedules that cover the search space: whole cached steps, and randomly scattered reuse with a
+    /// different share per component and step.
+    ///
+    /// Deterministic for a shape. The components' counts vary independently between steps, which makes their costs
+    /// identifiable.
+    ///
+    /// - Parameters:
+    ///   - shape: The model's blocks and steps.
+    ///   - hasGate: Whether to include TGATE schedules.
+    /// - Returns: The schedules, without the uncached one.
+    static func schedules(for shape: ScheduleShape, hasGate: Bool) -> [Schedule] {
+        var generator = SplitMix64(seed: 0x9E37_79B9_7F4A_7C15)
+        // The last interval computes only the first step, as the search may.
+        var schedules = Set([2, 3, 5, shape.stepCount]).sorted().filter { $0 <= shape.stepCount }.compactMap {
+            try? Heuristic.fora(interval: $0).schedule(for: shape)
+        }
+        for _ in 0..<6 { schedules.append(scattered(Schedule(shape: shape), from: 1, &generator)) }
+        schedules.append(scattered(Schedule(shape: shape), from: 1, share: 0.95, &generator))
+        guard hasGate, shape.stepCount > 3 else { return schedules }
+        let half = shape.stepCount / 2
+        for (gate, share) in [(1, 0.0), (1, nil), (half, nil), (1, 0.8)] {
+            // The gate step cannot reuse outputs of the guided batch, which is twice as large.
+            let schedule = Schedule(shape: shape, gateStep: gate)
+            schedules.append(scattered(schedule, from: gate + 1, share: share, &generator))
+        }
+        return schedules
+    }
+
+    /// Reuses a random share of each component's instances from a step onwards.
+    ///
+    /// If `share` is nil, a new one is drawn per component and step. Cross-attention is left to TGATE if there is a gate.
+    private static func scattered(
+        _ schedule: Schedule, from first: Int, share: Double? = nil, _ generator: inout SplitMix64
+    ) -> Schedule {
+        var schedule = schedule
+        let shape = schedule.shape
+        for step in first..<max(first, shape.stepCount) {
+            for component in Component.allCases where schedule.gateStep == nil || component != .attn2 {
+                let share = share ?? generator.unit()
+                for block in 0..<shape.blockCount
+                where shape.blocks[block] == component.blockKind && generator.unit() < share {
+                    schedule[step: step, block: block, component: component] = .reuse
+                }
+            }
+        }
+        return schedule
+    }
+}
+
+/// A measured cost table and the quality of its fit.
+public struct MeasuredCosts: Sendable {
+    /// The fitted costs.
+    public let table: CostTable
+    /// Median duration of the uncached reference for a whole batch, in seconds.
+    public let uncachedSeconds: Double
+    /// Median absolute relative error over the schedules that the table was fitted to.
+    public let fitError: Double
+}
+
+/// Latencies of schedules relative to the uncached reference.
+public struct MeasuredRatios: Sendable {
+    /// Per schedule, the median ratio to the mean of the references before and after it.
+    public let ratios: [Double]
+    /// Median duration of the uncached reference for a whole batch, in seconds.
+    public let uncachedSeconds: Double
+    /// Per schedule and step, the median ratio of the step to the mean of the whole references before and after the run.
+    let steps: [[Double]]
+}
+
+/// Detects when a cost table no longer predicts the latencies that its own machine measures.
+public struct CostDrift: Sendable {
+    /// The number of latest candidates considered.
+    static let window = 16
+    /// The absolute value of the median relative error above which a new table is needed.
+    static let tolerance = 0.04
+
+    private let table: CostTable
+    private var errors: [Double] = []
+
+    /// Starts without measurements.
+    public init(_ table: CostTable) {
+        self.table = table
+    }
+
+    /// Compares a task's measured latencies with the table.
+    public mutating func record(_ results: [ImageResult], of task: EvaluationTask) {
+        for (id, schedule) in task.candidates {
+            guard let schedule, let modelled = table.ratio(of: schedule),
+                let result = results.first(where: { $0.candidateID == id }), let reference = result.referenceSeconds,
+                reference > 0, result.denoiseSeconds > 0
+            else { continue }
+            errors.append(modelled / (result.denoiseSeconds / reference) - 1)
+        }
+        errors.removeFirst(max(0, errors.count - Self.window))
+    }
+
+    /// Whether the table's predictions for the latest candidates are off by more than the tolerance.
+    public var hasDrifted: Bool {
+        errors.count == Self.window && abs(Evaluator.median(errors)) > Self.tolerance
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Diffusion
 import Schedules
 import Scoring
@@ -13,16 +14,19 @@ public struct EvaluationSettings: Sendable {
     public var negativePrompt: String
     /// The scorers to apply to every image.
     public var scorers: [ScorerSource]
+    /// The precision of the products in transformer and decoder.
+    public var precision: Precision
 
     /// Settings, by default with the paired fidelity scorers.
     public init(
         generation: GenerationSettings, prompts: [String], negativePrompt: String,
-        scorers: [ScorerSource] = ScorerSource.paired
+        scorers: [ScorerSource] = ScorerSource.paired, precision: Precision = .float32
     ) {
         self.generation = generation
         self.prompts = prompts
         self.negativePrompt = negativePrompt
         self.scorers = scorers
+        self.precision = precision
     }
 }
 

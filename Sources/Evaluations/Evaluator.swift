@@ -21,6 +21,9 @@ public final class Evaluator {
     /// The shape of the run's schedules.
     public let shape: ScheduleShape
 
+    /// Number of prompts, which tasks refer to by index.
+    public var promptCount: Int { prompts.count }
+
     private let model: DiffusionModel
     private let settings: EvaluationSettings
     private let prompts: [DiffusionModel.Prompt]
@@ -43,7 +46,7 @@ public final class Evaluator {
     ) throws {
         let (negativeEmbedding, embeddings) = try source.embed(
             settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
-        model = try DiffusionModel(folder)
+        model = try DiffusionModel(folder, precision: settings.precision)
         self.settings = settings
         scorers = try ScorerSource.open(settings.scorers)
         prompts = try embeddings.map(model.prompt)
@@ -76,7 +79,8 @@ public final class Evaluator {
         }
         for (index, candidate) in task.candidates.enumerated() {
             guard progress(results.count + pending.count * task.items.count, total) else { return nil }
-            let run = try run(candidate.schedule, task, session, failure: .notFinite(candidate: candidate.id))
+            let run = try run(
+                candidate.schedule, task, session, failure: { .notFinite(candidate: candidate.id, stage: $0) })
             pending.append((candidate.id, run))
             let isGroupEnd =
                 pending.count == Self.candidatesBetweenReferences || index == task.candidates.count - 1
@@ -120,18 +124,25 @@ public final class Evaluator {
         return session
     }
 
-    /// Denoises and decodes a task's images with one schedule; throws `failure` if latents are not finite.
+    /// Denoises and decodes a task's images with one schedule; throws the `failure` of a stage whose output is not
+    /// finite, or `NonFiniteError` if a weight is the cause.
     private func run(
-        _ schedule: Schedule?, _ task: EvaluationTask, _ session: any DenoisingSession, failure: EvaluationsError
+        _ schedule: Schedule?, _ task: EvaluationTask, _ session: any DenoisingSession,
+        failure: (String) -> EvaluationsError
     ) throws -> Run {
         let plan = try schedule.map(ExecutionPlan.init) ?? uncached
-        let seconds = try denoise(task, session, plan)
-        guard session.latents.values.allSatisfy(\.isFinite) else { throw failure }
+        let seconds, decodeSeconds: Double
         var images: [Image] = []
-        let decodeSeconds = ComputeClock.seconds {
-            images = task.items.indices.map { row in
-                Image(planes: model.decode(session.latents.rows(row..<(row + 1)), settings: settings.generation))
+        do {
+            seconds = try denoise(task, session, plan)
+            decodeSeconds = try ComputeClock.seconds {
+                images = try task.items.indices.map { row in
+                    let latents = session.latents.rows(row..<(row + 1))
+                    return Image(planes: try model.decode(latents, settings: settings.generation))
+                }
             }
+        } catch NonFiniteError.output(_, let stage) {
+            throw failure(stage)
         }
         let count = Double(task.items.count)
         let latents = Matrix(rows: session.latents.rows, columns: session.latents.columns)
@@ -165,7 +176,7 @@ public final class Evaluator {
         if references[task.items] != nil {
             return try denoise(task, session, uncached) / Double(task.items.count)
         }
-        let reference = try run(nil, task, session, failure: .referenceNotFinite)
+        let reference = try run(nil, task, session, failure: { .referenceNotFinite(stage: $0) })
         let bytes = references.values.reduce(0) { $0 + $1.byteCount }
         if bytes > Self.referenceCacheLimit { references = [:] }
         references[task.items] = Reference(images: reference.images, latents: reference.latents)
@@ -184,9 +195,10 @@ public final class Evaluator {
                 referenceLatents: reference?.latents.rows(row..<(row + 1)))
         }
         var scores = [[String: Double]](repeating: [:], count: batch.count)
-        for scorer in scorers {
+        for (scorer, source) in zip(scorers, settings.scorers) {
             for (index, value) in try scorer.scores(of: batch).enumerated() {
                 guard value.isFinite else {
+                    try source.requireFiniteWeights()
                     throw EvaluationsError.scoreNotFinite(candidate: candidate, scorer: scorer.name)
                 }
                 scores[index][scorer.name] = value
@@ -216,12 +228,16 @@ public final class Evaluator {
             progress: progress)
     }
 
+    /// Work of ``reuseErrors(of:progress:)`` in units of an uncached image.
+    public var reuseErrorImages: Double { DiffusionModel.reuseErrorImages(stepCount: shape.stepCount) }
+
     /// A fingerprint for detecting machines that compute wrong results: evenly sampled latents of one uncached image.
     ///
     /// It depends only on the model and the run's settings; machines differ only by rounding.
     ///
-    /// - Returns: At most 256 values; they may be non-finite on a faulty machine.
-    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    /// - Returns: At most 256 finite values.
+    /// - Throws: ``EvaluationsError``, `ModelsError`; `NonFiniteError` if the model or the machine computes values that
+    ///   are not finite.
     public func canary() throws -> [Float] {
         let session = try session(imageCount: 1)
         session.drawNoise(seeds: [0])
@@ -229,6 +245,25 @@ public final class Evaluator {
         let latents = Array(session.latents.values)
         let count = min(256, latents.count)
         return (0..<count).map { latents[$0 * latents.count / count] }
+    }
+
+    /// Decodes and scores the uncached image of ``canary()``, so that damaged weights of the autoencoder or of a scorer
+    /// are reported when the model is opened, not as failures of tasks.
+    ///
+    /// - Throws: `NonFiniteError`.
+    public func checkImage() throws {
+        let latents = try session(imageCount: 1).latents
+        let image = Image(planes: try model.decode(latents, settings: settings.generation))
+        let scored = ScoredImage(
+            image: image, prompt: settings.prompts.first ?? "", reference: image, latents: latents,
+            referenceLatents: latents)
+        for (scorer, source) in zip(scorers, settings.scorers) {
+            // Errors of a scorer other than damaged weights depend on the image, and are reported for tasks.
+            guard let score = try? scorer.scores(of: [scored]).first, score.isFinite else {
+                try source.requireFiniteWeights()
+                continue
+            }
+        }
     }
 
     // MARK: - Costs

@@ -55,41 +55,68 @@ public struct ChainSolver: Sendable {
         return genome
     }
 
-    /// The genome of least predicted error whose multiplier-optimal cost is at most `target`; the cheapest of all if none
-    /// is.
-    public func genome(costAtMost target: Double) -> Genome {
-        var (low, high) = (-60.0, 60.0)
-        let scale = totalError
-        for _ in 0..<60 {
-            let middle = (low + high) / 2
-            if cost.total(of: genome(multiplier: scale * Self.power(middle)), shape: shape) <= target {
-                high = middle
-            } else {
-                low = middle
-            }
-        }
-        return genome(multiplier: scale * Self.power(high))
-    }
-
     /// Distinct genomes with costs spread evenly from the cheapest schedule to just below the uncached one.
     ///
     /// - Returns: At most `count`, from light caching to heavy.
     public func family(count: Int) -> [Genome] {
-        let cheapest = cost.total(of: genome(multiplier: totalError * Self.power(60)), shape: shape)
-        let uncached = cost.total(of: Genome(repeating: true, count: shape.geneCount), shape: shape)
-        var seen: Set<Genome> = []
-        return (0..<count).map { index in
+        let least = solution(Self.exponents.upperBound)
+        let most = cost.total(of: Genome(repeating: true, count: shape.geneCount), shape: shape)
+        let targets = (0..<count).map { index in
             let share = Double(index) / Double(max(1, count - 1))
-            return genome(costAtMost: uncached - (uncached - cheapest) * (1e-6 + (1 - 1e-6) * share))
-        }.filter { seen.insert($0).inserted }
+            return most - (most - least.cost) * (1e-6 + (1 - 1e-6) * share)
+        }
+        var genomes: [Genome] = []
+        var seen: Set<Genome> = []
+        solve(
+            targets[...], between: (Self.exponents.lowerBound, most), and: (Self.exponents.upperBound, least),
+            tolerance: (most - least.cost) * Self.costResolution
+        ) { if seen.insert($0).inserted { genomes.append($0) } }
+        return genomes
+    }
+
+    private typealias Solution = (genome: Genome, cost: Double)
+
+    /// Binary logarithms of the multipliers searched, relative to the total error.
+    private static let exponents = -60.0...60.0
+    /// Difference of such logarithms that is not searched further.
+    private static let resolution = 0x1p-10
+    /// Share of the range of costs that is not searched further.
+    private static let costResolution = 1e-3
+
+    private func solution(_ exponent: Double) -> Solution {
+        let genome = genome(multiplier: totalError * Self.power(exponent))
+        return (genome, cost.total(of: genome, shape: shape))
+    }
+
+    /// Finds for each target the dearest solution that costs no more, by bisection of the multipliers for all targets
+    /// together.
+    ///
+    /// - Parameters:
+    ///   - targets: Costs, descending, between those of `dear` and `cheap`.
+    ///   - dear: An exponent and a bound of its solution's cost.
+    ///   - cheap: A larger exponent and its solution.
+    ///   - tolerance: Difference in cost that is not searched further.
+    ///   - found: Called with the genome of each target.
+    private func solve(
+        _ targets: ArraySlice<Double>, between dear: (exponent: Double, cost: Double),
+        and cheap: (exponent: Double, solution: Solution), tolerance: Double, found: (Genome) -> Void
+    ) {
+        guard !targets.isEmpty else { return }
+        guard cheap.exponent - dear.exponent > Self.resolution, dear.cost - cheap.solution.cost > tolerance else {
+            for _ in targets { found(cheap.solution.genome) }
+            return
+        }
+        let middle = (dear.exponent + cheap.exponent) / 2
+        let solution = solution(middle)
+        let split = targets.firstIndex { $0 < solution.cost } ?? targets.endIndex
+        solve(targets[..<split], between: dear, and: (middle, solution), tolerance: tolerance, found: found)
+        solve(targets[split...], between: (middle, solution.cost), and: cheap, tolerance: tolerance, found: found)
     }
 
     private static func power(_ exponent: Double) -> Double {
-        var result = 1.0
-        let whole = Int(exponent.rounded(.down))
-        result = Double(sign: .plus, exponent: whole, significand: 1)
-        // A piecewise linear power of two is as good for a bisection and needs no library.
-        return result * (1 + exponent - exponent.rounded(.down))
+        // A piecewise linear power of two is as good for a bisection and the same on every platform.
+        let whole = exponent.rounded(.down)
+        return Double(sign: .plus, exponent: Int(whole), significand: 1 + exponent - whole)
     }
 
     private func set(_ isComputed: [Bool], _ chain: Int, _ genome: inout Genome) {

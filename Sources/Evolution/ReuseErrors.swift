@@ -1,3 +1,4 @@
+import FoundationEssentials
 import ModelConfiguration
 import Schedules
 
@@ -67,6 +68,43 @@ public struct ReuseErrors: Hashable, Sendable {
     }
 }
 
+extension ReuseErrors: Codable {
+    private enum CodingKeys: String, CodingKey {
+        case shape, values
+    }
+
+    /// Writes the shape, and the values as little-endian bytes, so that they are restored bit for bit.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(shape, forKey: .shape)
+        let bytes = values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) } }
+        try container.encode(Data(bytes), forKey: .values)
+    }
+
+    /// Reads and checks what ``encode(to:)`` writes.
+    ///
+    /// - Throws: `DecodingError`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        let shape = try container.decode(ScheduleShape.self, forKey: .shape)
+        let bytes = [UInt8](try container.decode(Data.self, forKey: .values))
+        func fail(_ problem: String) -> DecodingError {
+            DecodingError.dataCorruptedError(forKey: .values, in: container, debugDescription: problem)
+        }
+        guard bytes.count == 4 * Self.count(for: shape) else {
+            throw fail("\(bytes.count) bytes; expected \(4 * Self.count(for: shape))")
+        }
+        let values = stride(from: 0, to: bytes.count, by: 4).map { start in
+            Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[start + $1]) << (8 * UInt32($1)) })
+        }
+        do {
+            try self.init(shape: shape, values: values)
+        } catch {
+            throw fail("\(error)")
+        }
+    }
+}
+
 /// The cost of one instance of a component, as shares of the uncached schedule's cost.
 public struct ComponentCost: Hashable, Sendable {
     /// To compute it.
@@ -102,5 +140,34 @@ public struct ScheduleCost: Hashable, Sendable {
         guard chains.contains(where: { $0.compute > 0 }) else { throw .costs(problem: "no component costs anything") }
         self.fixed = fixed
         self.chains = chains
+    }
+    /// The multiply-adds of a model's schedules, as counted by `ModelArchitecture.macs`.
+    ///
+    /// - Throws: ``EvolutionError/costs(problem:)``.
+    public init(multiplyAdds architecture: ModelArchitecture, shape: ScheduleShape) throws(EvolutionError) {
+        let costs = architecture.costs()
+        let chains = shape.blocks.flatMap(\.components).map { Double(costs.components[$0, default: 0]) }
+        let uncached = Double(shape.stepCount) * (Double(costs.always) + chains.reduce(0, +))
+        try self.init(
+            fixed: Double(shape.stepCount) * Double(costs.always) / uncached,
+            chains: chains.map { ComponentCost(compute: $0 / uncached) })
+    }
+
+    /// The modelled seconds of schedules without TGATE.
+    ///
+    /// - Throws: ``EvolutionError/costs(problem:)`` for a table without a component of the shape.
+    public init(table: CostTable, shape: ScheduleShape) throws(EvolutionError) {
+        let uncached = table.uncachedSeconds(shape)
+        let components = shape.blocks.flatMap(\.components)
+        if let missing = components.first(where: { table.full.components[$0.rawValue] == nil }) {
+            throw .costs(problem: "no costs of \(missing.rawValue)")
+        }
+        try self.init(
+            fixed: Double(shape.stepCount) * table.full.step / uncached,
+            chains: components.map { component in
+                let costs = table.full.components[component.rawValue] ?? CostTable.Costs()
+                return ComponentCost(
+                    compute: costs.compute / uncached, keep: costs.keep / uncached, read: costs.read / uncached)
+            })
     }
 }

@@ -26,13 +26,13 @@ public struct Search: Sendable {
     public let shape: ScheduleShape
     /// The individuals that survived the last selection, best front first.
     public private(set) var population: [Individual] = []
-    /// Non-dominated feasible individuals among all results so far, by identifier.
+    /// Non-dominated feasible individuals among all results so far, ordered by identifier.
     public private(set) var front: [Individual] = []
     /// Index of the generation bred last; 0 for the seeds.
     ///
     /// In steady state, ``SearchSettings/populationSize`` offspring count as a generation.
     public private(set) var generation = 0
-    /// Offspring without a result, by identifier.
+    /// Offspring without a result, ordered by identifier.
     public private(set) var pending: [Offspring]
     /// Evaluated offspring of the current generation, until it is complete.
     private(set) var evaluated: [Individual] = []
@@ -167,7 +167,8 @@ public struct Search: Sendable {
         guard var guide else { return nil }
         guide.fit(front: front)
         self.guide = guide
-        let seen = Set(guide.archive.map(\.genome) + pending.map(\.genome))
+        let known = guide.archive.map(\.individual) + population + front
+        let seen = Set(known.map(\.offspring.genome) + pending.map(\.genome))
         let proposals = guide.planner.proposals(
             count, front: front, avoiding: seen, settings: settings, using: &generator)
         let rest = breedChildren(count - proposals.count)

@@ -92,11 +92,15 @@ struct DatabaseFile {
         return "file:\(escaped)?immutable=1"
     }
 
-    static func readOnly() -> Configuration {
+    /// `isOlder` adds what the current schema has beyond an older file's, for this connection only.
+    static func readOnly(isOlder: Bool = false) -> Configuration {
         var configuration = Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(busySeconds)
-        configuration.prepareDatabase { db in try checkVersion(db) }
+        configuration.prepareDatabase { db in
+            try checkVersion(db)
+            if isOlder { try Schema.addTemporaryViews(to: db) }
+        }
         return configuration
     }
 

@@ -1,29 +1,5 @@
 import GRDB
 
-/// An entry of the event log.
-public struct EventRecord: Hashable, Sendable {
-    /// Increases from event to event, possibly with gaps; never reused.
-    public let sequence: Int64
-    /// Run of the event; nil if it does not belong to one.
-    public let runID: Int64?
-    /// Unix seconds.
-    public let at: Double
-    /// Short keyword to filter by.
-    public let kind: String
-    /// A sentence or JSON.
-    public let text: String
-}
-
-extension EventRecord {
-    init(_ row: Row) {
-        sequence = row["seq"]
-        runID = row["run_id"]
-        at = row["at"]
-        kind = row["kind"]
-        text = row["text"]
-    }
-}
-
 /// The event log, and counts of refused peers and messages.
 public struct EventStore: Sendable {
     let history: RunHistory
@@ -38,15 +14,6 @@ public struct EventStore: Sendable {
                 sql: "INSERT INTO events (run_id, at, kind, text) VALUES (?, ?, ?, ?)",
                 arguments: [runID, instant, kind, detail])
             return db.lastInsertedRowID
-        }
-    }
-
-    /// Up to `limit` events with a sequence number above `sequence`, oldest first.
-    public func list(after sequence: Int64 = 0, limit: Int = 1000) throws -> [EventRecord] {
-        try history.read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", arguments: [sequence, limit]
-            ).map { EventRecord($0) }
         }
     }
 
@@ -65,14 +32,6 @@ public struct EventStore: Sendable {
                         """,
                     arguments: [runID, reason, count, instant, instant])
             }
-        }
-    }
-
-    /// Number of refused peers and messages by reason.
-    public func refusals(of runID: Int64) throws -> [String: Int] {
-        try history.read { db in
-            let rows = try db.cachedRows(sql: "SELECT reason, count FROM refusals WHERE run_id = ?", arguments: [runID])
-            return Dictionary(uniqueKeysWithValues: rows.map { ($0["reason"], $0["count"]) })
         }
     }
 }

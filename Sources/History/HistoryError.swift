@@ -20,7 +20,7 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
     case notWritable(file: String, reason: String)
     /// The file or its folder cannot be read.
     case notReadable(file: String, reason: String)
-    /// The run directory is on a network file system, where the write-ahead log is not safe.
+    /// The run directory is on a file system that several hosts share, where the write-ahead log is not safe.
     case networkFileSystem(folder: String, kind: String)
     /// The database file is damaged.
     case corrupt(file: String, reason: String)
@@ -69,8 +69,8 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
         case .notReadable(let file, let reason):
             "cannot read \(file): \(reason)"
         case .networkFileSystem(let folder, let kind):
-            "\(folder) is on \(kind), a network file system, where SQLite's write-ahead log is not safe: "
-                + "use a run directory on a local disk and copy backups of the history to the network file system"
+            "\(folder) is on \(kind), where SQLite's write-ahead log is not safe: "
+                + "use a run directory on a local disk and copy backups of the history to the shared one"
         case .corrupt(let file, let reason):
             "\(file) is damaged: \(reason); restore a backup or try .recover of the sqlite3 shell"
         case .corruptValue(let file, let table, let row, let column, let found, let expected):

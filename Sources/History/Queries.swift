@@ -57,11 +57,16 @@ extension RunHistory {
         do {
             // GRDB sets PRAGMA query_only for `read`, on writable connections too.
             return try database.read { db in
-                let statement = try db.makeStatement(sql: sql)
+                let statement = try Self.singleStatement(sql, in: db)
                 guard statement.isReadonly, statement.columnCount > 0 else {
                     throw HistoryError.query(reason: "expected a single read-only statement that returns rows")
                 }
-                let rows = try Row.fetchAll(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
+                let values = StatementArguments(arguments.map(\.databaseValue))
+                guard (try? statement.validateArguments(values)) != nil else {
+                    throw HistoryError.query(
+                        reason: "a parameter (? or :name) has no value; expected values in the statement itself")
+                }
+                let rows = try Row.fetchAll(statement, arguments: values)
                 return QueryResult(
                     columns: statement.columnNames,
                     rows: rows.map { row in row.databaseValues.map { QueryValue($0) } })
@@ -74,6 +79,20 @@ extension RunHistory {
                 throw HistoryError(error, file: file)
             }
         }
+    }
+}
+
+extension RunHistory {
+    private static func singleStatement(_ sql: String, in db: Database) throws -> Statement {
+        let statements = try db.allStatements(sql: sql)
+        guard let first = try statements.next() else {
+            throw HistoryError.query(reason: "no statement; expected one that returns rows")
+        }
+        // What follows the first statement may not compile; it is one too many in either case.
+        guard (try? statements.next() == nil) ?? false else {
+            throw HistoryError.query(reason: "several statements; expected one statement at a time")
+        }
+        return first
     }
 }
 

@@ -7,10 +7,10 @@ public struct ResultStore: Sendable {
 
     // MARK: - Results
 
-    /// Stores a worker's result once: its scores and timings, the task as done, and the end of all its leases.
+    /// Stores a worker's result once: inserts its scores and timings, marks the task done and ends its leases.
     ///
-    /// The result may be acknowledged once the surrounding transaction is committed. A result whose lease has expired is accepted; a second result
-    /// of a task changes nothing. A result may lack images of its task: the caller decides whether to accept that.
+    /// The result may be acknowledged once the surrounding transaction is committed. A result whose lease has expired
+    /// is accepted; a second result of a task changes nothing. A result may lack images of its task: the caller decides whether to accept that.
     /// Throws `HistoryError.resultOutsideTask` for candidates or images that are not the task's, `.refused` for values
     /// that are not finite and `.noSuchRecord` for an unknown task or worker.
     public func commit(_ result: TaskResult, at instant: Double = RunHistory.now()) throws -> CommitOutcome {
@@ -25,6 +25,7 @@ public struct ResultStore: Sendable {
             let promptIDs = try RunStore.promptIDs(of: task.evaluationSet, run: task.runID, in: db)
             try Self.insert(result.scores, promptIDs: promptIDs, in: db)
             try Self.insert(result.timings, promptIDs: promptIDs, of: result, in: db)
+            try Self.updateStatistics(of: task.candidateIDs, in: db)
             try Self.closeTask(of: result, at: instant, in: db)
             return .committed
         }
@@ -179,6 +180,17 @@ public struct ResultStore: Sendable {
             try statement.execute(arguments: [
                 score.candidateID, try promptID(score.image, promptIDs), score.image.seed, score.scorer, score.value,
             ])
+        }
+    }
+
+    /// Computes the statistics of candidates whose scores have changed.
+    static func updateStatistics(of candidateIDs: [Int64], in db: Database) throws {
+        let removal = try db.cachedStatement(sql: "DELETE FROM score_statistics WHERE candidate_id = ?")
+        let insertion = try db.cachedStatement(
+            sql: "INSERT INTO score_statistics \(Schema.scoreStatistics(where: "s.candidate_id = ?"))")
+        for id in candidateIDs {
+            try removal.execute(arguments: [id])
+            try insertion.execute(arguments: [id])
         }
     }
 

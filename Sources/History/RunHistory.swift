@@ -72,22 +72,25 @@ public final class RunHistory: Sendable {
         let network = NetworkFileSystem.kind(at: file.folder)
         if let network, file.hasLog { throw HistoryError.networkFileSystem(folder: file.folder, kind: network) }
         do {
+            let version: Int
             switch try file.inspect() {
             case .missing: throw HistoryError.missing(file: file.path)
             case .empty: throw HistoryError.notAHistory(file: file.path, found: DatabaseFile.emptyDescription)
-            case .history(let version): try requireCurrent(version, file)
+            case .history(let found): version = found
             }
+            try requireReadable(version, file)
             let isArchive = !file.hasLog && (network != nil || access(file.folder, W_OK) != 0)
             return try HistoryError.translating(file: file.path) {
                 let database = try DatabaseQueue(
-                    path: file.location(isImmutable: isArchive), configuration: DatabaseFile.readOnly())
+                    path: file.location(isImmutable: isArchive),
+                    configuration: DatabaseFile.readOnly(isOlder: version < Schema.version))
                 return RunHistory(file: file, database: database, lock: nil)
             }
         } catch HistoryError.notWritable(let path, let reason) {
             // SQLite also reports "unable to open" if it lacks the permission to create the log's index.
             let needsRecovery = file.hasLog && access(file.folder, W_OK) != 0
             let advice =
-                "an interrupted run left a write-ahead log: copy the folder to a writable place and open the copy"
+                "an interrupted run left a write-ahead log: copy the directory to a writable place and open the copy"
             throw HistoryError.notReadable(file: path, reason: needsRecovery ? advice : reason)
         }
     }
@@ -100,6 +103,9 @@ public final class RunHistory: Sendable {
         try HistoryError.translating(file: file) { try database.close() }
     }
 
+    /// What to warn of: the run directory is on a file system that several hosts may share; nil if it is not.
+    public var storageWarning: String? { NetworkFileSystem.warning(for: databaseFile.folder) }
+
     /// Current time in Unix seconds, the default of all `at` parameters.
     public static func now() -> Double {
         Date().timeIntervalSince1970
@@ -110,7 +116,7 @@ public final class RunHistory: Sendable {
         do {
             try FileManager.default.createDirectory(atPath: file.folder, withIntermediateDirectories: true)
         } catch {
-            throw HistoryError.notWritable(file: file.folder, reason: "the folder cannot be created")
+            throw HistoryError.notWritable(file: file.folder, reason: "the directory cannot be created")
         }
         try requireLocal(file)
     }
@@ -138,11 +144,11 @@ public final class RunHistory: Sendable {
         }
     }
 
-    private static func requireCurrent(_ version: Int, _ file: DatabaseFile) throws {
+    private static func requireReadable(_ version: Int, _ file: DatabaseFile) throws {
         if version > Schema.version {
             throw HistoryError.newerSchema(file: file.path, found: version, supported: Schema.version)
         }
-        if version < Schema.version {
+        if version < Schema.oldestReadable {
             throw HistoryError.olderSchema(file: file.path, found: version, supported: Schema.version)
         }
     }

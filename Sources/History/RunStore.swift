@@ -41,6 +41,25 @@ public struct RunStore: Sendable {
         }
     }
 
+    /// Replaces the resolved configuration, TOML, and the hashes of a run whose files are identified in a new way.
+    ///
+    /// Runs with equal evaluations, such as the original of a fork, keep them in common.
+    public func replaceHashes(
+        _ configuration: String, modelHash: String, evaluationKey: String, of runID: Int64
+    ) throws {
+        try history.write { db in
+            try db.execute(
+                sql: """
+                    UPDATE runs SET evaluation_key = :key
+                    WHERE evaluation_key = (SELECT evaluation_key FROM runs WHERE id = :run)
+                    """, arguments: ["key": evaluationKey, "run": runID])
+            try db.execute(
+                sql: "UPDATE runs SET configuration = ?, model_hash = ?, evaluation_key = ? WHERE id = ?",
+                arguments: [configuration, modelHash, evaluationKey, runID])
+            try db.requireChange("run", runID)
+        }
+    }
+
     /// Sets the status; `.running` clears the end time, all others set it.
     public func setStatus(_ status: RunStatus, of runID: Int64, at instant: Double = RunHistory.now()) throws {
         try history.write { db in
@@ -75,22 +94,6 @@ public struct RunStore: Sendable {
                     in: db, where: "run_id = ? AND (generation = ? OR state IN ('pending', 'leased'))",
                     arguments: [run.id, generation?.number]),
                 openLeases: try TaskStore.activeLeases(of: run.id, expiringBy: .infinity, in: db))
-        }
-    }
-
-    /// All runs of the file, ordered by row id; runs archived by `fork` come first.
-    public func all() throws -> [RunRecord] {
-        try history.read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM runs ORDER BY id").map { try RunRecord($0) }
-        }
-    }
-
-    /// The cells of a run's genes in genome order.
-    public func genes(of runID: Int64) throws -> [GeneCell] {
-        try history.read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT step, block, component FROM genes WHERE run_id = ? ORDER BY gene", arguments: [runID]
-            ).map { GeneCell(step: $0["step"], block: $0["block"], component: $0["component"]) }
         }
     }
 

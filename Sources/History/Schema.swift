@@ -20,6 +20,7 @@ enum Schema {
         Migration(version: 2, name: "cost tables, evaluations shared by runs", sql: costTables),
         Migration(version: 3, name: "refusals, canaries, rechecks and quarantine", sql: trustTables),
         Migration(version: 4, name: "gates of benchmarked TGATE schedules", sql: gateSteps),
+        Migration(version: 5, name: "statistics of the scores", sql: scoreStatistics),
     ]
 
     /// The schema version of this release.
@@ -51,6 +52,19 @@ enum Schema {
             }
             try db.execute(sql: "PRAGMA application_id = \(DatabaseFile.applicationID)")
             try db.execute(sql: "PRAGMA user_version = \(last.version)")
+        }
+    }
+
+    /// The oldest version that a reader can use: what later ones added can be computed from its tables.
+    static let oldestReadable = 4
+
+    /// Makes a file of version `oldestReadable` or later look like the current one to this connection.
+    ///
+    /// The temporary views take precedence over the tables and views of the file, which stays as it is.
+    static func addTemporaryViews(to db: Database) throws {
+        try db.execute(sql: "CREATE TEMP VIEW score_statistics AS \(scoreStatistics())")
+        for view in views {
+            try db.execute(sql: view.sql.replacingOccurrences(of: "CREATE VIEW", with: "CREATE TEMP VIEW"))
         }
     }
 

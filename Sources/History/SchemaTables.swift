@@ -284,4 +284,25 @@ extension Schema {
         ALTER TABLE candidates ADD COLUMN gate_step INTEGER CHECK (gate_step > 0); -- first step without guidance
 
         """
+
+    // MARK: - Version 5
+
+    /// Statistics of the scores, so that `candidate_scores` need not sort millions of them.
+    static let scoreStatistics = """
+        CREATE TABLE score_statistics (
+            candidate_id INTEGER NOT NULL REFERENCES candidates ON DELETE CASCADE,
+            evaluation_set TEXT NOT NULL,
+            scorer TEXT NOT NULL,
+            images INTEGER NOT NULL CHECK (images > 0),
+            mean REAL NOT NULL,
+            standard_error REAL, -- NULL for a single image
+            p5 REAL NOT NULL, -- 5th percentile, interpolated linearly
+            worst REAL NOT NULL,
+            worst_prompt_id INTEGER NOT NULL REFERENCES prompts ON DELETE CASCADE,
+            PRIMARY KEY (candidate_id, evaluation_set, scorer)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX score_statistics_prompt ON score_statistics (worst_prompt_id);
+        INSERT INTO score_statistics \(Schema.scoreStatistics());
+
+        """
 }

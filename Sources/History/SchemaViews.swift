@@ -61,6 +61,24 @@ extension Schema {
                 WHERE parent_b IS NOT NULL AND parent_b IS NOT parent_a
                 """),
         View(
+            name: "front_ancestors",
+            summary: "per front member and ancestor: generation and origin, back to the seeds",
+            select: """
+                WITH RECURSIVE ancestors (candidate_id, ancestor_id) AS (
+                    SELECT candidate_id, candidate_id FROM pareto_front
+                    UNION
+                    SELECT a.candidate_id, p.parent
+                    FROM ancestors a JOIN (
+                        SELECT id, parent_a AS parent FROM candidates UNION ALL SELECT id, parent_b FROM candidates
+                    ) p ON p.id = a.ancestor_id
+                    WHERE p.parent IS NOT NULL
+                )
+                SELECT c.run_id, a.candidate_id, a.ancestor_id, c.generation, c.origin, c.operator,
+                    c.parent_a IS NULL AND c.parent_b IS NULL AS is_seed
+                FROM ancestors a JOIN candidates c ON c.id = a.ancestor_id
+                WHERE a.ancestor_id <> a.candidate_id OR c.parent_a IS NULL
+                """),
+        View(
             name: "gene_usage",
             summary: "per step, block and component: share of the front's candidates that recompute it",
             // instr converts a hexadecimal digit to its value; '0' is not in the string and yields 0. The second digit
@@ -92,43 +110,63 @@ extension Schema {
             name: "candidate_scores",
             summary: "per candidate and scorer: mean, standard error, 5th percentile and worst prompt of the scores",
             select: """
-                \(scoreStatistics(from: "image_scores s JOIN prompts p ON p.id = s.prompt_id"))
-                SELECT candidate_id, scorer, mean, standard_error, p5, worst, worst_prompt, images, evaluation_set
-                FROM statistics
-                """)
+                SELECT s.candidate_id, s.scorer, s.mean, s.standard_error, s.p5, s.worst, p.text AS worst_prompt, s.images,
+                    s.evaluation_set
+                FROM score_statistics s JOIN prompts p ON p.id = s.worst_prompt_id
+                """),
+        View(
+            name: "prompt_loss",
+            summary: "per image of an evaluated candidate: score, score of the uncached image, and the loss",
+            // The uncached image has the best score of the scorers that compare with it, and of the others the score of
+            // the candidate that recomputes every gene, if it was evaluated.
+            select: """
+                WITH uncached AS MATERIALIZED (
+                    SELECT c.run_id, min(c.id) AS candidate_id FROM candidates c JOIN runs r ON r.id = c.run_id
+                    WHERE hex(c.genome) = replace(hex(zeroblob(r.gene_count / 8)), '0', 'F')
+                        || CASE r.gene_count % 8 WHEN 0 THEN '' ELSE printf('%02X', (1 << r.gene_count % 8) - 1) END
+                    GROUP BY c.run_id
+                )
+                SELECT run_id, candidate_id, prompt, seed, scorer, value, uncached, uncached - value AS loss, evaluation_set
+                FROM (
+                    SELECT p.run_id, s.candidate_id, p.text AS prompt, s.seed, s.scorer, s.value, p.evaluation_set,
+                        CASE s.scorer WHEN 'psnr' THEN 100.0 WHEN 'ssim' THEN 1.0 WHEN 'latent-error' THEN 0.0 ELSE u.value END
+                            AS uncached
+                    FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
+                    LEFT JOIN uncached r ON r.run_id = p.run_id
+                    LEFT JOIN image_scores u ON u.candidate_id = r.candidate_id AND u.prompt_id = s.prompt_id
+                        AND u.seed = s.seed AND u.scorer = s.scorer
+                )
+                """),
     ]
 
-    /// A `WITH` clause that ends in `statistics`, one row per candidate, evaluation set and scorer.
+    /// One row per candidate, evaluation set and scorer, in the columns of the table `score_statistics`.
     ///
-    /// `source` joins `image_scores s` and `prompts p`. Window functions over equal partitions instead of GROUP BY let
-    /// SQLite push a condition on `candidate_id` down to the primary key: one candidate among millions of scores then
-    /// takes milliseconds. The percentile interpolates linearly, like numpy.percentile.
-    private static func scoreStatistics(from source: String) -> String {
+    /// `filter` is a condition on `image_scores s`. The percentile interpolates linearly, like numpy.percentile.
+    static func scoreStatistics(where filter: String = "true") -> String {
         """
-        WITH ranked AS (
-            SELECT s.candidate_id, p.evaluation_set, s.scorer, s.value, p.text AS prompt,
-                row_number() OVER by_value - 1 AS position,
-                count(*) OVER everything AS images,
-                avg(s.value) OVER everything AS mean
-            FROM \(source)
-            WINDOW by_value AS (
-                    PARTITION BY s.candidate_id, s.scorer, p.evaluation_set ORDER BY s.value, p.prompt_index, s.seed),
-                everything AS (by_value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-        ),
-        summed AS (
+        SELECT candidate_id, evaluation_set, scorer, images, mean,
+            CASE WHEN images > 1 THEN sqrt(squares / (images - 1) / images) END AS standard_error, p5, value AS worst,
+            prompt_id AS worst_prompt_id
+        FROM (
             SELECT *,
                 sum((value - mean) * (value - mean)) OVER everything AS squares,
                 sum(CASE position
                     WHEN (images - 1) / 20 THEN value * (1 - (images - 1) % 20 / 20.0)
                     WHEN (images - 1) / 20 + 1 THEN value * ((images - 1) % 20 / 20.0) END) OVER everything AS p5
-            FROM ranked
+            FROM (
+                SELECT s.candidate_id, p.evaluation_set, s.scorer, s.value, s.prompt_id,
+                    row_number() OVER by_value - 1 AS position,
+                    count(*) OVER everything AS images,
+                    avg(s.value) OVER everything AS mean
+                FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
+                WHERE \(filter)
+                WINDOW by_value AS (
+                        PARTITION BY s.candidate_id, s.scorer, p.evaluation_set ORDER BY s.value, p.prompt_index, s.seed),
+                    everything AS (by_value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+            )
             WINDOW everything AS (PARTITION BY candidate_id, scorer, evaluation_set)
-        ),
-        statistics AS (
-            SELECT candidate_id, evaluation_set, scorer, mean, images, p5, value AS worst, prompt AS worst_prompt,
-                CASE WHEN images > 1 THEN sqrt(squares / (images - 1) / images) END AS standard_error
-            FROM summed WHERE position = 0
         )
+        WHERE position = 0
         """
     }
 
@@ -147,7 +185,46 @@ extension Schema {
                     w.failures
                 FROM workers w
                 ORDER BY w.name
-                """)
+                """),
+        View(
+            name: "worker_failures",
+            summary: "per worker and outcome of a lease: how many, when last, and a reason",
+            select: """
+                SELECT w.id AS worker_id, w.name, l.outcome, count(*) AS leases, max(l.ended_at) AS last_at,
+                    max(t.failure) AS reason
+                FROM leases l JOIN workers w ON w.id = l.worker_id JOIN tasks t ON t.id = l.task_id
+                WHERE l.outcome IN ('failed', 'expired', 'lost', 'returned')
+                GROUP BY w.id, l.outcome
+                ORDER BY w.name, l.outcome
+                """),
+        View(
+            name: "throughput",
+            summary: "per run and minute: images, images per second and the workers that delivered results",
+            select: """
+                SELECT run_id, 60 * CAST(finished_at / 60 AS INTEGER) AS minute, sum(images) AS images,
+                    sum(images) / 60.0 AS images_per_second, count(DISTINCT worker_id) AS workers
+                FROM tasks
+                WHERE state = 'done' AND kind = 'evaluate'
+                GROUP BY run_id, minute
+                ORDER BY run_id, minute
+                """),
+        View(
+            name: "cost_so_far",
+            summary: "per generation: images, workers' seconds and wall-clock seconds up to its end",
+            select: """
+                SELECT run_id, generation, sum(images) OVER since_start AS images,
+                    sum(seconds) OVER since_start AS worker_seconds, sum(wall_seconds) OVER since_start AS wall_seconds,
+                    hypervolume
+                FROM (
+                    SELECT g.run_id, g.number AS generation, g.wall_seconds, g.hypervolume,
+                        ifnull(sum(t.images), 0) AS images, ifnull(sum(t.seconds), 0.0) AS seconds
+                    FROM generations g LEFT JOIN tasks t ON t.run_id = g.run_id AND t.generation = g.number
+                        AND t.state = 'done'
+                    GROUP BY g.run_id, g.number
+                )
+                WINDOW since_start AS (PARTITION BY run_id ORDER BY generation)
+                ORDER BY run_id, generation
+                """),
     ]
 
     private static let benchmarkViews = [
@@ -155,13 +232,11 @@ extension Schema {
             name: "benchmark_scores",
             summary: "per benchmarked schedule, prompt set and scorer: statistics of the scores",
             select: """
-                \(scoreStatistics(from: """
-                    candidates b CROSS JOIN image_scores s ON s.candidate_id = b.id
-                    JOIN prompts p ON p.id = s.prompt_id AND b.generation IS NULL
-                    """))
                 SELECT c.run_id, c.label AS schedule, s.evaluation_set AS prompt_set, s.scorer, s.mean, s.standard_error,
-                    s.p5, s.worst, s.worst_prompt, s.images, s.candidate_id
-                FROM statistics s JOIN candidates c ON c.id = s.candidate_id
+                    s.p5, s.worst, p.text AS worst_prompt, s.images, s.candidate_id
+                FROM candidates c CROSS JOIN score_statistics s ON s.candidate_id = c.id
+                JOIN prompts p ON p.id = s.worst_prompt_id
+                WHERE c.generation IS NULL
                 """),
         View(
             name: "benchmark_summary",

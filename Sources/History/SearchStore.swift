@@ -227,6 +227,7 @@ public struct SearchStore: Sendable {
                 SELECT ?, new.id, m.seed, m.scorer, m.value FROM image_scores m \(prompts) WHERE m.candidate_id = ?
                 """,
             arguments: [candidate, run, source])
+        try ResultStore.updateStatistics(of: [candidate], in: db)
         try db.execute(
             sql: """
                 INSERT INTO image_timings (candidate_id, prompt_id, seed, task_id, worker_id, denoise_seconds,

@@ -26,38 +26,6 @@ public struct WorkerDescription: Hashable, Sendable {
     }
 }
 
-/// A stored worker.
-public struct WorkerRecord: Hashable, Sendable {
-    /// Row id.
-    public let id: Int64
-    /// Description from its latest registration.
-    public let description: WorkerDescription
-    /// Unix seconds.
-    public let firstSeen: Double
-    /// Unix seconds.
-    public let lastSeen: Double
-    /// Seconds connected, over all sessions.
-    public let connectedSeconds: Double
-    /// Seconds spent on tasks whose result was committed.
-    public let busySeconds: Double
-    /// Number of failed attempts.
-    public let failures: Int
-}
-
-extension WorkerRecord {
-    init(_ row: Row) {
-        id = row["id"]
-        description = WorkerDescription(
-            name: row["name"], host: row["host"], cpu: row["cpu"], blas: row["blas"], threads: row["threads"],
-            engineVersion: row["engine_version"])
-        firstSeen = row["first_seen"]
-        lastSeen = row["last_seen"]
-        connectedSeconds = row["connected_seconds"]
-        busySeconds = row["busy_seconds"]
-        failures = row["failures"]
-    }
-}
-
 /// Workers, their connected time and their quarantine.
 public struct WorkerStore: Sendable {
     let history: RunHistory
@@ -93,13 +61,6 @@ public struct WorkerStore: Sendable {
                 sql: "UPDATE workers SET connected_seconds = connected_seconds + ?, last_seen = ? WHERE id = ?",
                 arguments: [seconds, instant, workerID])
             try db.requireChange("worker", workerID)
-        }
-    }
-
-    /// All workers, in the order in which they first registered.
-    public func all() throws -> [WorkerRecord] {
-        try history.read { db in
-            try db.cachedRows(sql: "SELECT * FROM workers ORDER BY id").map { WorkerRecord($0) }
         }
     }
 
@@ -146,7 +107,9 @@ public struct WorkerStore: Sendable {
                     WHERE t.run_id = ? AND t.evaluation_set = ? AND t.worker_id = ? AND t.state = 'done'
                     """,
                 arguments: [runID, evaluationSet, workerID])
-            return (try ids.map { try TaskStore.task($0, in: db) }, kept ?? 0)
+            let tasks = try ids.map { try TaskStore.task($0, in: db) }
+            try ResultStore.updateStatistics(of: tasks.flatMap(\.candidateIDs), in: db)
+            return (tasks, kept ?? 0)
         }
     }
 
@@ -155,6 +118,14 @@ public struct WorkerStore: Sendable {
         try history.read { db in
             try String.fetchOne(
                 db.cachedStatement(sql: "SELECT quarantine_reason FROM workers WHERE id = ?"), arguments: [workerID])
+        }
+    }
+
+    /// The same for a worker's name; nil for a name that has never registered.
+    public func quarantineReason(ofName name: String) throws -> String? {
+        try history.read { db in
+            try String.fetchOne(
+                db.cachedStatement(sql: "SELECT quarantine_reason FROM workers WHERE name = ?"), arguments: [name])
         }
     }
 }

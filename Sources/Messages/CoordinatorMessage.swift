@@ -59,6 +59,7 @@ extension Welcome {
         try limits.check(text: runID, "welcome.run_id")
         try limits.check(text: settings.modelHash, "welcome.settings.model_hash")
         try limits.check(text: settings.negativePrompt, "welcome.settings.negative_prompt")
+        try limits.check(text: settings.precision, "welcome.settings.precision")
         guard settings.scorers.count <= limits.scorers else {
             throw .field(
                 name: "welcome.settings.scorers", expected: "at most \(limits.scorers) names",

@@ -336,6 +336,10 @@ package nonisolated struct Registration: Sendable {
   /// Content hashes of the worker's scorer models; the coordinator refuses a worker that lacks one of the run's.
   package var scorerHashes: [String] = []
 
+  /// Precisions in which the worker computes, such as "bfloat16"; float32 is implied. The coordinator refuses a worker
+  /// that lacks the run's.
+  package var precisions: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -434,7 +438,7 @@ package nonisolated struct ImageMeasurement: Sendable {
 
   package var seed: Int64 = 0
 
-  /// Score by scorer name. May be NaN or infinite.
+  /// Score by scorer name; results with a score that is not finite are rejected.
   package var scores: Dictionary<String,Double> = [:]
 
   package var denoiseSeconds: Double = 0
@@ -660,6 +664,9 @@ package nonisolated struct RunSettings: Sendable {
   /// Models of the scorers that have one.
   package var scorerModels: [ScorerModel] = []
 
+  /// Precision of the products in transformer and decoder: "bfloat16", or empty for float32.
+  package var precision: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -783,7 +790,7 @@ package nonisolated struct AssignedCandidate: Sendable {
 
   package var geneCount: UInt32 = 0
 
-  /// First step without guidance of a TGATE schedule, counted from 1; absent for all other schedules.
+  /// First step without guidance of a TGATE schedule, counted from 0; absent for all other schedules.
   package var gateStep: UInt32 {
     get {_gateStep ?? 0}
     set {_gateStep = newValue}
@@ -1386,7 +1393,7 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Registration"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0\u{3}scorer_hashes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0\u{3}scorer_hashes\0\u{1}precisions\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1405,6 +1412,7 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 9: try { try decoder.decodeSingularDoubleField(value: &self._walltimeLeftSeconds) }()
       case 10: try { try decoder.decodeSingularStringField(value: &self.imageModelHash) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.scorerHashes) }()
+      case 12: try { try decoder.decodeRepeatedStringField(value: &self.precisions) }()
       default: break
       }
     }
@@ -1448,6 +1456,9 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.scorerHashes.isEmpty {
       try visitor.visitRepeatedStringField(value: self.scorerHashes, fieldNumber: 11)
     }
+    if !self.precisions.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.precisions, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1463,6 +1474,7 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs._walltimeLeftSeconds != rhs._walltimeLeftSeconds {return false}
     if lhs.imageModelHash != rhs.imageModelHash {return false}
     if lhs.scorerHashes != rhs.scorerHashes {return false}
+    if lhs.precisions != rhs.precisions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1955,7 +1967,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
 
 nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RunSettings"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0\u{3}scorer_models\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0\u{3}scorer_models\0\u{1}precision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1971,6 +1983,7 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 6: try { try decoder.decodeSingularStringField(value: &self.negativePrompt) }()
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.scorers) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.scorerModels) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.precision) }()
       default: break
       }
     }
@@ -2001,6 +2014,9 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.scorerModels.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.scorerModels, fieldNumber: 8)
     }
+    if !self.precision.isEmpty {
+      try visitor.visitSingularStringField(value: self.precision, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2013,6 +2029,7 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.negativePrompt != rhs.negativePrompt {return false}
     if lhs.scorers != rhs.scorers {return false}
     if lhs.scorerModels != rhs.scorerModels {return false}
+    if lhs.precision != rhs.precision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -59,6 +59,8 @@ extension WorkerMessage: Envelope {
 extension Registration {
     /// The length of `sessionID` in bytes.
     package static let sessionIDByteCount = 16
+    /// The largest number of `precisions`.
+    private static let maxPrecisionCount = 16
 
     fileprivate func validate(_ limits: MessageLimits) throws(MessageError) {
         guard sessionID.count == Self.sessionIDByteCount else {
@@ -79,6 +81,12 @@ extension Registration {
                 found: "\(scorerHashes.count)")
         }
         for hash in scorerHashes { try limits.check(text: hash, "registration.scorer_hashes") }
+        guard precisions.count <= Self.maxPrecisionCount else {
+            throw .field(
+                name: "registration.precisions", expected: "at most \(Self.maxPrecisionCount) names",
+                found: "\(precisions.count)")
+        }
+        for precision in precisions { try limits.check(text: precision, "registration.precisions") }
     }
 }
 

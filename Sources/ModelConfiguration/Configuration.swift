@@ -3,8 +3,8 @@ import JSON
 
 /// A `config.json` of the Hugging Face libraries, read key by key.
 ///
-/// Unknown keys are ignored, since published files carry legacy ones. `null` and the tokens `Infinity`, `-Infinity` and
-/// `NaN`, which Python writes, count as absent keys. Errors are `JSONError`s that name the file and the key.
+/// Unknown keys are ignored, since published files carry legacy ones. `null` counts as an absent key. The tokens
+/// `Infinity`, `-Infinity` and `NaN`, which Python writes, are read but are not values of any type. Errors are `JSONError`s that name the file and the key.
 public struct Configuration: Sendable {
     /// Range of sizes and counts: no product of three overflows.
     public static let countRange = 1...1_000_000
@@ -23,8 +23,10 @@ public struct Configuration: Sendable {
     ///   - expected: What an error about a missing file says was expected.
     /// - Throws: `FileError`, `JSONError`.
     public init(path: String, expected: String = "a JSON configuration file") throws {
-        guard FileContents.exists(path) else { throw FileError(path: path, problem: "not found; expected \(expected)") }
-        let value = try JSONValue(parsing: FileContents.read(path), file: path, acceptsInfinity: true)
+        guard FileContents.exists(path) else { throw FileContents.missing(path, expected: expected) }
+        let bytes = try FileContents.read(path)
+        guard !bytes.isEmpty else { throw FileError(path: path, problem: "is empty; expected \(expected)") }
+        let value = try JSONValue(parsing: bytes, file: path, acceptsInfinity: true)
         try self.init(JSONCursor(root: value, file: path))
     }
 
@@ -45,6 +47,11 @@ public struct Configuration: Sendable {
     /// The object under a key, such as `text_config`; an empty one if the key is absent.
     public func section(_ key: String) throws -> Configuration {
         try Configuration(member(key) ?? JSONCursor(root: [:], file: path))
+    }
+
+    /// Whether the value under a key is `-Infinity`, a bound that never applies.
+    public func isNegativeInfinity(_ key: String) -> Bool {
+        (try? member(key))?.value == .number("-Infinity")
     }
 
     // MARK: - Numbers
@@ -145,11 +152,7 @@ public struct Configuration: Sendable {
     }
 
     private func member(_ key: String) throws -> JSONCursor? {
-        let member = try root.optional(key)
-        if case .number(let literal)? = member?.value, ["Infinity", "-Infinity", "NaN"].contains(literal) {
-            return nil
-        }
-        return member
+        try root.optional(key)
     }
 
     private func value<Value>(

@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Tensors
 
@@ -38,19 +39,23 @@ public final class AutoencoderDecoder {
 
     /// Opens `vae/`: `config.json` and the decoder's weights.
     ///
+    /// - Parameters:
+    ///   - folder: The directory.
+    ///   - precision: The precision of the convolutions; the processor must support it.
     /// - Throws: ``ModelsError``, `TensorsError`.
-    public init(folder: String) throws {
+    public init(folder: String, precision: Precision = .float32) throws {
         let settings = try AutoencoderConfiguration(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
+        let layers = ConvolutionReader(checkpoint: checkpoint, precision: precision)
         let channels = Array(settings.blockChannels.reversed())
         let (z, top, last) = (settings.latentChannels, channels[0], channels[channels.count - 1])
         self.settings = settings
         postQuantConvolution =
             settings.usesPostQuantConvolution
-            ? try checkpoint.convolution("post_quant_conv", inputs: z, outputs: z, kernelSize: 1) : nil
-        convolutionIn = try checkpoint.convolution("decoder.conv_in", inputs: z, outputs: top, kernelSize: 3)
+            ? try layers.convolution("post_quant_conv", inputs: z, outputs: z, kernelSize: 1) : nil
+        convolutionIn = try layers.convolution("decoder.conv_in", inputs: z, outputs: top, kernelSize: 3)
         middleResnets = try (0..<2).map {
-            try Self.resnetBlock(checkpoint, "decoder.mid_block.resnets.\($0)", inputs: top, outputs: top)
+            try Self.resnetBlock(layers, "decoder.mid_block.resnets.\($0)", inputs: top, outputs: top)
         }
         middleAttention =
             settings.hasMiddleAttention
@@ -63,15 +68,15 @@ public final class AutoencoderDecoder {
             return UpBlock(
                 resnets: try (0...settings.layersPerBlock).map {
                     try Self.resnetBlock(
-                        checkpoint, "\(prefix).resnets.\($0)", inputs: $0 == 0 ? inputs : outputs, outputs: outputs)
+                        layers, "\(prefix).resnets.\($0)", inputs: $0 == 0 ? inputs : outputs, outputs: outputs)
                 },
                 upsampler: isLast
                     ? nil
-                    : try checkpoint.convolution(
+                    : try layers.convolution(
                         "\(prefix).upsamplers.0.conv", inputs: outputs, outputs: outputs, kernelSize: 3))
         }
         normOut = try Self.normLayer(checkpoint, "decoder.conv_norm_out", channels: last)
-        convolutionOut = try checkpoint.convolution("decoder.conv_out", inputs: last, outputs: 3, kernelSize: 3)
+        convolutionOut = try layers.convolution("decoder.conv_out", inputs: last, outputs: 3, kernelSize: 3)
     }
 
     private static func normLayer(_ checkpoint: Checkpoint, _ prefix: String, channels: Int) throws -> Norm {
@@ -81,18 +86,18 @@ public final class AutoencoderDecoder {
     }
 
     private static func resnetBlock(
-        _ checkpoint: Checkpoint, _ prefix: String, inputs: Int, outputs: Int
+        _ layers: ConvolutionReader, _ prefix: String, inputs: Int, outputs: Int
     ) throws -> ResnetBlock {
         ResnetBlock(
-            norm1: try normLayer(checkpoint, "\(prefix).norm1", channels: inputs),
-            norm2: try normLayer(checkpoint, "\(prefix).norm2", channels: outputs),
-            convolution1: try checkpoint.convolution(
+            norm1: try normLayer(layers.checkpoint, "\(prefix).norm1", channels: inputs),
+            norm2: try normLayer(layers.checkpoint, "\(prefix).norm2", channels: outputs),
+            convolution1: try layers.convolution(
                 "\(prefix).conv1", inputs: inputs, outputs: outputs, kernelSize: 3),
-            convolution2: try checkpoint.convolution(
+            convolution2: try layers.convolution(
                 "\(prefix).conv2", inputs: outputs, outputs: outputs, kernelSize: 3),
             shortcut: inputs == outputs
                 ? nil
-                : try checkpoint.convolution(
+                : try layers.convolution(
                     "\(prefix).conv_shortcut", inputs: inputs, outputs: outputs, kernelSize: 1))
     }
 
@@ -176,12 +181,17 @@ public final class AutoencoderDecoder {
     }
 }
 
-extension Checkpoint {
+/// Reads convolutions for products in one precision.
+private struct ConvolutionReader {
+    let checkpoint: Checkpoint
+    let precision: Precision
+
     /// The convolution `prefix.weight`, `[outputs, inputs, k, k]`, with bias and padding that preserves the size.
-    fileprivate func convolution(_ prefix: String, inputs: Int, outputs: Int, kernelSize k: Int) throws -> Convolution {
-        let stored = try tensor("\(prefix).weight", shape: [outputs, inputs, k, k])
+    func convolution(_ prefix: String, inputs: Int, outputs: Int, kernelSize k: Int) throws -> Convolution {
+        let stored = try checkpoint.tensor("\(prefix).weight", shape: [outputs, inputs, k, k])
         return Convolution(
             weight: try Weight(stored, rows: outputs, columns: inputs * k * k),
-            bias: try vector("\(prefix).bias", count: outputs), kernelSize: k, padding: k / 2)
+            bias: try checkpoint.vector("\(prefix).bias", count: outputs), kernelSize: k, padding: k / 2,
+            precision: precision)
     }
 }

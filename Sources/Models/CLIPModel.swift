@@ -21,7 +21,7 @@ public final class CLIPModel {
     public init(folder: String) throws {
         let configuration = try Configuration(path: "\(folder)/config.json")
         _ = try configuration.require("model_type", oneOf: ["clip"], default: "")
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .transformers)
         featureCount = try configuration.count("projection_dim", default: 512)
         text = try CLIPTextEncoder(checkpoint, try configuration.section("text_config"), folder: folder)
         vision = try CLIPVisionEncoder(checkpoint, try configuration.section("vision_config"))

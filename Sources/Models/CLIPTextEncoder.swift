@@ -61,7 +61,9 @@ public final class CLIPTextEncoder {
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public convenience init(folder: String) throws {
-        try self.init(Checkpoint(folder: folder), Configuration(path: "\(folder)/config.json"), folder: folder)
+        try self.init(
+            Checkpoint(folder: folder, library: .transformers), Configuration(path: "\(folder)/config.json"),
+            folder: folder)
     }
 
     /// The text encoder in a checkpoint, which may also contain a vision encoder.

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import ModelConfiguration
 
@@ -95,7 +96,7 @@ private struct CLIPTokenizerFiles {
             path = "\(folder)/tokenizer.json"
             guard FileManager.default.fileExists(atPath: path) else {
                 throw ModelsError.missingFile(
-                    path: vocabularyPath, expected: "CLIP's vocabulary, or tokenizer.json in the same folder")
+                    path: vocabularyPath, expected: "CLIP's vocabulary, or tokenizer.json in the same directory")
             }
             let file = try Self.decode(TokenizerJSON.self, from: path)
             guard file.model.type ?? "BPE" == "BPE" else {
@@ -158,19 +159,21 @@ private struct CLIPTokenizerFiles {
     }
 
     private static func decode<Value: Decodable>(_ type: Value.Type, from path: String) throws -> Value {
-        let data = FileManager.default.contents(atPath: path) ?? Data()
+        let bytes = try FileContents.read(path)
         do {
-            return try JSONDecoder().decode(type, from: data)
+            return try JSONDecoder().decode(type, from: Data(bytes))
         } catch {
             throw ModelsError.tokenizer(path: path, reason: "not a JSON file with a byte-pair vocabulary")
         }
     }
 
     private static func mergeLines(of path: String) throws -> [(String, String)] {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw ModelsError.missingFile(path: path, expected: "CLIP's merges, in the folder of vocab.json")
+        guard FileContents.exists(path) else {
+            throw FileContents.missing(path, expected: "CLIP's merges, in the directory of vocab.json")
         }
-        let lines = String(decoding: data, as: UTF8.self).split(whereSeparator: { $0 == "\n" || $0 == "\r\n" })
+        let lines = String(decoding: try FileContents.read(path), as: UTF8.self).split(whereSeparator: {
+            $0 == "\n" || $0 == "\r\n"
+        })
         return try lines.enumerated().compactMap { index, line in
             if index == 0 && line.hasPrefix("#version") { return nil }
             let parts = line.split(separator: " ")

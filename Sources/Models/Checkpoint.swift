@@ -1,4 +1,4 @@
-import Foundation
+import Basics
 import ModelConfiguration
 import Tensors
 
@@ -9,55 +9,41 @@ public struct Checkpoint: Sendable {
     /// The directory with the weights.
     public let folder: String
     private let files: [SafetensorsFile]
-    private let fileOfTensor: [String: Int]
+    let fileOfTensor: [String: Int]
 
     /// Opens the weights in a directory such as `transformer/`.
     ///
-    /// - Throws: ``ModelsError`` if there are none or a shard is missing, `TensorsError` if a file is corrupt.
-    public init(folder: String) throws {
+    /// - Parameters:
+    ///   - folder: The directory.
+    ///   - library: The library whose names and rules apply; see `WeightFiles`.
+    /// - Throws: `FileError` if there are none or a shard is missing, `JSONError`, `TensorsError` if a file is corrupt.
+    public init(folder: String, library: WeightFiles.Library) throws {
+        let weights = try WeightFiles(folder: folder, library: library)
         self.folder = folder
-        for base in ["diffusion_pytorch_model", "model"] {
-            let single = "\(folder)/\(base).safetensors"
-            if FileManager.default.fileExists(atPath: single) {
-                let file = try SafetensorsFile(path: single)
-                files = [file]
-                fileOfTensor = Dictionary(uniqueKeysWithValues: file.names.map { ($0, 0) })
-                return
-            }
-            let index = "\(folder)/\(base).safetensors.index.json"
-            if FileManager.default.fileExists(atPath: index) {
-                (files, fileOfTensor) = try Checkpoint.shards(of: index, in: folder)
-                return
-            }
+        files = try weights.names.map { try SafetensorsFile(path: "\(folder)/\($0)") }
+        let position = Dictionary(uniqueKeysWithValues: weights.names.enumerated().map { ($1, $0) })
+        if weights.index != nil {
+            fileOfTensor = weights.fileOfTensor.compactMapValues { position[$0] }
+        } else {
+            let names = files.first?.names ?? []
+            fileOfTensor = Dictionary(uniqueKeysWithValues: names.map { ($0, 0) })
         }
-        throw ModelsError.missingFile(
-            path: folder, expected: "diffusion_pytorch_model.safetensors or model.safetensors in this folder")
-    }
-
-    private static func shards(of index: String, in folder: String) throws -> ([SafetensorsFile], [String: Int]) {
-        let shardOfTensor = try Configuration(path: index).strings("weight_map")
-        let shards = Set(shardOfTensor.values).sorted()
-        if let shard = shards.first(where: { $0.isEmpty || $0.contains("/") }) {
-            throw ModelsError.invalidValue(
-                path: index, key: "weight_map", expected: "names of files in the same folder", found: "\"\(shard)\"")
-        }
-        for shard in shards where !FileManager.default.fileExists(atPath: "\(folder)/\(shard)") {
-            throw ModelsError.missingFile(path: "\(folder)/\(shard)", expected: "a shard listed in \(index)")
-        }
-        let files = try shards.map { try SafetensorsFile(path: "\(folder)/\($0)") }
-        let position = Dictionary(uniqueKeysWithValues: shards.enumerated().map { ($1, $0) })
-        return (files, shardOfTensor.compactMapValues { position[$0] })
     }
 
     /// Whether there is a tensor with this name.
     public func has(_ name: String) -> Bool { fileOfTensor[name] != nil }
 
+    /// A tensor as stored, of any shape.
+    func stored(_ name: String) throws -> StoredTensor {
+        guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }
+        return try files[index].tensor(name)
+    }
+
     /// A tensor as stored; its shape must be the given one.
     ///
     /// - Throws: ``ModelsError/missingTensor(path:name:)``, ``ModelsError/tensorShape(path:name:expected:found:)``.
     public func tensor(_ name: String, shape: [Int]) throws -> StoredTensor {
-        guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }
-        let stored = try files[index].tensor(name)
+        let stored = try stored(name)
         guard stored.shape == shape else {
             throw ModelsError.tensorShape(path: folder, name: name, expected: shape, found: stored.shape)
         }
@@ -70,8 +56,16 @@ public struct Checkpoint: Sendable {
     }
 
     /// A tensor of the given shape as a float32 matrix `[rows, columns]`; copies, so for small tensors only.
+    ///
+    /// - Throws: As ``tensor(_:shape:)``, and ``NonFiniteError`` if a value is infinite or NaN.
     public func matrix(_ name: String, shape: [Int], rows: Int, columns: Int) throws -> Matrix {
-        Matrix(try tensor(name, shape: shape).floats(), rows: rows, columns: columns)
+        let stored = try tensor(name, shape: shape)
+        let matrix = Matrix(try stored.floats(), rows: rows, columns: columns)
+        if !matrix.isFinite, let value = stored.firstNonFiniteValue() {
+            throw NonFiniteError.weight(
+                file: stored.file, tensor: name, value: Self.spelling(value), stage: nil)
+        }
+        return matrix
     }
 
     /// A vector as a float32 matrix `[1, count]`; copies.
@@ -80,9 +74,14 @@ public struct Checkpoint: Sendable {
     }
 
     /// The linear layer with `prefix.weight`, `[outputs, inputs]`, and, if `bias`, `prefix.bias`, `[outputs]`.
-    public func linear(_ prefix: String, inputs: Int, outputs: Int, bias: Bool = true) throws -> Linear {
-        Linear(
-            weight: try weight("\(prefix).weight", rows: outputs, columns: inputs),
+    ///
+    /// For products in bfloat16 the weight is packed.
+    public func linear(
+        _ prefix: String, inputs: Int, outputs: Int, bias: Bool = true, precision: Precision = .float32
+    ) throws -> Linear {
+        let stored = try weight("\(prefix).weight", rows: outputs, columns: inputs)
+        return Linear(
+            weight: precision == .bfloat16 ? Weight(packing: [stored]) : stored,
             bias: bias ? try vector("\(prefix).bias", count: outputs) : nil)
     }
 }

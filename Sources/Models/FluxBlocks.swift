@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Tensors
 
@@ -11,13 +12,16 @@ struct FluxAttention {
     let headCount, headDimension: Int
 
     /// Reads the layers `names`: query, key, value, query norm, key norm.
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ names: [String], _ settings: FluxConfiguration) throws {
+    init(
+        _ checkpoint: Checkpoint, _ prefix: String, _ names: [String], _ settings: FluxConfiguration,
+        _ precision: Precision
+    ) throws {
         let d = settings.width
         headCount = settings.headCount
         headDimension = settings.headDimension
-        query = try checkpoint.linear("\(prefix).\(names[0])", inputs: d, outputs: d)
-        key = try checkpoint.linear("\(prefix).\(names[1])", inputs: d, outputs: d)
-        value = try checkpoint.linear("\(prefix).\(names[2])", inputs: d, outputs: d)
+        query = try checkpoint.linear("\(prefix).\(names[0])", inputs: d, outputs: d, precision: precision)
+        key = try checkpoint.linear("\(prefix).\(names[1])", inputs: d, outputs: d, precision: precision)
+        value = try checkpoint.linear("\(prefix).\(names[2])", inputs: d, outputs: d, precision: precision)
         queryNorm = try checkpoint.vector("\(prefix).\(names[3]).weight", count: settings.headDimension)
         keyNorm = try checkpoint.vector("\(prefix).\(names[4]).weight", count: settings.headDimension)
     }
@@ -62,22 +66,28 @@ struct FluxFullBlock {
 
     let image, text: Stream
 
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration) throws {
+    init(
+        _ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration, _ precision: Precision
+    ) throws {
         let d = settings.width
         func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-            try checkpoint.linear("\(prefix).\(name)", inputs: inputs, outputs: outputs)
+            try checkpoint.linear("\(prefix).\(name)", inputs: inputs, outputs: outputs, precision: precision)
+        }
+        func modulation(_ name: String) throws -> Linear {
+            try checkpoint.linear("\(prefix).\(name)", inputs: d, outputs: 6 * d)
         }
         image = Stream(
-            modulation: try linear("norm1.linear", d, 6 * d),
+            modulation: try modulation("norm1.linear"),
             attention: try FluxAttention(
-                checkpoint, "\(prefix).attn", ["to_q", "to_k", "to_v", "norm_q", "norm_k"], settings),
+                checkpoint, "\(prefix).attn", ["to_q", "to_k", "to_v", "norm_q", "norm_k"], settings, precision),
             attentionOutput: try linear("attn.to_out.0", d, d),
             feedForwardIn: try linear("ff.net.0.proj", d, 4 * d), feedForwardOut: try linear("ff.net.2", 4 * d, d))
         text = Stream(
-            modulation: try linear("norm1_context.linear", d, 6 * d),
+            modulation: try modulation("norm1_context.linear"),
             attention: try FluxAttention(
                 checkpoint, "\(prefix).attn",
-                ["add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k"], settings),
+                ["add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k"], settings,
+                precision),
             attentionOutput: try linear("attn.to_add_out", d, d),
             feedForwardIn: try linear("ff_context.net.0.proj", d, 4 * d),
             feedForwardOut: try linear("ff_context.net.2", 4 * d, d))
@@ -158,13 +168,15 @@ struct FluxSingleBlock {
     let attention: FluxAttention
     let projMLP, projOut: Linear
 
-    init(_ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration) throws {
+    init(
+        _ checkpoint: Checkpoint, _ prefix: String, _ settings: FluxConfiguration, _ precision: Precision
+    ) throws {
         let d = settings.width
         modulation = try checkpoint.linear("\(prefix).norm.linear", inputs: d, outputs: 3 * d)
         attention = try FluxAttention(
-            checkpoint, "\(prefix).attn", ["to_q", "to_k", "to_v", "norm_q", "norm_k"], settings)
-        projMLP = try checkpoint.linear("\(prefix).proj_mlp", inputs: d, outputs: 4 * d)
-        projOut = try checkpoint.linear("\(prefix).proj_out", inputs: 5 * d, outputs: d)
+            checkpoint, "\(prefix).attn", ["to_q", "to_k", "to_v", "norm_q", "norm_k"], settings, precision)
+        projMLP = try checkpoint.linear("\(prefix).proj_mlp", inputs: d, outputs: 4 * d, precision: precision)
+        projOut = try checkpoint.linear("\(prefix).proj_out", inputs: 5 * d, outputs: d, precision: precision)
     }
 
     /// Applies the block to the hidden states.

@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Tensors
 
@@ -25,10 +26,13 @@ public final class FluxTransformer {
 
     /// Opens `transformer/`: `config.json` and the weights.
     ///
+    /// - Parameters:
+    ///   - folder: The directory.
+    ///   - precision: The precision of the products in the blocks; the processor must support it.
     /// - Throws: ``ModelsError``, `TensorsError`.
-    public init(folder: String) throws {
+    public init(folder: String, precision: Precision = .float32) throws {
         let settings = try FluxConfiguration(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
         let d = settings.width
         self.settings = settings
         latentEmbedding = try checkpoint.linear("x_embedder", inputs: settings.patchChannels, outputs: d)
@@ -41,10 +45,10 @@ public final class FluxTransformer {
             "time_text_embed.text_embedder.linear_1", inputs: settings.pooledWidth, outputs: d)
         pooledEmbedding2 = try checkpoint.linear("time_text_embed.text_embedder.linear_2", inputs: d, outputs: d)
         fullBlocks = try (0..<settings.fullBlockCount).map {
-            try FluxFullBlock(checkpoint, "transformer_blocks.\($0)", settings)
+            try FluxFullBlock(checkpoint, "transformer_blocks.\($0)", settings, precision)
         }
         singleBlocks = try (0..<settings.singleBlockCount).map {
-            try FluxSingleBlock(checkpoint, "single_transformer_blocks.\($0)", settings)
+            try FluxSingleBlock(checkpoint, "single_transformer_blocks.\($0)", settings, precision)
         }
         normOut = try checkpoint.linear("norm_out.linear", inputs: d, outputs: 2 * d)
         projOut = try checkpoint.linear("proj_out", inputs: d, outputs: settings.patchChannels)

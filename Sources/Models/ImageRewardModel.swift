@@ -26,7 +26,7 @@ public final class ImageRewardModel {
     public init(folder: String) throws {
         let c = try Configuration(path: "\(folder)/config.json")
         _ = try c.require("model_type", oneOf: ["image-reward"], default: "")
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .transformers)
         let (side, patch) = (
             try c.count("image_size", default: 224, in: 1...4096), try c.count("patch_size", default: 16, in: 1...1024)
         )

@@ -41,7 +41,7 @@ public final class InceptionV3 {
             throw ModelsError.invalidValue(
                 path: configuration.path, key: "width_divisor", expected: "1, 2, 4, 8 or 16", found: "\(divisor)")
         }
-        let loader = Loader(checkpoint: try Checkpoint(folder: folder), divisor: divisor)
+        let loader = Loader(checkpoint: try Checkpoint(folder: folder, library: .transformers), divisor: divisor)
         width = 2048 / divisor
         stem = try loader.stem()
         blocks = try loader.blocks()

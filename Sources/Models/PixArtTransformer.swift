@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Tensors
 
@@ -7,6 +8,8 @@ import Tensors
 /// Inputs that do not depend on the latents are computed in advance: ``prompt(_:)`` per prompt,
 /// ``modulations(timesteps:size:)`` per trajectory.
 public final class PixArtTransformer {
+    /// The precision of the products in the blocks.
+    public let precision: Precision
     /// The architecture of the network.
     public let settings: PixArtConfiguration
 
@@ -23,11 +26,14 @@ public final class PixArtTransformer {
     private struct Attention {
         let query, key, value, output: Linear
 
-        init(_ checkpoint: Checkpoint, _ prefix: String, width: Int) throws {
-            query = try checkpoint.linear("\(prefix).to_q", inputs: width, outputs: width)
-            key = try checkpoint.linear("\(prefix).to_k", inputs: width, outputs: width)
-            value = try checkpoint.linear("\(prefix).to_v", inputs: width, outputs: width)
-            output = try checkpoint.linear("\(prefix).to_out.0", inputs: width, outputs: width)
+        init(_ checkpoint: Checkpoint, _ prefix: String, width: Int, precision: Precision) throws {
+            func layer(_ name: String) throws -> Linear {
+                try checkpoint.linear("\(prefix).\(name)", inputs: width, outputs: width, precision: precision)
+            }
+            query = try layer("to_q")
+            key = try layer("to_k")
+            value = try layer("to_v")
+            output = try layer("to_out.0")
         }
     }
 
@@ -39,12 +45,16 @@ public final class PixArtTransformer {
 
     /// Opens `transformer/`: `config.json` and the weights.
     ///
+    /// - Parameters:
+    ///   - folder: The directory.
+    ///   - precision: The precision of the products in the blocks; the processor must support it.
     /// - Throws: ``ModelsError``, `TensorsError`.
-    public init(folder: String) throws {
+    public init(folder: String, precision: Precision = .float32) throws {
         let settings = try PixArtConfiguration(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
         let (d, p) = (settings.width, settings.patchSize)
         self.settings = settings
+        self.precision = precision
         let patchElements = settings.inChannels * p * p
         patchEmbedding = Linear(
             weight: Weight(
@@ -71,10 +81,12 @@ public final class PixArtTransformer {
             return Block(
                 scaleShiftTable: try checkpoint.matrix(
                     "\(prefix).scale_shift_table", shape: [6, d], rows: 1, columns: 6 * d),
-                attn1: try Attention(checkpoint, "\(prefix).attn1", width: d),
-                attn2: try Attention(checkpoint, "\(prefix).attn2", width: d),
-                feedForwardIn: try checkpoint.linear("\(prefix).ff.net.0.proj", inputs: d, outputs: 4 * d),
-                feedForwardOut: try checkpoint.linear("\(prefix).ff.net.2", inputs: 4 * d, outputs: d))
+                attn1: try Attention(checkpoint, "\(prefix).attn1", width: d, precision: precision),
+                attn2: try Attention(checkpoint, "\(prefix).attn2", width: d, precision: precision),
+                feedForwardIn: try checkpoint.linear(
+                    "\(prefix).ff.net.0.proj", inputs: d, outputs: 4 * d, precision: precision),
+                feedForwardOut: try checkpoint.linear(
+                    "\(prefix).ff.net.2", inputs: 4 * d, outputs: d, precision: precision))
         }
         finalTable = try checkpoint.matrix("scale_shift_table", shape: [2, d], rows: 1, columns: 2 * d)
         projOut = try checkpoint.linear("proj_out", inputs: d, outputs: p * p * settings.outChannels)
@@ -187,8 +199,14 @@ public final class PixArtTransformer {
         /// `[B·T, p²·C]`.
         fileprivate let patches: Matrix
         /// `[B·T, D]`.
-        fileprivate let hidden, normed, component, queries, keys, values, attended: Matrix
-        /// `[B·T, 4 D]`.
+        fileprivate let hidden, component, queries, keys, values: Matrix
+        /// The input of the output layer, `[B·T, D]`.
+        fileprivate let finalNormed: Matrix
+        /// An input of products, in their precision: `[B·T, D]`.
+        fileprivate let normed: Matrix
+        /// `[B·T, D]`.
+        fileprivate let attended: Matrix
+        /// An input of products, in their precision: `[B·T, 4 D]`.
         fileprivate let mlpHidden: Matrix
         /// `[B·T, p²·out_channels]`.
         fileprivate let output: Matrix
@@ -198,10 +216,10 @@ public final class PixArtTransformer {
             let rows = 0..<(count * tokenCount)
             return Activations(
                 batch: count, gridHeight: gridHeight, gridWidth: gridWidth, positions: positions,
-                patches: patches.rows(rows), hidden: hidden.rows(rows), normed: normed.rows(rows),
-                component: component.rows(rows), queries: queries.rows(rows), keys: keys.rows(rows),
-                values: values.rows(rows), attended: attended.rows(rows), mlpHidden: mlpHidden.rows(rows),
-                output: output.rows(rows))
+                patches: patches.rows(rows), hidden: hidden.rows(rows), component: component.rows(rows),
+                queries: queries.rows(rows), keys: keys.rows(rows), values: values.rows(rows),
+                finalNormed: finalNormed.rows(rows), normed: normed.rows(rows), attended: attended.rows(rows),
+                mlpHidden: mlpHidden.rows(rows), output: output.rows(rows))
         }
     }
 
@@ -217,13 +235,16 @@ public final class PixArtTransformer {
         let (gridHeight, gridWidth) = (latentHeight / p, latentWidth / p)
         let rows = batch * gridHeight * gridWidth
         func matrix(_ columns: Int) -> Matrix { Matrix(rows: rows, columns: columns) }
+        func input(_ columns: Int) -> Matrix { Matrix(rows: rows, columns: columns, precision: precision) }
+        let component = matrix(d)
         return Activations(
             batch: batch, gridHeight: gridHeight, gridWidth: gridWidth,
             positions: positionEmbedding(
                 height: gridHeight, width: gridWidth, baseSize: max(settings.sampleSize / p, 1),
                 interpolationScale: settings.interpolationScale, dimension: d),
-            patches: matrix(settings.inChannels * p * p), hidden: matrix(d), normed: matrix(d), component: matrix(d),
-            queries: matrix(d), keys: matrix(d), values: matrix(d), attended: matrix(d), mlpHidden: matrix(4 * d),
+            patches: matrix(settings.inChannels * p * p), hidden: matrix(d), component: component,
+            queries: matrix(d), keys: matrix(d), values: matrix(d), finalNormed: component, normed: input(d),
+            attended: matrix(d), mlpHidden: input(4 * d),
             output: matrix(p * p * settings.outChannels))
     }
 
@@ -277,8 +298,8 @@ public final class PixArtTransformer {
         let final = modulation.final
         modulatedLayerNorm(
             x, scale: final.columns(d..<(2 * d)), shift: final.columns(0..<d), epsilon: settings.normEpsilon,
-            into: a.normed)
-        linear(a.normed, projOut, into: a.output, workspace: workspace)
+            into: a.finalNormed)
+        linear(a.finalNormed, projOut, into: a.output, workspace: workspace)
         unpatchify(a, into: output)
     }
 

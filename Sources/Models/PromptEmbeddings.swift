@@ -106,6 +106,12 @@ public struct PromptEmbeddings: Sendable {
                     path: path,
                     reason: "the tensor \"\(stored.name)\" has shape \(stored.shape); expected two positive extents")
             }
+            if let value = stored.firstNonFiniteValue() {
+                throw ModelsError.promptEmbeddings(
+                    path: path,
+                    reason: "the tensor \"\(stored.name)\" contains \(Checkpoint.spelling(value)); expected finite "
+                        + "numbers, write the file again with ecad embed")
+            }
             return try stored.matrix(rows: stored.shape[0], columns: stored.shape[1])
         }
         return PromptEmbedding(

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// A SentencePiece model file: the protocol buffer `ModelProto` (https://github.com/google/sentencepiece).
@@ -23,18 +24,18 @@ struct SentencePieceModel {
 
     /// Reads a model.
     ///
-    /// - Throws: ``ModelsError/tokenizer(path:reason:)``.
+    /// - Throws: `FileError`, ``ModelsError/tokenizer(path:reason:)``.
     init(path: String) throws {
         func fault(_ reason: String) -> ModelsError {
             .tokenizer(path: path, reason: "not a SentencePiece model for T5: \(reason)")
         }
-        guard let data = FileManager.default.contents(atPath: path) else { throw fault("cannot be read") }
+        let data = try FileContents.read(path)
         var trainer: ArraySlice<UInt8> = []
         var normalizer: ArraySlice<UInt8> = []
         var compiled: ArraySlice<UInt8> = []
         var modelType: UInt64 = 1
         do {
-            try Self.forEachField(of: Array(data)[...]) { field, value in
+            try Self.forEachField(of: data[...]) { field, value in
                 switch (field, value) {
                 case (1, .bytes(let bytes)): pieces.append(try Self.piece(bytes))
                 case (2, .bytes(let bytes)): trainer = bytes
@@ -265,5 +266,57 @@ struct UnigramModel: Sendable {
         case ..<0xF0: 3
         default: 4
         }
+    }
+}
+
+/// Reads the fields of a protocol buffer one after the other; enough for SentencePiece's model files.
+struct ProtobufReader {
+    /// The content of a field.
+    enum Value {
+        /// A varint, or four or eight bytes as they are.
+        case number(UInt64)
+        /// Text, bytes or a message.
+        case bytes(ArraySlice<UInt8>)
+    }
+
+    /// The bytes end in the middle of a field, or are no protocol buffer.
+    struct Malformed: Error {}
+
+    private var rest: ArraySlice<UInt8>
+
+    init(_ bytes: ArraySlice<UInt8>) {
+        rest = bytes
+    }
+
+    /// The next field's number and content; nil at the end.
+    mutating func next() throws -> (field: UInt64, value: Value)? {
+        guard !rest.isEmpty else { return nil }
+        let tag = try varint()
+        let value: Value =
+            switch tag & 7 {
+            case 0: .number(try varint())
+            case 1: .number(Self.number(try take(8)))
+            case 2: .bytes(try take(try varint()))
+            case 5: .number(Self.number(try take(4)))
+            default: throw Malformed()
+            }
+        return (tag >> 3, value)
+    }
+
+    private mutating func take(_ count: UInt64) throws -> ArraySlice<UInt8> {
+        guard count <= UInt64(rest.count) else { throw Malformed() }
+        defer { rest = rest.dropFirst(Int(count)) }
+        return rest.prefix(Int(count))
+    }
+
+    private mutating func varint() throws -> UInt64 {
+        var position = rest.startIndex
+        guard let value = Varint.decode(rest, at: &position, end: rest.endIndex) else { throw Malformed() }
+        rest = rest[position...]
+        return value
+    }
+
+    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 }

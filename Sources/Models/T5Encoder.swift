@@ -57,7 +57,7 @@ public final class T5Encoder {
     /// - Throws: ``ModelsError``, `TensorsError`.
     public init(folder: String) throws {
         let settings = try Settings(Configuration(path: "\(folder)/config.json"))
-        let checkpoint = try Checkpoint(folder: folder)
+        let checkpoint = try Checkpoint(folder: folder, library: .transformers)
         let (d, inner, ff) = (settings.width, settings.innerWidth, settings.feedForwardWidth)
         self.folder = folder
         self.settings = settings

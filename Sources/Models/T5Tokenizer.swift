@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import ModelConfiguration
 
@@ -115,7 +116,7 @@ private struct T5TokenizerFiles {
             try self.init(sentencePieceModel: model, sentinels: Self.sentinelCount(in: folder))
         } else {
             throw ModelsError.missingFile(
-                path: folder, expected: "tokenizer.json or a SentencePiece model spiece.model in this folder")
+                path: folder, expected: "tokenizer.json or a SentencePiece model spiece.model in this directory")
         }
     }
 
@@ -124,9 +125,9 @@ private struct T5TokenizerFiles {
     private init(tokenizerJSON path: String) throws {
         func fault(_ reason: String) -> ModelsError { .tokenizer(path: path, reason: reason) }
         let file: TokenizerJSON
+        let bytes = try FileContents.read(path)
         do {
-            file = try JSONDecoder().decode(
-                TokenizerJSON.self, from: FileManager.default.contents(atPath: path) ?? Data())
+            file = try JSONDecoder().decode(TokenizerJSON.self, from: Data(bytes))
         } catch {
             throw fault("not a JSON file with a unigram vocabulary, as T5's tokenizers have")
         }

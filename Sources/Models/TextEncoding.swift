@@ -15,12 +15,14 @@ public struct TextEncoding {
     /// FLUX only: its transformer also reads CLIP's pooled output.
     private let clip: CLIP?
     private let maxLength: Int
+    private let model: ModelFolder
 
     /// Opens the tokenizers and text encoders of a model.
     ///
     /// - Throws: ``ModelsError``, also if a tokenizer does not match its encoder; `TensorsError`.
     public init(model: ModelFolder) throws {
         let suffix = model.family == .flux ? "_2" : ""
+        self.model = model
         tokenizer = try T5Tokenizer(folder: model.folder("tokenizer\(suffix)"))
         encoder = try T5Encoder(folder: model.folder("text_encoder\(suffix)"))
         try tokenizer.validate(vocabularySize: encoder.vocabulary)
@@ -42,18 +44,27 @@ public struct TextEncoding {
     ///   - prompt: Lower-cased and stripped for PixArt, as in its pipelines; used unchanged for FLUX.
     ///   - maxLength: The maximum number of T5 tokens; nil for the model's default.
     /// - Returns: One row per token: without padding for PixArt, whose transformer masks it, with padding for FLUX.
-    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id outside an encoder's vocabulary.
+    /// - Throws: ``ModelsError/invalidArgument(_:)`` for an id outside an encoder's vocabulary, ``NonFiniteError`` for
+    ///   an embedding that is not finite.
     public func embed(_ prompt: String, maxLength: Int? = nil) throws -> PromptEmbedding {
         let length = maxLength ?? self.maxLength
         guard let clip else {
             let text = tokenizer.encode(TextEncoding.cleaned(prompt), maxLength: length)
             let ids = Array(text.ids.prefix(text.tokenCount))
-            return PromptEmbedding(text: try encoder.encode(ids: ids, attendedCount: ids.count))
+            return try checked(PromptEmbedding(text: try encoder.encode(ids: ids, attendedCount: ids.count)))
         }
         let ids = tokenizer.encode(prompt, maxLength: length).ids
-        return PromptEmbedding(
-            text: try encoder.encode(ids: ids, attendedCount: ids.count),
-            pooled: try clip.encoder.encode(ids: clip.tokenizer.encode(prompt).ids).pooled)
+        return try checked(
+            PromptEmbedding(
+                text: try encoder.encode(ids: ids, attendedCount: ids.count),
+                pooled: try clip.encoder.encode(ids: clip.tokenizer.encode(prompt).ids).pooled))
+    }
+
+    private func checked(_ embedding: PromptEmbedding) throws -> PromptEmbedding {
+        let t5 = model.family == .flux ? "text_encoder_2" : "text_encoder"
+        try embedding.text.requireFinite("the text encoder T5", folder: model.folder(t5))
+        try embedding.pooled?.requireFinite("the text encoder CLIP", folder: model.folder("text_encoder"))
+        return embedding
     }
 
     /// The PixArt pipelines' prompt cleaning without the optional HTML step: Python's `lower().strip()`.

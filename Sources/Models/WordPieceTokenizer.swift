@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// BERT's tokenizer: normalisation, words, and greedy longest-match pieces (WordPiece).
@@ -21,12 +22,12 @@ public struct WordPieceTokenizer: Sendable {
     /// - Throws: ``ModelsError/missingFile(path:expected:)``, ``ModelsError/tokenizer(path:reason:)``,
     ///   ``ModelsError/incompatibleParts(path:reason:)`` for a vocabulary larger than the embeddings.
     public init(path: String, embeddingCount: Int) throws {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw ModelsError.missingFile(path: path, expected: "BERT's vocabulary with one token per line")
+        guard FileContents.exists(path) else {
+            throw FileContents.missing(path, expected: "BERT's vocabulary with one token per line")
         }
         var ids: [[UInt8]: Int32] = [:]
         var lineCount = 0
-        var lines = Array(data).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        var lines = try FileContents.read(path).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         if lines.last?.isEmpty == true { lines.removeLast() }
         for line in lines {
             ids[Array(line.last == UInt8(ascii: "\r") ? line.dropLast() : line)] = Int32(lineCount)

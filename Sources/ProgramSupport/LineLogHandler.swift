@@ -1,4 +1,6 @@
+import Basics
 import Foundation
+import Glibc
 import Logging
 import Synchronization
 
@@ -43,6 +45,7 @@ struct LineLogHandler: LogHandler {
     private func text(_ event: LogEvent, _ values: Logger.Metadata) -> String {
         let level = event.level >= .warning ? "\(event.level): " : ""
         let message = event.message.description.split(whereSeparator: \.isNewline).joined(separator: " ")
+            .terminalEscaped
         let pairs = values.sorted { $0.key < $1.key }.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }
         return "\(label): \(level)\(message)\(pairs.joined())"
     }
@@ -50,7 +53,7 @@ struct LineLogHandler: LogHandler {
     /// Quotes a metadata value that would not be one word.
     private static func quoted(_ value: String) -> String {
         let isWord = !value.isEmpty && value.allSatisfy { !$0.isWhitespace && $0 != "\"" && $0 != "=" }
-        return isWord ? value : jsonText(value)
+        return isWord ? value.terminalEscaped : jsonText(value).terminalEscaped
     }
 
     private func json(_ event: LogEvent, _ values: Logger.Metadata, _ time: Date) -> String {
@@ -72,7 +75,7 @@ struct LineLogHandler: LogHandler {
             case "\n": result += "\\n"
             case "\t": result += "\\t"
             case "\r": result += "\\r"
-            case "\u{0}"..."\u{1F}": result += "\\u" + String(format: "%04x", scalar.value)
+            case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}": result += "\\u" + String(format: "%04x", scalar.value)
             default: result.unicodeScalars.append(scalar)
             }
         }
@@ -90,5 +93,53 @@ struct LineLogHandler: LogHandler {
     static func logger(label: String) -> Logger {
         let format = processFormat.withLock { $0 }
         return Logger(label: label) { LineLogHandler(label: $0, format: format) }
+    }
+}
+
+/// Standard error, shared by complete lines and by one status line that is overwritten as it changes.
+public final class StatusLine: Sendable {
+    /// The process's standard error.
+    public static let standardError = StatusLine()
+
+    /// Whether standard error is a terminal; elsewhere nothing can be overwritten, and there is no status line.
+    public let isInteractive = isatty(STDERR_FILENO) == 1
+    private let shown = Mutex("")
+
+    private init() {}
+
+    /// Writes a complete line or several, above the status line if there is one.
+    ///
+    /// Control characters are escaped: texts contain prompts, names and messages from outside.
+    public func print(_ text: String) {
+        let line = text.terminalEscapedLines
+        shown.withLock { shown in
+            write(shown.isEmpty ? "\(line)\n" : "\r\u{1B}[K\(line)\n\(shown)")
+        }
+    }
+
+    /// Replaces the status line; text beyond the terminal's width is cut off, since a wrapped line cannot be overwritten.
+    public func show(_ text: String) {
+        guard isInteractive else { return }
+        shown.withLock { shown in
+            shown = String(text.terminalEscaped.prefix(terminalColumns - 1))
+            write("\r\u{1B}[K\(shown)")
+        }
+    }
+
+    /// Leaves the status line as it is; later output starts on a new line.
+    public func end() {
+        shown.withLock { shown in
+            if !shown.isEmpty { write("\n") }
+            shown = ""
+        }
+    }
+
+    // One write per line, so that lines of several threads and processes do not mix.
+    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
+    private var terminalColumns: Int {
+        var size = winsize()
+        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        return isKnown ? Int(size.ws_col) : 80
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import Foundation
 import Logging
 
@@ -11,13 +12,15 @@ public enum Program {
     ///
     /// - Parameter command: The program's root command.
     public static func main(_ command: any ParsableCommand.Type) -> Never {
+        var running: (any ParsableCommand.Type)?
         do {
             var parsed = try command.parseAsRoot()
+            running = type(of: parsed)
             try parsed.run()
         } catch {
             let code = command.exitCode(for: error)
             if code == .validationFailure {
-                printError(command.fullMessage(for: error))
+                printError(usageError(error, of: command, running: running))
                 exit(2)
             }
             if let code = error as? ExitCode { exit(code.rawValue) }
@@ -30,6 +33,18 @@ public enum Program {
         exit(0)
     }
 
+    /// The error, the usage of the command that was given, and how to learn more.
+    ///
+    /// An error of parsing knows its command; one of `run()` does not, and the root's usage would mislead.
+    private static func usageError(
+        _ error: any Error, of root: any ParsableCommand.Type, running: (any ParsableCommand.Type)?
+    ) -> String {
+        guard let running else { return root.fullMessage(for: error) }
+        let usage = root.usageString(for: running)
+        let name = usage.split(separator: " ").prefix { !"[<-".contains($0.first ?? "<") }.joined(separator: " ")
+        return "Error: \(root.message(for: error))\nUsage: \(usage)\n  See '\(name) --help' for more information."
+    }
+
     /// Exits without running library destructors.
     ///
     /// A worker that stops during a task has a computing thread: OpenBLAS would free its buffers under that thread, and
@@ -39,7 +54,16 @@ public enum Program {
         _exit(status)
     }
 
-    /// Writes a line to standard error.
+    /// Writes a text for people to standard output, with control characters other than newlines escaped.
+    ///
+    /// - Parameters:
+    ///   - text: Lines, which may contain prompts and names from outside.
+    ///   - terminator: What follows the text.
+    public static func printText(_ text: String, terminator: String = "\n") {
+        print(text.terminalEscapedLines, terminator: terminator)
+    }
+
+    /// Writes a line to standard error, with control characters escaped.
     public static func printError(_ line: String) {
         StatusLine.standardError.print(line)
     }

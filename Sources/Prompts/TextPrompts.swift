@@ -1,91 +1,105 @@
 /// Parser of prompt lists and tables.
 enum TextPrompts {
-    static func read(
-        _ bytes: [UInt8], file: String
-    ) throws(PromptSetError) -> (format: PromptSet.Format, prompts: [Prompt]) {
-        var lines: [(number: Int, text: String)] = []
+    /// One prompt per line.
+    static func lines(_ bytes: [UInt8], file: String) throws(PromptSetError) -> [Prompt] {
+        try validate(bytes, file)
+        return bytes.split { $0 == 0x0A || $0 == 0x0D }.compactMap { line in
+            String(decoding: line, as: UTF8.self).trimmedPrompt.map { Prompt(text: $0) }
+        }
+    }
+
+    /// A table whose header names the column of prompts.
+    static func table(_ bytes: [UInt8], format: PromptFormat, file: String) throws(PromptSetError) -> [Prompt] {
+        try validate(bytes, file)
+        var records = try records(bytes, format, file)[...].drop { $0.isBlank }
+        guard let header = records.popFirst() else { return [] }
+        func position(_ field: PromptField) throws(PromptSetError) -> Int? {
+            do {
+                return try field.position(in: header.fields)
+            } catch {
+                throw .line(file: file, line: header.line, problem: error.problem)
+            }
+        }
+        guard let text = try position(.prompt) else {
+            let names = header.fields.prefix(8).map { "\"\($0.prefix(40))\"" }.joined(separator: ", ")
+            throw .line(
+                file: file, line: header.line,
+                problem:
+                    "no column of prompts among \(names); expected a header with \(PromptField.promptNames), or the "
+                    + "format \"lines\"")
+        }
+        let (identifier, image, category) = (
+            try position(.identifier), try position(.image), try position(.category)
+        )
+        let required = [text, identifier ?? 0, image ?? 0, category ?? 0].max() ?? 0
+        var prompts: [Prompt] = []
+        for record in records where !record.isBlank {
+            let fields = record.fields
+            guard fields.count <= header.fields.count, fields.count > required else {
+                throw .line(
+                    file: file, line: record.line,
+                    problem:
+                        "\(fields.count) column\(fields.count == 1 ? "" : "s"); expected \(header.fields.count) as "
+                        + "in the header")
+            }
+            guard let prompt = fields[text].trimmedPrompt else {
+                throw .line(file: file, line: record.line, problem: "the prompt is empty; expected text")
+            }
+            prompts.append(
+                Prompt(
+                    text: prompt, category: category.flatMap { fields[$0].trimmedPrompt },
+                    identifier: identifier.flatMap { fields[$0].trimmedPrompt },
+                    image: image.flatMap { fields[$0].trimmedPrompt }))
+        }
+        return prompts
+    }
+
+    /// Whether the first line is a header, in a file whose name does not tell.
+    ///
+    /// - Throws: ``PromptSetError/line(file:line:problem:)`` if it may be a header or a prompt.
+    static func detect(_ bytes: [UInt8], file: String) throws(PromptSetError) -> PromptFormat {
+        let first = Array(bytes.prefix { $0 != 0x0A && $0 != 0x0D })
+        for format in [PromptFormat.tsv, .csv] {
+            guard let fields = try? records(first, format, file).first?.fields else { continue }
+            let isHeader: Bool
+            do {
+                isHeader = try PromptField.prompt.position(in: fields) != nil
+            } catch {
+                isHeader = true
+            }
+            guard isHeader else { continue }
+            let areNames = fields.allSatisfy { $0.trimmedPrompt?.contains(where: \.isWhitespace) == false }
+            if fields.count > 1, format == .tsv || areNames { return format }
+            throw .line(
+                file: file, line: 1,
+                problem:
+                    "\"\(String(decoding: first.prefix(60), as: UTF8.self))\" may be a header or a prompt; expected "
+                    + "the format to be given, \"csv\" or \"lines\"")
+        }
+        return .lines
+    }
+
+    private static func records(
+        _ bytes: [UInt8], _ format: PromptFormat, _ file: String
+    ) throws(PromptSetError) -> [DelimitedText.Record] {
+        // PartiPrompts has prompts that begin with a quoted word.
+        try DelimitedText.records(
+            of: bytes, separator: UInt8(ascii: format == .tsv ? "\t" : ","), allowsQuotes: format == .csv, file: file)
+    }
+
+    private static func validate(_ bytes: [UInt8], _ file: String) throws(PromptSetError) {
         for (index, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            guard let text = String(validating: line, as: UTF8.self) else {
+            guard String(validating: line, as: UTF8.self) != nil else {
                 throw .line(file: file, line: index + 1, problem: "invalid UTF-8; expected UTF-8 text")
             }
-            guard !text.unicodeScalars.contains(where: { $0.value == 0 }) else {
+            guard !line.contains(0) else {
                 throw .line(file: file, line: index + 1, problem: "contains a null character; expected text")
             }
-            lines.append((index + 1, text.hasSuffix("\r") ? String(text.unicodeScalars.dropLast()) : text))
-        }
-        if let first = lines.first, let table = Table(header: first.text) {
-            return (table.format, try table.prompts(in: lines.dropFirst(), file: file))
-        }
-        return (.lines, lines.compactMap { $0.text.trimmedPrompt.map { Prompt(text: $0) } })
-    }
-
-    /// A table with a header row whose first column is the prompt.
-    private struct Table {
-        let format: PromptSet.Format
-        private let separator: Character
-        private let columnCount: Int
-        private let category: Int
-
-        /// Nil if the row is not a header.
-        init?(header: String) {
-            for (separator, format) in [("\t", PromptSet.Format.partiPrompts), (",", .drawBench)] {
-                let names = header.split(separator: Character(separator), omittingEmptySubsequences: false)
-                    .compactMap { $0.trimmedPrompt?.lowercased() }
-                guard let first = names.first, ["prompt", "prompts"].contains(first),
-                    let category = names.firstIndex(of: "category")
-                else { continue }
-                self.format = format
-                self.separator = Character(separator)
-                columnCount = names.count
-                self.category = category
-                return
-            }
-            return nil
-        }
-
-        func prompts(
-            in lines: some Sequence<(number: Int, text: String)>, file: String
-        ) throws(PromptSetError) -> [Prompt] {
-            var prompts: [Prompt] = []
-            for line in lines where line.text.trimmedPrompt != nil {
-                guard let cells = cells(of: line.text) else {
-                    throw .line(
-                        file: file, line: line.number, problem: "unterminated quoted column; expected a closing \"")
-                }
-                guard cells.count <= columnCount, cells.count > category else {
-                    throw .line(
-                        file: file, line: line.number,
-                        problem: "\(cells.count) columns; expected \(columnCount) as in the header")
-                }
-                guard let text = cells[0].trimmedPrompt else {
-                    throw .line(file: file, line: line.number, problem: "the prompt is empty; expected text")
-                }
-                prompts.append(Prompt(text: text, category: cells[category].trimmedPrompt))
-            }
-            return prompts
-        }
-
-        /// The columns of a row, or nil if a quoted column is not terminated.
-        ///
-        /// Quotes are only special in CSV: PartiPrompts has prompts that begin with a quoted word.
-        private func cells(of row: String) -> [String]? {
-            guard separator == "," else {
-                return row.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
-            }
-            var cells = [""]
-            var isQuoted = false
-            var rest = Substring(row)
-            while let character = rest.popFirst() {
-                switch character {
-                case "\"" where isQuoted && rest.first == "\"":
-                    rest.removeFirst()
-                    cells[cells.count - 1].append("\"")
-                case "\"" where isQuoted || cells[cells.count - 1].isEmpty: isQuoted.toggle()
-                case separator where !isQuoted: cells.append("")
-                default: cells[cells.count - 1].append(character)
-                }
-            }
-            return isQuoted ? nil : cells
         }
     }
+}
+
+extension DelimitedText.Record {
+    /// Whether the record has no text: a blank line, or the separators of an empty row of a spreadsheet.
+    fileprivate var isBlank: Bool { fields.allSatisfy { $0.trimmedPrompt == nil } }
 }

@@ -3,7 +3,7 @@ import ModelConfiguration
 /// A schedule worked out for the engine: what every component does at every step, and in which cache slot its output is
 /// stored.
 ///
-/// The plan gives the images of the original implementation with less work and memory: the original stores every
+/// Executing the plan yields the same images as the original implementation with less work and memory: the original stores every
 /// component's last output and computes FLUX attention and MLPs that nothing consumes. Here an output is stored only
 /// while a later step reads it, and outputs whose lifetimes do not overlap share a slot.
 public struct ExecutionPlan: Sendable, Equatable {
@@ -11,8 +11,8 @@ public struct ExecutionPlan: Sendable, Equatable {
     public struct Gate: Sendable, Equatable {
         /// The first step without guidance.
         public let step: Int
-        /// The slots of the cross-attention outputs; before the gate step, both halves of the batch are replaced by
-        /// their mean.
+        /// The slots of the cross-attention outputs; before the gate step, the unconditional half of the batch is
+        /// replaced with the mean of both halves.
         public let slots: [Int]
     }
 
@@ -20,7 +20,7 @@ public struct ExecutionPlan: Sendable, Equatable {
     public let actions: [[ComponentAction]]
     /// The sizes of the cache slots.
     public let slots: [ComponentExtent]
-    /// The gate of a TGATE schedule; nil if there is none before the last step.
+    /// The gate of a TGATE schedule; nil if guidance lasts to the end.
     public let gate: Gate?
 
     /// Plans a schedule.

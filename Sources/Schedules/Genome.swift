@@ -146,7 +146,7 @@ extension Genome: CustomStringConvertible {
 
     /// Makes a genome from a text of `0` and `1` characters.
     ///
-    /// - Throws: ``SchedulesError/packedGenome(expected:found:)`` at any other character.
+    /// - Throws: ``SchedulesError/packedGenome(expected:found:)`` if the text contains any other character.
     public init(text: String) throws(SchedulesError) {
         var bits: [Bool] = []
         for character in text {

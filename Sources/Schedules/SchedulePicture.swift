@@ -78,7 +78,7 @@ extension SchedulePicture {
     public func text(columns: Int = 80) -> String {
         let width = Self.labelWidth + max(stepCount + 2, panels.map(\.title.count).max() ?? 0)
         let gap = 2
-        var text = Self.printable(title) + "\nfilled: recompute, empty: reuse; columns: steps, rows: blocks\n"
+        var text = title.terminalEscaped + "\nfilled: recompute, empty: reuse; columns: steps, rows: blocks\n"
         for line in lines(perLine: max(1, (columns + gap) / (width + gap))) {
             text += "\n"
             let drawn = line.map(drawing(of:))
@@ -114,11 +114,6 @@ extension SchedulePicture {
         case (false, true): "▄"
         case (false, false): " "
         }
-    }
-
-    /// A label without control characters, which could manipulate a terminal.
-    private static func printable(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.properties.generalCategory != .control }))
     }
 }
 

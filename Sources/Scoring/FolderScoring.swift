@@ -38,6 +38,8 @@ public final class FolderScoring {
 
         /// Number of images in the directory.
         public internal(set) var images: Int
+        /// What paired images with prompts; nil without prompts.
+        public internal(set) var pairing: PairingRule?
         /// One for each scorer.
         public internal(set) var scores: [ScoreSummary] = []
         /// One for each network.
@@ -60,14 +62,39 @@ public final class FolderScoring {
 
     private struct Network {
         let extractor: FeatureExtractor
+        let folder: String
         let images, references: FeatureStatistics
     }
 
     private let images: ImageFolder
     private let references: ImageFolder?
-    private let prompts: [String]?
-    private let scorers: [(scorer: any Scorer, isPaired: Bool)]
+    /// The reference of each image, by file name; empty if no scorer needs references.
+    private let counterparts: [String?]
+    private let pairing: PromptPairing?
+    private var prompts: [String]? { pairing?.texts }
+    private let scorers: [(scorer: any Scorer, source: ScorerSource, isPaired: Bool)]
     private let networks: [Network]
+
+    /// What a user should know before the images are scored: how they are paired, and what is not scored.
+    public var notes: [String] {
+        var notes: [String] = []
+        if let pairing {
+            let unpaired = pairing.unpairedCount
+            notes.append(
+                "\(images.path): images and prompts are paired by \(pairing.rule.summary)"
+                    + (unpaired > 0 ? "; \(unpaired) prompt\(unpaired == 1 ? " has" : "s have") no image" : ""))
+        }
+        for folder in [images, references].compactMap({ $0 }) where folder.subdirectoryCount > 0 {
+            let count = folder.subdirectoryCount
+            notes.append("\(folder.path): \(count) subdirector\(count == 1 ? "y is" : "ies are") not read")
+        }
+        let unused = (references?.names.count ?? 0) - counterparts.count { $0 != nil }
+        if !counterparts.isEmpty, unused > 0 {
+            notes.append(
+                "\(references?.path ?? ""): \(unused) reference image\(unused == 1 ? " has" : "s have") no image")
+        }
+        return notes
+    }
 
     /// Number of images to process, including reference images if a distance is computed.
     public var stepCount: Int { images.names.count + (networks.isEmpty ? 0 : references?.names.count ?? 0) }
@@ -78,12 +105,17 @@ public final class FolderScoring {
     ///   - images: Directory of images.
     ///   - reference: Directory of reference images, with equal names for PSNR and SSIM and any names for distances.
     ///   - prompts: May be nil if no scorer needs prompts.
+    ///   - rule: What pairs images with prompts; nil to decide by the names.
     ///   - requests: The metrics to compute.
     /// - Throws: ``ScoringError`` if an input is missing or cannot be paired, `ModelsError`, `TensorsError`.
-    public init(images: String, reference: String?, prompts: PromptSet?, requests: [Request]) throws {
-        self.images = try ImageFolder(path: images)
-        references = try reference.map { try ImageFolder(path: $0) }
-        self.prompts = try prompts.map(self.images.pair)
+    public init(
+        images: String, reference: String?, prompts: PromptSet?, rule: PairingRule? = nil, requests: [Request]
+    ) throws {
+        let folder = try ImageFolder(path: images)
+        self.images = folder
+        let references = try reference.map { try ImageFolder(path: $0) }
+        self.references = references
+        pairing = try prompts.map { try PromptPairing(folder, with: $0, rule: rule) }
         let sources = try requests.compactMap { request -> (source: ScorerSource, isPaired: Bool)? in
             guard case .scorer(let source) = request else { return nil }
             let isPaired = ScorerKind.paired.contains(source.kind)
@@ -99,7 +131,9 @@ public final class FolderScoring {
             }
             return (source, isPaired)
         }
-        scorers = zip(try ScorerSource.open(sources.map(\.source)), sources).map { ($0, $1.isPaired) }
+        counterparts =
+            try sources.contains(where: \.isPaired) ? references.map { try folder.counterparts(in: $0) } ?? [] : []
+        scorers = zip(try ScorerSource.open(sources.map(\.source)), sources).map { ($0, $1.source, $1.isPaired) }
         networks = try requests.compactMap { request in
             guard case .frechet(let folder) = request else { return nil }
             guard reference != nil else {
@@ -107,7 +141,7 @@ public final class FolderScoring {
             }
             let extractor = try FeatureExtractor(folder: folder)
             return Network(
-                extractor: extractor, images: FeatureStatistics(width: extractor.width),
+                extractor: extractor, folder: folder, images: FeatureStatistics(width: extractor.width),
                 references: FeatureStatistics(width: extractor.width))
         }
     }
@@ -119,12 +153,13 @@ public final class FolderScoring {
     ///   - failed: Called for every failure.
     ///   - scored: Called for every score.
     /// - Returns: Summaries, distances and failures.
-    /// - Throws: ``ScoringError/noneScored(folder:count:scorer:)`` if a scorer has no scores, and errors of `scored`.
+    /// - Throws: ``ScoringError/noneScored(folder:count:scorer:)`` if a scorer has no scores, `NonFiniteError` for a
+    ///   scorer with damaged weights, and errors of `scored`.
     public func run(
         progress: (Int) -> Void = { _ in }, failed: (Report.Failure) -> Void = { _ in },
         scored: (Score) throws -> Void = { _ in }
     ) throws -> Report {
-        var report = Report(images: images.names.count)
+        var report = Report(images: images.names.count, pairing: pairing?.rule)
         var values = scorers.map { _ in (positions: [Int](), scores: [Double]()) }
         func fail(_ file: String, _ reason: String) {
             let failure = Report.Failure(file: file, reason: reason)
@@ -144,12 +179,15 @@ public final class FolderScoring {
         for (position, name) in images.names.enumerated() {
             if let image = read(images.file(name)) {
                 var scoredImage = ScoredImage(image: image, prompt: prompts?[position] ?? "")
-                if scorers.contains(where: \.isPaired) { scoredImage.reference = read(references?.file(name) ?? "") }
-                for (index, (scorer, isPaired)) in scorers.enumerated() where !isPaired || scoredImage.reference != nil
-                {
+                if !counterparts.isEmpty {
+                    scoredImage.reference = read(references?.file(counterparts[position] ?? name) ?? "")
+                }
+                for (index, (scorer, source, isPaired)) in scorers.enumerated()
+                where !isPaired || scoredImage.reference != nil {
                     do {
                         let value = try scorer.scores(of: [scoredImage])[0]
                         guard value.isFinite else {
+                            try source.requireFiniteWeights()
                             fail(images.file(name), "the \(scorer.name) score is not finite")
                             continue
                         }
@@ -162,19 +200,23 @@ public final class FolderScoring {
                         fail(images.file(name), "\(error)")
                     }
                 }
-                for network in networks { add(image, images.file(name), network, network.images, fail) }
+                for network in networks {
+                    try add(image, images.file(name), network, network.images, fail)
+                }
             }
             progress(position + 1)
         }
         if !networks.isEmpty, let references {
             for (position, name) in references.names.enumerated() {
                 if let image = read(references.file(name)) {
-                    for network in networks { add(image, references.file(name), network, network.references, fail) }
+                    for network in networks {
+                        try add(image, references.file(name), network, network.references, fail)
+                    }
                 }
                 progress(images.names.count + position + 1)
             }
         }
-        for ((scorer, _), found) in zip(scorers, values) {
+        for ((scorer, _, _), found) in zip(scorers, values) {
             guard !found.scores.isEmpty else {
                 throw ScoringError.noneScored(folder: images.path, count: images.names.count, scorer: scorer.name)
             }
@@ -195,13 +237,17 @@ public final class FolderScoring {
     private func add(
         _ image: Image, _ file: String, _ network: Network, _ statistics: FeatureStatistics,
         _ fail: (String, String) -> Void
-    ) {
+    ) throws {
         do {
             let features = try network.extractor.features(of: image).values
             guard features.allSatisfy(\.isFinite) else {
+                let error = NonFiniteError(stage: "the network \(network.extractor.name)", folder: network.folder)
+                if case .weight = error { throw error }
                 return fail(file, "the \(network.extractor.name) features are not finite")
             }
             statistics.add(features)
+        } catch let error as NonFiniteError {
+            throw error
         } catch {
             fail(file, "\(error)")
         }

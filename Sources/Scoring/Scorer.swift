@@ -67,6 +67,15 @@ public struct ScorerSource: Sendable, Hashable {
         self.init(kind, folder: folder)
     }
 
+    /// Checks all weights of the scorer's model, to explain a score that is not finite.
+    ///
+    /// - Throws: `NonFiniteError.weight` for a weight that is infinite or NaN.
+    public func requireFiniteWeights() throws {
+        guard !folder.isEmpty else { return }
+        let error = NonFiniteError(stage: "the scorer \(kind.rawValue)", folder: folder)
+        if case .weight = error { throw error }
+    }
+
     /// The scorers that compare an image with the uncached one.
     public static let paired = ScorerKind.paired.map { ScorerSource($0) }
 

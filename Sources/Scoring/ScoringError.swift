@@ -14,8 +14,10 @@ public enum ScoringError: Error, Equatable, CustomStringConvertible {
     case distance(String)
     /// Images and prompts, or images and references, cannot be paired.
     case pairing(String)
-    /// A directory without a PNG or JPEG file.
-    case noImages(folder: String)
+    /// A directory of images cannot be listed.
+    case unreadable(folder: String, reason: String)
+    /// A directory without images, and the number of its subdirectories.
+    case noImages(folder: String, subdirectories: Int)
     /// No image could be scored.
     case noneScored(folder: String, count: Int, scorer: String)
 
@@ -26,7 +28,10 @@ public enum ScoringError: Error, Equatable, CustomStringConvertible {
         case .missing(let scorer, let what): "scorer \(scorer) needs \(what) for every image"
         case .noFeatures(let folder):
             "\(folder): not a feature network; expected a config.json with model_type fid-inception-v3 or clip"
-        case .noImages(let folder): "\(folder): no images; expected .png, .jpg or .jpeg files"
+        case .unreadable(let folder, let reason): "\(folder): \(reason); expected a directory of images"
+        case .noImages(let folder, let subdirectories):
+            "\(folder): no images; expected .png, .jpg or .jpeg files"
+                + (subdirectories > 0 ? " in it, not in a subdirectory" : "")
         case .noneScored(let folder, let count, let scorer):
             "\(folder): \(scorer) could score none of the \(count) images"
         case .distance(let line), .pairing(let line): line

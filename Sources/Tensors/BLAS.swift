@@ -1,3 +1,4 @@
+import Basics
 import COpenBLAS
 import Dispatch
 import Synchronization
@@ -12,7 +13,7 @@ public enum BLAS {
     /// Limits OpenBLAS to one thread: it partitions a product by its thread count, which changes the last bits.
     private static func initialThreadCount() -> Int {
         defer { openblas_set_num_threads(1) }
-        return max(1, Int(openblas_get_num_threads()))
+        return max(1, min(Int(openblas_get_num_threads()), AvailableProcessors.current.count))
     }
 
     /// Sets the number of threads for all operations of this process; at least 1.
@@ -21,8 +22,8 @@ public enum BLAS {
         threads.store(count, ordering: .relaxed)
     }
 
-    /// The number of threads for all operations of this process; initially OpenBLAS's default, `OPENBLAS_NUM_THREADS`
-    /// or the number of processors.
+    /// The number of threads for all operations of this process; initially OpenBLAS's default (`OPENBLAS_NUM_THREADS`
+    /// or the number of processors), at most ``CPU/availableCount``.
     public static var threadCount: Int { threads.load(ordering: .relaxed) }
 
     /// The core type that OpenBLAS selected its kernels for, such as `SkylakeX`.

@@ -1,9 +1,12 @@
+import Basics
 import CKernels
 
 /// A two-dimensional convolution layer.
 public struct Convolution: Sendable {
     /// `[O, I · kernelHeight · kernelWidth]`, as PyTorch stores it.
     public let weight: Weight
+    /// The weight rounded to bfloat16, for products in bfloat16; nil for products in float32.
+    let narrowWeight: Matrix?
     /// `[1, O]`.
     public let bias: Matrix?
     /// Rows of the kernel.
@@ -18,9 +21,11 @@ public struct Convolution: Sendable {
     public let stride: Int
 
     /// A layer with a rectangular kernel; weight `[O, I · kernelHeight · kernelWidth]`, bias `[1, O]`.
+    ///
+    /// With the precision bfloat16, which the processor must support, the weight is copied.
     public init(
         weight: Weight, bias: Matrix?, kernelHeight: Int, kernelWidth: Int, verticalPadding: Int,
-        horizontalPadding: Int, stride: Int = 1
+        horizontalPadding: Int, stride: Int = 1, precision: Precision = .float32
     ) {
         precondition(kernelHeight > 0 && kernelWidth > 0 && stride > 0, "kernel and stride must be positive")
         precondition(verticalPadding >= 0 && horizontalPadding >= 0, "padding must not be negative")
@@ -28,7 +33,9 @@ public struct Convolution: Sendable {
             weight.columns % (kernelHeight * kernelWidth) == 0,
             "\(weight.columns) weights per output for a kernel of \(kernelHeight) x \(kernelWidth)")
         requireRow(bias, columns: weight.rows)
+        precondition(precision.isSupported, "the processor has no AVX512_BF16")
         self.weight = weight
+        narrowWeight = precision == .bfloat16 ? weight.narrowed() : nil
         self.bias = bias
         self.kernelHeight = kernelHeight
         self.kernelWidth = kernelWidth
@@ -38,10 +45,12 @@ public struct Convolution: Sendable {
     }
 
     /// A layer with a square kernel and the same padding on all sides; weight `[O, I · kernelSize²]`, bias `[1, O]`.
-    public init(weight: Weight, bias: Matrix?, kernelSize: Int, padding: Int, stride: Int = 1) {
+    public init(
+        weight: Weight, bias: Matrix?, kernelSize: Int, padding: Int, stride: Int = 1, precision: Precision = .float32
+    ) {
         self.init(
             weight: weight, bias: bias, kernelHeight: kernelSize, kernelWidth: kernelSize, verticalPadding: padding,
-            horizontalPadding: padding, stride: stride)
+            horizontalPadding: padding, stride: stride, precision: precision)
     }
 
     /// The number of input channels, I.
@@ -57,17 +66,11 @@ public struct Convolution: Sendable {
             (width + 2 * horizontalPadding - kernelWidth) / stride + 1
         )
     }
-
-    /// Whether an output pixel depends on one input pixel, so that the convolution is a plain matrix product.
-    fileprivate var isPointwise: Bool {
-        kernelHeight == 1 && kernelWidth == 1 && verticalPadding == 0 && horizontalPadding == 0 && stride == 1
-    }
 }
 
-/// Maximum size of the im2col buffer in floats: 4 MB.
-private let maxColumnFloats = 1 << 20
-
-/// Applies a convolution as matrix products over runs of output pixels (im2col).
+/// Applies a convolution: the receptive fields of a few output pixels at a time, multiplied by the weight.
+///
+/// With a narrowed layer the products are in bfloat16. The scratch memory is one panel of receptive fields per thread.
 ///
 /// - Parameters:
 ///   - x: `[I, H·W]`.
@@ -81,25 +84,41 @@ public func convolve(_ x: FeatureMap, _ layer: Convolution, into y: FeatureMap, 
         y.channels.rows == layer.outputCount && y.height == size.height && y.width == size.width,
         "output \(y.channels.rows) x \(y.height) x \(y.width), "
             + "expected \(layer.outputCount) x \(size.height) x \(size.width)")
-    let output = y.channels
+    let (input, output, depth) = (x.channels, y.channels, layer.weight.columns)
+    var geometry = ck_convolution(
+        channels: layer.inputCount, height: x.height, width: x.width, kernel_height: layer.kernelHeight,
+        kernel_width: layer.kernelWidth, vertical_padding: layer.verticalPadding,
+        horizontal_padding: layer.horizontalPadding, stride: layer.stride, output_width: size.width)
     fillWithBias(layer.bias, output)
-    let weight = layer.weight.floats(rows: 0..<layer.outputCount, workspace: workspace)
-    let depth = layer.weight.columns
-    if layer.isPointwise {
-        sgemm(
-            weight.start, aStride: weight.stride, x.channels.pointer, bStride: x.channels.stride, transposeB: false,
-            beta: 1, into: output.pointer, cStride: output.stride, rows: output.rows, columns: output.columns,
-            depth: depth)
-        return
-    }
-    let runLength = min(output.columns, max(64, maxColumnFloats / depth / 16 * 16))
-    let columns = workspace.floats(.columns, count: depth * runLength)
-    for first in stride(from: 0, to: output.columns, by: max(1, runLength)) {
-        let run = first..<min(first + runLength, output.columns)
-        gatherFields(of: x, for: layer, outputWidth: y.width, run: run, into: columns)
-        sgemm(
-            weight.start, aStride: weight.stride, columns, bStride: run.count, transposeB: false, beta: 1,
-            into: output.pointer + first, cStride: output.stride, rows: output.rows, columns: run.count, depth: depth)
+    let panelWidth = Int(CK_PANEL)
+    let panelCount = (output.columns + panelWidth - 1) / panelWidth
+    // In bfloat16 a panel is followed by its packed copy of half the size, in whole pairs.
+    let floatsPerThread = depth * panelWidth + (layer.narrowWeight == nil ? 0 : (depth + 1) / 2 * panelWidth)
+    let worthwhile = layer.outputCount * depth * output.columns >= ProductTiles.minWork
+    let threads = worthwhile ? min(BLAS.threadCount, panelCount) : 1
+    let scratch = workspace.floats(.columns, count: threads * floatsPerThread)
+    let weight =
+        layer.narrowWeight == nil ? layer.weight.floats(rows: 0..<layer.outputCount, workspace: workspace) : nil
+    withUnsafePointer(to: &geometry) { geometry in
+        // Safe: read only.
+        nonisolated(unsafe) let geometry = geometry
+        inParallelItems(panelCount, threads: threads) { index, thread in
+            let panel = scratch + thread * floatsPerThread
+            let first = index * panelWidth
+            let count = min(panelWidth, output.columns - first)
+            ck_gather_fields(input.pointer, input.stride, geometry, first, count, panel)
+            if let weight {
+                ck_panel_product(
+                    weight.start, weight.stride, output.rows, panel, count, depth, output.pointer + first,
+                    output.stride)
+            } else if let narrow = layer.narrowWeight {
+                let packed = UnsafeMutableRawPointer(panel + depth * panelWidth).assumingMemoryBound(to: UInt16.self)
+                ck_bf16_pack_panel(panel, depth, packed)
+                ck_bf16_panel_product(
+                    narrow.narrowPointer, narrow.stride, output.rows, packed, count, depth, output.pointer + first,
+                    output.stride)
+            }
+        }
     }
 }
 
@@ -109,57 +128,5 @@ private func fillWithBias(_ bias: Matrix?, _ output: Matrix) {
         for row in rows {
             (output.pointer + row * output.stride).update(repeating: bias?[0, row] ?? 0, count: output.columns)
         }
-    }
-}
-
-/// Writes the receptive fields of a run of output pixels, `[I · kernelHeight · kernelWidth, run]` (im2col).
-private func gatherFields(
-    of x: FeatureMap, for layer: Convolution, outputWidth: Int, run: Range<Int>,
-    into columns: UnsafeMutablePointer<Float>
-) {
-    let kernelCount = layer.kernelHeight * layer.kernelWidth
-    inParallel(layer.inputCount, elementsPerItem: kernelCount * run.count) { channels in
-        for channel in channels {
-            let source = x.channels.pointer + channel * x.channels.stride
-            for tap in 0..<kernelCount {
-                let down = tap / layer.kernelWidth - layer.verticalPadding
-                let right = tap % layer.kernelWidth - layer.horizontalPadding
-                var target = columns + (channel * kernelCount + tap) * run.count
-                var pixel = run.lowerBound
-                while pixel < run.upperBound {
-                    let (row, column) = pixel.quotientAndRemainder(dividingBy: outputWidth)
-                    let count = min(outputWidth - column, run.upperBound - pixel)
-                    let sourceRow = row * layer.stride + down
-                    if sourceRow >= 0 && sourceRow < x.height {
-                        copyRow(
-                            source + sourceRow * x.width, width: x.width, from: column * layer.stride + right,
-                            step: layer.stride, into: target, count: count)
-                    } else {
-                        target.update(repeating: 0, count: count)
-                    }
-                    target += count
-                    pixel += count
-                }
-            }
-        }
-    }
-}
-
-/// Copies every `step`-th pixel, starting at `first`; pixels outside `0..<width` are zero.
-private func copyRow(
-    _ source: UnsafePointer<Float>, width: Int, from first: Int, step: Int, into target: UnsafeMutablePointer<Float>,
-    count: Int
-) {
-    if step == 1 {
-        let left = min(count, max(0, -first))
-        let inside = max(0, min(count, width - first) - left)
-        target.update(repeating: 0, count: left)
-        (target + left).update(from: source + max(0, first), count: inside)
-        (target + left + inside).update(repeating: 0, count: count - left - inside)
-        return
-    }
-    for index in 0..<count {
-        let position = first + index * step
-        target[index] = position >= 0 && position < width ? source[position] : 0
     }
 }

@@ -92,7 +92,10 @@ extension Image {
         }
     }
 
-    /// Decodes a PNG file; palette, greyscale and 16-bit files are converted, transparency is dropped.
+    /// Decodes a PNG file as Pillow's `convert("RGB")` does.
+    ///
+    /// Palette, greyscale and 16-bit colour files are converted, transparency is dropped. 16-bit greyscale, which Pillow
+    /// clips, is an error.
     ///
     /// - Throws: ``TensorsError/png(reason:)``.
     public init(png: [UInt8]) throws {
@@ -148,18 +151,24 @@ extension Image {
     ///
     /// - Throws: ``TensorsError/unreadable(file:reason:)``, also if the content cannot be decoded.
     public init(path: String) throws {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw TensorsError.unreadable(file: path, reason: "no such file, or no permission")
-        }
-        let bytes = Array(data)
         do {
-            self = bytes.starts(with: [0xFF, 0xD8]) ? try Image(jpeg: bytes) : try Image(png: bytes)
+            let bytes = try FileContents.read(path)
+            if let reason = unsupportedFormat(bytes) { throw TensorsError.unreadable(file: path, reason: reason) }
+            self = bytes.starts(with: jpegMark) ? try Image(jpeg: bytes) : try Image(png: bytes)
+        } catch let error as FileError {
+            let prefix = "cannot be read: "
+            throw TensorsError.unreadable(
+                file: path,
+                reason: error.problem.hasPrefix(prefix) ? String(error.problem.dropFirst(prefix.count)) : error.problem)
         } catch TensorsError.png(let reason), TensorsError.jpeg(let reason) {
             throw TensorsError.unreadable(file: path, reason: reason)
         }
     }
 
-    /// Decodes a JPEG file; greyscale files are converted.
+    /// Decodes a JPEG file as Pillow's `convert("RGB")` does.
+    ///
+    /// Greyscale and CMYK files are converted, damage that libjpeg repairs is accepted, the orientation of EXIF is not
+    /// applied.
     ///
     /// - Throws: ``TensorsError/jpeg(reason:)``.
     public init(jpeg: [UInt8]) throws {
@@ -175,4 +184,32 @@ extension Image {
             width: width, height: height,
             pixels: [UInt8](UnsafeBufferPointer(start: decoded.pixels, count: 3 * width * height)))
     }
+}
+
+/// The first bytes of a JPEG file, as Pillow recognises it.
+private let jpegMark: [UInt8] = [0xFF, 0xD8, 0xFF]
+
+/// Why the bytes are neither PNG nor JPEG, by the first bytes of common formats; nil if they may be.
+private func unsupportedFormat(_ bytes: [UInt8]) -> String? {
+    let png: [UInt8] = [0x89, 0x50, 0x4E, 0x47]
+    guard !bytes.isEmpty else { return "the file is empty; expected PNG or JPEG" }
+    guard !bytes.starts(with: jpegMark), !bytes.starts(with: png) else { return nil }
+    func has(_ text: String, at offset: Int = 0) -> Bool { bytes.dropFirst(offset).starts(with: text.utf8) }
+    let name =
+        if has("RIFF"), has("WEBP", at: 8) {
+            "WebP"
+        } else if has("GIF8") {
+            "GIF"
+        } else if has("BM") {
+            "BMP"
+        } else if has("II*\u{0}") || has("MM\u{0}*") {
+            "TIFF"
+        } else if has("ftypavif", at: 4) {
+            "AVIF"
+        } else if has("ftyphei", at: 4) {
+            "HEIC"
+        } else {
+            "not an image"
+        }
+    return "\(name); expected PNG or JPEG"
 }

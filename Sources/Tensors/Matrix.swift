@@ -1,23 +1,34 @@
-/// A row-major float32 view of a ``Storage``.
+import Basics
+import CKernels
+
+/// A row-major view of a ``Storage``, in float32 or, as an input or output of products, in bfloat16.
 ///
 /// Copying a matrix copies the view, not the elements; ``rows(_:)``, ``columns(_:)`` and ``reshaped(rows:columns:)``
 /// return further views and allocate nothing. Sharing between threads follows the rules of ``Storage``.
 public struct Matrix: @unchecked Sendable {
     /// The underlying memory.
     public let storage: Storage
-    /// The index of the first element in the storage.
+    /// The element type; operations other than products and layer norms require float32.
+    public let precision: Precision
+    /// The index of the first element in the storage, in elements.
     public let offset: Int
     /// The number of rows.
     public let rows: Int
     /// The number of columns.
     public let columns: Int
-    /// The distance between two rows, in floats.
+    /// The distance between two rows, in elements.
     public let stride: Int
 
     /// A new matrix of zeros.
-    public init(rows: Int, columns: Int) {
+    ///
+    /// Rows of bfloat16 are padded with zeros to an even length, because products read pairs.
+    public init(rows: Int, columns: Int, precision: Precision = .float32) {
         precondition(rows >= 0 && columns >= 0, "matrix of \(rows) x \(columns)")
-        self.init(storage: Storage(count: rows * columns), offset: 0, rows: rows, columns: columns, stride: columns)
+        let stride = precision == .float32 ? columns : columns + columns % 2
+        let count = precision == .float32 ? rows * stride : rows * stride / 2
+        self.init(
+            storage: Storage(count: count), offset: 0, rows: rows, columns: columns, stride: stride,
+            precision: precision)
     }
 
     /// A new matrix with a copy of `values` in row-major order.
@@ -34,20 +45,34 @@ public struct Matrix: @unchecked Sendable {
     /// A view of part of a storage.
     ///
     /// - Precondition: The view lies inside the storage.
-    public init(storage: Storage, offset: Int, rows: Int, columns: Int, stride: Int) {
+    public init(
+        storage: Storage, offset: Int, rows: Int, columns: Int, stride: Int, precision: Precision = .float32
+    ) {
         precondition(
             offset >= 0 && rows >= 0 && columns >= 0 && stride >= columns, "negative extent or overlapping rows")
         precondition(
-            rows == 0 || offset + (rows - 1) * stride + columns <= storage.count, "view exceeds its storage")
+            rows == 0
+                || offset + (rows - 1) * stride + columns <= storage.count * (precision == .float32 ? 1 : 2),
+            "view exceeds its storage")
         self.storage = storage
+        self.precision = precision
         self.offset = offset
         self.rows = rows
         self.columns = columns
         self.stride = stride
     }
 
-    /// The first element; valid as long as the storage lives.
-    public var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+    /// The first element of a float32 matrix; valid as long as the storage lives.
+    public var pointer: UnsafeMutablePointer<Float> {
+        precondition(precision == .float32, "a matrix in bfloat16 where float32 is required")
+        return storage.pointer + offset
+    }
+
+    /// The first element of a bfloat16 matrix.
+    var narrowPointer: UnsafeMutablePointer<UInt16> {
+        precondition(precision == .bfloat16, "a matrix in float32 where bfloat16 is required")
+        return UnsafeMutableRawPointer(storage.pointer).assumingMemoryBound(to: UInt16.self) + offset
+    }
 
     /// Whether there are no gaps between the rows.
     public var isContiguous: Bool { stride == columns || rows <= 1 }
@@ -73,14 +98,15 @@ public struct Matrix: @unchecked Sendable {
         precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
         return Matrix(
             storage: storage, offset: offset + range.lowerBound * stride, rows: range.count, columns: columns,
-            stride: stride)
+            stride: stride, precision: precision)
     }
 
     /// A view of a range of columns.
     public func columns(_ range: Range<Int>) -> Matrix {
         precondition(range.lowerBound >= 0 && range.upperBound <= columns, "columns \(range) of \(columns)")
         return Matrix(
-            storage: storage, offset: offset + range.lowerBound, rows: rows, columns: range.count, stride: stride)
+            storage: storage, offset: offset + range.lowerBound, rows: rows, columns: range.count, stride: stride,
+            precision: precision)
     }
 
     /// A view of the same elements, in the same order, with another shape.
@@ -89,15 +115,19 @@ public struct Matrix: @unchecked Sendable {
     public func reshaped(rows: Int, columns: Int) -> Matrix {
         precondition(isContiguous, "only a contiguous matrix can be reshaped")
         precondition(rows * columns == count, "\(self.rows) x \(self.columns) reshaped to \(rows) x \(columns)")
-        return Matrix(storage: storage, offset: offset, rows: rows, columns: columns, stride: columns)
+        return Matrix(
+            storage: storage, offset: offset, rows: rows, columns: columns, stride: columns, precision: precision)
     }
 
-    /// A copy of the elements in row-major order.
+    /// A copy of the elements as float32, in row-major order.
     public var values: [Float] {
         [Float](unsafeUninitializedCapacity: count) { buffer, initializedCount in
             if let start = buffer.baseAddress {
                 for row in 0..<rows {
-                    (start + row * columns).initialize(from: pointer + row * stride, count: columns)
+                    switch precision {
+                    case .float32: (start + row * columns).initialize(from: pointer + row * stride, count: columns)
+                    case .bfloat16: ck_widen(CK_BF16, narrowPointer + row * stride, start + row * columns, columns)
+                    }
                 }
             }
             initializedCount = count

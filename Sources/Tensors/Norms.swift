@@ -1,3 +1,4 @@
+import Basics
 import CKernels
 
 /// Layer norm of each row, `y = (x - mean) / √(variance + epsilon) ⊙ weight + bias`.
@@ -19,7 +20,7 @@ public func layerNorm(_ x: Matrix, weight: Matrix? = nil, bias: Matrix? = nil, e
 ///   - scale: `[1, C]`.
 ///   - shift: `[1, C]`.
 ///   - epsilon: Added to the variance.
-///   - y: `[T, C]`; overwritten, may be `x`.
+///   - y: `[T, C]`, in either precision; overwritten, may be `x`.
 public func modulatedLayerNorm(_ x: Matrix, scale: Matrix, shift: Matrix, epsilon: Float, into y: Matrix) {
     layerNorm(x, scale: scale, base: 1, shift: shift, epsilon: epsilon, into: y)
 }
@@ -28,10 +29,12 @@ private func layerNorm(_ x: Matrix, scale: Matrix?, base: Float, shift: Matrix?,
     requireSameShape(x, y)
     requireRow(scale, columns: x.columns)
     requireRow(shift, columns: x.columns)
+    let isFloat = y.precision == .float32
     inParallel(x.rows, elementsPerItem: x.columns) { rows in
+        let first = rows.lowerBound * y.stride
         ck_layer_norm(
             x.pointer + rows.lowerBound * x.stride, x.stride, scale?.pointer, base, shift?.pointer, epsilon,
-            y.pointer + rows.lowerBound * y.stride, y.stride, rows.count, x.columns)
+            isFloat ? y.pointer + first : nil, isFloat ? nil : y.narrowPointer + first, y.stride, rows.count, x.columns)
     }
 }
 

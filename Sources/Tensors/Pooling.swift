@@ -24,7 +24,13 @@ public func averagePool3x3(_ x: FeatureMap, into y: FeatureMap) {
 public func maxPool3x3(_ x: FeatureMap, stride: Int, padding: Int = 0, into y: FeatureMap) {
     pool(x, into: y, stride: stride, padding: padding) { window, source, width in
         var largest = -Float.infinity
-        for row in window.rows { for column in window.columns { largest = max(largest, source[row * width + column]) } }
+        for row in window.rows {
+            for column in window.columns {
+                let value = source[row * width + column]
+                // As in PyTorch, NaN wins over every number.
+                if value > largest || value.isNaN { largest = value }
+            }
+        }
         return largest
     }
 }

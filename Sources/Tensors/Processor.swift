@@ -1,5 +1,5 @@
+import Basics
 import CKernels
-import COpenBLAS
 import Glibc
 
 /// Properties of the processor, recorded with measurements.
@@ -15,8 +15,14 @@ public enum CPU {
         }
     }
 
-    /// The number of processors that this process may run on.
-    public static var availableCount: Int { Int(openblas_get_num_procs()) }
+    /// Whether the processor multiplies bfloat16 (AVX512_BF16).
+    public static var hasBFloat16: Bool { ck_has_bf16() }
+
+    /// The number of processors that this process can keep busy: at most those of its affinity mask and CPU quota.
+    public static var availableCount: Int { AvailableProcessors.current.count }
+
+    /// ``availableCount`` with its reason.
+    public static var availability: String { AvailableProcessors.current.description }
 
     /// The model name from `/proc/cpuinfo`, or `unknown`.
     public static var modelName: String {
@@ -31,6 +37,14 @@ public enum CPU {
         }
         return "unknown"
     }
+}
+
+extension Precision {
+    /// Whether this processor computes in this precision.
+    public var isSupported: Bool { self == .float32 || CPU.hasBFloat16 }
+
+    /// The faster precision of this processor.
+    public static var fastest: Precision { CPU.hasBFloat16 ? .bfloat16 : .float32 }
 }
 
 /// A clock for comparing the cost of computations in this process.

@@ -1,3 +1,4 @@
+import Basics
 import JSON
 
 /// The checked header of a safetensors file: every tensor lies inside the data, and the tensors cover it without
@@ -19,15 +20,22 @@ struct SafetensorsHeader {
     var entries: [String: Entry] = [:]
     /// Where the data starts in the file.
     let dataStart: Int
+    /// A tensor of a type that the format may have, but ``StoredType`` does not.
+    private var unsupported: (name: String, type: String)?
 
     init(of content: UnsafeRawBufferPointer, file: String) throws {
+        try FileContents.rejectPointer(content.prefix(64), path: file)
+        guard !content.isEmpty else {
+            throw FileError(path: file, problem: "is empty; expected a safetensors file")
+        }
         guard content.count >= Self.lengthBytes else {
             throw TensorsError.size(file: file, bytes: content.count, described: Self.lengthBytes)
         }
         let length = UInt64(littleEndian: content.loadUnaligned(as: UInt64.self))
         guard length <= UInt64(Self.longestHeader) else {
+            let kind = Self.otherFormat(of: content)
             throw TensorsError.header(
-                file: file, reason: "a header of \(length) bytes, at most \(Self.longestHeader) are allowed")
+                file: file, reason: kind ?? "a header of \(length) bytes, at most \(Self.longestHeader) are allowed")
         }
         dataStart = Self.lengthBytes + Int(length)
         guard content.count >= dataStart else {
@@ -41,6 +49,9 @@ struct SafetensorsHeader {
         } catch {
             throw TensorsError.header(file: file, reason: "\(error)")
         }
+        if let tensor = unsupported {
+            throw TensorsError.unsupportedType(file: file, tensor: tensor.name, found: tensor.type)
+        }
         let dataEnd = try checkedDataEnd(file: file)
         let (described, overflow) = dataStart.addingReportingOverflow(dataEnd)
         guard !overflow && content.count == described else {
@@ -51,19 +62,25 @@ struct SafetensorsHeader {
     private mutating func parse(_ reader: inout JSONReader) throws(JSONError) {
         var metadata: [String: String] = [:]
         var entries: [String: Entry] = [:]
+        var unsupported: (name: String, type: String)?
         try reader.object { (name, reader) throws(JSONError) in
             if name == "__metadata__" {
                 try reader.object { (key, reader) throws(JSONError) in metadata[key] = try reader.string() }
             } else {
-                entries[name] = try Self.entry(name, &reader)
+                let (entry, type) = try Self.entry(name, &reader)
+                if let entry { entries[name] = entry } else { unsupported = unsupported ?? (name, type) }
             }
         }
         try reader.finish()
         self.metadata = metadata
         self.entries = entries
+        self.unsupported = unsupported
     }
 
-    private static func entry(_ name: String, _ reader: inout JSONReader) throws(JSONError) -> Entry {
+    /// A tensor's entry, nil for an unsupported type, and the name of its type.
+    private static func entry(
+        _ name: String, _ reader: inout JSONReader
+    ) throws(JSONError) -> (Entry?, type: String) {
         var typeName: String?
         var shape: [Int]?
         var offsets: [Int]?
@@ -79,9 +96,7 @@ struct SafetensorsHeader {
         guard let typeName, let shape, let offsets else {
             throw reader.failure("tensor '\(name)': needs dtype, shape and data_offsets")
         }
-        guard let type = StoredType(rawValue: typeName) else {
-            throw reader.failure("tensor '\(name)': unknown dtype '\(typeName)'")
-        }
+        guard let type = StoredType(rawValue: typeName) else { return (nil, typeName) }
         guard offsets.count == 2, offsets[0] <= offsets[1] else {
             throw reader.failure("tensor '\(name)': data_offsets \(offsets) are not a range")
         }
@@ -96,7 +111,17 @@ struct SafetensorsHeader {
                 "tensor '\(name)': \(typeName) of shape \(shape) takes \(bytes) bytes, "
                     + "data_offsets hold \(offsets[1] - offsets[0])")
         }
-        return Entry(type: type, shape: shape, bytes: offsets[0]..<offsets[1])
+        return (Entry(type: type, shape: shape, bytes: offsets[0]..<offsets[1]), typeName)
+    }
+
+    /// The format of a file that has another one; nil if its first bytes do not tell.
+    private static func otherFormat(of content: UnsafeRawBufferPointer) -> String? {
+        let formats: [(start: [UInt8], name: String)] = [
+            (Array("PK\u{3}\u{4}".utf8), "it is a zip archive, as PyTorch's pickles are"),
+            ([0x80, 0x02], "it is a pickle of PyTorch"), (Array("GGUF".utf8), "it is a GGUF file"),
+            (Array("<".utf8), "it is an HTML or XML page"),
+        ]
+        return formats.first { content.starts(with: $0.start) }?.name
     }
 
     private static func integers(_ reader: inout JSONReader) throws(JSONError) -> [Int] {

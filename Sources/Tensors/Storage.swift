@@ -36,8 +36,10 @@ public final class Storage: @unchecked Sendable {
 public final class Workspace {
     /// The use of a piece of scratch memory; pieces with different purposes may be in use at the same time.
     enum Purpose: Int, CaseIterable {
-        /// Widened rows of a half-precision weight.
+        /// Widened and transposed parts of a weight, one for each thread.
         case panel
+        /// The input of a product, rounded to bfloat16.
+        case narrowed
         /// Attention scores.
         case scores
         /// The receptive fields of a convolution (im2col).
@@ -57,12 +59,17 @@ public final class Workspace {
 
     /// Uninitialised memory for `count` floats, valid until the next call for the same purpose.
     func floats(_ purpose: Purpose, count: Int) -> UnsafeMutablePointer<Float> {
+        storage(purpose, count: count).pointer
+    }
+
+    /// A storage of at least `count` floats with arbitrary values, valid until the next call for the same purpose.
+    func storage(_ purpose: Purpose, count: Int) -> Storage {
         if storages[purpose.rawValue].count < count {
             // Free the old memory first, so that growing does not need both.
             storages[purpose.rawValue] = Storage(count: 0)
             storages[purpose.rawValue] = Storage(count: count)
             growthCount += 1
         }
-        return storages[purpose.rawValue].pointer
+        return storages[purpose.rawValue]
     }
 }

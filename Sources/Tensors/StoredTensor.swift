@@ -32,7 +32,7 @@ public struct StoredTensor: @unchecked Sendable {
     ///
     /// - Throws: ``TensorsError/type(file:tensor:expected:found:)`` unless the type is F32, F16, BF16 or F64.
     public func floats() throws -> [Float] {
-        guard type == .float64 || type.kernelType != nil else { throw wrongType("a floating-point type") }
+        guard type == .float64 || type.kernelType != nil else { throw wrongType(StoredType.floatingPointText) }
         return [Float](unsafeUninitializedCapacity: count) { buffer, initializedCount in
             if let start = buffer.baseAddress { copyFloats(to: start) }
             initializedCount = count
@@ -49,7 +49,7 @@ public struct StoredTensor: @unchecked Sendable {
     ///   ``TensorsError/type(file:tensor:expected:found:)``.
     public func matrix(rows: Int, columns: Int) throws -> Matrix {
         try checkShape(rows: rows, columns: columns)
-        guard type == .float64 || type.kernelType != nil else { throw wrongType("a floating-point type") }
+        guard type == .float64 || type.kernelType != nil else { throw wrongType(StoredType.floatingPointText) }
         let matrix = Matrix(rows: rows, columns: columns)
         copyFloats(to: matrix.pointer)
         return matrix
@@ -93,17 +93,23 @@ public struct StoredTensor: @unchecked Sendable {
     }
 
     /// Writes every element as float32; the caller has checked that the type is a floating-point type.
-    func copyFloats(to destination: UnsafeMutablePointer<Float>) {
+    func copyFloats(to destination: UnsafeMutablePointer<Float>) { copyFloats(0..<count, to: destination) }
+
+    /// Writes a range of elements as float32; the caller has checked that the type is a floating-point type.
+    func copyFloats(_ range: Range<Int>, to destination: UnsafeMutablePointer<Float>) {
         if let kernelType = type.kernelType {
-            ck_widen(kernelType, bytes.baseAddress, destination, count)
+            ck_widen(
+                kernelType, bytes.baseAddress.map { $0 + range.lowerBound * type.byteWidth }, destination, range.count)
         } else {
-            for (index, value) in elements(Double.self).enumerated() { destination[index] = Float(value) }
+            for (index, value) in elements(Double.self, in: range).enumerated() { destination[index] = Float(value) }
         }
     }
 
-    private func elements<Element: BitwiseCopyable>(_: Element.Type) -> some Sequence<Element> {
+    private func elements<Element: BitwiseCopyable>(
+        _: Element.Type, in range: Range<Int>? = nil
+    ) -> some Sequence<Element> {
         let width = MemoryLayout<Element>.size
-        return (0..<count).lazy.map { bytes.loadUnaligned(fromByteOffset: $0 * width, as: Element.self) }
+        return (range ?? 0..<count).lazy.map { bytes.loadUnaligned(fromByteOffset: $0 * width, as: Element.self) }
     }
 }
 
@@ -149,6 +155,10 @@ public enum StoredType: String, Sendable, CaseIterable {
         case .float8e4m3, .float8e5m2, .int8, .uint8, .bool: 1
         }
     }
+
+    /// The types whose elements can be read as float32, for error messages.
+    static let floatingPointText =
+        "a floating-point type of 16 bits or more: F32, F16, BF16 or F64 (quantized weights are not supported)"
 
     /// The kernels' type, for types that kernels read as stored; nil for others.
     var kernelType: ck_type? {

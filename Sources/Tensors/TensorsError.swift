@@ -12,6 +12,8 @@ public enum TensorsError: Error, Equatable, CustomStringConvertible {
     case shape(file: String, tensor: String, expected: [Int], found: [Int])
     /// The tensor has an unexpected element type.
     case type(file: String, tensor: String, expected: String, found: StoredType)
+    /// The file has a tensor of a type that is not supported at all.
+    case unsupportedType(file: String, tensor: String, found: String)
     /// An integer does not fit into 64 signed bits.
     case integerRange(file: String, tensor: String, value: UInt64)
     /// The file cannot be written.
@@ -31,12 +33,16 @@ public enum TensorsError: Error, Equatable, CustomStringConvertible {
         case .unreadable(let file, let reason): "\(file): cannot be read: \(reason)"
         case .size(let file, let bytes, let described):
             "\(file): is \(bytes) bytes but its header describes \(described)"
+                + (bytes < described ? "; the file is truncated: repeat the download or copy" : "")
         case .header(let file, let reason): "\(file): is not a safetensors file: \(reason)"
         case .missingTensor(let file, let tensor): "\(file): has no tensor '\(tensor)'"
         case .shape(let file, let tensor, let expected, let found):
             "\(file): tensor '\(tensor)' has shape \(found); expected \(expected)"
         case .type(let file, let tensor, let expected, let found):
             "\(file): tensor '\(tensor)' has type \(found.rawValue); expected \(expected)"
+        case .unsupportedType(let file, let tensor, let found):
+            "\(file): tensor '\(tensor)' has type \(found); expected "
+                + StoredType.allCases.map(\.rawValue).joined(separator: ", ")
         case .integerRange(let file, let tensor, let value):
             "\(file): tensor '\(tensor)' contains \(value), which exceeds a signed 64-bit integer"
         case .unwritable(let file, let reason): "\(file): cannot be written: \(reason)"

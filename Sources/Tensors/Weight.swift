@@ -1,6 +1,9 @@
+import Basics
 import CKernels
+import Glibc
 
-/// A weight matrix `[rows, columns]`, in memory or in a mapped file, in half or single precision.
+/// A weight matrix `[rows, columns]`: in memory or in a mapped file, in half or single precision, or packed for products in
+/// bfloat16.
 public struct Weight: @unchecked Sendable {
     /// The number of rows: a linear layer's outputs.
     public let rows: Int
@@ -14,6 +17,11 @@ public struct Weight: @unchecked Sendable {
     /// The first element; half-precision elements may be misaligned.
     let start: UnsafeRawPointer
     private let owner: AnyObject
+    /// The weight in the layout of `ck_bf16_product`, which can only be multiplied; nil if it is as stored.
+    let packed: UnsafePointer<UInt16>?
+
+    /// Whether products with this weight are in bfloat16.
+    public var isPacked: Bool { packed != nil }
 
     /// A weight in memory.
     public init(_ matrix: Matrix) {
@@ -57,6 +65,67 @@ public struct Weight: @unchecked Sendable {
         self.stride = stride
         self.start = start
         self.owner = owner
+        packed = nil
+    }
+
+    /// A weight packed for products in bfloat16, from weights with the same number of columns above one another.
+    ///
+    /// The mapped pages of each part are released once it is packed, so that no second copy stays resident.
+    ///
+    /// - Precondition: ``Precision/isSupported`` of bfloat16; parts are not packed, and all but the last have a multiple
+    ///   of 32 rows.
+    public init(packing parts: [Weight]) {
+        precondition(Precision.bfloat16.isSupported, "the processor has no AVX512_BF16")
+        let columns = parts[0].columns
+        rows = parts.reduce(0) { $0 + $1.rows }
+        self.columns = columns
+        type = .bfloat16
+        kernelType = CK_BF16
+        stride = columns
+        let storage = Storage(count: (ck_bf16_packed_count(rows, columns) + 1) / 2)
+        let target = UnsafeMutableRawPointer(storage.pointer).assumingMemoryBound(to: UInt16.self)
+        var first = 0
+        for part in parts {
+            precondition(part.columns == columns && !part.isPacked && first % Int(CK_PANEL) == 0, "parts do not fit")
+            let panels = (part.rows + Int(CK_PANEL) - 1) / Int(CK_PANEL)
+            let destination = target + ck_bf16_packed_count(first, columns)
+            inParallel(panels, elementsPerItem: Int(CK_PANEL) * columns) { range in
+                let row = range.lowerBound * Int(CK_PANEL)
+                let rows = min(range.upperBound * Int(CK_PANEL), part.rows) - row
+                ck_bf16_pack(
+                    part.kernelType, part.start + row * part.stride * part.type.byteWidth, part.stride, rows, columns,
+                    destination + ck_bf16_packed_count(row, columns))
+            }
+            part.releasePages()
+            first += part.rows
+        }
+        packed = UnsafePointer(target)
+        start = UnsafeRawPointer(target)
+        owner = storage
+    }
+
+    /// A copy rounded to bfloat16, `[rows, columns]`.
+    func narrowed() -> Matrix {
+        let result = Matrix(rows: rows, columns: columns, precision: .bfloat16)
+        inParallel(rows, elementsPerItem: columns) { range in
+            var line = [Float](repeating: 0, count: columns)
+            for row in range {
+                widen(rows: row..<(row + 1), into: &line)
+                ck_narrow(line, result.narrowPointer + row * result.stride, columns)
+            }
+        }
+        releasePages()
+        return result
+    }
+
+    /// Removes the pages of a mapped file from this process; they are read again if needed.
+    private func releasePages() {
+        guard owner is FileMapping, rows > 0 else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let (address, bytes) = (Int(bitPattern: start), ((rows - 1) * stride + columns) * type.byteWidth)
+        let lower = (address + page - 1) / page * page
+        let upper = (address + bytes) / page * page
+        if upper > lower { madvise(UnsafeMutableRawPointer(bitPattern: lower), upper - lower, MADV_DONTNEED) }
     }
 
     /// Writes a range of rows as float32, contiguously.
@@ -65,6 +134,7 @@ public struct Weight: @unchecked Sendable {
     ///   - rows: The rows to write.
     ///   - destination: Memory for `rows.count * columns` floats.
     public func widen(rows: Range<Int>, into destination: UnsafeMutablePointer<Float>) {
+        precondition(!isPacked, "a packed weight can only be multiplied")
         precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows, "rows \(rows) of \(self.rows)")
         for row in rows {
             let target = destination + (row - rows.lowerBound) * columns

@@ -55,32 +55,90 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether only this machine can reach or be reached by the endpoint.
-    public var isLoopback: Bool {
-        guard host != "localhost", host != "::1" else { return true }
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+    /// Whether the host is a numeric address that only this machine can reach.
+    public var isLoopback: Bool { HostAddress(numeric: host)?.isLoopback ?? false }
+
+    /// The same endpoint with a numeric host, if all addresses of the host are of this machine only.
+    ///
+    /// Nil for other hosts, and for a name that cannot be resolved.
+    public func onLoopback() -> Endpoint? {
+        guard let addresses = try? HostAddress.lookUp(host).get(), addresses.allSatisfy(\.isLoopback) else {
+            return nil
+        }
+        return (addresses.first { !$0.isIPv6 } ?? addresses.first).map { Endpoint(host: $0.description, port: port) }
     }
 
-    /// Whether the host has IPv6 addresses only.
+    // MARK: - Listening
+
+    /// The numeric endpoint that listening here means, since libzmq resolves no names to listen on.
     ///
-    /// Resolves the name at once, because libzmq resolves it in the background and retries a misspelt name silently.
+    /// The host is an address, an interface (its address) or a name of this machine. Of several addresses it selects
+    /// one that other machines can reach, and IPv4 before IPv6.
     ///
-    /// - Throws: `endpointSyntax` for a wildcard host or port, `hostNotFound` if the host has no address.
-    func needsIPv6ToConnect() throws(TransportError) -> Bool {
-        guard port != 0, host != "*" else {
-            throw .endpointSyntax(value: description, expected: "a specific host and port to connect to")
+    /// - Throws: `addressNotLocal`.
+    public func resolvedForListening() throws(TransportError) -> Endpoint {
+        if host == "*" { return Endpoint(host: "0.0.0.0", port: port) }
+        // Whether an address is the machine's own is left to the system, which can allow others.
+        if HostAddress(numeric: host) != nil { return self }
+        let local = HostAddress.ofThisMachine()
+        var candidates = local.filter { $0.interface == host }.map(\.address)
+        if candidates.isEmpty {
+            guard if_nametoindex(host) == 0 else {
+                throw .addressNotLocal(endpoint: description, detail: "the interface \(host) is down or has no address")
+            }
+            let found: [HostAddress]
+            switch HostAddress.lookUp(host) {
+            case .success(let addresses): found = addresses
+            case .failure(let failure):
+                throw .addressNotLocal(
+                    endpoint: description,
+                    detail: "\(host) is not an interface of this machine, and cannot be resolved (\(failure.reason))")
+            }
+            candidates = found.filter { address in
+                address.isLoopback || address.isWildcard || local.contains { $0.address == address }
+            }
+            guard !candidates.isEmpty else {
+                let addresses = found.map(\.description).joined(separator: ", ")
+                throw .addressNotLocal(
+                    endpoint: description, detail: "\(host) is \(addresses), which is not an address of this machine")
+            }
         }
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var found: UnsafeMutablePointer<addrinfo>?
-        let status = getaddrinfo(host, nil, &hints, &found)
-        guard status == 0 else {
-            let detail = status == EAI_SYSTEM ? String(cString: strerror(errno)) : String(cString: gai_strerror(status))
-            throw .hostNotFound(host: host, endpoint: description, detail: detail)
+        func rank(_ address: HostAddress) -> Int {
+            (address.isLoopback ? 4 : 0) + (address.isLinkLocal ? 2 : 0) + (address.isIPv6 ? 1 : 0)
         }
-        defer { freeaddrinfo(found) }
-        let addresses = sequence(first: found) { $0?.pointee.ai_next }.prefix { $0 != nil }
-        return !addresses.contains { $0?.pointee.ai_family == AF_INET }
+        let selected = candidates.min { rank($0) < rank($1) }
+        return Endpoint(host: selected?.description ?? host, port: port)
+    }
+
+    /// The endpoints by which other machines may reach a coordinator that listens here; empty for a loopback address.
+    public var fromOtherMachines: [Endpoint] {
+        guard let address = HostAddress(numeric: host) else { return [self] }
+        guard address.isWildcard else { return address.isLoopback ? [] : [self] }
+        return HostAddress.ofThisMachine().map(\.address)
+            .filter { !$0.isLoopback && !$0.isLinkLocal && (address.isIPv6 || !$0.isIPv6) }
+            .map { Endpoint(host: $0.description, port: port) }
+    }
+
+    // MARK: - Connecting
+
+    /// Rejects an endpoint to which nothing can connect.
+    ///
+    /// - Throws: `endpointSyntax` for a wildcard host or port.
+    func requireConnectable() throws(TransportError) {
+        guard port != 0, host != "*", HostAddress(numeric: host)?.isWildcard != true else {
+            throw .endpointSyntax(
+                value: description, expected: "the coordinator's own host and port, as in tcp://head:5555")
+        }
+    }
+
+    /// The addresses of the host; blocks for as long as the resolver takes.
+    ///
+    /// - Throws: `hostNotFound`.
+    func addresses() throws(TransportError) -> [HostAddress] {
+        switch HostAddress.lookUp(host) {
+        case .success(let addresses): return addresses
+        case .failure(let failure):
+            throw .hostNotFound(host: host, endpoint: description, detail: failure.reason)
+        }
     }
 }

@@ -22,7 +22,8 @@ public enum EndpointProbe {
     /// - Returns: The outcome for the first address that accepts a connection, otherwise for the last.
     /// - Throws: `hostNotFound`, `endpointSyntax`.
     public static func probe(_ endpoint: Endpoint, timeout: Duration) throws(TransportError) -> Outcome {
-        _ = try endpoint.needsIPv6ToConnect()
+        try endpoint.requireConnectable()
+        _ = try endpoint.addresses()
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var found: UnsafeMutablePointer<addrinfo>?

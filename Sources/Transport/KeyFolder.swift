@@ -22,6 +22,9 @@ public struct KeyFolder: Sendable {
         public let since: Int
     }
 
+    /// The workers that a coordinator starts itself are named with this prefix and a number.
+    public static let localPrefix = "local-"
+
     /// The directory.
     public let path: String
 
@@ -144,8 +147,10 @@ public struct KeyFolder: Sendable {
         }
     }
 
-    /// Rejects names that could not be a field of the list or part of a file name.
-    static func check(_ name: String) throws(TransportError) {
+    /// Rejects names that could not be a field of the list or part of a file name, and those of local workers.
+    ///
+    /// - Throws: `keyName`.
+    public static func check(_ name: String) throws(TransportError) {
         let isValid = name.utf8.allSatisfy { byte in
             byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
@@ -154,6 +159,9 @@ public struct KeyFolder: Sendable {
         guard isValid, (1...64).contains(name.utf8.count), name.first != ".", name.first != "-" else {
             throw .keyName(
                 name: name, reason: "is not a valid name; expected 1 to 64 letters, digits, '.', '_' and '-'")
+        }
+        guard !name.hasPrefix(localPrefix) || Int(name.dropFirst(localPrefix.count)) == nil else {
+            throw .keyName(name: name, reason: "is the name of a worker that the coordinator starts; choose another")
         }
     }
 

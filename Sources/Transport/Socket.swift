@@ -69,8 +69,9 @@ struct Socket: ~Copyable {
         }
     }
 
-    /// Returns the bound endpoint, with the actual port in place of a wildcard.
+    /// Returns the bound endpoint, with a numeric host, and the actual port in place of a wildcard.
     func bind(_ endpoint: Endpoint) throws(TransportError) -> Endpoint {
+        let endpoint = try endpoint.resolvedForListening()
         if endpoint.host.contains(":") { try set(ZMQ_IPV6, 1) }
         guard zmq_bind(handle, endpoint.description) == 0 else { throw .bind(zmq_errno(), endpoint) }
         var text = [CChar](repeating: 0, count: 256)
@@ -81,8 +82,9 @@ struct Socket: ~Copyable {
         return try Endpoint(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
     }
 
-    func connect(_ endpoint: Endpoint) throws(TransportError) {
-        if try endpoint.needsIPv6ToConnect() { try set(ZMQ_IPV6, 1) }
+    /// Connects in the background; libzmq resolves the host's name at every attempt, to one kind of address.
+    func connect(_ endpoint: Endpoint, withIPv6 isIPv6: Bool) throws(TransportError) {
+        if isIPv6 { try set(ZMQ_IPV6, 1) }
         guard zmq_connect(handle, endpoint.description) == 0 else {
             throw .system(call: "connecting to \(endpoint)", detail: String(cString: zmq_strerror(zmq_errno())))
         }

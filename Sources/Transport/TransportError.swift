@@ -12,7 +12,7 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
     /// Another process listens on the port.
     case addressInUse(endpoint: String)
     /// The endpoint to listen on is not an address of this machine.
-    case addressNotLocal(endpoint: String)
+    case addressNotLocal(endpoint: String, detail: String)
     /// The user lacks the privilege to listen on the port.
     case permissionDenied(endpoint: String)
     /// The message exceeds the size limit.
@@ -41,9 +41,8 @@ public enum TransportError: Error, Equatable, CustomStringConvertible {
             "endpoint \(endpoint): host \(host) cannot be resolved (\(detail)); check the name, or use an IP address"
         case .addressInUse(let endpoint):
             "endpoint \(endpoint): the port is in use; stop the other process, or choose another port (* for any)"
-        case .addressNotLocal(let endpoint):
-            "endpoint \(endpoint): the host is not an address or interface of this machine; "
-                + "use 0.0.0.0 to listen on all of them"
+        case .addressNotLocal(let endpoint, let detail):
+            "endpoint \(endpoint): \(detail); use 0.0.0.0 to listen on all addresses of this machine"
         case .permissionDenied(let endpoint):
             "endpoint \(endpoint): permission denied; ports below 1024 require a privilege; choose a higher port"
         case .messageTooLarge(let bytes, let limit):
@@ -82,7 +81,13 @@ extension TransportError {
     static func bind(_ code: Int32, _ endpoint: Endpoint) -> TransportError {
         switch code {
         case EADDRINUSE: .addressInUse(endpoint: endpoint.description)
-        case EADDRNOTAVAIL, ENODEV: .addressNotLocal(endpoint: endpoint.description)
+        case EADDRNOTAVAIL, ENODEV:
+            .addressNotLocal(
+                endpoint: endpoint.description, detail: "\(endpoint.host) is not an address of this machine")
+        case EINVAL where HostAddress(numeric: endpoint.host)?.isLinkLocal == true:
+            .addressNotLocal(
+                endpoint: endpoint.description,
+                detail: "a link-local address needs its interface, as in tcp://[fe80::1%eth0]:5555")
         case EACCES, EPERM: .permissionDenied(endpoint: endpoint.description)
         default: .system(call: "listening on \(endpoint)", detail: String(cString: zmq_strerror(code)))
         }

@@ -7,10 +7,26 @@ public struct WorkerSocket: ~Copyable {
     /// Messages dropped because their frame count is not the coordinator's.
     public private(set) var malformedMessageCount = 0
     /// The state of the connection as of the last call of ``processEvents()``.
-    public private(set) var connectionState = ConnectionState.connecting
+    public private(set) var connectionState: ConnectionState
+
+    /// Whether a new socket is needed: libzmq does not retry after a failed handshake, and after a name has become
+    /// resolvable only once the pause between two attempts has passed.
+    public var needsReplacement: Bool {
+        switch connectionState {
+        case .notAuthorized, .securityMismatch, .handshakeFailed: true
+        case .connecting, .unreachable, .unresolved: hasOutdatedAddress
+        case .connected: false
+        }
+    }
+
+    /// Pause between two lookups of a name while there is no connection.
+    private static let lookupPause = Duration.seconds(5)
 
     private let socket: Socket
     private let monitor: Monitor
+    private let lookup: NameLookup
+    private let isIPv6: Bool
+    private var hasOutdatedAddress = false
 
     /// The receiving end of the socket monitor.
     private struct Monitor: ~Copyable {
@@ -23,17 +39,18 @@ public struct WorkerSocket: ~Copyable {
     /// Starts to connect in the background.
     ///
     /// - Parameters:
-    ///   - endpoint: The coordinator's endpoint; nothing has to listen there yet.
+    ///   - endpoint: The coordinator's endpoint. Its name may not be resolvable yet, and nothing has to listen there.
     ///   - id: The routing id of this worker, unique among all workers.
     ///   - context: The context to create the socket in.
     ///   - options: Timeouts and limits.
     ///   - security: The keys to connect with, if any.
     ///   - wakeup: Ends the blocking calls early.
-    /// - Throws: `hostNotFound`; `endpointSyntax` for a wildcard host or port; `curveMissing`.
+    /// - Throws: `endpointSyntax` for a wildcard host or port; `curveMissing`.
     public init(
         connectingTo endpoint: Endpoint, as id: PeerID, in context: SocketContext,
         options: SocketOptions = SocketOptions(), security: WorkerSecurity = .plaintext, wakeup: Wakeup
     ) throws(TransportError) {
+        try endpoint.requireConnectable()
         let socket = try Socket.open(.worker(id, security), in: context, options, wakeup: wakeup)
         let monitor = Monitor(
             handle: try socket.openMonitor(
@@ -41,7 +58,15 @@ public struct WorkerSocket: ~Copyable {
                     | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED
                     | ZMQ_EVENT_DISCONNECTED),
             context: context)
-        try socket.connect(endpoint)
+        var (isIPv6, state) = (false, ConnectionState.connecting)
+        switch HostAddress.lookUp(endpoint.host) {
+        case .success(let addresses): isIPv6 = addresses.allSatisfy(\.isIPv6)
+        case .failure(let failure): state = .unresolved(reason: failure.reason)
+        }
+        try socket.connect(endpoint, withIPv6: isIPv6)
+        self.isIPv6 = isIPv6
+        connectionState = state
+        lookup = NameLookup(endpoint.host)
         self.monitor = monitor
         self.socket = socket
     }
@@ -60,12 +85,24 @@ public struct WorkerSocket: ~Copyable {
             }
             connectionState = state
         }
+        checkName()
     }
 
-    /// Whether the handshake failed: libzmq does not retry such a connection, so a new socket is needed.
-    public var needsReplacement: Bool {
-        connectionState == .notAuthorized || connectionState == .securityMismatch
-            || connectionState == .handshakeFailed
+    /// Looks the name up while the coordinator is unreachable: libzmq reports no reason.
+    private mutating func checkName() {
+        var wasResolved = true
+        switch connectionState {
+        case .unreachable: break
+        case .unresolved: wasResolved = false
+        case .connecting, .connected, .notAuthorized, .securityMismatch, .handshakeFailed: return
+        }
+        switch lookup.takeResult() {
+        case .failure(let failure): connectionState = .unresolved(reason: failure.reason)
+        case .success(let addresses):
+            connectionState = .unreachable
+            if !wasResolved || addresses.allSatisfy(\.isIPv6) != isIPv6 { hasOutdatedAddress = true }
+        case nil: lookup.start(pause: Self.lookupPause)
+        }
     }
 
     /// Receives the next message from the coordinator.
@@ -118,6 +155,8 @@ public enum ConnectionState: Equatable, Sendable {
     case connected
     /// The connection was refused, or the host cannot be reached.
     case unreachable
+    /// The host's name has no address at present.
+    case unresolved(reason: String)
     /// The worker's key is not on the coordinator's list, or has been revoked.
     case notAuthorized
     /// Only one side uses encryption.
@@ -144,6 +183,7 @@ public enum ConnectionState: Equatable, Sendable {
         switch self {
         case .connecting, .connected: nil
         case .unreachable: "connection refused, or host unreachable"
+        case .unresolved(let reason): "the name of its host cannot be resolved (\(reason))"
         case .notAuthorized:
             "this worker's key is not authorized, or has been revoked; see: ecad-coordinator keys list"
         case .securityMismatch:

@@ -74,13 +74,18 @@ struct ReferenceFile {
 
     func has(metadata key: String) -> Bool { file.metadata[key] != nil }
 
-    /// A tensor of a given shape, in which nil matches any size.
+    func has(tensor name: String) -> Bool { file.contains(name) }
+
+    /// A tensor of a given shape, in which nil matches any size, with finite values.
     func tensor(_ name: String, shape: [Int?]) throws -> StoredTensor {
         let tensor = try file.tensor(name)
         let matches = tensor.shape.count == shape.count && zip(tensor.shape, shape).allSatisfy { $1 == nil || $0 == $1 }
         guard matches, !tensor.shape.contains(0) else {
             let sizes = shape.map { $0.map(String.init) ?? "n" }.joined(separator: ", ")
             throw VerificationError.tensorShape(file: path, name: name, expected: "[\(sizes)]", found: tensor.shape)
+        }
+        if let value = tensor.firstNonFiniteValue() {
+            throw VerificationError.notFinite(file: path, name: name, value: "\(value)")
         }
         return tensor
     }

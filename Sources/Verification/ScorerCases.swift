@@ -92,7 +92,7 @@ extension Verification {
         return (images, prompts)
     }
 
-    /// 8-bit images from a tensor `[P, 3, H, W]` in 0...1; NaN becomes 0.
+    /// 8-bit images from a tensor `[P, 3, H, W]` in 0...1.
     private static func images(_ file: ReferenceFile, _ name: String) throws -> [Image] {
         let tensor = try file.tensor(name, shape: [nil, 3, nil, nil])
         let (height, width) = (tensor.shape[2], tensor.shape[3])

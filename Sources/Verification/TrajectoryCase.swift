@@ -6,7 +6,7 @@ import Schedules
 import Tensors
 
 extension Verification {
-    /// Noise, latents after every step, and the decoded image in 0...1.
+    /// Timesteps and noise levels of the sampler, noise, latents after every step, and the decoded image in 0...1.
     static func compareTrajectory(
         _ file: ReferenceFile, model path: String, tolerance: Double
     ) throws -> [TensorComparison] {
@@ -51,20 +51,34 @@ extension Verification {
             prompts: try embeddings.map(model.prompt), negative: try model.prompt(negativeEmbedding),
             plan: try plan(file, shape: model.scheduleShape(stepCount: settings.stepCount))
         ) { _ in stepLatents += session.latents.values }
-        let images = (0..<p).flatMap { row in
-            model.decode(session.latents.rows(row..<(row + 1)), settings: settings).channels.values.map {
+        let images = try (0..<p).flatMap { row in
+            try model.decode(session.latents.rows(row..<(row + 1)), settings: settings).channels.values.map {
                 min(1, max(0, $0 * 0.5 + 0.5))
             }
         }
-        return [
+        return try compareSampler(file, session) + [
             TensorComparison(
                 name: "initial_latents", engine: initialLatents, reference: try expectedLatents.floats(),
                 tolerance: tolerance),
             TensorComparison(
-                name: "step_latents", engine: stepLatents, reference: try expectedSteps.floats(), tolerance: tolerance),
+                name: "step_latents", engine: stepLatents, reference: try expectedSteps.floats(), tolerance: tolerance,
+                partCount: settings.stepCount),
             TensorComparison(
                 name: "images", engine: images, reference: try expectedImages.floats(), tolerance: tolerance),
         ]
+    }
+
+    /// Files written before format members `timesteps` and `sigmas` existed have neither.
+    private static func compareSampler(
+        _ file: ReferenceFile, _ session: any DenoisingSession
+    ) throws -> [TensorComparison] {
+        try [("timesteps", session.timesteps), ("sigmas", session.sigmas)].compactMap { name, engine in
+            guard file.has(tensor: name) else { return nil }
+            let expected = try file.tensor(name, shape: [engine.count])
+            let reference = expected.type == .int64 ? try expected.integers().map { Float($0) } : try expected.floats()
+            return TensorComparison(
+                name: name, engine: engine, reference: reference, tolerance: name == "sigmas" ? samplerTolerance : 0)
+        }
     }
 
     private static func plan(_ file: ReferenceFile, shape: ScheduleShape) throws -> ExecutionPlan {

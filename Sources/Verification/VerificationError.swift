@@ -6,6 +6,8 @@ public enum VerificationError: Error, Equatable, CustomStringConvertible {
     case unknownCase(file: String, found: String)
     /// A tensor's shape does not match the other tensors or the model.
     case tensorShape(file: String, name: String, expected: String, found: [Int])
+    /// A tensor contains NaN or infinite values, which nothing can be compared with.
+    case notFinite(file: String, name: String, value: String)
     /// The reference's schedule file does not match the model.
     case schedule(file: String, reason: String)
 
@@ -18,6 +20,8 @@ public enum VerificationError: Error, Equatable, CustomStringConvertible {
             "\(file): metadata \"case\" is \"\(found)\"; expected one of \(ReferenceCase.allCases.map(\.rawValue).joined(separator: ", "))"
         case .tensorShape(let file, let name, let expected, let found):
             "\(file): tensor \"\(name)\" has shape \(found); expected \(expected)"
+        case .notFinite(let file, let name, let value):
+            "\(file): tensor \"\(name)\" contains \(value); expected finite numbers"
         case .schedule(let file, let reason): "\(file): \(reason)"
         }
     }

@@ -4,15 +4,31 @@ import Synchronization
 
 /// A file that names the current task, so that the next process can report a task that crashed this one.
 ///
-/// A signal raised by the process itself (a segmentation fault, a trap) can be caused by the task and is reported; a
-/// kill from outside is not.
+/// A signal raised by the process itself (a segmentation fault, a trap) can be caused by the task and is reported to the
+/// coordinator. The machine is the cause of a bus error (a mapped file was truncated or its storage failed, or memory is
+/// faulty) and of a kill from outside (out of memory, power); the task is then requeued as that of a lost worker.
 struct CrashMarker {
-    /// The crash of an earlier process.
-    struct Crash {
+    /// The end of an earlier process during a task.
+    struct Crash: Equatable {
         let run: String
         let task: Int64
         let epoch: Int64
-        let signal: Int32
+        /// Nil if the process could not record it: it was killed with SIGKILL, or the machine stopped.
+        let signal: Int32?
+
+        /// Whether the task may have caused it.
+        var isCausedByTask: Bool { signal.map { $0 != SIGBUS } ?? false }
+
+        /// One line.
+        var description: String {
+            switch signal {
+            case SIGBUS?:
+                "by a bus error: a file of the model or of the prompt embeddings was truncated, its storage failed, or "
+                    + "memory is faulty"
+            case let signal?: "by signal \(signal)"
+            case nil: "from outside, for example because memory ran out, or the machine stopped"
+            }
+        }
     }
 
     private let path: String
@@ -30,15 +46,17 @@ struct CrashMarker {
         }
     }
 
-    /// Returns the crash of an earlier process and removes its marker; nil if none was recorded.
+    /// Returns the crash of an earlier process and removes its marker; nil if it ended between tasks.
     func takeCrash() -> Crash? {
         defer { unlink(path) }
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
         let fields = text.split(whereSeparator: \.isWhitespace)
-        guard fields.count == 5, fields[3] == "signal", let task = Int64(fields[1]), let epoch = Int64(fields[2]),
-            let letter = fields[4].utf8.first, letter >= UInt8(ascii: "A")
-        else { return nil }
-        return Crash(run: String(fields[0]), task: task, epoch: epoch, signal: Int32(letter - UInt8(ascii: "A")))
+        guard fields.count >= 3, let task = Int64(fields[1]), let epoch = Int64(fields[2]) else { return nil }
+        var signal: Int32?
+        if fields.count == 5, fields[3] == "signal", let letter = fields[4].utf8.first, letter >= UInt8(ascii: "A") {
+            signal = Int32(letter - UInt8(ascii: "A"))
+        }
+        return Crash(run: String(fields[0]), task: task, epoch: epoch, signal: signal)
     }
 
     /// Writes the marker of a task that starts.
@@ -70,6 +88,11 @@ private func recordFatalSignal(_ number: Int32) {
             0x73, 0x69, 0x67, 0x6E, 0x61, 0x6C, 0x20, UInt8(ascii: "A") &+ UInt8(truncatingIfNeeded: number)
         )
         _ = write(file, &text, 8)
+    }
+    if number == SIGBUS {
+        let line: StaticString =
+            "ecad-worker: error: bus error: a mapped file was truncated or its storage failed, or memory is faulty\n"
+        _ = write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
     }
     raise(number)
 }

@@ -3,14 +3,18 @@ import Transport
 
 /// Diagnoses the connection of a worker to a coordinator.
 public struct Doctor {
-    /// The result; its description is one line with the cause and the remedy.
+    /// The result; its description is one line with the stage that failed, the cause and the remedy.
     public enum Diagnosis: Equatable, Sendable, CustomStringConvertible {
         /// The coordinator replied.
         case healthy(runID: String, engineVersion: String, workers: Int, isEncrypted: Bool)
+        /// The name of the host has no address.
+        case unresolved(Endpoint, detail: String)
         /// No program listens on the port.
         case portClosed(Endpoint)
         /// The host cannot be reached.
         case unreachable(Endpoint, detail: String)
+        /// The handshake does not end.
+        case handshakeTimedOut(Endpoint)
         /// Another program listens there.
         case notACoordinator(Endpoint, program: String)
         /// The coordinator requires a key.
@@ -21,7 +25,7 @@ public struct Doctor {
         case wrongKey
         /// The key is not on the coordinator's list, or has been revoked.
         case notAuthorized(PublicKey)
-        /// The coordinator refused the probe, for example from another release.
+        /// The coordinator refused the probe: another release, a quarantined worker, or a key in use.
         case refused(String)
 
         /// One line.
@@ -30,21 +34,28 @@ public struct Doctor {
             case .healthy(let run, let version, let workers, let isEncrypted):
                 "ok: run \(run), coordinator \(version), \(workers) workers, "
                     + (isEncrypted ? "encrypted, key authorized" : "unencrypted")
+            case .unresolved(let endpoint, let detail):
+                "resolve: the name \(endpoint.host) cannot be resolved (\(detail)); check the name, or use an IP address"
             case .portClosed(let endpoint):
-                "unreachable port: nothing listens at \(endpoint); start the coordinator, or check the port and --bind"
+                "connect: unreachable port: nothing listens at \(endpoint); start the coordinator, or check the port and "
+                    + "--bind"
             case .unreachable(let endpoint, let detail):
-                "unreachable host: no connection to \(endpoint) (\(detail)); check the address and firewalls"
+                "connect: unreachable host: no connection to \(endpoint) (\(detail)); check the address and firewalls"
+            case .handshakeTimedOut(let endpoint):
+                "handshake: no answer from \(endpoint) in time; the coordinator is stopped or overloaded"
             case .notACoordinator(let endpoint, let program):
-                "not an ECAD coordinator: \(endpoint) is \(program); check the port"
+                "handshake: not an ECAD coordinator: \(endpoint) is \(program); check the port"
             case .keyRequired:
-                "key required: the coordinator uses encryption; pass --key FILE, created by: ecad-coordinator keys new"
+                "handshake: key required: the coordinator uses encryption; pass --key FILE, created by: "
+                    + "ecad-coordinator keys new"
             case .keyNotExpected:
-                "key not expected: the coordinator does not use encryption; omit --key, or start it with keys"
+                "handshake: key not expected: the coordinator does not use encryption; omit --key, or start it with keys"
             case .wrongKey:
-                "wrong key: the key file belongs to another coordinator; create one with this coordinator's keys"
+                "handshake: wrong key: the key file belongs to another coordinator; create one with this coordinator's "
+                    + "keys"
             case .notAuthorized(let key):
-                "not authorized: key \(key) is not on the coordinator's list, or has been revoked"
-            case .refused(let reason): "refused: \(reason)"
+                "handshake: not authorized: key \(key) is not on the coordinator's list, or has been revoked"
+            case .refused(let reason): "registration: refused: \(reason)"
             }
         }
 
@@ -78,9 +89,15 @@ public struct Doctor {
     /// Probes the endpoint, then the coordinator.
     ///
     /// - Returns: The first problem found.
-    /// - Throws: `TransportError` for a wildcard endpoint or a host without an address.
+    /// - Throws: `TransportError` for a wildcard endpoint.
     public func diagnose() throws -> Diagnosis {
-        switch try EndpointProbe.probe(endpoint, timeout: timeout) {
+        let outcome: EndpointProbe.Outcome
+        do {
+            outcome = try EndpointProbe.probe(endpoint, timeout: timeout)
+        } catch TransportError.hostNotFound(_, _, let detail) {
+            return .unresolved(endpoint, detail: detail)
+        }
+        switch outcome {
         case .refused: return .portClosed(endpoint)
         case .unreachable(let detail): return .unreachable(endpoint, detail: detail)
         case .notZeroMQ: return .notACoordinator(endpoint, program: "a program that does not speak ZeroMQ")
@@ -112,7 +129,7 @@ public struct Doctor {
             case .notAuthorized:
                 if case .curve(let keys, _) = security { return .notAuthorized(keys.publicKey) }
             case .handshakeFailed where security.isEncrypted: return .wrongKey
-            case .connecting, .connected, .unreachable, .securityMismatch, .handshakeFailed: break
+            case .connecting, .connected, .unreachable, .unresolved, .securityMismatch, .handshakeFailed: break
             }
             if !isSent, try socket.waitForConnection(timeout: .milliseconds(50)) {
                 isSent = try socket.send(request)
@@ -127,7 +144,7 @@ public struct Doctor {
             default: return .notACoordinator(endpoint, program: "a ZeroMQ program with another protocol")
             }
         }
-        guard isSent else { return .unreachable(endpoint, detail: "the handshake timed out") }
+        guard isSent else { return .handshakeTimedOut(endpoint) }
         return .notACoordinator(endpoint, program: "a ZeroMQ program that does not reply")
     }
 }

@@ -20,7 +20,8 @@ final class EvaluationThread: Sendable {
 
     enum Outcome: Sendable {
         case opened(canary: [Float], seconds: Double)
-        case openingFailed(String)
+        /// The model cannot be opened, or its weights are damaged: no task can succeed.
+        case modelFailed(String)
         /// Also reported without a request, when drift makes a new measurement necessary.
         case costsMeasured(MeasuredCosts)
         case costMeasurementFailed(String)
@@ -107,10 +108,12 @@ final class EvaluationThread: Sendable {
                     let clock = ContinuousClock()
                     let start = clock.now
                     let canary = try opened.canary()
+                    let seconds = (clock.now - start) / .seconds(1)
+                    try opened.checkImage()
                     evaluator = opened
-                    outcome = .opened(canary: canary, seconds: (clock.now - start) / .seconds(1))
+                    outcome = .opened(canary: canary, seconds: seconds)
                 } catch {
-                    outcome = .openingFailed("\(error)")
+                    outcome = .modelFailed("\(error)")
                 }
             case .measureCosts(let imageCount):
                 costs = CostTracking(imageCount: imageCount)
@@ -189,7 +192,8 @@ final class EvaluationThread: Sendable {
         } catch {
             var candidate: Int64?
             switch error {
-            case EvaluationsError.notFinite(let id), EvaluationsError.scheduleShape(let id): candidate = id
+            case NonFiniteError.weight: return .modelFailed("\(error)")
+            case EvaluationsError.notFinite(let id, _), EvaluationsError.scheduleShape(let id): candidate = id
             case EvaluationsError.scoreNotFinite(let id, _): candidate = id
             default: break
             }

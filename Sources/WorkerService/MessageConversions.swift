@@ -27,12 +27,15 @@ extension EvaluationSettings {
             }
             return ScorerSource(kind, folder: try folders.folder(fingerprint: hash, of: kind))
         }
+        guard let precision = settings.precision.isEmpty ? .float32 : Precision(rawValue: settings.precision) else {
+            throw WorkerError.protocolError("unknown precision \"\(settings.precision)\"")
+        }
         self.init(
             generation: GenerationSettings(
                 height: Int(settings.height), width: Int(settings.width), stepCount: Int(settings.stepCount),
                 guidanceScale: Float(settings.guidanceScale)),
             prompts: prompts.map(\.text), negativePrompt: settings.negativePrompt,
-            scorers: scorers)
+            scorers: scorers, precision: precision)
     }
 }
 

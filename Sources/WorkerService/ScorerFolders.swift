@@ -9,28 +9,38 @@ struct ScorerFolders {
     private static let limit = 32
 
     private let folderOfFingerprint: [String: String]
+    /// Why models next to the run's model cannot be used, a line each.
+    let problems: [String]
 
     /// Searches the given folders and those next to the model.
     ///
-    /// - Throws: ``WorkerError/model(_:)`` if a given folder contains no scorer model.
+    /// - Throws: ``WorkerError/model(_:)`` if a given folder contains no scorer model; `FileError`, `JSONError` if it cannot
+    ///   be used.
     init(given: [String], nextTo model: String) throws {
-        var folders = try given.map { folder in
-            guard ScorerSource(folder: folder) != nil else {
+        func isScorer(_ folder: String) -> Bool { ScorerSource(folder: folder) != nil }
+        for folder in given {
+            // A file that cannot be read says more than that there is no scorer.
+            if FileContents.exists("\(folder)/config.json") { _ = try Configuration(path: "\(folder)/config.json") }
+            guard isScorer(folder) else {
                 throw WorkerError.model("--scorer: \(ScoringError.notAScorer(folder: folder))")
             }
-            return folder
         }
         let parent = URL(fileURLWithPath: model).standardized.deletingLastPathComponent().path
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
-        folders += names.sorted().map { "\(parent)/\($0)" }.filter { ScorerSource(folder: $0) != nil }
+        let neighbors = names.sorted().map { "\(parent)/\($0)" }.filter(isScorer)
         var found: [String: String] = [:]
-        for folder in folders.prefix(Self.limit) {
-            guard let fingerprint = try? ModelFingerprint.compute(folder: folder) else {
-                throw WorkerError.model("\(folder): the scorer model cannot be read")
+        var problems: [String] = []
+        for (index, folder) in (given + neighbors).prefix(Self.limit).enumerated() {
+            do {
+                let fingerprint = try ModelFingerprint.compute(folder: folder)
+                if found[fingerprint] == nil { found[fingerprint] = folder }
+            } catch  where index >= given.count {
+                // The run may not need it.
+                problems.append("scorer not offered: \(error)")
             }
-            if found[fingerprint] == nil { found[fingerprint] = folder }
         }
         folderOfFingerprint = found
+        self.problems = problems
     }
 
     /// Sorted.

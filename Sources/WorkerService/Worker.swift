@@ -1,3 +1,4 @@
+import Basics
 import Evaluations
 import Foundation
 import Logging
@@ -70,7 +71,7 @@ public final class Worker {
     private var task: CurrentTask?
     private var unacknowledged: [Spool.Key: [UInt8]] = [:]
     private var drain: Drain?
-    private var loggedState: ConnectionState?
+    private var connectionLog: ConnectionLog
 
     private var registrationPause = Worker.shortestRegistrationPause
     private var nextRegistration = ContinuousClock.now
@@ -88,14 +89,26 @@ public final class Worker {
         var logger = logger
         logger[metadataKey: "worker"] = "\(options.name)"
         self.logger = logger
+        connectionLog = ConnectionLog(options.coordinator, logger: logger)
         BLAS.setThreadCount(options.threads)
         folder = try ModelFolder(path: options.model)
-        modelHash = try ModelFingerprint.compute(folder: options.model)
         imageModelHash = try ModelFingerprint.compute(folder: options.model, part: .image)
+        do {
+            modelHash = try ModelFingerprint.compute(folder: options.model)
+        } catch {
+            // A run with prompt embeddings does not need them.
+            modelHash = ""
+            logger.warning("text encoders not offered: \(error)")
+        }
         scorers = try ScorerFolders(given: options.scorers, nextTo: options.model)
+        for problem in scorers.problems { logger.warning("\(problem)") }
         spool = try Spool(folder: options.spool)
         marker = CrashMarker(folder: options.spool)
         crash = marker.takeCrash()
+        if let crash {
+            let charge = crash.isCausedByTask ? "" : "; this is not counted as a failure of its candidates"
+            logger.warning("the previous process was ended during task \(crash.task) \(crash.description)\(charge)")
+        }
         marker.installSignalHandlers()
         wakeup = try Wakeup()
         signals = try SignalWatcher([SIGTERM, SIGINT, SIGUSR1], waking: wakeup)
@@ -107,6 +120,8 @@ public final class Worker {
     /// - Throws: ``WorkerError`` if the coordinator refuses the worker or the worker cannot continue, `TransportError`
     ///   if the socket fails.
     public func run() throws {
+        // What ends here was not ended by its task.
+        defer { marker.clear() }
         let context = try SocketContext()
         var socket = try connect(in: context)
         while true {
@@ -119,15 +134,15 @@ public final class Worker {
                 }
                 if case .finish(let finish) = body {
                     logger.notice("finished: \(finish.reason)")
-                    marker.clear()
                     return spool.removeIfEmpty()
                 }
                 try handle(body, &socket)
             }
             socket.processEvents()
-            logConnectionState(socket.connectionState)
+            connectionLog.record(socket.connectionState)
+            try connectionLog.requireContact(within: options.coordinatorTimeout)
             if socket.needsReplacement, ContinuousClock.now >= nextRegistration {
-                // libzmq does not retry after a failed handshake, but the keys may have been corrected.
+                // After a failed handshake, the keys may have been corrected.
                 socket = try connect(in: context)
                 stage = .joining
                 nextRegistration = ContinuousClock.now + registrationPause
@@ -159,23 +174,13 @@ public final class Worker {
         _ = try socket.send(try WorkerMessage.encode(body))
     }
 
-    /// Logs changes of the connection's state, once each.
-    private func logConnectionState(_ state: ConnectionState) {
-        guard state != loggedState else { return }
-        defer { loggedState = state }
-        if let problem = state.problem {
-            logger.warning("waiting for the coordinator at \(options.coordinator): \(problem)")
-        } else if state == .connected, loggedState?.problem != nil {
-            logger.info("connected to \(options.coordinator)")
-        }
-    }
-
     private func handle(_ body: CoordinatorMessage.Body, _ socket: inout WorkerSocket) throws {
+        connectionLog.recordMessage()
         switch body {
         case .welcome(let welcome): try join(welcome, &socket)
         case .refusal(let refusal):
             guard refusal.retry else { throw WorkerError.refused(refusal.reason) }
-            if stage != .joining { logger.info("registering again: \(refusal.reason)") }
+            connectionLog.record(refusal: refusal.reason, wasJoined: stage != .joining)
             stage = .joining
             nextRegistration = ContinuousClock.now + registrationPause
         case .blobChunk(let chunk): try receive(chunk, &socket)
@@ -231,6 +236,7 @@ public final class Worker {
         registration.modelHash = modelHash
         registration.imageModelHash = imageModelHash
         registration.scorerHashes = scorers.fingerprints
+        registration.precisions = Precision.allCases.filter(\.isSupported).map(\.rawValue)
         if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
         try send(.registration(registration), &socket)
         // Repeated until answered. The jitter spreads the registrations of many workers.
@@ -245,6 +251,7 @@ public final class Worker {
                 "\(options.model): fingerprint is \(own.prefix(12)); expected the run's model with "
                     + "\(welcome.settings.modelHash.prefix(12))")
         }
+        connectionLog.recordWelcome()
         registrationPause = Self.shortestRegistrationPause
         nextHeartbeat = ContinuousClock.now
         let isSameRun = self.welcome == welcome
@@ -278,10 +285,9 @@ public final class Worker {
     }
 
     private func reportCrash(in run: String, _ socket: inout WorkerSocket) throws {
-        guard let crash, crash.run == run else { return }
+        guard let crash, crash.run == run, crash.isCausedByTask else { return }
         var failure = TaskFailure(
-            task: crash.task, epoch: crash.epoch,
-            reason: "the worker was killed by signal \(crash.signal) during this task")
+            task: crash.task, epoch: crash.epoch, reason: "the worker was killed \(crash.description) during this task")
         failure.crashed = true
         try send(.taskFailure(failure), &socket)
     }
@@ -354,7 +360,11 @@ public final class Worker {
             guard let welcome, welcome.hasCostImageCount else { return try requestTaskIfJoined(&socket) }
             logger.info("measuring the costs of the model's components")
             engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
-        case .openingFailed(let reason):
+        case .modelFailed(let reason):
+            // Returns the current task, and tells the coordinator why.
+            var goodbye = Goodbye()
+            goodbye.reason = reason
+            try send(.goodbye(goodbye), &socket)
             throw WorkerError.model(reason)
         case .costsMeasured(let costs):
             let report = CostReport(costs)

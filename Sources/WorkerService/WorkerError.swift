@@ -12,6 +12,8 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
     case spool(path: String, reason: String)
     /// The prompt embeddings cannot be fetched.
     case embeddings(String)
+    /// The coordinator has been out of reach for too long.
+    case noContact(String)
     /// The parent process has exited.
     case parentExited
 
@@ -20,7 +22,7 @@ public enum WorkerError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .protocolError(let reason): "invalid message from the coordinator: \(reason)"
-        case .model(let reason), .embeddings(let reason): reason
+        case .model(let reason), .embeddings(let reason), .noContact(let reason): reason
         case .costMeasurement(let reason): "cannot measure the costs of the model's components: \(reason)"
         case .spool(let path, let reason): "\(path): cannot store results: \(reason)"
         case .parentExited: "the parent process has exited"

@@ -21,6 +21,8 @@ public struct WorkerOptions: Sendable {
     public var graceSeconds: Double
     /// When the batch system ends the worker; nil without such a limit.
     public var walltime: WalltimeLimit?
+    /// Seconds without a message of the coordinator after which the worker gives up; nil to wait without limit.
+    public var coordinatorTimeout: Double?
     /// Whether to exit with the parent process.
     public var exitsWithParent: Bool
     /// The release of the program.
@@ -29,7 +31,8 @@ public struct WorkerOptions: Sendable {
     /// Sets all options.
     public init(
         coordinator: Endpoint, security: WorkerSecurity, model: String, scorers: [String], name: String, threads: Int,
-        spool: String, graceSeconds: Double, walltime: WalltimeLimit?, exitsWithParent: Bool, engineVersion: String
+        spool: String, graceSeconds: Double, walltime: WalltimeLimit?, coordinatorTimeout: Double?,
+        exitsWithParent: Bool, engineVersion: String
     ) {
         self.coordinator = coordinator
         self.security = security
@@ -40,6 +43,7 @@ public struct WorkerOptions: Sendable {
         self.spool = spool
         self.graceSeconds = graceSeconds
         self.walltime = walltime
+        self.coordinatorTimeout = coordinatorTimeout
         self.exitsWithParent = exitsWithParent
         self.engineVersion = engineVersion
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import CoordinatorService
 import Foundation
 import ProgramSupport
+import Prompts
 
 extension CoordinatorCommand {
     struct Benchmark: ParsableCommand {
@@ -22,6 +23,9 @@ extension CoordinatorCommand {
         )
         var prompts: String
 
+        @Option(help: "Format of the prompt file, where its name and content do not tell.")
+        var promptsFormat: PromptFormat?
+
         @Option(
             name: .customLong("schedule"), parsing: .upToNextOption,
             help: "Schedule files, published JSON or compact.")
@@ -30,7 +34,7 @@ extension CoordinatorCommand {
         @Flag(help: "Measure the run's front.")
         var front = false
 
-        @Flag(help: "Measure FORA and TGATE schedules of similar cost as well.")
+        @Flag(help: "Measure FORA and, with classifier-free guidance, TGATE schedules of similar cost as well.")
         var heuristics = false
 
         @Option(help: "Images per prompt, with seeds 0, 1, ...")
@@ -47,6 +51,8 @@ extension CoordinatorCommand {
             help: "Add a scorer or replace the model of one, e.g. scorers.clip=DIR.")
         var scorers: [String] = []
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedModelOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws {
@@ -62,13 +68,17 @@ extension CoordinatorCommand {
 
         func run() throws {
             let options = BenchmarkOptions(
-                promptsPath: prompts, name: name, schedulePaths: schedules, includesFront: front,
+                promptsPath: prompts, promptsFormat: promptsFormat, name: name, schedulePaths: schedules,
+                includesFront: front,
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
-                scorers: scorers)
+                scorers: scorers, moved: MovedFiles(model: moved.model, scorers: moved.scorers))
             let (logger, showStatus) = server.output()
+            try server.serveMetrics(of: runDir, logger)
             let service = BenchmarkService(options: try server.options(), logger: logger, showStatus: showStatus)
             switch try service.run(options, in: runDir) {
-            case .finished(let report): print(server.json ? try report.json() : report.text, terminator: "")
+            case .finished(let report):
+                if server.json { return print(try report.json(), terminator: "") }
+                Program.printText(report.text, terminator: "")
             case .interrupted:
                 Program.printError("interrupted; repeat the command to resume")
                 throw ExitCode(1)
@@ -76,3 +86,5 @@ extension CoordinatorCommand {
         }
     }
 }
+
+extension PromptFormat: ExpressibleByArgument {}

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CoordinatorService
+import Dashboard
 import Foundation
 import Logging
 import ProgramSupport
@@ -17,7 +18,7 @@ struct CoordinatorCommand: ParsableCommand {
         version: Program.version,
         subcommands: [
             Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
-            Benchmark.self, Keys.self, Simulate.self, ConfigKeys.self,
+            Benchmark.self, Dashboard.self, Report.self, Keys.self, Simulate.self, ConfigKeys.self,
         ])
 }
 
@@ -41,6 +42,9 @@ struct ServerOptions: ParsableArguments {
     @Flag(help: "Print the result as JSON instead of a table.")
     var json = false
 
+    @Option(help: "Loopback address that serves metrics in the Prometheus text format, e.g. 127.0.0.1:9400.")
+    var metrics: String?
+
     @OptionGroup(title: "Logging") var log: LogOptions
 
     func validate() throws {
@@ -48,6 +52,9 @@ struct ServerOptions: ParsableArguments {
             throw ValidationError("--keys and --insecure-plaintext are mutually exclusive")
         }
         try requireOption("--workers", workers, in: 0...1024)
+        if workerThreads != nil, workers == 0 {
+            throw ValidationError("--worker-threads is only allowed with --workers")
+        }
         if let workerThreads { try requireOption("--worker-threads", workerThreads, in: 1...1024) }
         do {
             _ = try Endpoint(bind)
@@ -71,16 +78,57 @@ struct ServerOptions: ParsableArguments {
     }
 
     /// Runs to the end and prints the front; exit status 1 if interrupted.
-    func serve(_ start: (RunService) throws -> RunService.Ending, runFolder: String) throws {
+    func serve(_ start: (RunService) throws -> RunService.Ending, runDirectory: String) throws {
         let (logger, showStatus) = output()
         let service = RunService(options: try options(), logger: logger, showStatus: showStatus)
+        try serveMetrics(of: runDirectory, logger)
         switch try start(service) {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
+            let path = "\(runDirectory)/run.html"
+            let report = try RunReport(folder: runDirectory)
+            try waitFor { try await report.write(to: path) }
+            Program.printError(path)
         case .interrupted:
-            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runFolder)")
+            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runDirectory)")
             throw ExitCode(1)
+        }
+    }
+}
+
+/// New places of the models that a run was started with; they are recorded.
+struct MovedModelOptions: ParsableArguments {
+    @Option(help: "New place of the run's model directory; the fingerprint must be the same.")
+    var model: String?
+
+    @Option(
+        name: .customLong("scorer"),
+        help: "New place of a scorer model of the run; repeatable. The fingerprint must be the same.")
+    var scorers: [String] = []
+}
+
+/// New places of all files that a run was started with; they are recorded.
+struct MovedOptions: ParsableArguments {
+    @OptionGroup var models: MovedModelOptions
+
+    @Option(help: "New place of the run's prompt embeddings; the content must be the same.")
+    var embeddings: String?
+
+    var files: MovedFiles { MovedFiles(model: models.model, embeddings: embeddings, scorers: models.scorers) }
+}
+
+extension ServerOptions {
+    /// Serves metrics until the process exits; the run goes on without them if the address becomes unusable.
+    func serveMetrics(of runDirectory: String, _ logger: Logger) throws {
+        guard let metrics else { return }
+        let server = try MetricsServer(address: ListenAddress(metrics), folder: runDirectory)
+        Task {
+            do {
+                try await server.run { logger.notice("metrics: \($0)") }
+            } catch {
+                logger.error("metrics: \(error)")
+            }
         }
     }
 }
@@ -102,7 +150,7 @@ extension CoordinatorCommand {
 
         func run() throws {
             let configuration = try RunConfiguration(path: config, overrides: overrides)
-            try server.serve({ try $0.run(configuration, in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.run(configuration, in: runDir) }, runDirectory: runDir)
         }
     }
 
@@ -112,10 +160,12 @@ extension CoordinatorCommand {
         @Option(help: "Run directory.")
         var runDir: String
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func run() throws {
-            try server.serve({ try $0.resume(in: runDir) }, runFolder: runDir)
+            try server.serve({ try $0.resume(in: runDir, moved: moved.files) }, runDirectory: runDir)
         }
     }
 
@@ -130,12 +180,14 @@ extension CoordinatorCommand {
         @Option(help: "Generations to add to the completed ones.")
         var generations: Int
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
 
         func run() throws {
-            try server.serve({ try $0.extend(in: runDir, by: generations) }, runFolder: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: generations, moved: moved.files) }, runDirectory: runDir)
         }
     }
 
@@ -159,6 +211,8 @@ extension CoordinatorCommand {
         @Option(name: .customLong("set"), help: "Override a key of the configuration, e.g. search.population=48.")
         var overrides: [String] = []
 
+        @OptionGroup(title: "Files that have moved") var moved: MovedOptions
+
         @OptionGroup var server: ServerOptions
 
         func validate() throws {
@@ -167,7 +221,8 @@ extension CoordinatorCommand {
 
         func run() throws {
             try server.serve(
-                { try $0.fork(runDir, from: from, into: into, overrides: overrides) }, runFolder: into)
+                { try $0.fork(runDir, from: from, into: into, overrides: overrides, moved: moved.files) },
+                runDirectory: into)
         }
     }
 

@@ -36,7 +36,13 @@ extension CoordinatorCommand {
         @Option(help: "Output format: table, csv, json or markdown.")
         var format = TableFormat.table
 
+        @Flag(help: "Show all digits in tables, as csv and json do (default: four significant digits).")
+        var exact = false
+
         func validate() throws {
+            if exact, !format.isForReading {
+                throw ValidationError("--exact is only allowed with --format table or markdown")
+            }
             if name != nil, sql != nil { throw ValidationError("a view name and --sql are mutually exclusive") }
         }
 
@@ -52,7 +58,7 @@ extension CoordinatorCommand {
                     columns: ["view", "shows"],
                     rows: RunHistory.namedQueries.map { [.text($0.name), .text($0.summary)] })
             }
-            print(format.print(result), terminator: "")
+            print(format.print(result, isExact: exact), terminator: "")
         }
     }
 
@@ -62,13 +68,22 @@ extension CoordinatorCommand {
         @Option(help: "Run directory.")
         var runDir: String
 
-        @Option(help: "Select the best quality with at most this latency ratio (candidate / uncached).")
+        // Unconditional: some qualities are negative, and "-0.5" looks like an option.
+        @Option(
+            parsing: .unconditional,
+            help:
+                "Select the best quality with at most this latency ratio (candidate / uncached; without one, its cost)."
+        )
         var maxLatency: Double?
 
-        @Option(help: "Select the fastest schedule with at least this quality.")
+        @Option(
+            parsing: .unconditional,
+            help: "Select the fastest schedule with at least this quality, in the unit of the run's quality objective.")
         var minQuality: Double?
 
-        @Option(help: "Select the fastest schedule with at most this loss relative to the front's best quality.")
+        @Option(
+            parsing: .unconditional,
+            help: "Select the fastest schedule whose quality is at most this much below the front's best.")
         var fastestWithinLoss: Double?
 
         @Flag(help: "Print the row of pareto_front as JSON.")
@@ -85,11 +100,14 @@ extension CoordinatorCommand {
             guard choices.count == 1 else {
                 throw ValidationError("expected exactly one of --max-latency, --min-quality and --fastest-within-loss")
             }
-            if let maxLatency, !(maxLatency > 0) {
-                throw ValidationError("--max-latency is \(maxLatency); expected more than 0")
+            if let maxLatency, !(maxLatency > 0 && maxLatency.isFinite) {
+                throw ValidationError("--max-latency is \(maxLatency); expected a number above 0")
             }
-            if let fastestWithinLoss, !(fastestWithinLoss >= 0) {
-                throw ValidationError("--fastest-within-loss is \(fastestWithinLoss); expected 0 or more")
+            if let minQuality, !minQuality.isFinite {
+                throw ValidationError("--min-quality is \(minQuality); expected a number")
+            }
+            if let fastestWithinLoss, !(fastestWithinLoss >= 0 && fastestWithinLoss.isFinite) {
+                throw ValidationError("--fastest-within-loss is \(fastestWithinLoss); expected a number, 0 or more")
             }
         }
 
@@ -120,10 +138,10 @@ extension CoordinatorCommand {
         @Option(help: "Export one candidate.")
         var candidate: Int64?
 
-        @Option(help: "ecad-json (the published format) or compact.")
+        @Option(help: "ecad-json (the published format, .json) or compact (.ecad).")
         var format: Format
 
-        @Option(name: .shortAndLong, help: "Output file, or directory for --front with ecad-json.")
+        @Option(name: .shortAndLong, help: "Output file (.json or .ecad), or directory for --front with ecad-json.")
         var output: String
 
         func validate() throws {
@@ -133,6 +151,12 @@ extension CoordinatorCommand {
         }
 
         func run() throws {
+            switch format {
+            case .compact: try OutputPath.checkFile("--output", output, endings: [".ecad"])
+            case .published where front:
+                try OutputPath.checkDirectory("--output", output, fileEndings: [".json", ".ecad"])
+            case .published: try OutputPath.checkFile("--output", output, endings: [".json"])
+            }
             let export = try ScheduleExport(folder: runDir, candidate: candidate)
             switch format {
             case .compact: try export.writeCompact(to: output)

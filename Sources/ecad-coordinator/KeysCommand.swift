@@ -61,29 +61,44 @@ extension CoordinatorCommand.Keys {
             if let count { try requireOption("--count", count, in: 1...100_000) }
         }
 
-        func run() throws {
-            let folder = try location.create()
-            let coordinator = try folder.coordinatorKeys().publicKey
-            guard let count else {
-                return try createKey(name, output ?? "\(name).key", folder, coordinator)
-            }
-            let directory = output ?? "."
-            try FileManager.default.createDirectory(
-                atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            for number in 1...count {
-                try createKey("\(name)-\(number)", "\(directory)/\(name)-\(number).key", folder, coordinator)
-            }
+        /// A key to create: the worker's name and its file.
+        private var requests: [(name: String, path: String)] {
+            guard let count else { return [(name, output ?? "\(name).key")] }
+            return (1...count).map { ("\(name)-\($0)", "\(output ?? ".")/\(name)-\($0).key") }
         }
 
-        private func createKey(_ name: String, _ path: String, _ folder: KeyFolder, _ coordinator: PublicKey) throws {
-            guard try !folder.entries().contains(where: { $0.name == name && !$0.isRevoked }) else {
-                throw TransportError.keyName(name: name, reason: "already has a key; revoke it first")
+        func run() throws {
+            // All checks first: a command that fails leaves neither keys nor directories behind.
+            for request in requests {
+                try KeyFolder.check(request.name)
+                guard !FileManager.default.fileExists(atPath: request.path) else {
+                    throw TransportError.keyFile(path: request.path, reason: "exists already; choose another -o")
+                }
             }
-            let file = WorkerKeyFile(name: name, keys: try KeyPair.generate(), coordinator: coordinator)
-            // The file first: an authorized key without a file would be useless.
-            try file.write(to: path)
-            try folder.authorize(name, key: file.keys.publicKey)
-            print(path)
+            if FileManager.default.fileExists(atPath: location.path) {
+                let used = Set(try KeyFolder.open(location.path).entries().filter { !$0.isRevoked }.map(\.name))
+                for request in requests where used.contains(request.name) {
+                    throw TransportError.keyName(name: request.name, reason: "already has a key; revoke it first")
+                }
+            }
+            let folder = try location.create()
+            let coordinator = try folder.coordinatorKeys().publicKey
+            if count != nil {
+                try FileManager.default.createDirectory(
+                    atPath: output ?? ".", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            }
+            for request in requests {
+                let file = WorkerKeyFile(name: request.name, keys: try KeyPair.generate(), coordinator: coordinator)
+                // The file first: an authorized key without a file would be useless.
+                try file.write(to: request.path)
+                do {
+                    try folder.authorize(request.name, key: file.keys.publicKey)
+                } catch {
+                    unlink(request.path)
+                    throw error
+                }
+                Program.printText(request.path)
+            }
         }
     }
 
@@ -106,6 +121,7 @@ extension CoordinatorCommand.Keys {
                 }
                 return key
             }
+            try KeyFolder.check(name)
             try location.create().authorize(name, key: publicKey)
         }
     }
@@ -149,7 +165,7 @@ extension CoordinatorCommand.Keys {
             for row in rows {
                 let name = row.name.padding(toLength: width, withPad: " ", startingAt: 0)
                 let state = row.state.padding(toLength: 10, withPad: " ", startingAt: 0)
-                print("\(name)  \(state)  \(row.since)  \(row.key)")
+                Program.printText("\(name)  \(state)  \(row.since)  \(row.key)")
             }
         }
     }

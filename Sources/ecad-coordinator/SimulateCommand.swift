@@ -9,7 +9,8 @@ extension CoordinatorCommand {
             abstract: "Simulate a run with virtual workers to estimate time and cost.",
             discussion: """
                 The real coordinator runs with simulated hosts in virtual time. Measure --seconds-per-image with \
-                ecad generate.
+                ecad generate. The throughput is the share of the hosts' time, weighted by their speed, that went into results \
+                that were used; the rest was idle, lost or redundant.
                 """)
 
         @Option(help: "Run configuration, a TOML file.")
@@ -21,8 +22,8 @@ extension CoordinatorCommand {
         @Option(help: "Number of hosts, with one worker each.")
         var hosts = 100
 
-        @Option(help: "Duration of a task on the slowest host relative to the fastest.")
-        var speedSpread = 2.0
+        @Option(help: "Duration of a task on the slowest host relative to the fastest (default: 2).")
+        var speedSpread: Double?
 
         @Option(help: "Denoising time of an uncached image on the fastest host, in seconds.")
         var secondsPerImage = 1.0
@@ -30,8 +31,8 @@ extension CoordinatorCommand {
         @Option(help: "Percentage of hosts preempted per hour.")
         var preemption = 0.0
 
-        @Option(help: "Seconds until a preempted host is replaced.")
-        var replacementSeconds = 120.0
+        @Option(help: "Seconds until a preempted host is replaced, with --preemption (default: 120).")
+        var replacementSeconds: Double?
 
         @Option(help: "Percentage of tasks that fail.")
         var failures = 0.0
@@ -54,12 +55,18 @@ extension CoordinatorCommand {
         func validate() throws {
             try requireOption("--hosts", hosts, in: 1...100_000)
             for (name, value, range) in [
-                ("--speed-spread", speedSpread, 1...1000), ("--seconds-per-image", secondsPerImage, 1e-6...1e6),
+                ("--speed-spread", speedSpread ?? 1, 1...1000), ("--seconds-per-image", secondsPerImage, 1e-6...1e6),
                 ("--preemption", preemption, 0...100), ("--failures", failures, 0...100),
-                ("--replacement-seconds", replacementSeconds, 0...1e6), ("--stragglers", stragglers, 0...100),
+                ("--replacement-seconds", replacementSeconds ?? 0, 0...1e6), ("--stragglers", stragglers, 0...100),
                 ("--hours", hours ?? 1, 1e-6...1e6), ("--price", price ?? 0, 0...1e9),
             ] as [(String, Double, ClosedRange<Double>)] {
                 try requireOption(name, value, in: range)
+            }
+            if speedSpread != nil, hosts == 1 {
+                throw ValidationError("--speed-spread is only allowed with at least two --hosts")
+            }
+            if replacementSeconds != nil, preemption == 0 {
+                throw ValidationError("--replacement-seconds is only allowed with --preemption")
             }
         }
 
@@ -67,10 +74,10 @@ extension CoordinatorCommand {
             let configuration = try RunConfiguration(path: config, overrides: overrides)
             var options = Simulation.Options()
             options.hosts = hosts
-            options.speedSpread = speedSpread
+            if let speedSpread { options.speedSpread = speedSpread }
             options.secondsPerImage = secondsPerImage
             options.preemptionsPerHour = preemption / 100
-            options.replacementSeconds = replacementSeconds
+            if let replacementSeconds { options.replacementSeconds = replacementSeconds }
             options.failureRate = failures / 100
             options.stragglerRate = stragglers / 100
             options.maximumSeconds = hours.map { $0 * 3_600 } ?? .infinity

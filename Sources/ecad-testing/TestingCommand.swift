@@ -18,10 +18,10 @@ struct TestingCommand: ParsableCommand {
     /// Fake results and intrusion attempts are only for the user's own coordinator.
     static func localEndpoint(_ text: String) throws -> Endpoint {
         let endpoint = try Endpoint(text)
-        guard endpoint.isLoopback else {
+        guard let local = endpoint.onLoopback() else {
             throw ValidationError("--coordinator \(endpoint): expected a coordinator on this machine")
         }
-        return endpoint
+        return local
     }
 }
 
@@ -44,6 +44,11 @@ extension TestingCommand {
 
         @Option(help: "Duration of a task in seconds.")
         var seconds = 0.5
+
+        func validate() throws {
+            try requireOption("--count", count, in: 1...100_000)
+            try requireOption("--seconds", seconds, in: 0...3600)
+        }
 
         func run() throws {
             let endpoint = try TestingCommand.localEndpoint(coordinator)
@@ -75,6 +80,8 @@ extension TestingCommand {
 
         @Option(help: "Number of attempts with each method.")
         var count = 1_000
+
+        func validate() throws { try requireOption("--count", count, in: 1...1_000_000) }
 
         func run() throws {
             let endpoint = try TestingCommand.localEndpoint(coordinator)

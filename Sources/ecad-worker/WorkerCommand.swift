@@ -44,17 +44,23 @@ struct ConnectionOptions: ParsableArguments {
         }
     }
 
-    func security(to endpoint: Endpoint) throws -> (WorkerSecurity, name: String?) {
+    /// The endpoint to connect to, with keys and the key's name.
+    ///
+    /// Without encryption it is a numeric address of this machine, so that a name that later resolves to another
+    /// machine does not lead there.
+    func connection() throws -> (endpoint: Endpoint, security: WorkerSecurity, name: String?) {
+        let endpoint = try endpoint()
         if let key {
             let file = try WorkerKeyFile(path: key)
-            return (WorkerSecurity(file), file.name)
+            return (endpoint, WorkerSecurity(file), file.name)
         }
-        guard insecurePlaintext || endpoint.isLoopback else {
+        if insecurePlaintext { return (endpoint, .plaintext, nil) }
+        guard let local = endpoint.onLoopback() else {
             throw ValidationError(
-                "--coordinator \(endpoint) is another machine: pass --key FILE, created by: ecad-coordinator keys new NAME; "
-                    + "or --insecure-plaintext in a trusted network")
+                "--coordinator \(endpoint) is not known to be this machine: pass --key FILE, created by: "
+                    + "ecad-coordinator keys new NAME; or --insecure-plaintext in a trusted network")
         }
-        return (.plaintext, nil)
+        return (local, .plaintext, nil)
     }
 }
 
@@ -67,12 +73,11 @@ extension WorkerCommand {
 
         func run() throws {
             let endpoint = try connection.endpoint()
-            let plain = connection.key == nil
-            let security = plain ? .plaintext : try connection.security(to: endpoint).0
+            let security = try connection.key.map { WorkerSecurity(try WorkerKeyFile(path: $0)) } ?? .plaintext
             let diagnosis = try Doctor(
                 endpoint: endpoint, security: security, engineVersion: Program.version
             ).diagnose()
-            print(diagnosis)
+            Program.printText("\(diagnosis)")
             if !diagnosis.isHealthy { throw ExitCode(1) }
         }
     }
@@ -93,7 +98,7 @@ extension WorkerCommand {
 
         @Option(
             help:
-                "Threads for matrix products (default: all processors; one less for heartbeats if there are at least 4)."
+                "Threads for matrix products (default: the processors of the affinity mask, within the CPU quota; one less for heartbeats if there are at least 4)."
         )
         var threads: Int?
 
@@ -105,6 +110,10 @@ extension WorkerCommand {
 
         @Option(help: "Seconds until the batch system ends this worker (default: the end of the Slurm job, if any).")
         var walltime: Double?
+
+        @Option(
+            help: "Exit after this many seconds without a message from the coordinator (default: wait without limit).")
+        var coordinatorTimeout: Double?
 
         @Option(
             help: "Name of this worker in reports (default: HOST-PID). The name of a key takes precedence.")
@@ -122,25 +131,46 @@ extension WorkerCommand {
             guard grace.isFinite, (0...86_400).contains(grace) else {
                 throw ValidationError("--grace \(grace): expected 0 to 86400 seconds")
             }
+            if let coordinatorTimeout, !(coordinatorTimeout > 0 && coordinatorTimeout < 1e9) {
+                throw ValidationError("--coordinator-timeout \(coordinatorTimeout): expected more than 0 seconds")
+            }
             if let walltime, !(walltime > 0 && walltime < 1e9) {
-                throw ValidationError("--walltime \(walltime): expected more than 0 seconds")
+                throw ValidationError("--walltime \(walltime): expected more than 0 and less than 1e9 seconds")
             }
         }
 
         func run() throws {
-            let endpoint = try connection.endpoint()
-            let (security, keyName) = try connection.security(to: endpoint)
-            let processors = CPU.availableCount
+            let (endpoint, security, keyName) = try connection.connection()
+            let (threads, reason) = chosenThreads
+            let ignoredName = keyName.flatMap { $0 == self.name ? nil : self.name }
             let name = name ?? keyName ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())"
             let environment = ProcessInfo.processInfo.environment
             let options = WorkerOptions(
                 coordinator: endpoint, security: security, model: models, scorers: scorers, name: name,
-                threads: threads ?? (processors < 4 ? processors : processors - 1),
+                threads: threads,
                 spool: spool ?? defaultSpool(name, environment), graceSeconds: grace,
                 walltime: walltime.map(WalltimeLimit.init(seconds:)) ?? WalltimeLimit(environment: environment),
-                exitsWithParent: exitWithParent, engineVersion: Program.version)
+                coordinatorTimeout: coordinatorTimeout, exitsWithParent: exitWithParent,
+                engineVersion: Program.version)
             log.bootstrap()
-            try Worker(options: options, logger: Logger(label: "ecad-worker")).run()
+            let logger = Logger(label: "ecad-worker")
+            if let ignoredName, let keyName {
+                logger.warning("--name \(ignoredName): reports show the name of the key, \(keyName)")
+            }
+            if threads > CPU.availableCount {
+                logger.warning("--threads \(threads) exceeds \(CPU.availability): threads will wait for each other")
+            } else {
+                logger.info("threads: \(threads), \(reason)")
+            }
+            try Worker(options: options, logger: logger).run()
+        }
+
+        /// The number of threads and its reason.
+        private var chosenThreads: (count: Int, reason: String) {
+            if let threads { return (threads, "as given by --threads") }
+            let processors = min(CPU.availableCount, 1024)
+            guard processors >= 4 else { return (processors, "one for each of \(CPU.availability)") }
+            return (processors - 1, "one less for heartbeats than \(CPU.availability)")
         }
 
         private func defaultSpool(_ name: String, _ environment: [String: String]) -> String {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import ProgramSupport
+import Prompts
 import Verification
 
 @main
@@ -32,21 +33,22 @@ extension EcadCommand {
         @Option(help: "Reference file.")
         var reference: String
 
-        @Option(help: "Maximum relative L2 error (default: 1e-4 for a forward pass, 1e-3 for a trajectory).")
+        @Option(
+            help: ArgumentHelp(
+                "Maximum relative L2 error, 0 to 1 (default: 1e-4).",
+                discussion: "For the latents of a trajectory, the error of the worst step."))
         var tolerance: Double?
 
         @Flag(help: "Print JSON.")
         var json = false
 
         func validate() throws {
-            if let tolerance, !(tolerance >= 0) {
-                throw ValidationError("--tolerance \(tolerance): expected 0 or more")
-            }
+            if let tolerance { try requireOption("--tolerance", tolerance, in: 0...1) }
         }
 
         func run() throws {
             let report = try Verification.run(model: model, reference: reference, tolerance: tolerance)
-            print(json ? try encoded(report) : table(report))
+            json ? print(try encoded(report)) : Program.printText(table(report))
             if !report.passed { throw ExitCode(1) }
         }
 
@@ -58,11 +60,32 @@ extension EcadCommand {
 
         private func table(_ report: VerificationReport) -> String {
             let width = report.tensors.map(\.name.count).max() ?? 0
-            return report.tensors.map { tensor in
+            let rows = report.tensors.map { tensor in
                 let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
                 let errors = String(format: "relative L2 %.2e   maximum %.2e", tensor.relativeL2, tensor.maxAbs)
                 return "\(name)   \(errors)   \(tensor.passed ? "pass" : "FAIL")"
-            }.joined(separator: "\n")
+            }
+            let missing = report.notCompared.map { "\($0): not compared, the reference file has none" }
+            return (missing + rows).joined(separator: "\n")
         }
     }
+}
+
+// MARK: - Prompt files
+
+extension PromptFormat: ExpressibleByArgument {}
+
+/// The option for prompt files whose format cannot be detected.
+struct PromptsFormatOption: ParsableArguments {
+    @Option(
+        name: .customLong("prompts-format"),
+        help: "Format of the prompt file, where its name and content do not tell (lines may begin with [ or {).")
+    var format: PromptFormat?
+
+    /// Rejects the option without a prompt file.
+    func require(_ file: String?) throws {
+        if format != nil, file == nil { throw ValidationError("--prompts-format needs --prompts") }
+    }
+
+    func read(_ file: String) throws -> PromptSet { try PromptSet(file: file, format: format) }
 }

@@ -25,10 +25,12 @@ extension EcadCommand {
         )
         var prompts: String
 
-        @Option(help: "Negative prompt for classifier-free guidance.")
+        @OptionGroup var promptsFormat: PromptsFormatOption
+
+        @Option(help: "Negative prompt for classifier-free guidance (PixArt).")
         var negativePrompt = ""
 
-        @Option(help: "Number of CPU threads (default: all processors).")
+        @Option(help: "Number of CPU threads (default: the processors of the affinity mask, within the CPU quota).")
         var threads: Int?
 
         @Option(name: [.customShort("o"), .customLong("output")], help: "Output file (.safetensors).")
@@ -45,14 +47,18 @@ extension EcadCommand {
 
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
+            try OutputPath.checkFile("--output", output, endings: [".safetensors"], inputs: [prompts])
             let folder = try ModelFolder(path: model)
-            let texts = try PromptSet(file: prompts).texts
+            let guidance = try folder.guidance()
+            // With any scale that enables it.
+            try guidance.check(negativePrompt: negativePrompt, scale: guidance.defaultScale)
+            let texts = try promptsFormat.read(prompts).texts
             try PromptEmbeddings.write(
                 prompts: texts, negativePrompt: negativePrompt, model: folder,
                 fingerprint: try ModelFingerprint.compute(folder: model, part: .text), to: output)
             let report = Report(
                 file: output, prompts: texts.count, sha256: try SHA256.digest(ofFile: output).hexadecimal)
-            guard json else { return print("\(output): \(texts.count) prompts, SHA-256 \(report.sha256)") }
+            guard json else { return Program.printText("\(output): \(texts.count) prompts, SHA-256 \(report.sha256)") }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             print(String(decoding: try encoder.encode(report), as: UTF8.self))
@@ -72,9 +78,11 @@ enum EmbeddingsFile {
     /// - Throws: `ModelsError`, `TensorsError`.
     static func open(_ path: String, for model: ModelFolder) throws -> PromptEmbeddings {
         let embeddings = try PromptEmbeddings(path: path)
-        guard ModelFingerprint.hasText(folder: model.path) else { return embeddings }
+        guard ModelFiles.hasText(folder: model.path) else { return embeddings }
         let own = try ModelFingerprint.compute(folder: model.path, part: .text)
-        guard own == embeddings.textEncoder else {
+        guard
+            ModelFingerprint.compare(embeddings.textEncoder, with: own, folder: model.path, part: .text) != .different
+        else {
             throw ModelsError.invalidArgument(
                 "\(path): written with other text encoders; expected those of \(model.path), rerun ecad embed")
         }

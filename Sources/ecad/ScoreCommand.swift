@@ -1,6 +1,7 @@
 import ArgumentParser
 import Basics
 import Foundation
+import Glibc
 import ProgramSupport
 import Prompts
 import Scoring
@@ -19,9 +20,13 @@ extension EcadCommand {
 
                 scripts/convert_scorers.py creates these directories from published weights.
 
-                Images are .png, .jpg and .jpeg files. If all file names are identifiers of prompts in the set, images and prompts \
-                are paired by identifier; if all are numbers, by zero-based index, as written by ecad generate; otherwise in the \
-                order of the names, with equal numbers of images and prompts.
+                Images are PNG and JPEG files in the directory itself. What their names say decides which prompt they were \
+                generated from: the identifier of the prompt or (COCO) of its image, the number of the prompt from 0 or from 1 if \
+                every prompt has an image, or, without either, their natural order. Several images of a prompt need a seed at the \
+                end of their names (00012_seed3.png, 000__prompt_seed:000__image_seed:003.png). The rule is printed; --pair-by sets \
+                it where the names are ambiguous or some images are missing: index (from 0), number (from 1), id, image-id, order.
+
+                Reference images of psnr and ssim have the names of the images, apart from the extension.
 
                 Images that cannot be read or scored are reported and skipped, and the exit status is 1.
                 """)
@@ -34,16 +39,21 @@ extension EcadCommand {
         @Option(help: "Directory of images.")
         var images: String
 
-        @Option(help: "Prompt file: one prompt per line, or a published set.")
+        @Option(help: "Prompt file: one prompt per line, or a published set; for Image Reward and CLIP.")
         var prompts: String?
 
-        @Option(help: "Directory of reference images.")
+        @OptionGroup var promptsFormat: PromptsFormatOption
+
+        @Option(help: "How names pair images with prompts (default: by what they say).")
+        var pairBy: PairingRule?
+
+        @Option(help: "Directory of reference images; for psnr, ssim and the Frechet distance.")
         var reference: String?
 
-        @Option(help: "Write the score of every image to a CSV file.")
+        @Option(help: "Write the score of every image to a file (.csv).")
         var scores: String?
 
-        @Option(help: "Number of CPU threads (default: all processors).")
+        @Option(help: "Number of CPU threads (default: the processors of the affinity mask, within the CPU quota).")
         var threads: Int?
 
         @Flag(help: "Print JSON.")
@@ -53,14 +63,19 @@ extension EcadCommand {
             if let threads, !(1...1024).contains(threads) {
                 throw ValidationError("--threads \(threads): expected 1 to 1024")
             }
+            if pairBy != nil, prompts == nil { throw ValidationError("--pair-by needs --prompts") }
+            try promptsFormat.require(prompts)
             if scorers.isEmpty { throw ValidationError("expected --scorer") }
         }
 
         func run() throws {
             BLAS.setThreadCount(threads ?? CPU.availableCount)
+            let requests = try scorers.map(request)
+            try checkOptions(requests)
             let scoring = try FolderScoring(
-                images: images, reference: reference, prompts: try prompts.map { try PromptSet(file: $0) },
-                requests: try scorers.map(request))
+                images: images, reference: reference, prompts: try prompts.map { try promptsFormat.read($0) },
+                rule: pairBy, requests: requests)
+            for note in scoring.notes { Program.printError(note) }
             var progress = ScoreProgress(total: scoring.stepCount)
             var table = try scores.map(ScoreFile.init)
             let report = try scoring.run(
@@ -68,12 +83,36 @@ extension EcadCommand {
                 failed: { progress.interrupt("\($0.file): skipped: \($0.reason)") }, scored: { try table?.add($0) })
             progress.end()
             try table?.finish()
-            print(try json ? encoded(report) : text(report))
+            json ? print(try encoded(report)) : Program.printText(text(report))
             guard report.failures.isEmpty else {
                 Program.printError(
                     "\(Self.plural(report.failures.count, "failure")), listed above; those images were skipped")
                 throw ExitCode(1)
             }
+        }
+
+        /// Rejects options that none of the scorers uses.
+        private func checkOptions(_ requests: [FolderScoring.Request]) throws {
+            if let repeated = requests.indices.first(where: { requests[..<$0].contains(requests[$0]) }) {
+                throw ValidationError("--scorer \(scorers[repeated]): given twice")
+            }
+            let usesReference = requests.contains { request in
+                guard case .scorer(let source) = request else { return true }
+                return ScorerKind.paired.contains(source.kind)
+            }
+            if reference != nil, !usesReference {
+                throw ValidationError("--reference is only allowed with the scorers psnr, ssim and frechet")
+            }
+            let hasScores = requests.contains { if case .scorer = $0 { true } else { false } }
+            if prompts != nil, !hasScores {
+                throw ValidationError(
+                    "--prompts is only allowed with scorers of single images; a distance has no prompts")
+            }
+            guard let scores else { return }
+            if !hasScores {
+                throw ValidationError("--scores is only allowed with scorers of single images; a distance has no rows")
+            }
+            try OutputPath.checkFile("--scores", scores, endings: [".csv"], inputs: prompts.map { [$0] } ?? [])
         }
 
         private func request(_ text: String) throws -> FolderScoring.Request {
@@ -125,6 +164,8 @@ extension EcadCommand {
     }
 }
 
+extension PairingRule: ExpressibleByArgument {}
+
 /// A CSV file of scores, written incrementally.
 private struct ScoreFile {
     private static let flushBytes = 1 << 16
@@ -141,7 +182,7 @@ private struct ScoreFile {
     }
 
     mutating func add(_ score: FolderScoring.Score) throws {
-        pending += "\(Self.quoted(score.image)),\(score.scorer),\(score.value),\(Self.quoted(score.prompt))\n"
+        pending += "\(score.image.csvField),\(score.scorer),\(score.value),\(score.prompt.csvField)\n"
         if pending.utf8.count > Self.flushBytes { try finish() }
     }
 
@@ -153,9 +194,63 @@ private struct ScoreFile {
         }
         pending = ""
     }
+}
 
-    private static func quoted(_ text: String) -> String {
-        guard text.contains(where: { "\",".contains($0) || $0.isNewline }) else { return text }
-        return "\"" + text.replacing("\"", with: "\"\"") + "\""
+/// A progress bar on a terminal; otherwise a line on standard error every 30 seconds.
+struct ScoreProgress {
+    private static let barWidth = 24
+    private let total: Int
+    private let isTerminal = isatty(2) == 1
+    private let clock = ContinuousClock()
+    private let start: ContinuousClock.Instant
+    private var shownAt: ContinuousClock.Instant
+    private var done = 0
+    private var isBarShown = false
+    /// Progress of the last minute, for the current rate.
+    private var samples: [(at: ContinuousClock.Instant, done: Int)]
+
+    init(total: Int) {
+        self.total = total
+        start = clock.now
+        shownAt = start
+        samples = [(start, 0)]
+    }
+
+    /// Updates the number of completed steps; redraws at most five times a second.
+    mutating func show(_ done: Int) {
+        self.done = done
+        let now = clock.now
+        guard now - shownAt > (isTerminal ? .milliseconds(200) : .seconds(30)) else { return }
+        shownAt = now
+        samples.append((now, done))
+        while samples.count > 2, now - samples[1].at > .seconds(60) { samples.removeFirst() }
+        draw(now)
+    }
+
+    /// Prints a line above the bar.
+    mutating func interrupt(_ line: String) {
+        clear()
+        Program.printError(line)
+    }
+
+    /// Clears the bar.
+    mutating func end() { clear() }
+
+    private mutating func clear() {
+        if isBarShown { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
+        isBarShown = false
+    }
+
+    private mutating func draw(_ now: ContinuousClock.Instant) {
+        let first = samples[0]
+        let seconds = (now - first.at) / .seconds(1)
+        let speed = seconds > 0 ? Double(done - first.done) / seconds : 0
+        let left = speed > 0 ? durationText(seconds: Double(total - done) / speed) : "--"
+        let numbers = "\(done)/\(total) images, \(String(format: "%.1f", speed))/s, \(left) left"
+        guard isTerminal else { return Program.printError(numbers) }
+        let filled = Self.barWidth * done / max(total, 1)
+        let bar = String(repeating: "=", count: filled).rightPadded(to: Self.barWidth)
+        FileHandle.standardError.write(Data("\r[\(bar)] \(numbers)\u{1B}[K".utf8))
+        isBarShown = true
     }
 }

@@ -42,6 +42,19 @@ import Testing
         }
     }
 
+    @Test func threadsThatWriteOneFileLeaveOneOfTheirContents() async throws {
+        let path = folder.file("a")
+        let contents = (0..<16).map { [UInt8](repeating: UInt8($0), count: 100_000) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for content in contents {
+                group.addTask { for _ in 0..<4 { try FileContents.write([content], to: path) } }
+            }
+            try await group.waitForAll()
+        }
+        #expect(contents.contains(try FileContents.read(path)))
+        #expect(try names == ["a"])
+    }
+
     @Test func aFailedWriteLeavesNoPartialFile() throws {
         // A directory cannot be replaced by a file, so the rename fails after the content was written.
         try FileManager.default.createDirectory(atPath: folder.file("d"), withIntermediateDirectories: false)

@@ -12,7 +12,7 @@ import Testing
         let evaluator = try Evaluator(
             model: ModelFolder(path: "\(Fixtures.folder)/alpha-micro/model"),
             settings: EvaluationSettings(
-                generation: GenerationSettings(height: 16, width: 16, stepCount: 4), prompts: ["a"],
+                generation: GenerationSettings(height: 16, width: 16, stepCount: 4, guidanceScale: 4.5), prompts: ["a"],
                 negativePrompt: ""))
         let result = try LatencyModelBenchmark(evaluator, imageCount: 1, scheduleCount: 8, seconds: 0, seed: 3)
         #expect(

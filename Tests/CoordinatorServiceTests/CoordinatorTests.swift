@@ -199,6 +199,26 @@ import Transport
         }
     }
 
+    private func quarantineReason(_ cluster: FakeCluster) throws -> String {
+        let rows = try cluster.calibration.history.query(
+            "SELECT quarantine_reason FROM workers WHERE quarantined_at IS NOT NULL"
+        ).rows
+        if case .text(let reason) = rows.first?.first { return reason }
+        return ""
+    }
+
+    /// The third worker agrees with the first: the second is faulty, and the reason is its difference from the third.
+    @Test(arguments: [(30.0, "second"), (40.0, "first")])
+    func thirdWorkerDecides(_ score: Double, _ faulty: String) throws {
+        let (cluster, task) = try dispute()
+        try cluster.join("third")
+        let again = try #require(try cluster.request("third"))
+        #expect(again.taskID == task.taskID)
+        _ = try cluster.deliver(again, by: "third", score: score)
+        #expect(try quarantined(cluster) == [faulty])
+        #expect(try quarantineReason(cluster).contains("from that of another worker by 10"))
+    }
+
     @Test func workerThatContradictsItselfIsQuarantined() throws {
         let (cluster, task) = try dispute()
         #expect(try cluster.request("second")?.taskID != task.taskID, "the first is asked to repeat its result first")
@@ -206,6 +226,7 @@ import Transport
         #expect(again.taskID == task.taskID)
         _ = try cluster.deliver(again, by: "first", score: 41)
         #expect(try quarantined(cluster) == ["first"])
+        #expect(try quarantineReason(cluster).contains("from its own repetition by 11"))
         #expect(try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 30") == 0)
     }
 
@@ -216,6 +237,7 @@ import Transport
         #expect(again.taskID == task.taskID)
         _ = try cluster.deliver(again, by: "second", score: 30.1)
         #expect(try quarantined(cluster) == ["second"])
+        #expect(try quarantineReason(cluster).contains("from its own repetition by 9.9"))
         #expect(
             try cluster.integer("SELECT count(*) FROM image_scores WHERE value = 30") == 6,
             "the consistent result stays")
@@ -245,6 +267,22 @@ import Transport
             _ = try cluster.deliver(work, by: "alone")
         }
         #expect(cluster.calibration.isFinished)
+    }
+
+    @Test func workersWithoutTheRunsPrecisionAreRejected() throws {
+        let cluster = try FakeCluster(precision: "bfloat16")
+        guard case .refusal(let refusal) = try cluster.register("old").last else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(!refusal.retry && refusal.reason.contains("model.precision is bfloat16"))
+        guard
+            case .welcome(let welcome) = try cluster.register("new", { $0.precisions = ["float32", "bfloat16"] }).last
+        else {
+            Issue.record("not welcome")
+            return
+        }
+        #expect(welcome.settings.precision == "bfloat16")
     }
 
     @Test func otherReleasesAndModelsAreRejected() throws {

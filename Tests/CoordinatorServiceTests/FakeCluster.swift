@@ -19,10 +19,10 @@ final class FakeCluster {
     /// Log lines so far.
     var logCount: Int { lines.value.load(ordering: .relaxed) }
 
-    init(recheckShare: Double = 0, mode: String = "generations") throws {
+    init(recheckShare: Double = 0, mode: String = "generations", precision: String = "float32") throws {
         folder = try TemporaryFolder()
         let configuration = try RunConfiguration.small(
-            in: folder.file("."), mode: mode, population: 6, generations: 2,
+            in: folder.file("."), mode: mode, population: 6, generations: 2, precision: precision,
             more: """
                 images = 2
                 schedules = 3
@@ -143,7 +143,8 @@ private final class LineCount: LogHandler {
 extension RunConfiguration {
     /// A run of the smallest model on three prompts, by multiply-adds; `more` begins with keys of the table `tasks`.
     static func small(
-        in folder: String, mode: String = "generations", population: Int, generations: Int, more: String
+        in folder: String, mode: String = "generations", population: Int, generations: Int,
+        precision: String = "float32", more: String
     ) throws -> RunConfiguration {
         try "a red cube\nA green ball on a table\nsome words\n".write(
             toFile: "\(folder)/prompts.txt", atomically: false, encoding: .utf8)
@@ -152,6 +153,7 @@ extension RunConfiguration {
                 [model]
                 path = "\(Fixtures.folder)/alpha-micro/model"
                 steps = 5
+                precision = "\(precision)"
                 height = 16
                 width = 16
                 [prompts]

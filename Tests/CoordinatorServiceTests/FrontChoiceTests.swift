@@ -38,6 +38,14 @@ import Testing
         #expect(try pick(.fastestWithinLoss(25)) == 3)
     }
 
+    @Test func limitsInMessagesAreShortAndCanBeSatisfied() {
+        let member = member(1, latency: 0.123456789, quality: 33.987654321)
+        let latency = complaint { try FrontChoice.maxLatency(0.1).pick(from: [member], folder: "r") }
+        #expect(latency.isOneLine(naming: "the smallest is 0.1235"))
+        let quality = complaint { try FrontChoice.minQuality(50).pick(from: [member], folder: "r") }
+        #expect(quality.isOneLine(naming: "the best is 33.98") && !quality.isOneLine(naming: "33.98765"))
+    }
+
     @Test func unsatisfiableCriteriaAreReportedWithTheBestValue() {
         #expect(complaint { try pick(.maxLatency(0.1)) }.isOneLine(naming: "r: no member", "0.1", "0.25"))
         #expect(complaint { try pick(.minQuality(41)) }.isOneLine(naming: "r: no member", "41", "40"))

@@ -24,6 +24,27 @@ import Testing
         #expect(TableFormat.markdown.print(result).contains("| p\\|q | 0aff |"))
     }
 
+    @Test func lineBreaksStayInTheirCell() {
+        let result = QueryResult(columns: ["prompt", "n"], rows: [[.text("a\nb\u{1B}[31m"), .integer(1)]])
+        #expect(TableFormat.csv.print(result) == "prompt,n\r\n\"a\nb\u{1B}[31m\",1\r\n")
+        #expect(TableFormat.markdown.print(result).hasSuffix("\n| a<br>b\\\\u{1b}[31m | 1 |\n"))
+        #expect(TableFormat.table.print(result).split(separator: "\n").last == "a\\nb\\u{1b}[31m  1")
+    }
+
+    @Test func tablesShowFourSignificantDigitsUnlessAllAreRequested() {
+        let values = [0.24123456789, 1_796_000_000.25, 12.3456789, -0.000012345678, 0.5, 123456.75]
+        let result = QueryResult(columns: ["x"], rows: values.map { [.real($0)] } + [[.integer(123_456_789)]])
+        func column(_ text: String) -> [String] {
+            text.split(whereSeparator: \.isNewline).dropFirst().map { $0.filter { !" |".contains($0) } }
+        }
+        let short = ["0.2412", "1796000000", "12.35", "-1.235e-05", "0.5", "123457", "123456789"]
+        #expect(column(TableFormat.table.print(result)) == short)
+        #expect(column(TableFormat.markdown.print(result)) == ["---"] + short)
+        let exact = values.map { "\($0)" } + ["123456789"]
+        #expect(column(TableFormat.csv.print(result)) == exact)
+        #expect(column(TableFormat.table.print(result, isExact: true)) == exact)
+    }
+
     @Test func tablesAlignNumbersRight() throws {
         let numbers = QueryResult(
             columns: ["n", "text"], rows: [[.integer(5), .text("x")], [.integer(500), .text("yy")]])
@@ -66,6 +87,13 @@ import Testing
             #expect(XMLCheck.isWellFormed(svg))
             #expect(svg.contains("&amp;"))
         }
+        let hostile = ContactSheetDrawing(
+            title: "t",
+            prompts: ["a\u{0}b \u{1B}[31m\u{FFFF}", "line one\nline two", String(repeating: "x", count: 50)],
+            rows: []
+        ).svg()
+        #expect(XMLCheck.isWellFormed(hostile) && XMLCheck.hasOnlyCharactersOfXML(hostile))
+        #expect(hostile.contains(">line one line two</text>") && !hostile.contains(String(repeating: "x", count: 23)))
         #expect(plot.components(separatedBy: "<circle class=\"member\"").count == 4, "two points and the legend")
         // A single point gives valid axes.
         #expect(XMLCheck.isWellFormed(FrontPlot(title: "", qualityName: "", points: Array(points.prefix(1))).svg()))
@@ -78,6 +106,16 @@ import Testing
 
 /// Checks that tags are nested and closed; ignores everything else.
 private enum XMLCheck {
+    /// The production `Char` of XML 1.0.
+    static func hasOnlyCharactersOfXML(_ text: String) -> Bool {
+        text.unicodeScalars.allSatisfy { scalar in
+            switch scalar.value {
+            case 0x9, 0xA, 0xD, 0x20...0xD7FF, 0xE000...0xFFFD, 0x10000...0x10FFFF: true
+            default: false
+            }
+        }
+    }
+
     static func isWellFormed(_ text: String) -> Bool {
         var open: [Substring] = []
         for piece in text.split(separator: "<").dropFirst(text.hasPrefix("<") ? 0 : 1) {

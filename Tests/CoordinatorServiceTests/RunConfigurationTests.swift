@@ -36,7 +36,7 @@ import Testing
         expected.modelPath = "/base/m"
         expected.promptsPath = "/p.txt"
         #expect(c == expected)
-        #expect(c.stepCount == 20 && c.guidanceScale == 4.5 && c.cost == .latency && c.quality == .psnr)
+        #expect(c.stepCount == 20 && c.guidanceScale == nil && c.cost == .latency && c.quality == .psnr)
         #expect(c.population == 24 && c.generations == 20 && c.preset == .standard && c.seeding == [.fora, .random])
         #expect(c.imagesPerTask == 8 && c.secondsPerTask == 15 && c.recheckShare == 0.02 && c.stop.flatGain == 0.001)
     }
@@ -175,8 +175,9 @@ import Testing
         ("search.population=1", "search.population is 1; expected 4 to 10000"),
         ("search.population=2.5", "search.population is 2.5; expected an integer from 4 to 10000"),
         ("search.population=true", "search.population is true; expected an integer from 4 to 10000"),
-        ("model.guidance_scale=-1", "model.guidance_scale is -1; expected 0 to 1000"),
-        ("model.guidance_scale=fast", "model.guidance_scale is \"fast\"; expected a number from 0 to 1000"),
+        ("model.guidance_scale=-1", "model.guidance_scale is -1; expected 0 to 100"),
+        ("model.guidance_scale=fast", "model.guidance_scale is \"fast\"; expected a number from 0 to 100"),
+        ("model.guidance_scale=1e30", "model.guidance_scale is 1e+30; expected 0 to 100"),
         ("tasks.seconds=0", "tasks.seconds is 0; expected 0.01 to 86400"),
         ("prompts.negative=3", "prompts.negative is 3; expected a string"),
         (
@@ -196,6 +197,45 @@ import Testing
     ])
     func unacceptableValuesNameTheKey(_ assignment: String) {
         #expect(error(minimal, [assignment])?.contains(assignment.prefix { $0 != "=" }) == true)
+    }
+
+    /// A user's file, unlike a stored configuration, must not hold keys that have no effect.
+    @Test(arguments: [
+        (["tasks.schedules=3", "tasks.seconds=5"], "tasks.seconds is only allowed without tasks.schedules"),
+        (["stop.flat_gain=0.5"], "stop.flat_gain is only allowed with stop.flat_generations"),
+        (["prompts.embeddings_sha256=ab"], "prompts.embeddings_sha256 is only allowed with prompts.embeddings"),
+        (["scorers.clip_fingerprint=ab"], "scorers.clip_fingerprint is only allowed with scorers.clip"),
+    ])
+    func keysWithoutEffectAreRejected(_ overrides: [String], _ part: String) throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(minimal, to: "run.toml")
+        #expect(
+            complaint { try RunConfiguration(path: path, overrides: overrides) }.isOneLine(naming: "run.toml: \(part)"))
+        let stored = try read(minimal, overrides)
+        #expect(try read(stored.resolved) == stored)
+    }
+
+    @Test func guidanceScaleDefaultsToThatOfTheModel() throws {
+        for (fixture, scale) in [("alpha-small", 4.5), ("flux-small", 3.5)] {
+            let model = try ModelDescription(modelFolder: "\(Fixtures.folder)/\(fixture)/model")
+            var c = try read(minimal)
+            try c.resolveGuidance(of: model)
+            #expect(c.guidanceScale == scale)
+            c.guidanceScale = 2
+            try c.resolveGuidance(of: model)
+            #expect(c.guidanceScale == 2)
+        }
+    }
+
+    @Test(arguments: [("flux-small", "3", "FLUX"), ("alpha-small", "1", "guidance scale above 1")])
+    func negativePromptWithoutEffectIsRejected(_ fixture: String, _ scale: String, _ part: String) throws {
+        let model = try ModelDescription(modelFolder: "\(Fixtures.folder)/\(fixture)/model")
+        var c = try read(minimal, ["prompts.negative=blurred", "model.guidance_scale=\(scale)"])
+        #expect(
+            complaint { try c.resolveGuidance(of: model) }.isOneLine(naming: "prompts.negative is \"blurred\"", part))
+        #expect(c.usesNegativePrompt(with: model) == false)
+        c.negativePrompt = ""
+        try c.resolveGuidance(of: model)
     }
 
     @Test func costTableRequiresTheCostLatency() {
@@ -239,7 +279,7 @@ extension RunConfiguration {
         c.stepCount = .random(in: 1...1000, using: &generator)
         c.height = maybe(.random(in: 1...16384, using: &generator))
         c.width = maybe(.random(in: 1...16384, using: &generator))
-        c.guidanceScale = .random(in: 0...1000, using: &generator)
+        c.guidanceScale = maybe(.random(in: 0...100, using: &generator))
         c.promptsPath = "/" + text()
         c.embeddingsPath = maybe("/" + text())
         c.embeddingsSHA256 = maybe(text())
@@ -259,6 +299,7 @@ extension RunConfiguration {
         c.seed = .random(in: 0...UInt64(Int32.max), using: &generator)
         c.seeding = Seeding.allCases.filter { _ in Bool.random(using: &generator) }
         c.warmStart = maybe("/" + text())
+        c.runDirectory = maybe("/" + text())
         c.stop.evaluations = maybe(.random(in: 1...1_000_000_000, using: &generator))
         c.stop.seconds = maybe(.random(in: 1...1e9, using: &generator))
         c.stop.flatGenerations = maybe(.random(in: 1...100_000, using: &generator))

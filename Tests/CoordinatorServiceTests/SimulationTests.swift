@@ -59,6 +59,22 @@ import Testing
         #expect(barrier.throughput < steady.throughput)
     }
 
+    /// With a single host and little time, a task that takes less than its expected duration must not exceed the ideal
+    /// (but for the rounding of the sums).
+    @Test func throughputIsAShare() throws {
+        for seed in UInt64(1)...8 {
+            for hosts in [1, 3] {
+                let report = try report {
+                    $0.hosts = hosts
+                    $0.seed = seed
+                    $0.maximumSeconds = 600
+                    $0.speedSpread = 1
+                }
+                #expect(report.throughput > 0.5 && report.throughput <= 1 + 1e-12, "\(report)")
+            }
+        }
+    }
+
     @Test func reportDependsOnTheSeedOnly() throws {
         func simulate(_ seed: UInt64) throws -> String {
             try report(mode: "generations", generations: 3) {

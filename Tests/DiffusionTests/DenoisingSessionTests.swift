@@ -1,6 +1,7 @@
 import Models
 import Schedules
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Diffusion
@@ -81,7 +82,10 @@ import Testing
         let expected = try engine.latents(session, schedule)
         let broken = try engine.model.prompt(
             PromptEmbedding(text: Matrix([Float](repeating: .nan, count: 24), rows: 1, columns: 24)))
-        try session.denoise(prompts: [broken], negative: engine.negative, plan: ExecutionPlan(schedule))
+        let line = complaint {
+            try session.denoise(prompts: [broken], negative: engine.negative, plan: ExecutionPlan(schedule))
+        }
+        #expect(line.isOneLine(naming: "the transformer at step 1 of"), "\(line)")
         #expect(session.latents.values.allSatisfy { $0.isNaN })
         #expect(try engine.latents(session, schedule) == expected)
     }

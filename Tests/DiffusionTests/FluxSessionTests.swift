@@ -84,7 +84,7 @@ import Testing
 
     @Test(arguments: [(10, 12), (12, 0), (12, 4096)])
     func unsupportedSizesAreRejected(_ height: Int, _ width: Int) throws {
-        let settings = GenerationSettings(height: height, width: width)
+        let settings = GenerationSettings(height: height, width: width, stepCount: 20, guidanceScale: 4.5)
         let line = complaint { try engine.model.session(imageCount: 1, settings: settings) }
         #expect(line.isOneLine(naming: "multiple of 4 up to 2048"))
     }

@@ -119,7 +119,8 @@ import Testing
                 settings: EvaluationSettings(
                     generation: GenerationSettings(
                         height: fixture == "alpha-micro" ? size : description.height,
-                        width: fixture == "alpha-micro" ? size : description.width, stepCount: 4),
+                        width: fixture == "alpha-micro" ? size : description.width, stepCount: 4,
+                        guidanceScale: 4.5),
                     prompts: ["a", "b"], negativePrompt: ""))
             var calls = 0
             let costs = try #require(

@@ -11,7 +11,8 @@ import Testing
 @Suite struct EvaluatorTests {
     private static let prompts = ["a red lighthouse", "a silver fox in the snow", ""]
     private static let settings = EvaluationSettings(
-        generation: GenerationSettings(height: 16, width: 24, stepCount: 4), prompts: prompts, negativePrompt: "")
+        generation: GenerationSettings(height: 16, width: 24, stepCount: 4, guidanceScale: 4.5), prompts: prompts,
+        negativePrompt: "")
 
     private let evaluator: Evaluator
     private let items = [EvaluationItem(prompt: 1, seed: 5), EvaluationItem(prompt: 0, seed: 6)]

@@ -15,17 +15,41 @@ import Testing
         36 21 0:36 / /containers rw - fuse.fuse-overlayfs fuse-overlayfs rw
         """
 
-    @Test(
-        arguments: [
-            ("/home/user/run", "NFS"), ("/home", "NFS"), ("/home/local/run", nil), ("/homes/run", nil), ("/", nil),
-            ("/mnt/my disk/run", "sshfs"), ("/scratch/run", "Lustre"), ("/over/run", nil), ("/containers/run", nil),
-        ] as [(String, String?)])
-    func innermostMountDeterminesTheKind(path: String, kind: String?) {
-        #expect(NetworkFileSystem.kind(of: path, mounts: Self.mounts) == kind)
+    @Test(arguments: [
+        ("/home/user/run", "NFS"), ("/home", "NFS"), ("/home/local/run", nil), ("/homes/run", nil), ("/", nil),
+        ("/mnt/my disk/run", "sshfs"), ("/scratch/run", "Lustre"), ("/over/run", nil), ("/containers/run", nil),
+    ])
+    func innermostMountDeterminesTheKind(path: String, name: String?) {
+        let expected = name.map { NetworkFileSystem.Kind.shared("\($0), a network file system") } ?? .local
+        #expect(NetworkFileSystem.kind(of: path, mounts: Self.mounts) == expected)
+    }
+
+    @Test(arguments: [
+        "nfs", "nfs4", "cifs", "smb3", "ceph", "fuse.ceph-fuse", "lustre", "beegfs", "gpfs", "afs", "fuse.sshfs",
+        "fuse.glusterfs", "fuse.s3fs", "fuse.juicefs", "ocfs2", "orangefs", "9p", "virtiofs", "vboxsf", "drvfs",
+        "prl_fs", "fuse.vmhgfs-fuse", "fuse.grpcfuse",
+    ])
+    func fileSystemsOfSeveralHostsAreShared(type: String) {
+        guard case .shared = NetworkFileSystem.kind(ofType: type) else {
+            Issue.record("\(type) is not shared")
+            return
+        }
+    }
+
+    @Test func localAndUnknownTypesAreDistinguished() {
+        for type in [
+            "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk", "fuse.fuse-overlayfs", "fuse.gocryptfs",
+        ] {
+            #expect(NetworkFileSystem.kind(ofType: type) == .local, "\(type)")
+        }
+        for type in ["fuse", "fuse.bindfs", "fuse.something"] {
+            #expect(NetworkFileSystem.kind(ofType: type) == .unknown(type: type))
+        }
     }
 
     @Test func missingAndLocalFilesHaveNoKind() {
         #expect(NetworkFileSystem.kind(at: "/proc/self/no such file") == nil)
         #expect(NetworkFileSystem.kind(at: "/proc/self") == nil)
+        #expect(NetworkFileSystem.warning(for: "/proc/self") == nil)
     }
 }

@@ -36,8 +36,20 @@ import Testing
                 return
             }
         }
-        #expect(try sample.history.runs.all().map(\.name) == ["shapes"])
+        #expect(try sample.history.runs.snapshot().run.name == "shapes")
         #expect(try sample.integer("PRAGMA user_version") == Int64(Schema.version))
+    }
+
+    @Test(arguments: [
+        ("SELECT 1; SELECT 2", "one statement at a time"), ("SELECT 1; nonsense", "one statement at a time"),
+        ("", "no statement"), ("-- nothing", "no statement"), ("SELECT ?", "parameter"), ("SELECT :name", "parameter"),
+        ("DELETE FROM runs", "read-only statement that returns rows"),
+    ])
+    func queryErrorsSayWhatIsExpected(_ sql: String, _ part: String) throws {
+        let sample = try SampleHistory()
+        let error = try #require(throws: HistoryError.self) { try sample.history.query(sql) }
+        #expect(error.description.contains(part) && !error.description.contains("Database"), "\(error)")
+        #expect(try sample.history.query("SELECT 1; -- done\n").rows == [[.integer(1)]])
     }
 
     @Test func unknownViewErrorListsTheViews() throws {

@@ -46,7 +46,7 @@ import Testing
         #expect(measured.scores.map(\.image) == sample.images + sample.images)
         #expect(measured.timings.map(\.image) == sample.images)
         #expect(measured.timings[0].denoiseSeconds == 2 && measured.timings[0].referenceSeconds == 4)
-        #expect(try sample.history.workers.all()[0].busySeconds == 6)
+        #expect(try sample.history.query("SELECT busy_seconds FROM workers").rows[0] == [.real(6)])
     }
 
     @Test func resultWithValuesOutsideItsTaskIsRejectedEntirely() throws {

@@ -129,7 +129,7 @@ import Testing
         }
         try file?.close()
         let error = try #require(throws: HistoryError.self) {
-            try RunHistory.openReadOnly(in: sample.folder.path).runs.all()
+            try RunHistory.openReadOnly(in: sample.folder.path).runs.snapshot()
         }
         guard case .corrupt(sample.folder.file("history.sqlite"), _) = error else {
             Issue.record("\(error)")
@@ -141,7 +141,7 @@ import Testing
         let folder = try TemporaryFolder()
         try Data().write(to: URL(fileURLWithPath: folder.file("file")))
         let error = try #require(throws: HistoryError.self) { try RunHistory.create(in: folder.file("file/run")) }
-        #expect(error == .notWritable(file: folder.file("file/run"), reason: "the folder cannot be created"))
+        #expect(error == .notWritable(file: folder.file("file/run"), reason: "the directory cannot be created"))
         #expect(throws: HistoryError.notReadable(file: folder.file("file/history.sqlite"), reason: "Not a directory")) {
             try RunHistory.openReadOnly(in: folder.file("file"))
         }
@@ -157,7 +157,7 @@ import Testing
         defer { chmod(sample.folder.path, 0o755) }
         let before = try FileManager.default.contentsOfDirectory(atPath: sample.folder.path)
         let reader = try RunHistory.openReadOnly(in: sample.folder.path)
-        #expect(try reader.runs.all().count == 1)
+        #expect(try reader.runs.snapshot().run.id == sample.run)
         #expect(try FileManager.default.contentsOfDirectory(atPath: sample.folder.path) == before)
         let lock = sample.folder.file("coordinator.lock")
         #expect(throws: HistoryError.notWritable(file: lock, reason: "Permission denied")) {
@@ -175,7 +175,7 @@ import Testing
         chmod(copy.path, 0o555)
         defer { chmod(copy.path, 0o755) }
         let error = try #require(throws: HistoryError.self) { try RunHistory.openReadOnly(in: copy.path) }
-        #expect(error.description.contains("copy the folder"))
+        #expect(error.description.contains("copy the directory"))
     }
 
     @Test func fullDiskIsReportedAndTheTransactionUndone() throws {

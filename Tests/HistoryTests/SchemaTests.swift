@@ -28,6 +28,11 @@ import Testing
             ]
         ),
         ("lineage", ["candidate_id", "parent_id", "operator", "origin"]),
+        ("front_ancestors", ["run_id", "candidate_id", "ancestor_id", "generation", "origin", "operator", "is_seed"]),
+        ("prompt_loss", ["run_id", "candidate_id", "prompt", "seed", "scorer", "value", "uncached", "loss"]),
+        ("worker_failures", ["worker_id", "name", "outcome", "leases", "last_at", "reason"]),
+        ("throughput", ["run_id", "minute", "images", "images_per_second", "workers"]),
+        ("cost_so_far", ["run_id", "generation", "images", "worker_seconds", "wall_seconds", "hypervolume"]),
         ("gene_usage", ["run_id", "step", "block", "component", "recompute_share"]),
         ("latency_model_error", ["candidate_id", "modelled_ratio", "measured_ratio", "relative_error"]),
         ("benchmark_scores", ["schedule", "prompt_set", "scorer", "mean", "standard_error", "p5", "worst"]),
@@ -36,7 +41,7 @@ import Testing
 
     static let tables = [
         "runs", "workers", "generations", "candidates", "evaluations", "image_scores", "image_timings", "tasks",
-        "leases", "events", "thumbnails", "schema_migrations", "cost_tables",
+        "leases", "events", "thumbnails", "schema_migrations", "cost_tables", "score_statistics",
     ]
 
     @Test(arguments: contract) func everyViewHasItsPublicColumns(view: String, columns: [String]) throws {
@@ -106,7 +111,12 @@ import Testing
     {
         let folder = try Self.released(version)
         let file = folder.file("history.sqlite")
-        if version < Schema.version {
+        if version >= Schema.oldestReadable {
+            let reader = try RunHistory.openReadOnly(in: folder.path)
+            #expect(try reader.query(named: "candidate_scores")["scorer"] == [.text("image-reward-kept")])
+            for view in RunHistory.namedQueries { #expect(throws: Never.self) { try reader.query(named: view.name) } }
+            try reader.close()
+        } else {
             #expect(throws: HistoryError.olderSchema(file: file, found: version, supported: Schema.version)) {
                 try RunHistory.openReadOnly(in: folder.path)
             }
@@ -189,6 +199,8 @@ import Testing
         }
         try sample.history.search.completeGeneration(
             0, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 1)
+        let lease = try sample.history.tasks.lease(sample.work.taskIDs[1], to: sample.worker, expiresAt: 1)
+        try sample.history.tasks.endLease(lease, outcome: .failed)
         for view in Schema.views where !view.name.hasPrefix("benchmark") {
             let lines = try sqlite3Shell(sample.history.file, "SELECT * FROM \(view.name)").split(separator: "\n")
             #expect(lines.count > 1, "\(view.name)")

@@ -5,20 +5,22 @@ import Testing
 @Suite struct SearchTests {
     @Test func storedRunEqualsTheInsertedOne() throws {
         let sample = try SampleHistory()
-        let run = try #require(try sample.history.runs.all().first)
+        let run = try sample.history.runs.snapshot().run
         let entered = sampleRun()
         #expect(run.name == entered.name && run.configuration == entered.configuration && run.shape == entered.shape)
         #expect(run.modelHash == "model" && run.seed == 7 && run.geneCount == 12 && run.reference == entered.reference)
         #expect(run.costObjective == "latency" && run.qualityObjective == "image-reward")
         #expect(run.status == .running && run.createdAt == 100 && run.finishedAt == nil)
-        #expect(try sample.history.runs.genes(of: sample.run) == sampleGenes)
+        let genes = try sample.history.query("SELECT step, block, component FROM genes ORDER BY gene").rows
+        #expect(
+            genes == sampleGenes.map { [.integer(Int64($0.step)), .integer(Int64($0.block)), .text($0.component)] })
         #expect(try sample.history.runs.prompts(of: sample.run) == samplePrompts)
     }
 
     @Test func statusAndConfigurationCanBeUpdated() throws {
         let sample = try SampleHistory()
         try sample.history.runs.setStatus(.finished, of: sample.run, at: 500)
-        #expect(try sample.history.runs.all()[0].finishedAt == 500)
+        #expect(try sample.history.runs.snapshot().run.finishedAt == 500)
         try sample.history.runs.setConfiguration("[search]\ngenerations = 9\n", of: sample.run)
         try sample.history.runs.setStatus(.running, of: sample.run)
         let run = try sample.history.runs.snapshot(sample.run).run
@@ -95,14 +97,18 @@ import Testing
         joined.threads = 8
         #expect(try sample.history.workers.upsert(joined, at: 150) == sample.worker)
         try sample.history.workers.addConnectedSeconds(40, to: sample.worker, at: 160)
-        let worker = try #require(try sample.history.workers.all().first)
-        #expect(worker.description == joined && worker.firstSeen == 100 && worker.lastSeen == 160)
-        #expect(worker.connectedSeconds == 40)
+        #expect(
+            try sample.history.query(
+                "SELECT name, threads, first_seen, last_seen, connected_seconds FROM workers ORDER BY id"
+            ).rows.first == [.text("w1"), .integer(8), .real(100), .real(160), .real(40)])
         let first = try sample.history.events.record("joined", "w1 from host", run: sample.run, at: 1)
         let second = try sample.history.events.record("lost", "{}", at: 2)
         #expect(second > first)
-        #expect(try sample.history.events.list(after: first).map(\.kind) == ["lost"])
-        #expect(try sample.history.events.list(limit: 1).map(\.runID) == [sample.run])
+        #expect(
+            try sample.history.query("SELECT kind, run_id, at, text FROM events ORDER BY seq").rows == [
+                [.text("joined"), .integer(sample.run), .real(1), .text("w1 from host")],
+                [.text("lost"), .null, .real(2), .text("{}")],
+            ])
     }
 
     @Test func thumbnailsOfCandidatesAndReferenceAreSeparate() throws {

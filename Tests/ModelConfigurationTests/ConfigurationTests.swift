@@ -37,9 +37,11 @@ import Testing
         #expect(line.isOneLine(naming: "\(configuration.path): n is missing; expected an integer"))
     }
 
-    @Test func bareInfinitiesCountAsAbsentButNotInsideStrings() throws {
+    @Test func bareInfinitiesAreReadButAreNotNumbers() throws {
         let configuration = try read(#"{"a": -Infinity, "b": [Infinity, NaN], "s": "\"-Infinity, NaN\"", "i": 1}"#)
-        #expect(!configuration.has("a"))
+        #expect(configuration.isNegativeInfinity("a") && !configuration.isNegativeInfinity("i"))
+        let line = complaint { try configuration.double("a", default: 1) }
+        #expect(line.isOneLine(naming: "a is -Infinity; expected a number"), "\(line)")
         #expect(try configuration.string("s") == "\"-Infinity, NaN\"")
         #expect(try configuration.int("i") == 1)
     }
@@ -60,7 +62,11 @@ import Testing
         #expect(complaint { try configuration.positive("x", default: 1) }.isOneLine(naming: "x is ", "number"))
     }
 
-    @Test(arguments: ["", "{", "[1]", "3", "not JSON", "{\"a\": Infinit}"])
+    @Test func emptyDocumentIsRejected() {
+        #expect(complaint { try read("") }.isOneLine(naming: folder.file("config.json"), "is empty"))
+    }
+
+    @Test(arguments: ["{", "[1]", "3", "not JSON", "{\"a\": Infinit}"])
     func documentsOtherThanObjectsAreRejected(_ text: String) {
         let line = complaint { try read(text) }
         #expect(line.isOneLine(naming: folder.file("config.json")))

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// One checksum per text of the token ids that transformers gives for thousands of texts; written by
 /// `scripts/fixtures/make_clip_tokens.py` and `make_t5_tokens.py`.
@@ -41,12 +42,6 @@ struct TokenChecksums {
 
     /// Whether these are the ids of a text.
     func match(_ ids: [Int64], _ number: Int) -> Bool {
-        crc32(ids.map(String.init).joined(separator: " ")) == expected[number]
-    }
-
-    private func crc32(_ text: String) -> UInt32 {
-        ~text.utf8.reduce(~0 as UInt32) { crc, byte in
-            (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
-        }
+        crc32(ids.map(String.init).joined(separator: " ").utf8) == expected[number]
     }
 }

@@ -36,6 +36,14 @@ import Testing
         }
     }
 
+    @Test func controlCharactersAreEscaped() {
+        let hostile = "\u{1B}[2J\u{202E}x\u{9B}"
+        #expect(
+            line(.text, .info, hostile, record: ["key": "\(hostile)"])
+                == "ecad-worker: \\u{1b}[2J\\u{202e}x\\u{9b} key=\\u{1b}[2J\\u{202e}x\\u{9b}")
+        #expect(!line(.json, .info, hostile).unicodeScalars.contains { $0.properties.generalCategory == .control })
+    }
+
     @Test func metadataOfTheRecordOverridesThatOfTheLogger() {
         #expect(line(.text, .info, "m", handler: ["k": "old"], record: ["k": "new"]) == "ecad-worker: m k=new")
     }

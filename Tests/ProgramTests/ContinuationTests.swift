@@ -77,6 +77,8 @@ import Testing
                 in: target) == 0)
         for (arguments, part) in [
             (["--from", "1", "--set", "model.guidance_scale=2"], "search.warm_start"),
+            (["--from", "1", "--set", "search.seeding=[\"random\"]"], "search.seeding is only allowed for a new run"),
+            (["--from", "1", "--set", "tasks.seconds=5"], "tasks.seconds is only allowed without tasks.schedules"),
             (["--from", "7"], "leaves none after generation 7"),
             (["--from", "2", "--set", "search.generations=9"], "exists"),
         ] {

@@ -66,7 +66,8 @@ import Testing
         let micro = "\(Fixtures.folder)/alpha-micro/model"
         let file = try embed(prompts, model: micro, folder)
         func generate(_ model: String, _ more: [String]) throws -> ProgramRun {
-            try ProgramRun("ecad", ["generate", "--model", model, "-o", folder.file("x.png")] + more)
+            let output = folder.file(more.contains("--prompt") ? "x.png" : "images")
+            return try ProgramRun("ecad", ["generate", "--model", model, "-o", output] + more)
         }
         let bare = try withoutText("alpha-micro")
         let flux = try withoutText("flux-small")

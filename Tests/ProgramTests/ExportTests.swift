@@ -56,7 +56,8 @@ import Testing
         #expect(file.schedule.genome.sha256 == (try history.search.candidate(best.candidateID)).genomeSHA256)
         #expect(file.configuration["height"]?.int == 16)
         let absent = try coordinator(
-            "export", "--run-dir", small.runFolder, "--candidate", "999999", "--format", "compact", "-o", one)
+            "export", "--run-dir", small.runFolder, "--candidate", "999999", "--format", "compact", "-o",
+            folder.file("none.ecad"))
         #expect(absent.status == 1 && absent.errors.contains("999999"))
     }
 

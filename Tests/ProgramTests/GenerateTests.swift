@@ -79,7 +79,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (["--height", "60"], "height 60"), (["--schedule", "none.json"], "none.json"), (["--steps", "7"], "steps"),
+        (["--height", "60"], "height 60"), (["--schedule", "none.json"], "none.json"), (["--steps", "7"], "7 steps"),
     ])
     func unsupportedSettingsAreReported(_ arguments: [String], _ part: String) throws {
         let run = try ProgramRun(
@@ -133,7 +133,38 @@ import Testing
         _ = try generate(
             ["--model", "\(Fixtures.folder)/flux-small/model", "--steps", "1", "--height", "8", "--width", "8"],
             to: "flux.png")
-        #expect(try header("flux.png").text["guidance scale"] == "3.5")
+        let text = try header("flux.png").text
+        #expect(text["guidance scale"] == "3.5" && text["negative prompt"] == nil)
+    }
+
+    /// The negative prompt of the embeddings has no effect without guidance, and is not recorded as used.
+    @Test func onlySettingsWithAnEffectAreRecorded() throws {
+        let prompts = try folder.write("a large red circle on the left\n", to: "prompts.txt")
+        let file = folder.file("e.safetensors")
+        let embed = try ProgramRun(
+            "ecad",
+            [
+                "embed", "--model", Fixtures.bundledModel, "--prompts", prompts, "--negative-prompt", "blurred", "-o",
+                file,
+            ])
+        #expect(embed.wait() == 0, "\(embed.errors)")
+        for (scale, negative) in [("1", nil), ("2", "blurred")] {
+            _ = try generate(["--embeddings", file, "--steps", "1", "--guidance-scale", scale], to: "x.png")
+            #expect(try header("x.png").text["negative prompt"] == negative)
+        }
+    }
+
+    @Test func stepsFollowTheSchedule() throws {
+        let schedule = folder.file("seven.json")
+        let made = try ProgramRun(
+            "ecad",
+            [
+                "schedule", "generate", "fora", "--model", Fixtures.bundledModel, "--steps", "7", "--parameter", "n=2",
+                "-o", schedule,
+            ])
+        #expect(made.wait() == 0, "\(made.errors)")
+        _ = try generate(["--schedule", schedule], to: "x.png")
+        #expect(try header("x.png").text["steps"] == "7")
     }
 
     /// The fixture has aspect ratio bins like 1024-MS; its autoencoder has scale 2, so images have a quarter of their size.

@@ -40,8 +40,25 @@ import Testing
         try Data("no image".utf8).write(to: URL(filePath: folder.file("images/00001.png")))
         let run = try score(["--scorer", "psnr", "--reference", folder.file("images"), "--json"])
         #expect(run.wait() == 1)
-        #expect(run.errors.contains("00001.png: skipped: not a PNG") && run.errors.contains("1 failure"))
+        #expect(
+            run.errors.contains("00001.png: skipped: not an image; expected PNG or JPEG")
+                && run.errors.contains("1 failure"))
         #expect(run.output.contains("\"images\" : 2"))
+    }
+
+    @Test func rulesAndFormatsCanBeGiven() throws {
+        let scorer = ["--scorer", "\(Fixtures.folder)/image-reward/model"]
+        _ = try folder.write("[one]\ntwo\nthree\nfour\n", to: "four.txt")
+        let refused = try score(scorer + ["--prompts", folder.file("four.txt")])
+        #expect(refused.wait() == 1 && refused.errors.contains("needs the format \"lines\""))
+        let arguments = scorer + ["--prompts", folder.file("four.txt"), "--prompts-format", "lines"]
+        #expect(try score(arguments).errors.contains("1 of 4 prompts have no image"))
+        let run = try score(arguments + ["--pair-by", "index", "--json"])
+        #expect(run.wait() == 0 && run.output.contains("\"pairing\" : \"index\""))
+        #expect(run.errors.contains("counted from 0; 1 prompt has no image"))
+        #expect(try score(["--scorer", "psnr", "--pair-by", "index"]).wait() == 2)
+        #expect(try score(["--scorer", "psnr", "--prompts-format", "lines"]).wait() == 2)
+        #expect(try score(arguments + ["--pair-by", "colour"]).wait() == 2)
     }
 
     @Test func usageErrorsExitWithTwoAndMissingInputsWithOne() throws {

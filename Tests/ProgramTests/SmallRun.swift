@@ -85,6 +85,16 @@ struct SmallRun {
         guard case .integer(let value) = result.rows.first?.first else { return -1 }
         return value
     }
+
+    /// Waits until a query returns a number, while the coordinator may still write; false after two minutes.
+    func eventually(_ sql: String, is expected: Int64) -> Bool {
+        let deadline = Date().addingTimeInterval(120)
+        while Date() < deadline {
+            if (try? count(sql)) == expected { return true }
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+        return false
+    }
 }
 
 /// A port of this machine that is free at present.

@@ -75,6 +75,27 @@ import Testing
         #expect(report.scores.map(\.images) == [3])
     }
 
+    @Test func referencesMayHaveAnotherExtension() throws {
+        let manager = FileManager.default
+        try manager.moveItem(atPath: "\(reference)/00003.png", toPath: "\(reference)/00003.PNG")
+        try manager.copyItem(atPath: "\(reference)/00002.png", toPath: "\(reference)/extra.png")
+        func scoring() throws -> FolderScoring {
+            try FolderScoring(images: images, reference: reference, prompts: nil, requests: paired(.psnr))
+        }
+        #expect(try scoring().run().scores.map(\.images) == [6])
+        #expect(try scoring().notes == ["\(reference): 1 reference image has no image"])
+        try manager.copyItem(atPath: "\(reference)/00003.PNG", toPath: "\(reference)/00003.jpg")
+        #expect(complaint { try scoring() }.isOneLine(naming: "00003.png", "00003.PNG", "00003.jpg"))
+        try manager.removeItem(atPath: "\(reference)/00003.jpg")
+        try manager.copyItem(atPath: "\(images)/00003.png", toPath: "\(images)/00003.jpg")
+        #expect(complaint { try scoring() }.isOneLine(naming: "same reference", "00003.PNG"))
+        #expect(
+            complaint {
+                try FolderScoring(
+                    images: images, reference: Fixtures.folder + "/images", prompts: nil, requests: paired(.psnr))
+            }.isOneLine(naming: "no reference image"))
+    }
+
     @Test func noScoresIsAnError() throws {
         for number in 0..<6 { try Data().write(to: URL(filePath: "\(images)/0000\(number).png")) }
         let scoring = try FolderScoring(

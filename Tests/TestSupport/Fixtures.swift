@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// The folder `Tests/Fixtures` of the checkout.
@@ -56,5 +57,33 @@ public final class TemporaryFolder: Sendable {
     public func copy(of source: String, as name: String) throws -> String {
         try FileManager.default.copyItem(atPath: source, toPath: file(name))
         return file(name)
+    }
+}
+
+extension TemporaryFolder {
+    /// Lays out a model directory as the hub's cache does: a snapshot of links to blobs that are named by their content.
+    ///
+    /// - Returns: The snapshot.
+    public func hubCache(of model: String) throws -> String {
+        let (blobs, snapshot) = ("models--X/blobs", file("models--X/snapshots/0a1b2c"))
+        let manager = FileManager.default
+        try manager.createDirectory(atPath: file(blobs), withIntermediateDirectories: true)
+        for name in try manager.subpathsOfDirectory(atPath: model) {
+            let link = "\(snapshot)/\(name)"
+            var isDirectory: ObjCBool = false
+            _ = manager.fileExists(atPath: "\(model)/\(name)", isDirectory: &isDirectory)
+            guard !isDirectory.boolValue else { continue }
+            let blob = SHA256.digest(try FileContents.read("\(model)/\(name)")).hexadecimal
+            if !manager.fileExists(atPath: file("\(blobs)/\(blob)")) {
+                _ = try copy(of: "\(model)/\(name)", as: "\(blobs)/\(blob)")
+            }
+            let depth = name.split(separator: "/").count
+            try manager.createDirectory(
+                atPath: URL(filePath: link).deletingLastPathComponent().path, withIntermediateDirectories: true)
+            try manager.createSymbolicLink(
+                atPath: link,
+                withDestinationPath: String(repeating: "../", count: depth + 1) + "blobs/\(blob)")
+        }
+        return snapshot
     }
 }

@@ -64,25 +64,84 @@ import Testing
         #expect("\(error!)".contains("\(endpoint): the port is in use"))
     }
 
-    @Test(arguments: ["tcp://192.0.2.1:*", "tcp://no-such-interface:5555"])
-    func foreignAddressIsReported(endpoint: String) throws {
-        #expect(throws: TransportError.addressNotLocal(endpoint: endpoint)) {
+    @Test(arguments: [
+        ("tcp://198.51.100.1:*", "198.51.100.1 is not an address of this machine"),
+        ("tcp://no-such-interface.invalid:5555", "is not an interface of this machine, and cannot be resolved"),
+        ("tcp://[fe80::1]:*", "a link-local address needs its interface"),
+    ])
+    func foreignAddressIsReported(endpoint: String, detail: String) throws {
+        let error = #expect(throws: TransportError.self) {
             _ = try TestSockets.coordinator(at: endpoint, in: SocketContext())
         }
-    }
-
-    @Test func unresolvableHostIsReported() throws {
-        let endpoint = "tcp://no-such-host.invalid:5555"
-        let error = #expect(throws: TransportError.self) {
-            _ = try TestSockets.worker(to: Endpoint(endpoint), in: SocketContext())
-        }
-        guard case .hostNotFound("no-such-host.invalid", endpoint, _) = error else {
-            Issue.record("expected an unknown host, found \(String(describing: error))")
+        guard case .addressNotLocal(endpoint, _) = error else {
+            Issue.record("expected a foreign address, found \(String(describing: error))")
             return
         }
+        #expect("\(error!)".contains(detail) && "\(error!)".contains("use 0.0.0.0"), "\(error!)")
     }
 
-    @Test(arguments: ["tcp://127.0.0.1:*", "tcp://*:5555"])
+    /// Names, interfaces and IPv6 addresses, which libzmq does not all resolve itself.
+    @Test(arguments: [
+        ("tcp://localhost:*", "127.0.0.1"), ("tcp://lo:*", "127.0.0.1"), ("tcp://127.0.0.1:*", "127.0.0.1"),
+        ("tcp://[::1]:*", "::1"), ("tcp://*:*", "0.0.0.0"), ("tcp://[::]:*", "::"),
+    ])
+    func addressToListenOnIsResolved(text: String, host: String) throws {
+        let context = try SocketContext()
+        var coordinator = try TestSockets.coordinator(at: text, in: context)
+        let endpoint = coordinator.endpoint
+        #expect(endpoint.host == host && endpoint.port != 0)
+        #expect(endpoint.isLoopback == !["0.0.0.0", "::"].contains(host))
+        #expect(endpoint.fromOtherMachines.isEmpty || !endpoint.isLoopback)
+        let worker = try TestSockets.worker(to: endpoint.fromThisMachine, in: context)
+        #expect(try worker.sendWhenConnected([1]))
+        #expect(try coordinator.receive(timeout: TestSockets.timeout)?.bytes == [1])
+    }
+
+    @Test func endpointsForOtherMachinesHaveAddressesThatTheyCanUse() throws {
+        for text in ["tcp://0.0.0.0:5", "tcp://[::]:5"] {
+            for endpoint in try Endpoint(text).fromOtherMachines {
+                let address = try #require(HostAddress(numeric: endpoint.host))
+                #expect(!address.isWildcard && !address.isLoopback && !address.isLinkLocal && endpoint.port == 5)
+                #expect(HostAddress.ofThisMachine().contains { $0.address == address })
+            }
+        }
+        #expect(try Endpoint("tcp://192.0.2.7:5").fromOtherMachines.map(\.description) == ["tcp://192.0.2.7:5"])
+    }
+
+    @Test(arguments: [
+        ("127.0.0.1", true, false), ("127.9.9.9", true, false), ("::1", true, false), ("::ffff:127.0.0.1", true, false),
+        ("10.0.0.1", false, false), ("::", false, true), ("0.0.0.0", false, true), ("fe80::1", false, false),
+    ])
+    func addressesAreClassified(text: String, isLoopback: Bool, isWildcard: Bool) throws {
+        let address = try #require(HostAddress(numeric: text))
+        #expect(address.isLoopback == isLoopback && address.isWildcard == isWildcard)
+        #expect(address.isLinkLocal == text.hasPrefix("fe80"))
+        #expect(address.isIPv6 == text.contains(":"))
+    }
+
+    @Test func onlyHostsOfThisMachineAreOnLoopback() throws {
+        #expect(HostAddress(numeric: "localhost") == nil)
+        #expect(try Endpoint("tcp://localhost:5").onLoopback()?.description == "tcp://127.0.0.1:5")
+        for text in ["tcp://192.0.2.7:5", "tcp://0.0.0.0:5", "tcp://no-such-host.invalid:5"] {
+            #expect(try Endpoint(text).onLoopback() == nil)
+        }
+    }
+
+    @Test func unresolvableHostIsAStateOfTheConnection() throws {
+        let endpoint = try Endpoint("tcp://no-such-host.invalid:5555")
+        var worker = try TestSockets.worker(to: endpoint, in: SocketContext())
+        for _ in 0..<3 {
+            worker.processEvents()
+            guard case .unresolved = worker.connectionState else {
+                Issue.record("expected an unresolved name, found \(worker.connectionState)")
+                return
+            }
+            #expect(!worker.needsReplacement && worker.connectionState.problem?.contains("cannot be resolved") == true)
+            usleep(50_000)
+        }
+    }
+
+    @Test(arguments: ["tcp://127.0.0.1:*", "tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://[::]:5555"])
     func workerRejectsWildcardEndpoint(endpoint: String) throws {
         let error = #expect(throws: TransportError.self) {
             _ = try TestSockets.worker(to: Endpoint(endpoint), in: SocketContext())

@@ -72,6 +72,7 @@ import Testing
 
     @Test(arguments: [
         "", ".hidden", "-dash", "with space", "a/b", "line\nbreak", "ä", String(repeating: "x", count: 65),
+        "local-1",
     ])
     func invalidNamesAreRejected(_ name: String) throws {
         #expect(throws: TransportError.self) { try keys.authorize(name, key: KeyPair.generate().publicKey) }

@@ -31,7 +31,8 @@ import Verification
         let path = try copy("alpha-small/trajectory-unguided")
         let report = try Verification.run(model: Self.model("alpha-small"), reference: path)
         #expect(report.passed && report.case == "trajectory")
-        #expect(report.tensors.map(\.name) == ["initial_latents", "step_latents", "images"])
+        #expect(report.tensors.map(\.name) == ["timesteps", "sigmas", "initial_latents", "step_latents", "images"])
+        #expect(report.notCompared.isEmpty)
     }
 
     @Test func missingFileIsReported() {
@@ -169,8 +170,42 @@ import Verification
         let path = try copy("alpha-small/vae-decoder") { $0.fill("image", with: 0.25) }
         let report = try Verification.run(model: Self.model("alpha-small"), reference: path)
         #expect(!report.passed && report.tensors.map(\.passed) == [false])
-        let notANumber = try copy("alpha-small/vae-decoder") { $0.fill("image", with: .nan) }
-        #expect(
-            try !Verification.run(model: Self.model("alpha-small"), reference: notANumber, tolerance: .infinity).passed)
+    }
+
+    @Test(arguments: [("vae-decoder", "image"), ("vae-decoder", "latents"), ("trajectory-unguided", "step_latents")])
+    func referencesThatAreNotFiniteAreRejected(_ name: String, _ tensor: String) throws {
+        for value in [Float.nan, .infinity] {
+            let path = try copy("alpha-small/\(name)") { $0.fill(tensor, with: value) }
+            #expect(verify(path).isOneLine(naming: path, "\"\(tensor)\" contains", "expected finite numbers"))
+        }
+    }
+
+    /// A file of an earlier version, without the tensors, is compared without them, and the report says so.
+    @Test func timestepsAndNoiseLevelsAreCompared() throws {
+        let steps = 20
+        let timesteps = (1...steps).reversed().map { Int64((Double($0) * 49.95).rounded(.toNearestOrEven)) }
+        func run(_ change: (inout [Int64]) -> Void) throws -> VerificationReport {
+            var timesteps = timesteps
+            change(&timesteps)
+            let path = try copy("alpha-small/trajectory-unguided") {
+                $0.tensors["sigmas"] = nil
+                $0.tensors["timesteps"] = .init(
+                    type: "I64", shape: [steps], bytes: timesteps.withUnsafeBytes { Data($0) })
+            }
+            return try Verification.run(model: Self.model("alpha-small"), reference: path)
+        }
+        let right = try run { _ in }
+        #expect(right.passed && right.notCompared == ["sigmas"], "\(right.tensors)")
+        let wrong = try run { $0[7] += 1 }
+        #expect(!wrong.passed && wrong.tensors.filter { !$0.passed }.map(\.name) == ["timesteps"])
+    }
+
+    /// Latents of a trajectory with one timestep off by one do not pass for those of the right one, at any step.
+    @Test(arguments: Fixtures.names(in: "timesteps", ending: ".safetensors"))
+    func wrongTimestepFails(_ reference: String) throws {
+        let report = try Verification.run(
+            model: Self.model("alpha-small"), reference: "\(Fixtures.folder)/timesteps/\(reference)")
+        #expect(!report.passed && report.notCompared == ["timesteps", "sigmas"])
+        #expect(report.tensors.first { $0.name == "step_latents" }?.passed == false, "\(report.tensors)")
     }
 }

@@ -12,10 +12,12 @@ import Testing
 
     init() throws {
         folder = try TemporaryFolder()
-        for (name, type) in [("model", "t5"), ("a/reward", "image-reward"), ("clip", "clip")] {
+        for name in ["model", "a"] {
             try FileManager.default.createDirectory(atPath: folder.file(name), withIntermediateDirectories: true)
-            _ = try folder.write("{\"model_type\": \"\(type)\"}", to: "\(name)/config.json")
         }
+        _ = try folder.write("{\"model_type\": \"t5\"}", to: "model/config.json")
+        _ = try folder.copy(of: "\(Fixtures.folder)/image-reward/model", as: "a/reward")
+        _ = try folder.copy(of: "\(Fixtures.folder)/clip/model", as: "clip")
     }
 
     @Test func modelsAreFoundNextToTheRunsModelAndInGivenFolders() throws {
@@ -29,6 +31,17 @@ import Testing
         #expect(try both.folder(fingerprint: reward, of: .imageReward) == folder.file("a/reward"))
         #expect(
             complaint { try neighbors.folder(fingerprint: reward, of: .imageReward) }.isOneLine(naming: "image-reward"))
+    }
+
+    /// A run may not need it.
+    @Test func unusableModelNextToTheRunsModelIsReported() throws {
+        try FileManager.default.removeItem(atPath: folder.file("clip/model.safetensors"))
+        let neighbors = try ScorerFolders(given: [folder.file("a/reward")], nextTo: folder.file("model"))
+        #expect(neighbors.fingerprints.count == 1)
+        #expect(neighbors.problems.count == 1 && neighbors.problems[0].contains(folder.file("clip")))
+        #expect(
+            complaint { try ScorerFolders(given: [folder.file("clip")], nextTo: "/nowhere/m") }
+                .isOneLine(naming: folder.file("clip"), "no weights found"))
     }
 
     @Test func givenFolderMustContainAScorerModel() {

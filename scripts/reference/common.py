@@ -14,6 +14,8 @@ from reference.component_cache import Schedule
 from reference.files import Reference
 
 LIBRARIES = ("diffusers", "transformers", "torch")
+# Of transformers; named, because its default differs between versions, and with it the last bits.
+ATTENTION = "sdpa"
 logging.disable_progress_bar()
 
 

@@ -9,7 +9,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
-from reference.common import LIBRARIES, initial_latents, load_vae, read_schedule, trajectory_reference
+from reference.common import ATTENTION, LIBRARIES, initial_latents, load_vae, read_schedule, trajectory_reference
 from reference.component_cache import ComponentCache
 from reference.files import Reference
 
@@ -22,11 +22,11 @@ def load_transformer(model: pathlib.Path) -> FluxTransformer2DModel:
 
 
 def load_clip(model: pathlib.Path) -> CLIPTextModel:
-    return CLIPTextModel.from_pretrained(model / "text_encoder", dtype=torch.float32).eval()
+    return CLIPTextModel.from_pretrained(model / "text_encoder", dtype=torch.float32, attn_implementation=ATTENTION).eval()
 
 
 def load_t5(model: pathlib.Path) -> T5EncoderModel:
-    return T5EncoderModel.from_pretrained(model / "text_encoder_2", dtype=torch.float32).eval()
+    return T5EncoderModel.from_pretrained(model / "text_encoder_2", dtype=torch.float32, attn_implementation=ATTENTION).eval()
 
 
 def load_pipeline(model: pathlib.Path) -> FluxPipeline:
@@ -130,5 +130,6 @@ def trajectory(options: argparse.Namespace) -> Reference:
             max_sequence_length=options.max_length or MAX_LENGTH,
         ).images
 
-    tensors = {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}
+    sampler = {"timesteps": pipeline.scheduler.timesteps, "sigmas": pipeline.scheduler.sigmas}
+    tensors = sampler | {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}
     return trajectory_reference(options, guidance_scale, (height, width), tensors)

@@ -10,7 +10,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
 from transformers import T5EncoderModel, T5Tokenizer
 
-from reference.common import LIBRARIES, initial_latents, load_vae, read_schedule, trajectory_reference
+from reference.common import ATTENTION, LIBRARIES, initial_latents, load_vae, read_schedule, trajectory_reference
 from reference.component_cache import ComponentCache
 from reference.files import Reference
 
@@ -33,7 +33,7 @@ def load_transformer(model: pathlib.Path) -> PixArtTransformer2DModel:
 
 
 def load_text_encoder(model: pathlib.Path) -> T5EncoderModel:
-    return T5EncoderModel.from_pretrained(model / "text_encoder", dtype=torch.float32).eval()
+    return T5EncoderModel.from_pretrained(model / "text_encoder", dtype=torch.float32, attn_implementation=ATTENTION).eval()
 
 
 def load_pipeline(model: pathlib.Path) -> PixArtAlphaPipeline | PixArtSigmaPipeline:
@@ -136,5 +136,6 @@ def trajectory(options: argparse.Namespace) -> Reference:
             max_sequence_length=length,
         ).images
 
-    tensors = {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}
+    sampler = {"timesteps": pipeline.scheduler.timesteps, "sigmas": pipeline.scheduler.sigmas}
+    tensors = sampler | {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}
     return trajectory_reference(options, guidance_scale, (height, width), tensors)

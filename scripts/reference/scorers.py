@@ -118,10 +118,17 @@ def image_reward(options: argparse.Namespace) -> Reference:
 
 
 def load_clip(folder: pathlib.Path):
-    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizerFast
+    """The model, its image processor and its tokenizer.
 
-    model = CLIPModel.from_pretrained(folder, torch_dtype=torch.float32).eval()
-    return model, CLIPImageProcessor.from_pretrained(folder), CLIPTokenizerFast.from_pretrained(folder)
+    The image processor is the one that resizes with Pillow, which the CLIP score is defined by: transformers 5 calls it
+    CLIPImageProcessorPil, and gives its older name to one that resizes with torchvision, where that is installed.
+    """
+    import transformers
+    from transformers import CLIPModel, CLIPTokenizerFast
+
+    processor = getattr(transformers, "CLIPImageProcessorPil" if int(transformers.__version__.split(".")[0]) >= 5 else "CLIPImageProcessor")
+    model = CLIPModel.from_pretrained(folder, torch_dtype=torch.float32, attn_implementation="sdpa").eval()
+    return model, processor.from_pretrained(folder), CLIPTokenizerFast.from_pretrained(folder)
 
 
 def unit(features: torch.Tensor) -> torch.Tensor:

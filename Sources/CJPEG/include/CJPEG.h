@@ -14,7 +14,8 @@ typedef struct cjpeg_image {
     uint8_t *pixels;  // height * width * 3; free with cjpeg_release
 } cjpeg_image;
 
-// Converts greyscale files. Fails for images above pixel_limit, CMYK files and truncated data.
+// Converts greyscale and CMYK files as Pillow does. Fails for images above pixel_limit and truncated data; repairs other
+// damage that libjpeg can repair. Does not apply the orientation of EXIF.
 bool cjpeg_decode(const uint8_t *bytes, size_t count, uint64_t pixel_limit, cjpeg_image *image,
                   char message[CJPEG_MESSAGE_BYTES]);
 

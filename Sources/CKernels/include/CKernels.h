@@ -1,9 +1,9 @@
-// Fused float32 kernels with run-time dispatch on the instruction set.
+// Fused kernels with run-time dispatch on the instruction set.
 //
-// Every kernel exists for AVX-512, AVX2 and portable C. All variants use sixteen lanes, explicit fused multiply-adds and
-// the same order of summation, so results are bit-identical on every machine. Pointers need not be aligned. Matrices are
-// row-major; a `stride` is the distance between two rows in floats. A kernel may work in place (x == y) unless its
-// comment says otherwise.
+// Every float32 kernel exists for AVX-512, AVX2 and portable C. All variants use sixteen lanes, explicit fused
+// multiply-adds and the same order of summation, so results are bit-identical on every machine; the ck_bf16 kernels need
+// AVX512_BF16. Pointers need not be aligned. Matrices are row-major; a `stride` is the distance between two rows in
+// elements. A kernel may work in place (x == y) unless its comment says otherwise.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -50,9 +50,10 @@ void ck_axpby(float a, const float *x, size_t x_stride, float b, float *y, size_
               size_t columns);
 
 // y = (x - mean) / sqrt(variance + epsilon) * (base + scale) + shift of each row; scale and shift [columns] or NULL
-// (a NULL scale multiplies by 1). base is 0 for a plain weight and 1 for adaptive modulation.
+// (a NULL scale multiplies by 1). base is 0 for a plain weight and 1 for adaptive modulation. With y NULL, the result is
+// rounded to bfloat16 to `narrow`, which has y's stride.
 void ck_layer_norm(const float *x, size_t x_stride, const float *scale, float base, const float *shift, float epsilon,
-                   float *y, size_t y_stride, size_t rows, size_t columns);
+                   float *y, uint16_t *narrow, size_t y_stride, size_t rows, size_t columns);
 
 // y = x / sqrt(mean(x^2) + epsilon) * weight of each row; weight [columns].
 void ck_rms_norm(const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride,
@@ -79,6 +80,65 @@ void ck_widen(ck_type type, const void *source, float *destination, size_t count
 void ck_linear_rows(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight,
                     size_t weight_stride, const float *bias, float *y, size_t y_stride, size_t outputs,
                     size_t inputs);
+
+// What becomes of the sums of a product: result = activation(sums + bias), bias [columns] or NULL, is written to y unless
+// NULL, rounded to bfloat16 to `narrow` unless NULL, and residual += gate * result unless NULL; gate [columns] or NULL
+// for 1. y is required where the depth exceeds CK_DEPTH_BLOCK.
+typedef struct ck_output {
+    float *y;
+    size_t y_stride;
+    uint16_t *narrow;
+    size_t narrow_stride;
+    const float *bias;
+    ck_activation activation;
+    float *residual;
+    size_t residual_stride;
+    const float *gate;
+} ck_output;
+
+// Columns of a panel, and the depth up to which the sums of a product stay in registers.
+enum { CK_PANEL = 32, CK_DEPTH_BLOCK = 3072 };
+
+// Columns first to last of x w^T: x [rows, depth], weight [outputs, depth] as stored with weight_stride in elements. The
+// output's pointers are those of column 0. first is a multiple of CK_PANEL; scratch holds CK_PANEL * CK_DEPTH_BLOCK floats.
+void ck_product(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,
+                size_t first, size_t last, size_t depth, const ck_output *out, float *scratch);
+
+// Whether the processor multiplies bfloat16 (AVX512_BF16), whatever the level in use; the ck_bf16 functions need it.
+bool ck_has_bf16(void);
+
+// The size of a packed weight in elements, and packing of `outputs` rows. Panels are independent: rows that start at a
+// multiple of CK_PANEL are packed at ck_bf16_packed_count(first, inputs).
+size_t ck_bf16_packed_count(size_t outputs, size_t inputs);
+void ck_bf16_pack(ck_type type, const void *weight, size_t weight_stride, size_t outputs, size_t inputs,
+                  uint16_t *packed);
+
+// As ck_product, with x in bfloat16 and a packed weight. Rows of x with an odd depth are followed by a zero.
+void ck_bf16_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *packed, size_t first, size_t last,
+                     size_t depth, const ck_output *out);
+
+// A convolution's geometry in pixels; the stride is that between outputs.
+typedef struct ck_convolution {
+    size_t channels, height, width, kernel_height, kernel_width, vertical_padding, horizontal_padding, stride;
+    size_t output_width;
+} ck_convolution;
+
+// The receptive fields of output pixels first to first + count (at most CK_PANEL) as a panel,
+// [channels * kernel_height * kernel_width, CK_PANEL]; zeros beyond the image and beyond count. x is [channels, pixels].
+void ck_gather_fields(const float *x, size_t x_stride, const ck_convolution *convolution, size_t first, size_t count,
+                      float *panel);
+
+// y += x panel for up to CK_PANEL columns: x [rows, depth], panel [depth, CK_PANEL].
+void ck_panel_product(const float *x, size_t x_stride, size_t rows, const float *panel, size_t columns, size_t depth,
+                      float *y, size_t y_stride);
+
+// The same in bfloat16, with a panel [(depth + 1) / 2, CK_PANEL, 2] made by ck_bf16_pack_panel.
+void ck_bf16_pack_panel(const float *panel, size_t depth, uint16_t *packed);
+void ck_bf16_panel_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t columns,
+                           size_t depth, float *y, size_t y_stride);
+
+// destination[i] = source[i] rounded to bfloat16.
+void ck_narrow(const float *source, uint16_t *destination, size_t count);
 
 // output = softmax(scale * q k^T + bias) v for each head of one image. Heads are column slices of width dimension;
 // bias [heads * queries, keys] or NULL. scratch holds ck_attention_scratch(dimension, keys) floats. No overlap.

@@ -30,7 +30,8 @@ typedef struct cpng_image {
 bool cpng_encode(const uint8_t *pixels, uint32_t width, uint32_t height, const cpng_text *texts, size_t text_count,
                  cpng_bytes *png, char message[CPNG_MESSAGE_BYTES]);
 
-// Converts palette, greyscale, 16-bit and interlaced files and drops alpha. Fails for images above pixel_limit.
+// Converts palette, greyscale, 16-bit colour (high bytes) and interlaced files and drops alpha, as Pillow does. Fails for
+// images above pixel_limit, 16-bit greyscale and damage up to the last row.
 bool cpng_decode(const uint8_t *png, size_t count, uint64_t pixel_limit, cpng_image *image,
                  char message[CPNG_MESSAGE_BYTES]);
 

@@ -21,18 +21,15 @@ extension Coordinator {
             return reject(peer, .quarantined, name, "the worker is quarantined: \(reason)")
         }
         if let old = connections[worker], old.peer != peer {
-            let silence = now - (scheduler.lastHeard(worker) ?? -.infinity)
-            guard silence > 3 * settings.heartbeatSeconds else {
+            if let reason = sharedIdentity(of: worker, with: peer) {
                 // Either two processes share a name or key, or the old one has just died; a ping tells.
                 ping(worker)
-                return reject(
-                    peer, .nameInUse, name, "a worker of this name or key is connected: each process needs its own",
-                    retry: true)
+                return reject(peer, .nameInUse, "\(name) on \(registration.host)", reason, retry: true)
             }
             workerOfPeer[old.peer] = nil
         }
         try handle(.left(worker, .lost))
-        connections[worker] = Connection(peer: peer, name: name, accountedUntil: now)
+        connections[worker] = Connection(peer: peer, name: name, host: registration.host, accountedUntil: now)
         workerOfPeer[peer] = worker
         try handle(.joined(worker))
         try run.history.events.record("joined", name, run: run.context.runID)
@@ -41,10 +38,28 @@ extension Coordinator {
         send(.welcome(welcome), to: peer)
     }
 
-    /// How a worker's model, scorers or release differ from the run's; nil if they match.
+    /// Why a peer cannot be a worker: another process with its name or key is connected and not silent; nil if none is.
+    private func sharedIdentity(of worker: Int64, with peer: PeerID) -> String? {
+        guard let connection = connections[worker], connection.peer != peer,
+            now - (scheduler.lastHeard(worker) ?? -.infinity) <= 3 * settings.heartbeatSeconds
+        else { return nil }
+        let (identity, remedy) =
+            peer.key == nil ? ("name", "start it with another --name") : ("key", "create another one with keys new")
+        return "the \(identity) \(connection.name) is in use by a worker on \(connection.host), and every worker needs "
+            + "its own: \(remedy), or stop the other worker"
+    }
+
+    /// How a worker's model, scorers, precision or release differ from the run's; nil if they match.
     private func mismatch(_ registration: Registration) -> (RefusalLog.Reason, String)? {
         let (context, configuration) = (run.context, run.context.configuration)
         let hash = context.embeddings == nil ? registration.modelHash : registration.imageModelHash
+        guard !hash.isEmpty else {
+            return (
+                .model,
+                "the worker cannot use the text encoders of its model (see its log), and the run has no "
+                    + "prompts.embeddings: give it a copy of \(configuration.modelPath)"
+            )
+        }
         guard hash == context.modelHash else {
             return (
                 .model,
@@ -59,6 +74,15 @@ extension Coordinator {
                     + "give it a copy of \(configuration.scorerPaths[scorer] ?? "it") with --scorer, or beside the model"
             )
         }
+        let precision = configuration.precision
+        guard precision == .float32 || registration.precisions.contains(precision.rawValue) else {
+            return (
+                .model,
+                "the run's model.precision is \(precision), which the worker's processor "
+                    + "(\(registration.cpu.prefix(40))) lacks: start workers on processors with AVX512_BF16, or a run in "
+                    + "float32"
+            )
+        }
         return versionMismatch(registration.engineVersion).map { (.engineVersion, $0) }
     }
 
@@ -68,9 +92,20 @@ extension Coordinator {
             + "release on both"
     }
 
-    func answer(_ probe: Probe, from peer: PeerID) {
+    func answer(_ probe: Probe, from peer: PeerID) throws {
         if let mismatch = versionMismatch(probe.engineVersion) {
             return refuse(peer, "wrong version: \(mismatch)", retry: false)
+        }
+        // Without a key, a probe does not tell which worker it is for.
+        if let key = peer.key, case .authorized(let name) = settings.register?.status(of: key) {
+            if let worker = connections.first(where: { $0.value.name == name })?.key,
+                let reason = sharedIdentity(of: worker, with: peer)
+            {
+                return refuse(peer, reason, retry: true)
+            }
+            if let reason = try run.history.workers.quarantineReason(ofName: name) {
+                return refuse(peer, "the worker is quarantined: \(reason)", retry: false)
+            }
         }
         var reply = ProbeReply()
         reply.runID = run.context.welcome.runID
@@ -121,5 +156,45 @@ extension Coordinator {
             reject(connection.peer, .revokedKey, connection.name, "its key has been revoked")
             try disconnect(worker, .returned)
         }
+    }
+}
+
+/// Counts refused peers and messages by reason, so that neither the history nor the log grows with their number.
+struct RefusalLog {
+    /// The reasons that the history counts.
+    enum Reason: String {
+        case malformedMessage = "malformed-message"
+        case protocolVersion = "protocol-version"
+        case engineVersion = "engine-version"
+        case model
+        case canary
+        case costTable = "cost-table"
+        case quarantined
+        case nameInUse = "name-in-use"
+        case revokedKey = "revoked-key"
+        case unknownLease = "unknown-lease"
+        case unreadableKeyList = "unreadable-key-list"
+    }
+
+    /// Seconds between two log lines for one reason.
+    private static let logInterval = 10.0
+
+    private var counts: [String: Int] = [:]
+    private var loggedAt: [String: Double] = [:]
+
+    /// Counts refusals.
+    ///
+    /// - Returns: Whether to log a line: the last one for this reason is long enough ago.
+    mutating func count(_ reason: String, _ number: Int = 1, at now: Double) -> Bool {
+        counts[reason, default: 0] += number
+        guard now - (loggedAt[reason] ?? -.infinity) >= Self.logInterval else { return false }
+        loggedAt[reason] = now
+        return true
+    }
+
+    /// Removes and returns the numbers since the last call.
+    mutating func takeCounts() -> [String: Int] {
+        defer { counts = [:] }
+        return counts
     }
 }

@@ -28,6 +28,7 @@ final class Coordinator {
     struct Connection {
         let peer: PeerID
         let name: String
+        let host: String
         /// Up to when its connected time has been recorded.
         var accountedUntil: Double
     }
@@ -134,7 +135,7 @@ final class Coordinator {
     func handle(_ body: WorkerMessage.Body, from peer: PeerID) throws {
         switch body {
         case .registration(let registration): return try register(registration, from: peer)
-        case .probe(let probe): return answer(probe, from: peer)
+        case .probe(let probe): return try answer(probe, from: peer)
         default: break
         }
         guard let worker = workerOfPeer[peer] else {
@@ -228,7 +229,7 @@ final class Coordinator {
         try handle(.added(try run.advance(openWork)))
     }
 
-    /// Breeds candidates for workers that are idle otherwise.
+    /// Breeds candidates for workers that would otherwise be idle.
     private func breedForIdleWorkers() throws -> Bool {
         guard scheduler.hasIdleWorkers else { return false }
         let tasks = try run.breedForIdleWorkers(openWork)
@@ -245,7 +246,7 @@ final class Coordinator {
 
     // MARK: - The end
 
-    /// Requests the images of the contact sheet; ``isMakingContactSheet`` is true until they are in the history.
+    /// Requests the images of the contact sheet; ``isMakingContactSheet`` is true until they are in the history or their task has failed.
     func make(_ sheet: ContactSheet) throws {
         try handle(.contactSheetRequested(sheet))
     }
@@ -364,7 +365,7 @@ final class Coordinator {
         if refusals.count(reason.rawValue, at: now) { logger.warning("refused \(text)") }
     }
 
-    /// Logs a line on a worker.
+    /// Logs a line about a worker.
     func log(_ worker: Int64?, _ text: String, taskID: Int64? = nil) {
         var metadata: Logger.Metadata = [:]
         if let worker { metadata["worker"] = "\(name(of: worker))" }

@@ -1,3 +1,4 @@
+import DequeModule
 import History
 
 /// Leases work items to workers.
@@ -32,7 +33,7 @@ struct Dispatcher {
         }
     }
 
-    /// A lease that ended without a result; one that arrives later is still valid.
+    /// A lease that ended without a result; a result that arrives later is still valid.
     struct PastLease: Equatable {
         let worker: WorkerID
         var outcome: LeaseOutcome
@@ -152,7 +153,7 @@ struct Dispatcher {
         costs.record(seconds: seconds, units: units, by: worker)
     }
 
-    /// Records a failure; the item goes to the end of the queue.
+    /// Records a failure; unless another worker holds the item or it is given up, it goes to the end of the queue.
     mutating func recordFailure(of item: WorkItem.ID, by worker: WorkerID) -> Verdict {
         guard release(item, from: worker, .failed) != nil else { return .ignored }
         entries[item]?.failedBy.insert(worker)
@@ -213,7 +214,7 @@ struct Dispatcher {
         return held
     }
 
-    /// Removes a worker; its items return to the front of the queue.
+    /// Removes a worker; its items return to the front of the queue unless another worker holds them.
     ///
     /// - Returns: Its leases, which end with the outcome.
     mutating func remove(_ worker: WorkerID, _ outcome: LeaseOutcome) -> [Lease] {
@@ -355,5 +356,46 @@ struct Dispatcher {
     /// Workers that hold an item and from which no message has arrived for a number of seconds.
     func quietHolders(for seconds: Double, at now: Double) -> [WorkerID] {
         workers.filter { now - $0.value.lastHeard > seconds && !$0.value.items.isEmpty }.keys.sorted()
+    }
+}
+
+/// The queue of work items; items that were handed back come first.
+///
+/// Removal only marks an item, which is skipped when it reaches the front.
+struct WorkQueue {
+    private var items: Deque<WorkItem.ID> = []
+    private var members: Set<WorkItem.ID> = []
+
+    var count: Int { members.count }
+
+    var isEmpty: Bool { members.isEmpty }
+
+    func contains(_ item: WorkItem.ID) -> Bool { members.contains(item) }
+
+    mutating func append(_ item: WorkItem.ID) {
+        if members.insert(item).inserted { items.append(item) }
+    }
+
+    /// Inserts items at the front, in their order.
+    mutating func returnToFront(_ returned: [WorkItem.ID]) {
+        for item in returned.reversed() where members.insert(item).inserted { items.prepend(item) }
+    }
+
+    mutating func remove(_ item: WorkItem.ID) { members.remove(item) }
+
+    /// Removes and returns the first item that satisfies a predicate; the others keep their places.
+    mutating func popFirst(where isSuitable: (WorkItem.ID) -> Bool) -> WorkItem.ID? {
+        var passedOver: [WorkItem.ID] = []
+        defer { items.prepend(contentsOf: passedOver) }
+        while let item = items.popFirst() {
+            guard members.contains(item) else { continue }
+            guard isSuitable(item) else {
+                passedOver.append(item)
+                continue
+            }
+            members.remove(item)
+            return item
+        }
+        return nil
     }
 }

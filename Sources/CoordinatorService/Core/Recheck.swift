@@ -47,8 +47,8 @@ struct Recheck {
 
     /// What follows from another result of a task that two workers disagree on.
     enum Verdict: Equatable {
-        /// The worker computes wrongly.
-        case faulty(Int64)
+        /// The worker's result differs by a largest difference: from its own repetition, or from a third worker's.
+        case faulty(Int64, difference: Double)
         /// Both results are within the tolerance of a third.
         case withinTolerance
         /// The worker reproduced its own result.
@@ -60,15 +60,17 @@ struct Recheck {
     /// - Returns: Nil unless two workers disagree.
     func verdict(on scores: Scores, by worker: Int64, scorer: ScorerKind) -> Verdict? {
         guard let disagreeing else { return nil }
-        let agreesWithOriginal = Self.compare(originalScores, scores, scorer: scorer).agrees
-        let agreesWithOther = Self.compare(disagreeing.scores, scores, scorer: scorer).agrees
+        let first = Self.compare(originalScores, scores, scorer: scorer)
+        let second = Self.compare(disagreeing.scores, scores, scorer: scorer)
+        let firstIsFaulty = Verdict.faulty(original, difference: first.largest)
+        let secondIsFaulty = Verdict.faulty(disagreeing.worker, difference: second.largest)
         switch worker {
-        case original: return agreesWithOriginal ? .consistent : .faulty(original)
-        case disagreeing.worker: return agreesWithOther ? .consistent : .faulty(disagreeing.worker)
+        case original: return first.agrees ? .consistent : firstIsFaulty
+        case disagreeing.worker: return second.agrees ? .consistent : secondIsFaulty
         default:
-            if agreesWithOriginal, agreesWithOther { return .withinTolerance }
+            if first.agrees, second.agrees { return .withinTolerance }
             // A committed result that neither of two others confirms does not stay.
-            return .faulty(agreesWithOriginal ? disagreeing.worker : original)
+            return first.agrees ? secondIsFaulty : firstIsFaulty
         }
     }
 

@@ -49,7 +49,7 @@ extension Scheduler {
         case cancel(Lease)
         case acknowledge(Messages.TaskResult, WorkerID, accepted: Bool)
         case acknowledgeFailure(TaskFailure, WorkerID)
-        /// Send something harmless: a broken connection is noticed by that.
+        /// Send something harmless, so that a broken connection is noticed.
         case ping(WorkerID)
         case dismiss(WorkerID, reason: String)
 

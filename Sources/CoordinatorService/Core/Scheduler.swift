@@ -22,10 +22,10 @@ struct Scheduler {
         var quality = ScorerKind.psnr
     }
 
-    /// Open rechecks of a sample, which is not completed at any price: with a single worker they would pile up.
+    /// Maximum number of open rechecks if only a sample is rechecked; with a single worker they would pile up.
     private static let recheckLimit = 64
 
-    /// Seconds after a start in which all workers have registered: their longest pause between two attempts is 40 s.
+    /// Seconds after a start within which all workers register again: their longest pause between two attempts is 40 s.
     private static let rejoinSeconds = 45.0
 
     let settings: Settings
@@ -392,9 +392,11 @@ struct Scheduler {
                     largestDifference: largest)))
         var next = recheck
         switch recheck.verdict(on: scores, by: worker, scorer: settings.quality) {
-        case .faulty(let culprit):
+        case .faulty(let culprit, let difference):
+            let other = culprit == worker ? "its own repetition" : "that of another worker"
             quarantine(
-                culprit, reason: "others computed task \(task.id) and differ by \(String(format: "%.3g", largest))")
+                culprit,
+                reason: "its result of task \(task.id) differs from \(other) by \(String(format: "%.3g", difference))")
         case .withinTolerance: break
         case .consistent:
             next.consistent.insert(worker)

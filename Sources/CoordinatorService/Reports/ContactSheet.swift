@@ -128,10 +128,13 @@ struct ContactSheetDrawing {
             """
     }
 
-    /// Wraps a text at spaces and truncates it with an ellipsis.
+    /// Wraps a text at white space, breaks words that are longer than a line, and truncates with an ellipsis.
     static func wrapped(_ text: String, columns: Int, lines: Int) -> [String] {
         var result: [String] = []
-        for word in text.split(separator: " ") {
+        let words = text.split(whereSeparator: \.isWhitespace).flatMap { word in
+            stride(from: 0, to: word.count, by: columns).map { word.dropFirst($0).prefix(columns) }
+        }
+        for word in words {
             if let last = result.last, last.count + 1 + word.count <= columns {
                 result[result.count - 1] = last + " " + word
             } else if result.count < lines {

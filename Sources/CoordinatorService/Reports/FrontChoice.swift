@@ -1,3 +1,4 @@
+import Foundation
 import History
 
 /// A rule that selects one member of a front.
@@ -18,26 +19,33 @@ public enum FrontChoice: Equatable, Sendable {
     ///   - front: The front.
     ///   - folder: The run directory in error messages.
     /// - Returns: The member.
-    /// - Throws: ``CoordinatorError/runFolder(path:reason:)`` if no member satisfies the rule.
+    /// - Throws: ``CoordinatorError/runDirectory(path:reason:)`` if no member satisfies the rule.
     public func pick(from front: [FrontRecord], folder: String) throws -> FrontRecord {
         func latency(_ member: FrontRecord) -> Double { member.latencyRatio ?? member.cost }
         let best = front.map(\.quality).max()
         let fastest = front.map(latency).min()
+        // Rounded to the side on which the limit can be satisfied.
+        func rounded(_ value: Double, _ rule: FloatingPointRoundingRule) -> String {
+            guard value != 0, value.isFinite else { return "\(value)" }
+            let unit = pow(10, 3 - floor(log10(abs(value))))
+            return String(format: "%.10g", (value * unit).rounded(rule) / unit)
+        }
         let picked: FrontRecord?
         let criterion: String
         switch self {
         case .maxLatency(let limit):
             picked = front.filter { latency($0) <= limit }.max { $0.quality < $1.quality }
-            criterion = "a latency ratio of at most \(limit); the smallest is \(fastest.map { "\($0)" } ?? "none")"
+            criterion =
+                "a latency ratio of at most \(limit); the smallest is \(fastest.map { rounded($0, .up) } ?? "none")"
         case .minQuality(let limit):
             picked = front.filter { $0.quality >= limit }.min { latency($0) < latency($1) }
-            criterion = "a quality of at least \(limit); the best is \(best.map { "\($0)" } ?? "none")"
+            criterion = "a quality of at least \(limit); the best is \(best.map { rounded($0, .down) } ?? "none")"
         case .fastestWithinLoss(let loss):
             picked = front.filter { $0.quality >= (best ?? 0) - loss }.min { latency($0) < latency($1) }
             criterion = "a quality within \(loss) of the best"
         }
         guard let picked else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder, reason: front.isEmpty ? "the front is empty" : "no member of the front has \(criterion)")
         }
         return picked

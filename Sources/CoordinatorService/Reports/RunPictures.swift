@@ -17,7 +17,7 @@ struct RunPictures {
             do {
                 try FileContents.write(svg, to: path)
             } catch {
-                throw CoordinatorError.runFolder(path: path, reason: error.problem)
+                throw CoordinatorError.runDirectory(path: path, reason: error.problem)
             }
         }
         return [plot, sheet]

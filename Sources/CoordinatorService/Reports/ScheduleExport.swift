@@ -22,7 +22,7 @@ public struct ScheduleExport {
     public init(folder: String, candidate candidateID: Int64? = nil) throws {
         let history = try RunHistory.openReadOnly(in: folder)
         let run = try history.runs.snapshot().run
-        let configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        let configuration = try RunConfiguration(recorded: run.configuration, file: history.file, folder: folder)
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let hasModel = FileManager.default.fileExists(atPath: "\(configuration.modelPath)/model_index.json")
         let settings =
@@ -33,10 +33,10 @@ public struct ScheduleExport {
         var sizes: JSONObject = [:]
         if let height = settings?.model.height ?? configuration.height { sizes["height"] = JSONValue(height) }
         if let width = settings?.model.width ?? configuration.width { sizes["width"] = JSONValue(width) }
-        sizes["guidance_scale"] = .number("\(configuration.guidanceScale)")
+        if let scale = configuration.guidanceScale { sizes["guidance_scale"] = .number("\(scale)") }
         let candidateIDs = try candidateID.map { [$0] } ?? history.search.front(of: run.id).map(\.candidateID)
         guard !candidateIDs.isEmpty else {
-            throw CoordinatorError.runFolder(path: folder, reason: "the front is empty")
+            throw CoordinatorError.runDirectory(path: folder, reason: "the front is empty")
         }
         files = try candidateIDs.map { id in
             let candidate = try history.search.candidate(id)
@@ -78,13 +78,13 @@ public struct ScheduleExport {
     /// - Parameters:
     ///   - path: The file, or the directory, which is created if missing.
     ///   - asFolder: Whether the path is a directory.
-    /// - Throws: ``CoordinatorError/runFolder(path:reason:)``, `SchedulesError`.
+    /// - Throws: ``CoordinatorError/runDirectory(path:reason:)``, `SchedulesError`.
     public func writePublished(to path: String, asFolder: Bool) throws {
         guard asFolder else { return try files[0].write(to: path) }
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
-            throw CoordinatorError.runFolder(path: path, reason: "cannot create: \(error.localizedDescription)")
+            throw CoordinatorError.runDirectory(path: path, reason: "cannot create: \(error.localizedDescription)")
         }
         for file in files { try file.write(to: "\(path)/\(file.schedule.name).json") }
     }

@@ -14,18 +14,26 @@ public enum TableFormat: String, Sendable, CaseIterable {
     /// A Markdown table.
     case markdown
 
+    /// Whether a person reads it, who is served by four significant digits.
+    public var isForReading: Bool { self == .table || self == .markdown }
+
     /// Formats a query result; the text ends in a newline.
-    public func print(_ result: QueryResult) -> String {
-        let cells = result.rows.map { $0.map(\.text) }
+    ///
+    /// - Parameters:
+    ///   - result: Columns and rows.
+    ///   - isExact: Whether tables show all digits of a number, as CSV and JSON always do.
+    /// - Returns: The text.
+    public func print(_ result: QueryResult, isExact: Bool = false) -> String {
+        let cells = result.rows.map { row in row.map { isForReading && !isExact ? $0.shortText : $0.text } }
         switch self {
         case .table: return alignedTable([result.columns] + cells, isNumeric: Self.numericColumns(result))
         case .csv:
-            return ([result.columns] + cells).map { $0.map(Self.csvField).joined(separator: ",") + "\r\n" }.joined()
+            return ([result.columns] + cells).map { $0.map(\.csvField).joined(separator: ",") + "\r\n" }.joined()
         case .json: return Self.json(result) + "\n"
         case .markdown:
             let rule = result.columns.map { _ in "---" }
             return ([result.columns, rule] + cells).map { row in
-                "| " + row.map { $0.replacingOccurrences(of: "|", with: "\\|") }.joined(separator: " | ") + " |\n"
+                "| " + row.map(\.markdownCell).joined(separator: " | ") + " |\n"
             }.joined()
         }
     }
@@ -39,11 +47,6 @@ public enum TableFormat: String, Sendable, CaseIterable {
                 }
             }
         }
-    }
-
-    private static func csvField(_ text: String) -> String {
-        guard text.contains(where: { ",\"\r\n".contains($0) }) else { return text }
-        return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
     }
 
     /// One line for each row.
@@ -66,6 +69,13 @@ extension QueryValue {
         case .text(let value): value
         case .blob(let bytes): bytes.hexadecimal
         }
+    }
+
+    /// ``text`` with four significant digits of a fraction, or all those before its decimal point.
+    fileprivate var shortText: String {
+        guard case .real(let value) = self, value.isFinite else { return text }
+        return abs(value) >= 1000 && abs(value) < 1e15
+            ? String(format: "%.0f", value) : String(format: "%.4g", value)
     }
 
     fileprivate var json: JSONValue {

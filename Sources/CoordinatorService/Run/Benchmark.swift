@@ -30,15 +30,19 @@ final class Benchmark: DistributedRun {
     init(in folder: String, options: BenchmarkOptions) throws {
         let history = try RunHistory.open(in: folder)
         let run = try history.runs.snapshot().run
-        var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        var configuration = try RunConfiguration(
+            recorded: run.configuration, file: history.file, folder: folder, moved: options.moved)
+        let recorded = configuration
         try configuration.overrideScorers(options.scorers, text: run.configuration, file: history.file)
+        var notices: [String] = []
+        _ = try configuration.checkModel(run.modelHash, notices: &notices)
         let model = try configuration.modelDescription()
-        guard try configuration.modelFingerprint() == run.modelHash else {
-            throw CoordinatorError.runFolder(
-                path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
+        notices += try configuration.resolveScorerFingerprints()
+        // New places are recorded; hashes of an earlier release are left to resume, which checks all of the run's files.
+        if recorded.resolved != run.configuration {
+            try history.runs.setConfiguration(recorded.resolved, of: run.id)
         }
-        try configuration.resolveScorerFingerprints()
-        let prompts = try PromptSet(file: options.promptsPath).texts
+        let prompts = try PromptSet(file: options.promptsPath, format: options.promptsFormat).texts
         // The calibration's embeddings are of other prompts.
         configuration.embeddingsPath = options.embeddingsPath
         configuration.embeddingsSHA256 = nil
@@ -49,11 +53,15 @@ final class Benchmark: DistributedRun {
             shape: try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8)), prompts: prompts,
             evaluationSet: options.name
                 ?? URL(fileURLWithPath: options.promptsPath).deletingPathExtension().lastPathComponent,
-            embeddings: embeddings, seedsPerPrompt: options.seedsPerPrompt, costImageCount: nil)
+            embeddings: embeddings, seedsPerPrompt: options.seedsPerPrompt, costImageCount: nil,
+            notices: notices)
         let costTable = try context.costTable()
         self.context = context
         self.costTable = costTable
-        plan = try BenchmarkPlan(options, history: history, runID: run.id, shape: context.shape) {
+        plan = try BenchmarkPlan(
+            options, history: history, runID: run.id, shape: context.shape,
+            usesNegativePrompt: configuration.usesNegativePrompt(with: model)
+        ) {
             try costTable?.ratio(of: $0)
                 ?? Double(try model.architecture.macs($0).total) / Double(context.uncachedMACs)
         }

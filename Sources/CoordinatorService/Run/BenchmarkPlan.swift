@@ -1,11 +1,14 @@
 import Foundation
 import History
+import Prompts
 import Schedules
 
 /// The prompts and schedules of a benchmark.
 public struct BenchmarkOptions: Sendable {
     /// A prompt file in any of the published formats.
     public var promptsPath: String
+    /// Nil to detect it.
+    public var promptsFormat: PromptFormat?
     /// Name of the prompt set in the history; nil for the file name without its extension.
     public var name: String?
     /// Schedule files in either format.
@@ -20,14 +23,18 @@ public struct BenchmarkOptions: Sendable {
     public var embeddingsPath: String?
     /// Scorers to add to those of the run or to replace, as assignments such as `scorers.clip=models/shapes-clip`.
     public var scorers: [String]
+    /// Files of the run that are elsewhere now.
+    public var moved: MovedFiles
 
     /// Only the prompts by default; at least one source of schedules is needed.
     public init(
-        promptsPath: String, name: String? = nil, schedulePaths: [String] = [], includesFront: Bool = false,
+        promptsPath: String, promptsFormat: PromptFormat? = nil, name: String? = nil, schedulePaths: [String] = [],
+        includesFront: Bool = false,
         includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil,
-        scorers: [String] = []
+        scorers: [String] = [], moved: MovedFiles = MovedFiles()
     ) {
         self.promptsPath = promptsPath
+        self.promptsFormat = promptsFormat
         self.name = name
         self.schedulePaths = schedulePaths
         self.includesFront = includesFront
@@ -35,6 +42,7 @@ public struct BenchmarkOptions: Sendable {
         self.seedsPerPrompt = seedsPerPrompt
         self.embeddingsPath = embeddingsPath
         self.scorers = scorers
+        self.moved = moved
     }
 }
 
@@ -52,6 +60,7 @@ struct BenchmarkPlan {
     /// The uncached schedule first.
     private(set) var entries: [Entry]
     private let shape: ScheduleShape
+    private let usesNegativePrompt: Bool
 
     /// Schedules with a smaller speed-up get no heuristic of similar cost.
     private static let minSpeedup = 1.05
@@ -63,14 +72,16 @@ struct BenchmarkPlan {
     ///   - history: The history with the front.
     ///   - runID: The run.
     ///   - shape: The run's steps, blocks and components.
+    ///   - usesNegativePrompt: Whether the run has classifier-free guidance, without which TGATE cannot run.
     ///   - cost: A schedule's cost relative to the uncached schedule, by which heuristics are matched.
     /// - Throws: `SchedulesError` for malformed files and other shapes, ``CoordinatorError`` for an empty front and for
     ///   two schedules with the same label, `HistoryError`.
     init(
-        _ options: BenchmarkOptions, history: RunHistory, runID: Int64, shape: ScheduleShape,
+        _ options: BenchmarkOptions, history: RunHistory, runID: Int64, shape: ScheduleShape, usesNegativePrompt: Bool,
         cost: (Schedule) throws -> Double
     ) throws {
         self.shape = shape
+        self.usesNegativePrompt = usesNegativePrompt
         entries = [Entry(label: "uncached", origin: "default", schedule: Schedule(shape: shape))]
         for path in options.schedulePaths { try add(path) }
         if options.includesFront { try addFront(of: history, runID) }
@@ -90,6 +101,11 @@ struct BenchmarkPlan {
                 let mismatch = SchedulesError.shapeMismatch(
                     schedule: file.schedule.shape.description, model: shape.description)
                 throw CoordinatorError.invalidBenchmark("\(path): \(mismatch)")
+            }
+            guard file.schedule.gateStep == nil || usesNegativePrompt else {
+                throw CoordinatorError.invalidBenchmark(
+                    "\(path): a schedule of TGATE with a gate; expected one without, since the run's "
+                        + "model.guidance_scale is at most 1 and there is no guidance to gate")
             }
             let label = files.count == 1 ? name : "\(name)#\(index)"
             entries.append(Entry(label: label, origin: "file", schedule: file.schedule))
@@ -115,7 +131,7 @@ struct BenchmarkPlan {
     private mutating func addHeuristics(_ cost: (Schedule) throws -> Double) throws {
         var targets = try entries.map { try cost($0.schedule) }.filter { $0 > 0 && $0 < 1 / Self.minSpeedup }
         if targets.isEmpty { targets = [0.5] }
-        for family in Self.families(for: shape) {
+        for family in families {
             let heuristics = try family.compactMap {
                 heuristic -> (heuristic: Heuristic, schedule: Schedule, cost: Double)? in
                 guard let schedule = try? heuristic.schedule(for: shape) else { return nil }
@@ -133,11 +149,11 @@ struct BenchmarkPlan {
         }
     }
 
-    /// FORA and, except for FLUX, TGATE with decreasing cost.
-    private static func families(for shape: ScheduleShape) -> [[Heuristic]] {
+    /// FORA and, with classifier-free guidance, TGATE with decreasing cost.
+    private var families: [[Heuristic]] {
         let steps = shape.stepCount
         let fora = (2..<max(3, steps + 1)).map { Heuristic.fora(interval: $0) }
-        guard !shape.isFlux else { return [fora] }
+        guard usesNegativePrompt else { return [fora] }
         let tgate = (1..<max(2, steps)).reversed().flatMap { gate in
             [1, 2, 3, 5].filter { $0 <= gate }.map { Heuristic.tgate(.init(gateStep: gate, interval: $0)) }
         }

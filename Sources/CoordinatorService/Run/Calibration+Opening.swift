@@ -20,12 +20,14 @@ extension Calibration {
         _ configuration: RunConfiguration, in folder: String, isDurable: Bool = true
     ) throws -> Calibration {
         var configuration = configuration
-        let prompts = try PromptSet(file: configuration.promptsPath).texts
+        configuration.runDirectory = RunConfiguration.absolute(folder)
+        let prompts = try PromptSet(file: configuration.promptsPath, format: configuration.promptsFormat).texts
         let model = try configuration.modelDescription()
+        try configuration.resolveGuidance(of: model)
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
         let modelHash = try configuration.modelFingerprint()
-        try configuration.resolveScorerFingerprints()
+        _ = try configuration.resolveScorerFingerprints()
         let search = try newSearch(configuration, shape: shape)
         let evaluationKey = evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         let history = try RunHistory.create(in: folder, isDurable: isDurable)
@@ -51,24 +53,37 @@ extension Calibration {
 
     /// Resumes the run of a directory.
     ///
-    /// - Throws: ``CoordinatorError``, `HistoryError`, `EvolutionError`, `SchedulesError`.
-    static func resume(in folder: String) throws -> Calibration {
-        try resume(try RunHistory.open(in: folder), folder: folder)
+    /// - Parameters:
+    ///   - folder: The run directory.
+    ///   - moved: Files of the run that are elsewhere now; their new places are recorded.
+    /// - Returns: The calibration.
+    /// - Throws: ``CoordinatorError``, `FileError`, `HistoryError`, `EvolutionError`, `SchedulesError`.
+    static func resume(in folder: String, moved: MovedFiles = MovedFiles()) throws -> Calibration {
+        try resume(try RunHistory.open(in: folder), folder: folder, moved: moved)
     }
 
-    private static func resume(_ history: RunHistory, folder: String) throws -> Calibration {
+    /// Resumes a run with a change of its configuration, which is recorded once all files have been checked.
+    private static func resume(
+        _ history: RunHistory, folder: String, moved: MovedFiles,
+        change: (inout RunConfiguration, RunRecord) throws -> Void = { _, _ in }
+    ) throws -> Calibration {
         let snapshot = try history.runs.snapshot()
         let run = snapshot.run
-        var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
+        var configuration = try RunConfiguration(
+            recorded: run.configuration, file: history.file, folder: folder, moved: moved)
+        try change(&configuration, run)
+        var notices: [String] = []
+        let modelHash = try configuration.checkModel(run.modelHash, notices: &notices)
         let model = try configuration.modelDescription()
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let prompts = try history.runs.prompts(of: run.id)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
-        guard try configuration.modelFingerprint() == run.modelHash else {
-            throw CoordinatorError.runFolder(
-                path: folder, reason: "the model at \(configuration.modelPath) has changed since the run began")
+        notices += try configuration.resolveScorerFingerprints()
+        let evaluationKey = evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
+        if configuration.resolved != run.configuration || modelHash != run.modelHash {
+            try history.runs.replaceHashes(
+                configuration.resolved, modelHash: modelHash, evaluationKey: evaluationKey, of: run.id)
         }
-        try configuration.resolveScorerFingerprints()
         let candidates = try history.search.candidates(of: run.id)
         let search =
             try snapshot.generation.map {
@@ -79,26 +94,24 @@ extension Calibration {
             try insertConfiguredCosts(configuration, shape: shape, into: history, run: run.id)
         }
         let context = try RunContext(
-            history: history, runID: run.id, configuration: configuration, model: model, modelHash: run.modelHash,
-            shape: shape, prompts: prompts, embeddings: embeddings)
-        let calibration = try Calibration(
-            context: context, search: search,
-            evaluationKey: evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts))
+            history: history, runID: run.id, configuration: configuration, model: model, modelHash: modelHash,
+            shape: shape, prompts: prompts, embeddings: embeddings, notices: notices)
+        let calibration = try Calibration(context: context, search: search, evaluationKey: evaluationKey)
         try calibration.restore(from: snapshot, candidates: candidates)
         return calibration
     }
 
     /// Extends a run by more generations, whether it finished or was interrupted.
     ///
-    /// - Throws: As ``resume(in:)``.
-    static func extend(in folder: String, by generations: Int) throws -> Calibration {
+    /// - Throws: As ``resume(in:moved:)``.
+    static func extend(
+        in folder: String, by generations: Int, moved: MovedFiles = MovedFiles()
+    ) throws -> Calibration {
         let history = try RunHistory.open(in: folder)
-        let run = try history.runs.snapshot().run
-        var configuration = try RunConfiguration(text: run.configuration, file: history.file, folder: folder)
-        configuration.generations = try history.search.generations(of: run.id).count { $0.isFinished } + generations
-        configuration.stop = StopRules()
-        try history.runs.setConfiguration(configuration.resolved, of: run.id)
-        return try resume(history, folder: folder)
+        return try resume(history, folder: folder, moved: moved) { configuration, run in
+            configuration.generations = try history.search.generations(of: run.id).count { $0.isFinished } + generations
+            configuration.stop = StopRules()
+        }
     }
 
     /// Copies a run up to a generation into a new directory and continues there, with other settings if any are given.
@@ -110,32 +123,42 @@ extension Calibration {
     ///   - number: The last generation in common.
     ///   - target: The new run directory.
     ///   - overrides: Assignments such as `search.population=48`.
+    ///   - moved: Files of the run that are elsewhere now.
     /// - Returns: The fork.
-    /// - Throws: As ``resume(in:)``, and ``CoordinatorError`` for overrides that change what evaluations mean.
+    /// - Throws: As ``resume(in:moved:)``, and ``CoordinatorError`` for overrides that change what evaluations mean.
     static func fork(
-        _ folder: String, from number: Int, into target: String, overrides: [String]
+        _ folder: String, from number: Int, into target: String, overrides: [String], moved: MovedFiles = MovedFiles()
     ) throws -> Calibration {
         let source = try RunHistory.openReadOnly(in: folder)
         let run = try source.runs.snapshot().run
         let old = try RunConfiguration(text: run.configuration, file: source.file, folder: folder)
-        let new = try RunConfiguration(
+        var new = try RunConfiguration(
             text: run.configuration, file: source.file, overrides: overrides,
             folder: FileManager.default.currentDirectoryPath)
+        try new.rejectKeysInFork(overrides, file: "--set")
+        let recorded = new
+        try new.move(to: folder, moved)
+        var notices: [String] = []
+        // Before the new run directory is created, which checks once more.
+        _ = try new.checkModel(run.modelHash, notices: &notices)
+        var scored = new
+        _ = try scored.resolveScorerFingerprints()
         let model = try new.modelDescription()
         let prompts = try source.runs.prompts(of: run.id)
         func key(_ configuration: RunConfiguration) -> String {
             evaluationKey(configuration, model: model, modelHash: run.modelHash, prompts: prompts)
         }
-        guard key(old) == key(new), old.modelPath == new.modelPath, old.promptsPath == new.promptsPath,
-            old.cost == new.cost, old.scorerPaths == new.scorerPaths, old.costTablePath == new.costTablePath
+        guard key(old) == key(new), old.modelPath == recorded.modelPath, old.promptsPath == recorded.promptsPath,
+            old.promptsFormat == new.promptsFormat, old.cost == new.cost, old.scorerPaths == recorded.scorerPaths,
+            old.costTablePath == recorded.costTablePath
         else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder,
                 reason: "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images cannot "
                     + "change; start a run with search.warm_start = \"\(folder)\" to change them")
         }
         guard number + 1 < new.generations else {
-            throw CoordinatorError.runFolder(
+            throw CoordinatorError.runDirectory(
                 path: folder,
                 reason: "search.generations is \(new.generations), which leaves none after generation \(number); "
                     + "give --set search.generations=N")
@@ -143,7 +166,7 @@ extension Calibration {
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
         let generations = try source.search.generations(of: run.id)
         guard let state = generations.first(where: { $0.number == number && $0.isFinished }) else {
-            throw CoordinatorError.runFolder(path: folder, reason: "generation \(number) is not complete")
+            throw CoordinatorError.runDirectory(path: folder, reason: "generation \(number) is not complete")
         }
         let candidates = try source.search.candidates(of: run.id)
         var search = try restoredSearch(state.searchState, shape: shape, candidates: candidates)
@@ -151,7 +174,7 @@ extension Calibration {
         let history = try source.runs.fork(run.id, from: number, into: target)
         try history.runs.setConfiguration(new.resolved, evaluationKey: key(new), of: run.id)
         try history.search.setSearchState(search.encoded(), generation: number, of: run.id)
-        return try resume(history, folder: target)
+        return try resume(history, folder: target, moved: MovedFiles())
     }
 
     // MARK: - Parts
@@ -163,9 +186,11 @@ extension Calibration {
         let parts =
             [
                 modelHash, "\(configuration.stepCount)", "\(model.height)", "\(model.width)",
-                "\(configuration.guidanceScale)", configuration.negativePrompt, "\(configuration.seedsPerPrompt)",
+                configuration.guidanceScale.map { "\($0)" } ?? "", configuration.negativePrompt,
+                "\(configuration.seedsPerPrompt)",
                 "\(configuration.imagesPerTask)", configuration.quality.originalName,
-            ] + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
+            ] + (configuration.precision == .float32 ? [] : ["precision \(configuration.precision)"])
+            + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()
         return SHA256.digest(text.utf8).hexadecimal
@@ -218,11 +243,24 @@ extension Calibration {
     }
 }
 
+extension RunConfiguration {
+    /// Rejects overrides of a fork that change nothing.
+    fileprivate func rejectKeysInFork(_ overrides: [String], file: String) throws {
+        let keys = Set(overrides.map(ConfigurationFile.key))
+        try rejectKeysWithoutEffect(keys, file: file)
+        for key in ["search.seeding", "search.warm_start", "prompts.format"] where keys.contains(key) {
+            throw CoordinatorError.keyNotAllowed(
+                file: file, key: key,
+                condition: "for a new run: a fork has the prompts and the seed population of the original")
+        }
+    }
+}
+
 extension RunContext {
     /// The context of a calibration.
     fileprivate init(
         history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
-        shape: ScheduleShape, prompts: [String], embeddings: EmbeddingsFile?
+        shape: ScheduleShape, prompts: [String], embeddings: EmbeddingsFile?, notices: [String] = []
     ) throws {
         let measuresCosts = configuration.cost != .macs && configuration.costTablePath == nil
         try self.init(
@@ -230,6 +268,42 @@ extension RunContext {
             shape: shape, prompts: prompts, evaluationSet: RunHistory.calibration, embeddings: embeddings,
             seedsPerPrompt: configuration.seedsPerPrompt,
             costImageCount: measuresCosts
-                ? min(configuration.imagesPerTask, prompts.count * configuration.seedsPerPrompt) : nil)
+                ? min(configuration.imagesPerTask, prompts.count * configuration.seedsPerPrompt) : nil,
+            notices: notices)
+    }
+}
+
+/// Seeds of a search, taken from another run's front or from a schedule file.
+struct WarmStart {
+    /// Spread evenly along the front, from the fastest to the best; without duplicates.
+    let seeds: [Seed]
+
+    /// Reads schedules and maps them to another shape with `Schedule.transferred(to:)`.
+    ///
+    /// Schedules with a TGATE gate are skipped: a genome cannot represent the gate.
+    ///
+    /// - Parameters:
+    ///   - path: A run directory, or a schedule file in either format.
+    ///   - shape: The shape of the new run's schedules.
+    ///   - count: Maximum number of seeds.
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `SchedulesError`.
+    init(path: String, shape: ScheduleShape, count: Int) throws {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw CoordinatorError.unreadableFile(path: path, what: "the run directory or schedules of the warm start")
+        }
+        let files = try isFolder.boolValue ? ScheduleExport(folder: path).files : ScheduleDocument(path: path).files
+        let schedules = files.map(\.schedule).filter { $0.gateStep == nil }
+        guard !schedules.isEmpty else {
+            throw CoordinatorError.unreadableFile(
+                path: path, what: "schedules for the warm start; schedules with a TGATE gate are not supported")
+        }
+        var genomes: Set<Genome> = []
+        let all = try schedules.compactMap { schedule -> Seed? in
+            let genome = try schedule.transferred(to: shape).genome.canonical(for: shape)
+            guard genomes.insert(genome).inserted else { return nil }
+            return Seed(genome: genome, origin: "warm-start:\(schedule.name)")
+        }
+        seeds = Heuristic.spread(from: 0, to: all.count - 1, count: min(count, all.count)).map { all[$0] }
     }
 }

@@ -13,7 +13,7 @@ import Schedules
 /// continues from there: committed results count, open tasks are assigned again, and the search draws the same random
 /// numbers.
 final class Calibration: DistributedRun {
-    /// The reference point of the hypervolume: ten percent slower than uncached, at the worst quality.
+    /// The reference point of the hypervolume: ten percent above the uncached cost, at the worst quality.
     static func reference(_ quality: ScorerKind) -> ReferencePoint { ReferencePoint(cost: 1.1, quality: quality.worst) }
 
     let context: RunContext
@@ -34,7 +34,7 @@ final class Calibration: DistributedRun {
     private var generationStart = ContinuousClock.now
     /// Whether results of the current generation are still to be settled together.
     private var isGenerationOpen = false
-    /// The candidate whose images decide about a pending offspring.
+    /// The candidate whose images determine the result of a pending offspring.
     private var candidateOfOffspring: [Int: Int64] = [:]
     private var candidateOfHash: [String: Int64] = [:]
     private var candidateOfGenome: [Genome: Int64] = [:]
@@ -261,7 +261,7 @@ final class Calibration: DistributedRun {
 
     // MARK: - Results
 
-    /// Reports offspring whose tasks are all closed to the search; those without a complete result are discarded.
+    /// Reports to the search the offspring whose tasks are all closed; those without a complete result are discarded.
     private func settle(_ offspring: [Offspring]) throws {
         var outcomes: [Outcome] = []
         var discarded: [Int] = []
@@ -293,7 +293,7 @@ final class Calibration: DistributedRun {
 
     // MARK: - Costs
 
-    /// False while candidates wait for the cost table that their cost is modelled by.
+    /// False while candidates wait for the cost table from which their cost is modelled.
     private var canSettle: Bool { configuration.cost != .latency || costTable != nil }
 
     /// Stores a worker's cost table; the first table of a run models its costs.

@@ -188,6 +188,9 @@ struct ConfigurationFile {
     let folder: String
     private var values: [String: TOMLValue]
 
+    /// The keys that are present.
+    var keys: Set<String> { Set(values.keys) }
+
     /// Parses TOML.
     ///
     /// - Throws: ``CoordinatorError/invalidTOML(source:reason:)``.
@@ -200,6 +203,9 @@ struct ConfigurationFile {
             throw CoordinatorError.invalidTOML(source: name, reason: "\(error)")
         }
     }
+
+    /// The key of an assignment such as `search.generations=50`.
+    static func key(ofAssignment assignment: String) -> String { String(assignment.prefix { $0 != "=" }) }
 
     /// Overrides a key with an assignment such as `search.generations=50`; a value that is not TOML is a string.
     mutating func override(_ assignment: String) throws {

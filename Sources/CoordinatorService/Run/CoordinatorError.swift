@@ -13,7 +13,7 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
     /// A file named by the configuration or the command line cannot be read.
     case unreadableFile(path: String, what: String)
     /// A run directory does not allow the requested operation.
-    case runFolder(path: String, reason: String)
+    case runDirectory(path: String, reason: String)
     /// The search cannot continue.
     case searchFailed(String)
     /// A file of prompt embeddings is malformed or does not fit the run.
@@ -38,7 +38,7 @@ public enum CoordinatorError: Error, Equatable, CustomStringConvertible {
         case .invalidValue(let file, let key, let expected, let found):
             "\(file): \(key) is \(found); expected \(expected)"
         case .unreadableFile(let path, let what): "\(path): cannot read \(what)"
-        case .runFolder(let path, let reason): "\(path): \(reason)"
+        case .runDirectory(let path, let reason): "\(path): \(reason)"
         case .searchFailed(let line), .invalidEmbeddings(let line), .scorerChanged(let line),
             .localWorkersFailed(let line), .invalidBenchmark(let line), .noAuthorizedWorkers(let line):
             line

@@ -23,8 +23,11 @@ struct EmbeddingsFile: Sendable {
 
     /// Opens a file written by `ecad embed` and computes its SHA-256.
     ///
-    /// - Throws: ``CoordinatorError``.
+    /// - Throws: ``CoordinatorError``, `FileError`.
     init(path: String) throws {
+        guard FileContents.exists(path) else {
+            throw FileContents.missing(path, expected: "prompt embeddings, the output of ecad embed")
+        }
         do {
             handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
             var reference = BlobReference()
@@ -34,6 +37,8 @@ struct EmbeddingsFile: Sendable {
         } catch {
             throw CoordinatorError.unreadableFile(path: path, what: "the prompt embeddings")
         }
+        try handle.seek(toOffset: 0)
+        try FileContents.rejectPointer(try handle.read(upToCount: 64) ?? Data(), path: path)
         let metadata = try? Self.metadata(handle, path)
         guard let metadata, metadata["format"]?.string == "ecad-embeddings/1",
             let list = metadata["prompts"]?.string, let negativePrompt = metadata["negative_prompt"]?.string,
@@ -75,9 +80,12 @@ struct EmbeddingsFile: Sendable {
         var expected = "pixart"
         if case .flux = model.architecture.transformer { expected = "flux" }
         guard kind == expected else { throw mismatch("model kind is \(kind); expected \(expected) as in \(folder)") }
-        guard ModelFingerprint.hasText(folder: folder) else { return }
-        let own = try? ModelFingerprint.compute(folder: folder, part: .text)
-        guard own == textEncoder else { throw mismatch("written with other text encoders than those of \(folder)") }
+        guard ModelFiles.hasText(folder: folder) else { return }
+        let own = try ModelFingerprint.compute(folder: folder, part: .text)
+        let agreement = ModelFingerprint.compare(textEncoder, with: own, folder: folder, part: .text)
+        guard agreement != .different else {
+            throw mismatch("written with other text encoders than those of \(folder)")
+        }
     }
 
     /// The requested part of the file; empty if the request is for another file or reading fails.

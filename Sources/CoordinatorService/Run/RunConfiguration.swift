@@ -3,6 +3,7 @@ import Evolution
 import Foundation
 import Messages
 import ModelConfiguration
+import Prompts
 
 /// The settings of a run: the TOML file of `ecad-coordinator run --config`.
 ///
@@ -18,13 +19,20 @@ public struct RunConfiguration: Sendable, Equatable {
         case macs
     }
 
+    /// The run directory when the paths were last recorded; files that have moved with it are found beside it.
+    var runDirectory: String?
     var modelPath = ""
-    var stepCount = 20
+    var stepCount = ModelFamily.defaultStepCount
     /// Pixels; nil for the model's native size.
     var height: Int?
     var width: Int?
-    var guidanceScale = 4.5
+    /// Nil for the model's default, until the run begins.
+    var guidanceScale: Double?
+    /// Of the products in transformer and decoder.
+    var precision = Precision.float32
     var promptsPath = ""
+    /// Nil to detect it.
+    var promptsFormat: PromptFormat?
     /// The file written by `ecad embed`; nil if every worker embeds the prompts itself.
     var embeddingsPath: String?
     /// Set when the run begins; the file must not change afterwards.
@@ -68,12 +76,14 @@ public struct RunConfiguration: Sendable, Equatable {
     ///   - overrides: Assignments such as `search.generations=50`.
     /// - Throws: ``CoordinatorError``.
     public init(path: String, overrides: [String]) throws {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+        guard let bytes = try? FileContents.read(path), let text = String(validating: bytes, as: UTF8.self) else {
             throw CoordinatorError.unreadableFile(path: path, what: "the run configuration")
         }
-        try self.init(
-            text: text, file: path, overrides: overrides,
-            folder: URL(fileURLWithPath: path).deletingLastPathComponent().path)
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        var document = try ConfigurationFile(text: text, name: path, folder: folder)
+        for assignment in overrides { try document.override(assignment) }
+        try self.init(document)
+        try rejectKeysWithoutEffect(document.keys, file: path)
     }
 
     /// Parses a configuration.
@@ -87,6 +97,11 @@ public struct RunConfiguration: Sendable, Equatable {
     init(text: String, file: String, overrides: [String] = [], folder: String) throws {
         var document = try ConfigurationFile(text: text, name: file, folder: folder)
         for assignment in overrides { try document.override(assignment) }
+        try self.init(document)
+    }
+
+    private init(_ document: ConfigurationFile) throws {
+        let file = document.name
         try document.rejectUnknownKeys(allowed: Self.keys.map(\.name))
         for key in Self.keys { try key.read(document, &self) }
         if costTablePath != nil, cost != .latency {
@@ -96,6 +111,25 @@ public struct RunConfiguration: Sendable, Equatable {
         }
         if let model = quality.model, scorerPaths[model] == nil {
             throw CoordinatorError.missingKey(file: file, key: "scorers.\(model.rawValue)")
+        }
+    }
+
+    /// Rejects keys that a user has set and that other keys make ineffective.
+    ///
+    /// A stored configuration is not checked: it holds every key.
+    ///
+    /// - Throws: ``CoordinatorError/keyNotAllowed(file:key:condition:)``.
+    func rejectKeysWithoutEffect(_ keys: Set<String>, file: String) throws {
+        func require(_ isEffective: Bool, _ key: String, _ condition: String) throws {
+            guard keys.contains(key), !isEffective else { return }
+            throw CoordinatorError.keyNotAllowed(file: file, key: key, condition: condition)
+        }
+        try require(schedulesPerTask == nil, "tasks.seconds", "without tasks.schedules, which fixes the size of tasks")
+        try require(stop.flatGenerations != nil, "stop.flat_gain", "with stop.flat_generations")
+        try require(embeddingsPath != nil, "prompts.embeddings_sha256", "with prompts.embeddings")
+        for scorer in ScorerKind.modelled {
+            let name = "scorers.\(scorer.rawValue)"
+            try require(scorerPaths[scorer] != nil, "\(name)_fingerprint", "with \(name)")
         }
     }
 
@@ -121,63 +155,6 @@ public struct RunConfiguration: Sendable, Equatable {
 
     /// The size of tasks before anything has been measured.
     var taskSize: TaskSize { TaskSize(fixed: schedulesPerTask, seconds: secondsPerTask) }
-}
-
-// MARK: - Referenced files
-
-extension RunConfiguration {
-    /// Describes the model from its configuration files; the weights are not opened.
-    ///
-    /// - Throws: ``CoordinatorError`` for an image size that the model does not support, `FileError`, `JSONError`.
-    func modelDescription() throws -> ModelDescription {
-        do {
-            return try ModelDescription(modelFolder: modelPath, height: height, width: width)
-        } catch let error as ModelConfigurationError where ["height", "width"].contains(error.name) {
-            throw CoordinatorError.invalidValue(
-                file: "run configuration", key: "model.\(error.name)", expected: error.expected, found: error.found)
-        }
-    }
-
-    /// The fingerprint of the model files that workers need: without the text encoders if embeddings are provided.
-    func modelFingerprint() throws -> String {
-        do {
-            return try ModelFingerprint.compute(folder: modelPath, part: embeddingsPath == nil ? .whole : .image)
-        } catch {
-            throw CoordinatorError.unreadableFile(path: modelPath, what: "the model's files")
-        }
-    }
-
-    /// Opens the embeddings file and stores its hash; nil if none is configured.
-    ///
-    /// - Throws: ``CoordinatorError`` if the file does not fit the prompts or the model, or differs from the stored hash.
-    mutating func openEmbeddings(prompts: [String], model: ModelDescription) throws -> EmbeddingsFile? {
-        guard let path = embeddingsPath else { return nil }
-        let file = try EmbeddingsFile(path: path)
-        try file.check(prompts: prompts, negativePrompt: negativePrompt, model: model, folder: modelPath)
-        let hash = file.reference.sha256.hexadecimal
-        guard embeddingsSHA256 ?? hash == hash else {
-            throw CoordinatorError.invalidEmbeddings("\(path): has changed since the run began")
-        }
-        embeddingsSHA256 = hash
-        return file
-    }
-
-    /// Computes and stores the fingerprints of the scorers' models.
-    ///
-    /// - Throws: ``CoordinatorError`` for a missing model, or one that differs from the stored fingerprint.
-    mutating func resolveScorerFingerprints() throws {
-        for (scorer, path) in scorerPaths {
-            guard FileManager.default.fileExists(atPath: "\(path)/config.json"),
-                let fingerprint = try? ModelFingerprint.compute(folder: path)
-            else {
-                throw CoordinatorError.unreadableFile(path: path, what: "the model of the scorer \(scorer.rawValue)")
-            }
-            guard scorerFingerprints[scorer] ?? fingerprint == fingerprint else {
-                throw CoordinatorError.scorerChanged("\(path): has changed since the run began")
-            }
-            scorerFingerprints[scorer] = fingerprint
-        }
-    }
 }
 
 // MARK: - Stop rules

@@ -1,10 +1,12 @@
 import Basics
 import Evolution
+import ModelConfiguration
+import Prompts
 
 extension RunConfiguration {
     /// All keys, in the order of the documentation and of the resolved configuration.
     static let keys: [ConfigurationKey] =
-        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys
+        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys + directoryKeys
 
     private static let modelKeys: [ConfigurationKey] = [
         .key("model.path", \.modelPath, .path, isRequired: true, "Model directory in the diffusers layout."),
@@ -14,22 +16,47 @@ extension RunConfiguration {
             "Image height in pixels."),
         .optional(
             "model.width", \.width, .integer(1...16384), absence: "the model's native width", "Image width in pixels."),
+        .optional(
+            "model.guidance_scale", \.guidanceScale, .number(Guidance.scales),
+            absence:
+                "`\(Guidance.classifierFree.defaultScale)` for PixArt, `\(Guidance.distilled.defaultScale)` for FLUX",
+            """
+            Guidance scale: of classifier-free guidance for PixArt, where 1 or less disables it; an input of the \
+            transformer for FLUX.
+            """),
         .key(
-            "model.guidance_scale", \.guidanceScale, .number(0...1000),
-            "Scale of classifier-free guidance; 1 or less disables guidance."),
+            "model.precision", \.precision, .choice(),
+            """
+            Number format of the matrix products in transformer and decoder, the same on all workers; `bfloat16` requires \
+            processors with AVX512_BF16.
+            """),
+    ]
+
+    private static let directoryKeys: [ConfigurationKey] = [
+        .optional(
+            "run.directory", \.runDirectory, .path, isInternal: true,
+            "Run directory; files that have moved together with it are found beside it.")
     ]
 
     private static let promptKeys: [ConfigurationKey] = [
         .key(
             "prompts.calibration", \.promptsPath, .path, isRequired: true,
             """
-            Calibration prompts: one per line, or ImageReward JSON, PartiPrompts TSV, DrawBench CSV, COCO captions or \
-            MJHQ-30K JSON.
+            Calibration prompts: one per line, a CSV or TSV table with a column `prompt`, `caption` or `text` \
+            (PartiPrompts, DrawBench), or JSON (ImageReward, COCO captions, MJHQ-30K).
             """),
+        .optional(
+            "prompts.format", \.promptsFormat, .choice(), absence: "by file name and content",
+            "Format of `prompts.calibration`; needed for lines that begin with `[` or `{` or look like a table's header."
+        ),
         .key(
             "prompts.seeds_per_prompt", \.seedsPerPrompt, .integer(1...1000),
             "Images per prompt, with seeds 0, 1, ..."),
-        .key("prompts.negative", \.negativePrompt, .string, "Negative prompt of classifier-free guidance."),
+        .key(
+            "prompts.negative", \.negativePrompt, .string,
+            """
+            Negative prompt of classifier-free guidance; only allowed for PixArt with a `model.guidance_scale` above 1.
+            """),
         .optional(
             "prompts.embeddings", \.embeddingsPath, .path, absence: "every worker embeds the prompts itself",
             "Prompt embeddings, from `ecad embed`; workers then need no text encoders."),
@@ -107,7 +134,7 @@ extension RunConfiguration {
             "Ends the run once the hypervolume has grown by at most `stop.flat_gain` in this many generations."),
         .key(
             "stop.flat_gain", \.stop.flatGain, .number(0...1),
-            "Growth of the hypervolume, relative to its former value, for `stop.flat_generations`."),
+            "Growth of the hypervolume, relative to its former value; only allowed with `stop.flat_generations`."),
     ]
 
     private static let taskKeys: [ConfigurationKey] = [
@@ -121,7 +148,7 @@ extension RunConfiguration {
             "tasks.seconds", \.secondsPerTask, .number(0.01...86_400),
             """
             Intended duration of a task: the number of schedules per task follows from the durations of earlier tasks, \
-            with at least two tasks per worker.
+            with at least two tasks per worker. Only allowed without `tasks.schedules`.
             """),
         .key(
             "tasks.recheck_share", \.recheckShare, .number(0...1),

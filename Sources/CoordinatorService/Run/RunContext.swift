@@ -25,11 +25,13 @@ struct RunContext {
     let uncachedMACs: Int
     /// Images in the batch for which workers measure a cost table; nil if none is needed.
     let costImageCount: Int?
+    /// What the log says about the run's files when it is opened.
+    let notices: [String]
 
     init(
         history: RunHistory, runID: Int64, configuration: RunConfiguration, model: ModelDescription, modelHash: String,
         shape: ScheduleShape, prompts: [String], evaluationSet: String, embeddings: EmbeddingsFile?,
-        seedsPerPrompt: Int, costImageCount: Int?
+        seedsPerPrompt: Int, costImageCount: Int?, notices: [String] = []
     ) throws {
         self.history = history
         self.runID = runID
@@ -42,6 +44,7 @@ struct RunContext {
         self.embeddings = embeddings
         self.seedsPerPrompt = seedsPerPrompt
         self.costImageCount = costImageCount
+        self.notices = notices
         uncachedMACs = try model.architecture.macs(Schedule(shape: shape)).total
     }
 
@@ -111,7 +114,7 @@ struct RunContext {
 
     // MARK: - Totals
 
-    /// The cost table that latencies are modelled by; nil before a worker has measured one.
+    /// The cost table from which latencies are modelled; nil before a worker has measured one.
     func costTable() throws -> CostTable? {
         let record = try history.runs.costTables(of: runID).first { $0.isObjective }
         return try record.map { try CostTable(json: $0.costs, shape: shape, source: history.file) }
@@ -158,7 +161,7 @@ struct RunContext {
 
     // MARK: - Messages
 
-    /// The answer to a registration, but for the coordinator's own settings.
+    /// The answer to a registration, except for the coordinator's own settings.
     var welcome: Welcome {
         var welcome = Welcome()
         // A worker's stored results belong to one prompt set.
@@ -168,7 +171,10 @@ struct RunContext {
         welcome.settings.stepCount = UInt32(configuration.stepCount)
         welcome.settings.height = UInt32(model.height)
         welcome.settings.width = UInt32(model.width)
-        welcome.settings.guidanceScale = configuration.guidanceScale
+        // A run stores its scale when it begins.
+        welcome.settings.guidanceScale =
+            configuration.guidanceScale ?? model.architecture.transformer.guidance.defaultScale
+        if configuration.precision != .float32 { welcome.settings.precision = configuration.precision.rawValue }
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = configuration.scorers.map(\.rawValue)
         welcome.settings.scorerModels = configuration.scorers.compactMap { scorer in

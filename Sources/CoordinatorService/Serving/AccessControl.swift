@@ -13,22 +13,28 @@ struct AccessControl {
 
     /// Chooses the protection.
     ///
-    /// - Throws: ``CoordinatorError/keys(_:)`` if other machines can reach the port and there are no keys;
-    ///   `TransportError` for unusable keys.
-    init(options: RunService.Options, folder: String) throws {
+    /// - Parameters:
+    ///   - options: How the run is distributed.
+    ///   - endpoint: The numeric endpoint to listen on.
+    ///   - folder: The run directory.
+    /// - Throws: ``CoordinatorError/noAuthorizedWorkers(_:)`` if other machines can reach the port and there are no
+    ///   keys; `TransportError` for unusable keys.
+    init(options: RunService.Options, endpoint: Endpoint, folder: String) throws {
         let path = options.keyFolder ?? "\(folder)/keys"
         let hasKeys = options.keyFolder != nil || FileManager.default.fileExists(atPath: path)
         guard hasKeys, !options.isPlaintext else {
-            guard options.isPlaintext || options.bind.isLoopback else {
+            guard options.isPlaintext || endpoint.isLoopback else {
                 throw CoordinatorError.noAuthorizedWorkers(
-                    "\(options.bind) is reachable from other machines, and \(path) holds no keys: create one for each "
+                    "\(endpoint) is reachable from other machines, and \(path) holds no keys: create one for each "
                         + "worker with ecad-coordinator keys new NAME --run-dir \(folder), or trust the network with "
                         + "--insecure-plaintext")
             }
             self.init(
                 security: .plaintext, register: nil,
-                summary: options.bind.isLoopback
-                    ? "plain text, this machine only" : "PLAIN TEXT: any machine that reaches the port can join",
+                summary: endpoint.isLoopback
+                    ? "plain text, this machine only"
+                        + (options.isPlaintext ? " (--insecure-plaintext has no effect: there are no keys here)" : "")
+                    : "PLAIN TEXT: any machine that reaches the port can join",
                 keyFolder: nil)
             return
         }
@@ -47,14 +53,21 @@ struct AccessControl {
         self.keyFolder = keyFolder
     }
 
-    /// What workers on other machines need besides the endpoint.
-    var workerOption: String { register == nil ? "" : "--key FILE " }
+    /// The option that a worker needs to connect to an endpoint, with a trailing space; empty if it needs none.
+    func workerOption(for endpoint: Endpoint) -> String {
+        if register != nil { return "--key FILE " }
+        return endpoint.isLoopback ? "" : "--insecure-plaintext "
+    }
 
     /// Creates a key for a worker on this machine and admits it; the key is valid for this coordinator's lifetime.
     ///
+    /// `keys new` rejects the names of local workers, so the file is not another worker's.
+    ///
     /// - Returns: The options that the worker's command line needs.
     func localArguments(for name: String) throws -> [String] {
-        guard case .curve(let coordinator, let register) = security, let keyFolder else { return [] }
+        guard case .curve(let coordinator, let register) = security, let keyFolder else {
+            return ["--insecure-plaintext"]
+        }
         let file = WorkerKeyFile(name: name, keys: try KeyPair.generate(), coordinator: coordinator.publicKey)
         let path = "\(keyFolder)/\(name).key"
         try file.write(to: path, replacing: true)

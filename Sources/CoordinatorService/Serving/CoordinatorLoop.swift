@@ -6,7 +6,7 @@ import Transport
 ///
 /// Messages that arrived together are handled in one transaction, with one wait for the disk, and answered after it.
 struct CoordinatorLoop: ~Copyable {
-    /// Messages of one round, so that a flood does not keep the rest from happening.
+    /// Maximum number of messages per round, so that a flood does not starve the other work.
     private static let messageLimit = 512
 
     let coordinator: Coordinator

@@ -1,5 +1,7 @@
+import Basics
 import Foundation
-import Synchronization
+import Logging
+import Transport
 
 /// Worker processes on the coordinator's own machine, started with it.
 ///
@@ -12,12 +14,15 @@ final class LocalWorkers {
         let name: String
         let logPath: String
         var process: Process
+        /// Whether its end has been logged.
+        var isGivenUp = false
     }
 
     private let executable: String
     private let arguments: [String]
     private let folder: String
     private let access: AccessControl
+    private let logger: Logger
     private var workers: [Worker] = []
     private var restartCount = 0
 
@@ -31,25 +36,32 @@ final class LocalWorkers {
     ///   - scorers: The directories of the scorers' models.
     ///   - folder: The run directory, for logs and unacknowledged results.
     ///   - access: Creates their keys.
-    /// - Throws: ``CoordinatorError/workers(_:)`` if the program is not in the directory of this one.
+    ///   - logger: The log.
+    /// - Throws: ``CoordinatorError/localWorkersFailed(_:)`` if the program is not in the directory of this one.
     init(
         count: Int, threads: Int?, endpoint: String, model: String, scorers: [String], folder: String,
-        access: AccessControl
+        access: AccessControl, logger: Logger
     ) throws {
         let directory = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         executable = directory.appendingPathComponent("ecad-worker").path
-        let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / max(count, 1))
+        let available = AvailableProcessors.current
+        let perWorker = threads ?? max(1, available.count / max(count, 1))
         arguments =
-            ["run", "--coordinator", endpoint, "--models", model, "--threads", "\(threads)", "--exit-with-parent"]
+            ["run", "--coordinator", endpoint, "--models", model, "--threads", "\(perWorker)", "--exit-with-parent"]
             + scorers.flatMap { ["--scorer", $0] }
         self.folder = folder
         self.access = access
+        self.logger = logger
         guard FileManager.default.isExecutableFile(atPath: executable) else {
             throw CoordinatorError.localWorkersFailed(
                 "\(executable): not found; build the product ecad-worker, or use --workers 0")
         }
+        if count > 0 {
+            let origin = threads == nil ? ": \(available)" : ", as given by --worker-threads"
+            logger.notice("local workers: \(count), threads of each: \(perWorker)\(origin)")
+        }
         for number in 0..<count {
-            let name = "local-\(number + 1)"
+            let name = "\(KeyFolder.localPrefix)\(number + 1)"
             let logPath = "\(folder)/\(name).log"
             workers.append(Worker(name: name, logPath: logPath, process: try launch(name, logPath)))
         }
@@ -81,15 +93,24 @@ final class LocalWorkers {
     /// Restarts killed workers.
     ///
     /// - Parameter isAlone: Whether no other worker is connected.
-    /// - Throws: ``CoordinatorError/workers(_:)`` if all have exited and no other worker is connected, with the last
+    /// - Throws: ``CoordinatorError/localWorkersFailed(_:)`` if all have exited and no other worker is connected, with the last
     ///   one's reason.
     func check(isAlone: Bool) throws {
         for index in workers.indices where !workers[index].process.isRunning {
-            guard workers[index].process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else {
+            let worker = workers[index]
+            guard worker.process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else {
+                if !worker.isGivenUp {
+                    workers[index].isGivenUp = true
+                    logger.warning("\(worker.name) has exited and is not restarted; see \(worker.logPath)")
+                }
                 continue
             }
             restartCount += 1
-            workers[index].process = try launch(workers[index].name, workers[index].logPath)
+            let signal = worker.process.terminationStatus
+            let cause = signal == SIGKILL ? "signal 9, out of memory?" : "signal \(signal)"
+            logger.warning(
+                "\(worker.name) was killed (\(cause)); restart \(restartCount) of at most \(Self.restartLimit)")
+            workers[index].process = try launch(worker.name, worker.logPath)
         }
         guard isAlone, !workers.isEmpty, workers.allSatisfy({ !$0.process.isRunning }), let last = workers.last else {
             return

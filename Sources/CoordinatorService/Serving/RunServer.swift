@@ -1,4 +1,4 @@
-import Foundation
+import History
 import Logging
 import Transport
 
@@ -59,16 +59,18 @@ struct RunServer {
         let wakeup = try Wakeup()
         let signals = try SignalWatcher(waking: wakeup)
         _ = try FileDescriptorLimit.raise()
-        let access = try AccessControl(options: options, folder: folder)
+        let bind = try options.bind.resolvedForListening()
+        let access = try AccessControl(options: options, endpoint: bind, folder: folder)
         let context = try SocketContext()
         // The port first: a run that cannot be distributed must not leave a directory behind.
         let socket = try CoordinatorSocket(
-            listeningOn: options.bind, in: context, security: access.security, wakeup: wakeup)
+            listeningOn: bind, in: context, security: access.security, wakeup: wakeup)
         let endpoint = socket.endpoint
         try access.verifyUnknownKeysAreRejected(at: endpoint)
         // These refusals were the verification's own.
         _ = socket.takeRefusals()
         let run = try open()
+        for notice in run.context.notices { logger.warning("\(notice)") }
         let start = ContinuousClock.now
         let coordinator = try Coordinator(
             run: run,
@@ -76,16 +78,32 @@ struct RunServer {
             clock: { (ContinuousClock.now - start) / .seconds(1) }, logger: logger)
         let loop = CoordinatorLoop(coordinator: coordinator, socket: socket)
         logger.notice("run \(folder): listening on \(endpoint), \(access.summary)")
-        if options.localWorkers == 0 {
-            logger.notice(
-                "workers join with: ecad-worker run --coordinator \(endpoint) \(access.workerOption)--models MODEL")
-        }
+        logAddresses(of: endpoint, access)
+        if let warning = run.context.history.storageWarning { logger.warning("\(warning)") }
         let workers = try LocalWorkers(
             count: options.localWorkers, threads: options.localThreads, endpoint: "\(endpoint.fromThisMachine)",
             model: run.configuration.modelPath, scorers: run.configuration.scorerPaths.values.sorted(), folder: folder,
-            access: access)
+            access: access, logger: logger)
         let session = Session(run: run, coordinator: coordinator, loop: loop, workers: workers, signals: signals)
         defer { session.stop() }
         return try body(session)
+    }
+
+    /// Logs how workers join, with an address that other machines can use if there is one.
+    private func logAddresses(of endpoint: Endpoint, _ access: AccessControl) {
+        if endpoint.isLoopback, HostAddress(numeric: options.bind.host) == nil, options.bind.host != "localhost" {
+            let remedy = "--bind tcp://0.0.0.0:\(endpoint.port) accepts them"
+            logger.warning(
+                "\(options.bind.host) is \(endpoint.host) here, so no other machine can connect; \(remedy)")
+        }
+        guard options.localWorkers == 0 || !endpoint.isLoopback else { return }
+        let all = endpoint.fromOtherMachines
+        let first = all.first ?? endpoint.fromThisMachine
+        let others = all.dropFirst().map(\.host)
+        let aliases = all.isEmpty || endpoint.host == first.host ? [] : [HostAddress.nameOfThisMachine] + others
+        let note = aliases.isEmpty ? "" : " (other addresses of this machine: \(aliases.joined(separator: ", ")))"
+        let place = all.isEmpty ? " on this machine" : ""
+        let arguments = "--coordinator \(first) \(access.workerOption(for: first))--models MODEL"
+        logger.notice("workers\(place) join with: ecad-worker run \(arguments)\(note)")
     }
 }

@@ -64,18 +64,18 @@ public struct RunService {
         try serve(in: folder) { try Calibration.create(configuration, in: folder) }
     }
 
-    /// Resumes an interrupted run.
+    /// Resumes an interrupted run, some of whose files may have moved.
     ///
     /// - Throws: As ``run(_:in:)``.
-    public func resume(in folder: String) throws -> Ending {
-        try serve(in: folder) { try Calibration.resume(in: folder) }
+    public func resume(in folder: String, moved: MovedFiles = MovedFiles()) throws -> Ending {
+        try serve(in: folder) { try Calibration.resume(in: folder, moved: moved) }
     }
 
     /// Extends a run by more generations, whether it finished or was interrupted.
     ///
     /// - Throws: As ``run(_:in:)``.
-    public func extend(in folder: String, by generations: Int) throws -> Ending {
-        try serve(in: folder) { try Calibration.extend(in: folder, by: generations) }
+    public func extend(in folder: String, by generations: Int, moved: MovedFiles = MovedFiles()) throws -> Ending {
+        try serve(in: folder) { try Calibration.extend(in: folder, by: generations, moved: moved) }
     }
 
     /// Copies a run up to a generation into a new directory and continues there.
@@ -85,13 +85,15 @@ public struct RunService {
     ///   - generation: The last generation in common.
     ///   - target: The new run directory.
     ///   - overrides: Assignments such as `search.population=48`.
+    ///   - moved: Files of the run that are elsewhere now.
     /// - Returns: How the fork ended.
     /// - Throws: As ``run(_:in:)``.
     public func fork(
-        _ folder: String, from generation: Int, into target: String, overrides: [String]
+        _ folder: String, from generation: Int, into target: String, overrides: [String],
+        moved: MovedFiles = MovedFiles()
     ) throws -> Ending {
         try serve(in: target) {
-            try Calibration.fork(folder, from: generation, into: target, overrides: overrides)
+            try Calibration.fork(folder, from: generation, into: target, overrides: overrides, moved: moved)
         }
     }
 
@@ -121,6 +123,63 @@ public struct RunService {
             try calibration.history.runs.setStatus(.finished, of: calibration.runID)
             try calibration.history.close()
             return .finished(front: front, files: files)
+        }
+    }
+}
+
+/// Runs a benchmark until all its images are measured: the command `benchmark`.
+public struct BenchmarkService {
+    /// How a benchmark ended.
+    public enum Ending: Sendable {
+        /// Everything that can be measured is.
+        case finished(BenchmarkReport)
+        /// The process was asked to end; the same command continues.
+        case interrupted
+    }
+
+    private let options: RunService.Options
+    private let logger: Logger
+    private let showStatus: ((String?) -> Void)?
+
+    /// Creates a service.
+    ///
+    /// - Parameters:
+    ///   - options: How the run is distributed.
+    ///   - logger: The log.
+    ///   - showStatus: Shows progress in a status line, or ends that line if the text is nil; nil to log progress.
+    public init(options: RunService.Options, logger: Logger, showStatus: ((String?) -> Void)?) {
+        self.options = options
+        self.logger = logger
+        self.showStatus = showStatus
+    }
+
+    /// Measures schedules on a prompt set.
+    ///
+    /// - Parameters:
+    ///   - benchmark: What to measure.
+    ///   - folder: The run directory.
+    /// - Returns: How the benchmark ended.
+    /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
+    public func run(_ benchmark: BenchmarkOptions, in folder: String) throws -> Ending {
+        let display = ProgressDisplay(showStatus: showStatus, logger: logger)
+        let server = RunServer(options: options, logger: logger)
+        return try server.serve(in: folder) {
+            try Benchmark(in: folder, options: benchmark)
+        } until: { session in
+            let run = session.run
+            while !run.isFinished {
+                guard try session.runOnce() else {
+                    try run.history.close()
+                    return .interrupted
+                }
+                display.show(run, session.coordinator)
+            }
+            display.show(run, session.coordinator, isLast: true)
+            display.end()
+            try session.finish("the benchmark is complete")
+            let report = try BenchmarkReport(run)
+            try run.history.close()
+            return .finished(report)
         }
     }
 }

@@ -60,6 +60,8 @@ public struct Simulation {
         var isUp = false
         var joinedAt = 0.0
         var assignment: Assignment?
+        /// The assignment's duration on the fastest host, without delays of a straggler.
+        var work = 0.0
         var startedAt = 0.0
         var endsAt = 0.0
         var isFree: Bool { assignment == nil }
@@ -132,12 +134,14 @@ public struct Simulation {
             }
             try deliverMessages()
         }
-        for index in hosts.indices where hosts[index].isUp {
-            accountHostTime(index)
-            // Interrupted by the end of the simulation, not wasted.
-            if let assignment = hosts[index].assignment, coordinator.scheduler.isOpen(taskID: assignment.taskID) {
-                usefulWork += try hosts[index].progress(at: clock.now) * model.seconds(for: assignment)
-            }
+        for index in hosts.indices where hosts[index].isUp { accountHostTime(index) }
+        // Interrupted by the end of the simulation, not wasted; of several hosts with one task only the first counts.
+        var interrupted: Set<Int64> = []
+        for host in hosts.filter(\.isUp).sorted(by: { $0.startedAt < $1.startedAt }) {
+            guard let task = host.assignment?.taskID, coordinator.scheduler.isOpen(taskID: task),
+                interrupted.insert(task).inserted
+            else { continue }
+            usefulWork += host.progress(at: clock.now) * host.work
         }
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
@@ -198,6 +202,7 @@ public struct Simulation {
         registration.modelHash = calibration.context.modelHash
         registration.imageModelHash = calibration.context.modelHash
         registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
+        registration.precisions = Precision.allCases.map(\.rawValue)
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
     }
@@ -232,7 +237,7 @@ public struct Simulation {
         }
         if coordinator.scheduler.isOpen(taskID: assignment.taskID) {
             report.tasks += 1
-            usefulWork += try model.seconds(for: assignment)
+            usefulWork += hosts[index].work
         } else {
             report.surplusTasks += 1
         }
@@ -259,7 +264,8 @@ public struct Simulation {
             case .assignment(let assignment):
                 guard hosts[index].isFree else { continue }
                 hosts[index].assignment = assignment
-                var seconds = try model.seconds(for: assignment) * hosts[index].slowness * (0.95 + 0.1 * unit())
+                hosts[index].work = try model.seconds(for: assignment) * (0.95 + 0.1 * unit())
+                var seconds = hosts[index].work * hosts[index].slowness
                 if unit() < options.stragglerRate { seconds *= options.stragglerFactor }
                 (hosts[index].startedAt, hosts[index].endsAt) = (clock.now, clock.now + seconds)
                 events.add(
@@ -301,7 +307,9 @@ extension Simulation {
         var preemptions = 0
         /// Failed tasks.
         var failures = 0
-        /// Useful work as a fraction of the work that the hosts could have done while they were up; 0 to 1.
+        /// Share of the hosts' time, weighted by their speed, that went into results that were used; 0 to 1.
+        ///
+        /// The rest was idle, spent on results that were not used, lost to preemption, or the delay of stragglers.
         var throughput = 0.0
         var hostHours = 0.0
         /// Nil unless ``Simulation/Options/pricePerHostHour`` is set.
@@ -322,7 +330,9 @@ extension Simulation {
                 "generations   \(generations)", "evaluations   \(evaluations)",
                 "tasks         \(tasks), plus \(surplusTasks) surplus", "preemptions   \(preemptions)",
                 "failures      \(failures)",
-                String(format: "throughput    %.1f %% of the hosts' capacity", 100 * throughput),
+                String(
+                    format: "throughput    %.1f %% of the hosts' time spent on results that were used", 100 * throughput
+                ),
                 String(format: "host hours    %.1f", hostHours),
             ]
             return (lines + (price.map { [String(format: "price         %.2f", $0)] } ?? [])).joined(separator: "\n")

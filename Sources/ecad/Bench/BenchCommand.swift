@@ -7,6 +7,7 @@ import Foundation
 import ModelConfiguration
 import Models
 import ProgramSupport
+import Prompts
 import Schedules
 import Tensors
 
@@ -23,24 +24,29 @@ struct BenchModelOptions: ParsableArguments {
     @Option(help: "Model directory in the diffusers layout.")
     var model: String
 
-    @Option(help: "File with one prompt per line (default: the empty prompt).")
+    @Option(help: "Prompt file: one prompt per line, or a published set (default: the empty prompt).")
     var prompts: String?
 
-    @Option(help: "Number of denoising steps.")
-    var steps = 20
+    @OptionGroup var promptsFormat: PromptsFormatOption
 
-    @Option(help: "Guidance scale.")
-    var guidanceScale: Float = 4.5
+    @Option(help: "Number of denoising steps.")
+    var steps = ModelFamily.defaultStepCount
+
+    @Option(help: guidanceScaleHelp)
+    var guidanceScale: Double?
 
     @Option(help: "Height and width in pixels (default: native size).")
     var size: Int?
+
+    @OptionGroup var precision: PrecisionOption
 
     @Option(help: "Number of CPU threads.")
     var threads = 1
 
     func validate() throws {
+        try promptsFormat.require(prompts)
         try requireOption("--steps", steps, in: 1...1000)
-        if !guidanceScale.isFinite { throw ValidationError("--guidance-scale \(guidanceScale): expected a number") }
+        if let guidanceScale { try requireOption("--guidance-scale", guidanceScale, in: Guidance.scales) }
         try requireOption("--threads", threads, in: 1...1024)
     }
 
@@ -49,20 +55,15 @@ struct BenchModelOptions: ParsableArguments {
         BLAS.setThreadCount(threads)
         let description = try ModelDescription(modelFolder: model, height: size, width: size)
         var lines = Array(repeating: "", count: defaultPromptCount)
-        if let prompts {
-            guard let text = try? String(contentsOfFile: prompts, encoding: .utf8) else {
-                throw FileError(path: prompts, problem: "cannot be read as UTF-8 text")
-            }
-            lines = text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.isEmpty }
-            guard !lines.isEmpty else { throw FileError(path: prompts, problem: "contains no prompts") }
-        }
+        if let prompts { lines = try promptsFormat.read(prompts).texts }
+        let folder = try ModelFolder(path: model)
         return try Evaluator(
-            model: ModelFolder(path: model),
+            model: folder,
             settings: EvaluationSettings(
                 generation: GenerationSettings(
                     height: description.height, width: description.width, stepCount: steps,
-                    guidanceScale: guidanceScale),
-                prompts: lines, negativePrompt: ""))
+                    guidanceScale: Float(try Guided(folder, scale: guidanceScale).scale)),
+                prompts: lines, negativePrompt: "", precision: precision.resolved))
     }
 }
 
@@ -108,6 +109,9 @@ struct BenchModel: ParsableCommand {
     }
 
     func run() throws {
+        if let output {
+            try OutputPath.checkFile("--output", output, inputs: model.prompts.map { [$0] } ?? [])
+        }
         let result = try LatencyModelBenchmark(
             model.evaluator(), imageCount: images, scheduleCount: schedules, seconds: seconds, seed: seed)
         let (median, p95) = (result.error(quantile: 0.5), result.error(quantile: 0.95))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ProgramSupport
 import Schedules
 
 struct ScheduleConvert: ParsableCommand {
@@ -36,6 +37,7 @@ struct ScheduleConvert: ParsableCommand {
         if !isCompact, !output.hasSuffix(".json") {
             throw ValidationError("--output \(output): expected a name ending in .json or .ecad")
         }
+        if force, model == nil { throw ValidationError("--force is only allowed with --model") }
         if entry != nil, files.count > 1 { throw ValidationError("--entry is only allowed with one input file") }
         if !isCompact, files.count > 1 { throw ValidationError("several input files need one .ecad file as output") }
         if !isCompact, provenance != nil {
@@ -44,6 +46,7 @@ struct ScheduleConvert: ParsableCommand {
     }
 
     func run() throws {
+        try OutputPath.checkFile("--output", output, inputs: files)
         let documents = try files.map { try ScheduleDocument(path: $0) }
         var settings: MeasurementSettings?
         if let model {

@@ -1,4 +1,6 @@
 import ArgumentParser
+import ModelConfiguration
+import ProgramSupport
 import Schedules
 
 struct ScheduleGenerate: ParsableCommand {
@@ -22,7 +24,7 @@ struct ScheduleGenerate: ParsableCommand {
     @OptionGroup var choice: ModelChoice
 
     @Option(help: "Number of denoising steps.")
-    var steps = 20
+    var steps = ModelFamily.defaultStepCount
 
     @Option(name: .customLong("parameter"), help: "Parameter of the heuristic, such as n=3. Repeatable.")
     var parameters: [Parameter] = []
@@ -44,6 +46,7 @@ struct ScheduleGenerate: ParsableCommand {
     }
 
     func run() throws {
+        try OutputPath.checkFile("--output", output)
         let (model, configuration) = try choice.resolved()
         let heuristic = try Heuristic(
             name: self.heuristic.rawValue,

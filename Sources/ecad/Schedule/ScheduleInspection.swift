@@ -3,6 +3,7 @@ import Basics
 import Foundation
 import JSON
 import ModelConfiguration
+import ProgramSupport
 import Schedules
 import Tensors
 
@@ -103,9 +104,10 @@ struct ScheduleShow: ParsableCommand {
         let document = try ScheduleDocument(path: file)
         guard let output else {
             let files = try entry.map { [try document.file(entry: $0, path: file)] } ?? document.files
-            print(files.map { SchedulePicture($0.schedule).text() }.joined(separator: "\n"), terminator: "")
+            Program.printText(files.map { SchedulePicture($0.schedule).text() }.joined(separator: "\n"), terminator: "")
             return
         }
+        try OutputPath.checkFile("--output", output, inputs: [file])
         let picture = SchedulePicture(try document.file(entry: entry, path: file).schedule)
         if output.hasSuffix(".svg") {
             try picture.writeSVG(to: output)

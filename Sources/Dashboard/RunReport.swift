@@ -1,0 +1,96 @@
+import Basics
+import Foundation
+import History
+
+/// The dashboard of one run as a single file without a server: the same script, with the answers it would request.
+public struct RunReport: Sendable {
+    /// Bytes of images that a report contains at most.
+    public static let imageLimit = 5 << 20
+    /// Candidates whose details a report contains at most: the front, slowest first, then the heuristics.
+    static let candidateLimit = 300
+
+    private let pages: RunPages
+
+    /// Opens the history of a run directory.
+    ///
+    /// - Throws: `HistoryError`.
+    public init(folder: String) throws { pages = try RunPages(folder: folder) }
+
+    /// Writes the report, replacing what the path holds.
+    ///
+    /// - Throws: `HistoryError`, `FileError`.
+    public func write(to path: String) async throws { try FileContents.write(try await html(), to: path) }
+
+    func html() async throws -> String {
+        var answers: [(path: String, json: String)] = [("runs", "{\"count\":1}")]
+        for name in RunPages.names where name != "points" {
+            if let json = try await pages.page(name) { answers.append(("0/\(name)", json)) }
+        }
+        var parts: [String] = []
+        var last = "0"
+        repeat {
+            guard let json = try await pages.page("points", ["after": last]) else { break }
+            parts.append(json)
+            guard json.contains("\"more\":true"), let next = Self.number("last", in: json) else { break }
+            last = next
+        } while true
+        answers.append(("0/points", "[\(parts.joined(separator: ","))]"))
+        for id in try await pages.notableCandidates(limit: Self.candidateLimit) {
+            if let json = try await pages.page("candidate", ["id": "\(id)"]) {
+                answers.append(("0/candidate?id=\(id)", json))
+            }
+        }
+        var bytes = 0
+        for id in try await pages.imageIDs() {
+            guard let png = try await pages.image(id), bytes + png.count <= Self.imageLimit else { continue }
+            bytes += png.count
+            answers.append(("0/image/\(id)", "\"data:image/png;base64,\(png.base64EncodedString())\""))
+        }
+        // "<" could end the element that contains the data.
+        let data = ("{" + answers.map { "\"\($0.path)\":\($0.json)" }.joined(separator: ",\n") + "}")
+            .replacingOccurrences(of: "<", with: "\\u003c")
+        let policy =
+            "default-src 'none'; script-src \(WebApp.policySource(of: WebApp.script)); "
+            + "style-src \(WebApp.policySource(of: WebApp.style)); img-src data: blob:; base-uri 'none'; form-action 'none'"
+        return WebApp.page
+            .replacingOccurrences(
+                of: "<link rel=\"stylesheet\" href=\"app.css\">",
+                with:
+                    "<meta http-equiv=\"Content-Security-Policy\" content=\"\(policy)\">\n<style>\(WebApp.style)</style>"
+            )
+            .replacingOccurrences(
+                of: "<script type=\"module\" src=\"app.js\"></script>",
+                with: "<script type=\"application/json\" id=\"report\">\(data)</script>\n"
+                    + "<script type=\"module\">\(WebApp.script)</script>")
+    }
+
+    private static func number(_ key: String, in json: String) -> String? {
+        guard let range = json.range(of: "\"\(key)\":") else { return nil }
+        return String(json[range.upperBound...].prefix { $0.isNumber })
+    }
+}
+
+extension RunPages {
+    /// The front, slowest first, then the seeds that are not random, then benchmarked schedules.
+    fileprivate func notableCandidates(limit: Int) async throws -> [Int64] {
+        try await integers(
+            """
+            SELECT id FROM (
+                SELECT candidate_id AS id, 0 AS rank FROM pareto_front WHERE run_id = ?1
+                UNION ALL
+                SELECT c.id, CASE WHEN generation IS NULL THEN 2 ELSE 1 END FROM candidates c
+                WHERE c.run_id = ?1 AND c.parent_a IS NULL AND c.parent_b IS NULL AND c.origin <> 'random'
+            ) GROUP BY id ORDER BY min(rank), id LIMIT \(limit)
+            """)
+    }
+
+    /// The uncached images first, then those of the front, then all others.
+    fileprivate func imageIDs() async throws -> [Int64] {
+        try await integers(
+            """
+            SELECT t.id FROM thumbnails t JOIN prompts p ON p.id = t.prompt_id
+            LEFT JOIN pareto_front f ON f.candidate_id = t.candidate_id
+            WHERE p.run_id = ?1 ORDER BY t.candidate_id IS NOT NULL, f.candidate_id IS NULL, t.id LIMIT 5000
+            """)
+    }
+}

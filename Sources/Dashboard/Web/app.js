@@ -1,0 +1,115 @@
+// Pages, runs, live updates.
+import { Run, followChanges, isReport, load } from "./data.js";
+import { el, say, whole } from "./format.js";
+import { runColour } from "./plot.js";
+import { Explorer } from "./explorer.js";
+import { BenchmarksPage, CandidatesPage, EventsPage, GenesPage, ProgressPage, WorkersPage } from "./pages.js";
+
+class App {
+  constructor(runs) {
+    this.runs = runs;
+    this.explorer = new Explorer(this);
+    this.pages = [["explorer", "Explorer", this.explorer], ["progress", "Progress", new ProgressPage(this)], ["genes", "Genes", new GenesPage(this)],
+      ["workers", "Workers", new WorkersPage(this)], ["candidates", "Candidates", new CandidatesPage(this)], ["benchmarks", "Benchmarks", new BenchmarksPage(this)],
+      ["events", "Events", new EventsPage(this)]];
+    this.main = document.getElementById("main");
+    this.tabs = document.getElementById("tabs");
+    this.tabs.replaceChildren(...this.pages.map(([name, title]) => el("a", { href: `#${name}` }, title)));
+    addEventListener("hashchange", () => this.show());
+    addEventListener("scroll", () => {}, { passive: true });
+    this.#theme();
+  }
+
+  /** Shows the page that the address names. */
+  async show() {
+    const [name, , page] = this.pages.find(([name]) => location.hash === `#${name}`) ?? this.pages[0];
+    for (const link of this.tabs.children) link.getAttribute("href") === `#${name}` ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+    if (this.current !== page) {
+      this.current = page;
+      this.main.replaceChildren(page.node);
+    }
+    this.head();
+    await page.update();
+  }
+
+  open(run, id) {
+    this.explorer.opened = true;
+    location.hash = "#explorer";
+    this.explorer.choose(run, id);
+  }
+
+  head() {
+    const [first] = this.runs;
+    document.getElementById("title").textContent = this.runs.length === 1 ? `${first.model || first.summary.name} · ${first.summary.status} · ${whole(first.summary.evaluations)} evaluations` : `${this.runs.length} runs`;
+    document.title = `ECAD: ${this.runs.length === 1 ? first.model || first.summary.name : `${this.runs.length} runs`}`;
+    const chips = document.getElementById("runs");
+    chips.hidden = this.runs.length === 1;
+    if (chips.hidden) return;
+    chips.replaceChildren(...this.runs.map(run => el("button", { type: "button", class: "chip", "aria-pressed": String(run.visible), onclick: () => { run.visible = !run.visible; this.show(); } },
+      el("i", { class: "square", style: { background: `var(--${runColour(run.number)})` } }), `${run.summary.name} · ${run.summary.status} · ${whole(run.summary.evaluations)}`)));
+  }
+
+  /** Loads what has changed, one update at a time. */
+  async refresh(numbers) {
+    this.waiting = new Set([...(this.waiting ?? []), ...numbers]);
+    if (this.isRefreshing) return;
+    this.isRefreshing = true;
+    try {
+      while (this.waiting.size) {
+        const now = this.waiting;
+        this.waiting = new Set();
+        const before = this.runs.map(run => run.summary.status);
+        await Promise.all(this.runs.filter(run => now.has(run.number)).map(run => run.refresh()));
+        this.runs.forEach((run, index) => { if (run.summary.status !== before[index]) say(`run ${run.summary.name}: ${run.summary.status}`); });
+        await this.show();
+      }
+    } finally {
+      this.isRefreshing = false;
+    }
+  }
+
+  #theme() {
+    const button = document.getElementById("theme");
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    let choice = null;
+    try { choice = localStorage.getItem("ecad-theme"); } catch { /* a report opened from a file has no storage */ }
+    const apply = () => {
+      const isDark = choice ? choice === "dark" : system.matches;
+      document.documentElement.dataset.theme = isDark ? "dark" : "light";
+      button.textContent = isDark ? "☀" : "☾";
+      if (this.current) this.show();
+    };
+    button.addEventListener("click", () => {
+      choice = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+      try { localStorage.setItem("ecad-theme", choice); } catch { /* as above */ }
+      apply();
+    });
+    system.addEventListener("change", apply);
+    apply();
+  }
+}
+
+async function start() {
+  const { count } = await load("runs");
+  const runs = Array.from({ length: count }, (_, number) => new Run(number));
+  await Promise.all(runs.map(run => run.refresh()));
+  const app = new App(runs);
+  await app.show();
+  document.documentElement.dataset.ready = "yes";
+  const live = document.getElementById("live");
+  if (isReport) {
+    live.textContent = "report";
+    return;
+  }
+  followChanges(numbers => app.refresh(numbers).catch(problem), isOpen => {
+    live.textContent = isOpen ? "live" : "disconnected";
+    live.classList.toggle("off", !isOpen);
+  });
+}
+
+function problem(error) {
+  document.getElementById("main").replaceChildren(el("p", { class: "note bad" }, `These data cannot be shown: ${error.message}`));
+  throw error;
+}
+
+start().catch(problem);

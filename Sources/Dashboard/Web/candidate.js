@@ -1,0 +1,119 @@
+// One candidate, or two side by side: images, scores by prompt, schedule, lineage, commands.
+import { ancestors, isReport } from "./data.js";
+import { el, figure, percent, scorerName, times, table, whole } from "./format.js";
+import { geneBit, heatMaps } from "./plot.js";
+
+/** The content of the panel for a candidate and, if given, one to compare it with; each is {run, id}. */
+export async function showCandidate(first, second, actions) {
+  const shown = [first, second].filter(Boolean);
+  const details = await Promise.all(shown.map(({ run, id }) => run.detail(id)));
+  const layout = await first.run.layoutOfGenes();
+  const parts = [
+    el("div", { class: "heads" }, shown.map(({ run, id }, position) => candidateHead(run, id, position, shown.length, actions))),
+    section("Images", candidateImages(shown, actions)),
+  ];
+  if (!details[0]) {
+    parts.push(el("p", { class: "note" }, isReport ? "This report has the details of the front and of the heuristics only; the history has all." : "No details are stored."));
+    return [...parts, section("Take it", actions.commands)];
+  }
+  parts.push(section("Take it", actions.commands));
+  parts.push(section("Scores by prompt, worst first", promptScores(shown, details)));
+  const genomes = details.map(detail => detail?.genome);
+  const share = genome => gene => geneBit(genome, gene);
+  parts.push(section(second && genomes[1] ? "Schedules: where they differ" : "Schedule: steps × blocks, filled where recomputed", [
+    second && genomes[1] ? el("p", { class: "legend note" }, el("span", { class: "key" }, el("i", { class: "square only-first" }), `only ${first.id} recomputes`),
+      el("span", { class: "key" }, el("i", { class: "square only-second" }), `only ${second.id} recomputes`)) : null,
+    heatMaps(layout, share(genomes[0]), second && genomes[1] && genomes[1].length === genomes[0].length ? share(genomes[1]) : null),
+    details[0].gate_step ? el("p", { class: "note" }, `No guidance from step ${details[0].gate_step} on (TGATE).`) : null]));
+  parts.push(section("Lineage", lineage(first.run, first.id, actions)));
+  return parts;
+}
+
+const section = (title, ...content) => el("section", {}, el("h3", {}, title), content);
+
+function candidateHead(run, id, position, count, actions) {
+  const index = run.byID.get(id);
+  if (index === undefined) return el("div", {}, el("h2", {}, `Candidate ${id}`));
+  const ratio = run.ratio[index] ?? run.cost[index];
+  return el("div", {},
+    el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`,
+      position ? el("button", { type: "button", class: "quiet", onclick: actions.clear }, "End comparison") : null),
+    el("dl", { class: "facts" },
+      fact("Time", percent(ratio)), fact("Speed-up", times(1 / ratio)), fact(scorerName(run.summary.quality), figure(run.quality[index])),
+      run.gmacs[index] ? fact("Multiply-adds", `${figure(run.gmacs[index], 3)} G`) : null, fact("Generation", run.generation[index]),
+      fact("Origin", run.origin[index]), fact("Images", run.images[index])),
+    run.onFront.has(index) ? el("span", { class: "badge" }, "on the front") : el("span", { class: "badge off" }, "dominated"));
+}
+
+const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)));
+
+function candidateImages(shown, actions) {
+  const { run, id } = shown[0];
+  const references = run.imagesOf(null);
+  const sets = shown.map(candidate => candidate.run.imagesOf(candidate.id));
+  const keys = [...references.keys()].filter(key => sets.some(set => set.has(key)));
+  if (!keys.length && !sets[0].size) {
+    const index = run.byID.get(id);
+    const time = position => run.ratio[position] ?? run.cost[position];
+    const nearest = [...run.images_.keys()].filter(candidate => candidate && run.byID.has(candidate))
+      .sort((a, b) => Math.abs(time(run.byID.get(a)) - time(index)) - Math.abs(time(run.byID.get(b)) - time(index)))[0];
+    return el("p", { class: "note" }, "No images of this candidate are stored. ",
+      nearest ? el("button", { type: "button", class: "quiet", onclick: () => actions.choose(run, nearest) }, `Show candidate ${nearest}, the nearest with images`) : null);
+  }
+  const columns = keys.length ? keys : [...sets[0].keys()];
+  const picture = (owner, image, alt) => {
+    const source = image === undefined ? null : owner.imageSource(image);
+    return source ? el("img", { src: source, alt, loading: "lazy" }) : el("span", { class: "missing" }, "–");
+  };
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Images" }, el("div", { class: "sheet" }, columns.map(key => {
+    const text = run.prompts.get(Number(key.split("/")[0]))?.text ?? "";
+    return el("figure", {}, el("div", { class: "label" }, "uncached"), picture(run, references.get(key), `uncached: ${text}`),
+      shown.map((candidate, position) => [el("div", { class: "label" }, `candidate ${candidate.id}`), picture(candidate.run, sets[position].get(key), `candidate ${candidate.id}: ${text}`)]),
+      el("figcaption", { title: text, dir: "auto" }, text));
+  })));
+}
+
+function promptScores(shown, details) {
+  const { run } = shown[0];
+  const scorers = [...new Set(details[0].scores.map(score => score[2]))];
+  const quality = scorers.includes(run.summary.quality) ? run.summary.quality : scorers[0];
+  const value = (scores, prompt, seed, scorer) => scores?.find(score => score[0] === prompt && score[1] === seed && score[2] === scorer)?.[3];
+  // The PSNR of an image with itself is infinite.
+  const hasLoss = quality !== "psnr";
+  const best = { ssim: 1, "latent-error": 0 };
+  const rows = details[0].scores.filter(score => score[2] === quality).sort((a, b) => a[3] - b[3]);
+  if (!rows.length) return el("p", { class: "note" }, "No scores are stored.");
+  const uncached = row => best[quality] ?? value(details[0].uncached, row[0], row[1], quality);
+  const low = rows[0][3], high = rows.at(-1)[3];
+  const others = scorers.filter(scorer => scorer !== quality);
+  const header = ["Prompt", scorerName(quality), ...(shown[1] ? [`of ${shown[1].id}`] : []), ...(hasLoss ? ["Loss"] : []), ...others.map(scorerName)];
+  return table(header, rows.slice(0, 200).map(row => {
+    const loss = uncached(row) === undefined ? "–" : figure(uncached(row) - row[3], 3);
+    const width = high > low ? 12 + 88 * (row[3] - low) / (high - low) : 100;
+    return [el("span", { class: "prompt", dir: "auto" }, run.prompts.get(row[0])?.text ?? row[0]),
+      el("span", { class: "bar" }, el("i", { style: { width: `${width}%` } }), el("span", {}, figure(row[3]))),
+      ...(shown[1] ? [figure(value(details[1]?.scores, row[0], row[1], quality))] : []), ...(hasLoss ? [loss] : []),
+      ...others.map(scorer => figure(value(details[0].scores, row[0], row[1], scorer)))];
+  }), "Scores by prompt");
+}
+
+function lineage(run, id, actions) {
+  const found = ancestors(run, id);
+  if (!found.length) return el("p", { class: "note" }, "A seed: it has no parents.");
+  const seeds = found.filter(ancestor => {
+    const index = run.byID.get(ancestor);
+    return index !== undefined && run.parent_a[index] === null && run.parent_b[index] === null;
+  });
+  const chip = ancestor => {
+    const index = run.byID.get(ancestor);
+    return el("button", { type: "button", class: "chip", onclick: () => actions.choose(run, ancestor) },
+      index === undefined ? String(ancestor) : `${ancestor} · ${run.origin[index]}`);
+  };
+  const index = run.byID.get(id);
+  const parents = [run.parent_a[index], run.parent_b[index]].filter((parent, position, all) => parent !== null && all.indexOf(parent) === position);
+  return [
+    el("p", {}, "Parents: ", parents.map(chip)),
+    el("p", {}, `Descends from ${whole(found.length)} candidates; ${whole(seeds.length)} of them are seeds: `, seeds.slice(0, 16).map(chip), seeds.length > 16 ? " …" : null),
+    el("p", {}, "Compare with: ", el("button", { type: "button", class: "chip", onclick: () => actions.compare(run, parents[0]) }, `parent ${parents[0]}`)),
+  ];
+}

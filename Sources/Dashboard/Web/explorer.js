@@ -1,0 +1,172 @@
+// The Pareto explorer: candidates by cost and quality, the front, a choice by a limit, and the details of what is chosen.
+import { paretoFront, originKind } from "./data.js";
+import { el, figure, percent, scored, scorerName, shellWord, times, whole, command, say } from "./format.js";
+import { Scatter, runColour } from "./plot.js";
+import { showCandidate } from "./candidate.js";
+
+const xAxes = {
+  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.ratio[index] ?? run.cost[index], label: value => `${figure(100 * value, 3)} %`, lowerIsBetter: true },
+  speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / (run.ratio[index] ?? run.cost[index]), label: times, isLogarithmic: true },
+  gmacs: { title: "multiply-adds per image (billions)", value: (run, index) => run.gmacs[index], label: figure, lowerIsBetter: true },
+};
+
+export class Explorer {
+  constructor(app) {
+    this.app = app;
+    this.filter = { kinds: new Set(["heuristic", "random", "offspring", "imported"]), generation: Infinity, frontOnly: false };
+    this.axis = "time";
+    this.limit = 0.4;
+    this.chosen = [];
+    this.scatter = new Scatter({
+      label: "Candidates by cost and quality. Left and right arrow keys go along the front, up and down through all candidates, Enter chooses, plus and minus zoom.",
+      titles: {}, onselect: (point, isComparison) => this.choose(point.run, point.run.id[point.index], isComparison),
+      describe: point => this.#describe(point), format: { x: figure, y: figure },
+    });
+    this.panel = el("section", { class: "panel card", "aria-label": "Candidate" });
+    this.node = el("div", { class: "explorer" }, el("section", { class: "card" }, this.#controls(), this.scatter.node, this.#legend()), this.panel);
+    this.#empty();
+  }
+
+  #controls() {
+    const limit = el("input", { type: "number", min: 1, max: 200, step: 1, value: 40, id: "limit", oninput: () => {
+      this.limit = Number(limit.value) / 100;
+      this.update();
+    } });
+    const axis = el("select", { "aria-label": "Horizontal axis", onchange: () => {
+      this.axis = axis.value;
+      this.scatter.reset();
+      this.update();
+    } }, el("option", { value: "time" }, "Time"), el("option", { value: "speed" }, "Speed-up"), el("option", { value: "gmacs" }, "Multiply-adds"));
+    const kinds = ["heuristic", "random", "offspring", "imported"].map(kind => {
+      const box = el("input", { type: "checkbox", checked: true, onchange: () => {
+        box.checked ? this.filter.kinds.add(kind) : this.filter.kinds.delete(kind);
+        this.update();
+      } });
+      return el("label", { class: "check" }, box, { heuristic: "FORA, TGATE", random: "Random", offspring: "Bred", imported: "Imported" }[kind]);
+    });
+    const front = el("input", { type: "checkbox", onchange: () => { this.filter.frontOnly = front.checked; this.update(); } });
+    this.slider = el("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Up to generation", oninput: () => {
+      this.filter.generation = Number(this.slider.value) >= Number(this.slider.max) ? Infinity : Number(this.slider.value);
+      this.update();
+    } });
+    this.sliderText = el("output", { class: "note" });
+    this.answer = el("div", { class: "answer" });
+    return [
+      el("div", { class: "choice" }, el("label", { for: "limit" }, "Best quality in at most"), limit, el("span", {}, "% of the time:"), this.answer),
+      el("div", { class: "controls" }, axis, kinds, el("label", { class: "check" }, front, "Front only"),
+        el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
+        el("button", { type: "button", class: "quiet", onclick: () => this.scatter.reset() }, "Reset zoom")),
+    ];
+  }
+
+  #legend() {
+    const key = (kind, text) => el("span", { class: "key" }, el("i", { class: kind, "aria-hidden": "true" }), text);
+    return el("p", { class: "legend note" }, key("disc", "front"), key("diamond", "FORA, TGATE"), key("triangle", "imported"), key("dot", "all evaluated"),
+      el("span", { class: "hint" }, "Click: details. Shift-click: compare. Drag: zoom. Arrow keys: walk."));
+  }
+
+  #describe(point) {
+    const { run, index } = point;
+    return [`candidate ${run.id[index]}${this.app.runs.length > 1 ? `, ${run.summary.name}` : ""}`,
+      `${percent(run.ratio[index] ?? run.cost[index])} of the time, ${times(1 / (run.ratio[index] ?? run.cost[index]))}`,
+      scored(run.summary.quality, run.quality[index]), `${run.origin[index]}, generation ${run.generation[index]}`];
+  }
+
+  /** Shows what the runs have now. */
+  update() {
+    const runs = this.app.runs.filter(run => run.visible);
+    const axis = xAxes[this.axis];
+    const points = [], lines = [], front = [];
+    this.points = new Map();
+    let last = 0;
+    for (const run of runs) {
+      const paint = runs.length > 1 || run.number ? runColour(run.number) : "run-0";
+      const dot = { shape: "dot", radius: 1.6, colour: runs.length > 1 ? paint : "dot", opacity: run.count > 5000 ? 0.35 : 0.7 };
+      const styles = { random: dot, offspring: dot, heuristic: { shape: "diamond", radius: 5.5, colour: "heuristic" }, imported: { shape: "triangle", radius: 5.5, colour: "imported" } };
+      const member = { shape: "disc", radius: 4.5, colour: paint };
+      const kept = [];
+      for (let index = 0; index < run.count; index++) {
+        if (run.generation[index] > last) last = run.generation[index];
+        if (run.generation[index] <= this.filter.generation && this.filter.kinds.has(originKind(run.origin[index]))) kept.push(index);
+      }
+      const members = new Set(paretoFront(run, kept));
+      const above = [];
+      for (const index of kept) {
+        const isMember = members.has(index);
+        const kind = originKind(run.origin[index]);
+        if (this.filter.frontOnly && !isMember && kind !== "heuristic" && kind !== "imported") continue;
+        const point = { x: axis.value(run, index), y: run.quality[index], run, index, isProminent: isMember, style: isMember ? member : styles[kind] };
+        if (!Number.isFinite(point.x)) continue;
+        this.points.set(`${run.number}/${run.id[index]}`, point);
+        (isMember ? front : styles[kind] === dot ? points : above).push(point);
+      }
+      points.push(...above);
+      const own = front.filter(point => point.run === run).sort((a, b) => axis.lowerIsBetter ? a.x - b.x : b.x - a.x);
+      lines.push({ colour: paint, points: own, isStep: true });
+    }
+    points.push(...front);
+    this.slider.max = last;
+    if (this.filter.generation === Infinity) this.slider.value = last;
+    this.sliderText.textContent = `${this.filter.generation === Infinity ? last : this.filter.generation} of ${last}`;
+    this.scatter.titles = { x: axis.title, y: runs.length ? scorerName(runs[0].summary.quality) : "" };
+    this.scatter.format = { x: axis.label, y: figure };
+    const mark = { time: this.limit, speed: 1 / this.limit }[this.axis];
+    this.scatter.show(points, lines, Number.isFinite(mark) && mark > 0 ? [{ x: mark, text: `${figure(100 * this.limit, 3)} % of the time` }] : [], axis.isLogarithmic);
+    this.#answer(front);
+    this.#mark();
+  }
+
+  /** The same choice as `ecad-coordinator pick --max-latency`. */
+  #answer(front) {
+    const time = point => xAxes.time.value(point.run, point.index);
+    const best = front.filter(point => time(point) <= this.limit).sort((a, b) => b.y - a.y)[0];
+    if (!best) {
+      const fastest = Math.min(...front.map(time));
+      return this.answer.replaceChildren(el("span", {}, front.length ? `no candidate is that fast; the fastest takes ${percent(fastest)}` : "no candidates yet"));
+    }
+    const id = best.run.id[best.index];
+    this.answer.replaceChildren(el("button", { type: "button", class: "primary", onclick: () => this.choose(best.run, id) },
+      `candidate ${id}: ${times(1 / time(best))}, ${scored(best.run.summary.quality, best.y)}`));
+    if (!this.chosen.length && !this.opened) {
+      this.opened = true;
+      this.choose(best.run, id, false, true);
+    }
+  }
+
+  choose(run, id, isComparison = false, isQuiet = false) {
+    if (isComparison && this.chosen.length) this.chosen = [this.chosen[0], { run, id }];
+    else this.chosen = [{ run, id }];
+    this.#mark();
+    if (!isQuiet) say(`candidate ${id} chosen`);
+    this.#show();
+  }
+
+  #mark() { this.scatter.select(this.chosen.map(({ run, id }) => this.points?.get(`${run.number}/${id}`))); }
+
+  async #show() {
+    const token = this.token = Symbol();
+    const [first, second] = this.chosen;
+    const content = await showCandidate(first, second, {
+      choose: (run, id) => this.choose(run, id), compare: (run, id) => this.choose(run, id, true),
+      clear: () => { this.chosen = this.chosen.slice(0, 1); this.#mark(); this.#show(); },
+      commands: this.#commands(first),
+    });
+    if (token === this.token) this.panel.replaceChildren(...content);
+  }
+
+  #commands({ run, id }) {
+    const folder = shellWord(run.summary.folder);
+    const index = run.byID.get(id);
+    const ratio = index === undefined ? null : run.ratio[index] ?? run.cost[index];
+    const lines = [];
+    if (ratio !== null && run.onFront?.has(index)) lines.push(`ecad-coordinator pick --run-dir ${folder} --max-latency ${Math.ceil(ratio * 1e4) / 1e4}`);
+    lines.push(`ecad-coordinator export --run-dir ${folder} --candidate ${id} --format ecad-json -o candidate-${id}.json`);
+    return lines.map(command);
+  }
+
+  #empty() { this.panel.replaceChildren(el("p", { class: "note" }, "Choose a point to see its images, scores and schedule.")); }
+}
+
+/** How a page of whole-run figures begins. */
+export const tile = (name, value, note) => el("div", { class: "tile" }, el("div", { class: "note" }, name), el("div", { class: "value" }, value), note ? el("div", { class: "note" }, note) : null);
+export const count = whole;

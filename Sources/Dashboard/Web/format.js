@@ -1,0 +1,104 @@
+// Elements, numbers, texts.
+
+/** An HTML element. Texts are text nodes: markup in a prompt or a name stays text. */
+export function el(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** An SVG element. */
+export function vector(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat(3).filter(child => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** Three to four significant digits, as a person reads them. */
+export function figure(value, digits = 4) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-4) return value.toPrecision(3);
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
+  const text = value.toFixed(Math.min(decimals, 6));
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+export const whole = value => value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");
+export const percent = value => value === null || value === undefined ? "–" : `${figure(100 * value, 3)} %`;
+export const times = value => value === null || value === undefined ? "–" : `${figure(value, 3)}×`;
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
+  if (seconds < 60) return `${figure(seconds, 3)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ${Math.round(seconds % 3600 / 60)} min`;
+  return `${figure(seconds / 86400, 3)} days`;
+}
+
+export const moment = seconds => seconds ? new Date(seconds * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" }) : "–";
+
+/** Name and unit of an objective or scorer. */
+export function scorerName(name) {
+  return { psnr: "PSNR (dB)", ssim: "SSIM", "latent-error": "latent error (negative)", "image-reward": "Image Reward",
+    "image-reward-clipped": "Image Reward, clipped", clip: "CLIP score" }[name] ?? name;
+}
+
+/** A score with its name, or its unit where that says it. */
+export const scored = (name, value) => name === "psnr" ? `PSNR ${figure(value)} dB` : `${scorerName(name)} ${figure(value)}`;
+
+/** A word of a shell's command line. */
+export const shellWord = text => /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+/** Tells users of screen readers. */
+export function say(text) { document.getElementById("say").textContent = text; }
+
+/** A command with a button that copies it. */
+export function command(text) {
+  const button = el("button", { type: "button", class: "quiet", "aria-label": `Copy: ${text}`, onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  } }, "Copy");
+  const code = el("code", {}, text);
+  return el("div", { class: "command" }, code, button);
+}
+
+/** Saves a text as a file, without a server. */
+export function save(name, type, text) {
+  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+/** Comma-separated values (RFC 4180). */
+export function csv(header, rows) {
+  const field = value => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [header, ...rows].map(row => row.map(field).join(",") + "\r\n").join("");
+}
+
+/** A table; numbers are aligned on the right. */
+export function table(header, rows, caption) {
+  const numeric = header.map((_, column) => rows.every(row => typeof row[column] !== "object" && /^[–\d.,\s×%+-]*( s| dB)?$/.test(String(row[column]))));
+  const cell = (tag, value, column) => el(tag, { class: numeric[column] ? "number" : null, scope: tag === "th" ? "col" : null }, value ?? "–");
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    el("table", {}, el("caption", { class: "hidden" }, caption),
+      el("thead", {}, el("tr", {}, header.map((text, column) => cell("th", text, column)))),
+      el("tbody", {}, rows.map(row => el("tr", {}, row.map((value, column) => cell("td", value, column)))))));
+}

@@ -1,0 +1,137 @@
+"""The program `ecad-diffusers`, also `python -m ecad_diffusers`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+from typing import Any
+
+from . import __version__
+from .files import load_entry, read_schedules
+from .masks import EXPORTERS, export, step_mask
+from .schedule import ScheduleError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ScheduleError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ecad-diffusers", description="Apply ECAD caching schedules to diffusers pipelines.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    info = commands.add_parser("info", help="describe schedule files")
+    info.add_argument("files", nargs="+", metavar="FILE", help="published JSON or compact schedule file")
+    info.add_argument("--json", action="store_true", help="print JSON")
+    info.set_defaults(run=_info)
+
+    generate = commands.add_parser("generate", help="generate images, optionally with a schedule")
+    _add_model(generate)
+    generate.add_argument("--prompt", action="append", required=True, metavar="TEXT", help="prompt; repeat it for more images")
+    generate.add_argument("--schedule", metavar="FILE", help="schedule file (default: uncached)")
+    generate.add_argument("--entry", type=int, metavar="N", help="index of the schedule in a compact file, from 0")
+    generate.add_argument("-o", "--output", type=pathlib.Path, required=True, metavar="PATH", help="PNG file for one prompt, otherwise a directory")
+    generate.set_defaults(run=_generate)
+
+    benchmark = commands.add_parser("benchmark", help="measure the wall time of schedules against the uncached model on this device")
+    _add_model(benchmark)
+    benchmark.add_argument("--prompt", default="a red fox in the snow", metavar="TEXT", help="prompt of all images")
+    benchmark.add_argument("--schedule", action="append", default=[], required=True, metavar="FILE", help="schedule file; repeat it for more; all schedules of a compact file count")
+    benchmark.add_argument("--batch", type=_positive, default=1, metavar="N", help="images per call (default: 1)")
+    benchmark.add_argument("--repeats", type=_positive, default=5, metavar="N", help="rounds; each runs uncached and all schedules in turn (default: 5)")
+    benchmark.add_argument("--json", action="store_true", help="print JSON")
+    benchmark.set_defaults(run=_benchmark)
+
+    mask = commands.add_parser("mask", help="export a schedule as a step mask for another tool")
+    mask.add_argument("schedule", metavar="FILE", help="schedule file")
+    mask.add_argument("--entry", type=int, metavar="N", help="index of the schedule in a compact file, from 0")
+    mask.add_argument("--tool", required=True, choices=sorted(EXPORTERS), help="tool that reads the mask")
+    mask.add_argument("--nearest", action="store_true", help="write the nearest step mask of a schedule that is none, and state the loss")
+    mask.add_argument("-o", "--output", type=pathlib.Path, metavar="PATH", help="file (default: standard output)")
+    mask.set_defaults(run=_mask)
+    return parser
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", required=True, metavar="DIR", help="model directory in the diffusers layout, or a repository on the Hugging Face Hub")
+    command.add_argument("--steps", type=_positive, metavar="N", help="denoising steps (default: the schedule's, or 20)")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the initial noise; counts up over the images of a call (default: 0)")
+    command.add_argument("--guidance-scale", type=float, metavar="X", help="default: the pipeline's")
+    command.add_argument("--height", type=_positive, metavar="PIXELS", help="default: the model's native size")
+    command.add_argument("--width", type=_positive, metavar="PIXELS", help="default: the model's native size")
+    command.add_argument("--device", default="auto", metavar="DEVICE", help="torch device such as cpu or cuda:1 (default: cuda if there is one)")
+    command.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="default: bfloat16 on CUDA, float32 elsewhere")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
+    return value
+
+
+def _info(options: argparse.Namespace) -> None:
+    rows: list[dict[str, Any]] = []
+    for file in options.files:
+        for index, entry in enumerate(read_schedules(file)):
+            schedule = entry.schedule
+            mask = step_mask(schedule)
+            rows.append({
+                "file": file,
+                "entry": index,
+                "family": schedule.shape.family,
+                "steps": schedule.steps,
+                "genes": schedule.shape.genes,
+                "recomputed": sum(schedule.bits),
+                "computed": schedule.computed,
+                "gate_step": schedule.gate_step,
+                "step_mask": mask.exact,
+                "cost": entry.cost,
+                "quality": entry.quality,
+                "genome_sha256": schedule.genome_sha256,
+            })  # fmt: skip
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        notes = ["the same for all components of each step"] if row["step_mask"] else []
+        notes += [f"TGATE at step {row['gate_step']}"] if row["gate_step"] else []
+        print(f"{row['file']}[{row['entry']}]: {row['family']}, {row['steps']} steps, computes {row['computed']} of {row['genes']} component outputs" + "".join("; " + note for note in notes))
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from .generate import generate
+
+    entry = load_entry(options.schedule, options.entry) if options.schedule else None
+    for file, seconds in generate(options, entry):
+        print(f"{file}  {seconds:.3f} s")
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    from .benchmark import benchmark, table
+
+    report = benchmark(options)
+    print(json.dumps(report, indent=2) if options.json else table(report))
+
+
+def _mask(options: argparse.Namespace) -> None:
+    text, mask = export(load_entry(options.schedule, options.entry).schedule, options.tool, options.nearest)
+    if options.output:
+        options.output.write_text(text)
+    else:
+        print(text, end="")
+    if not mask.exact:
+        print(f"warning: {mask.loss}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

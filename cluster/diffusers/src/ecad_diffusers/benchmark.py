@@ -1,0 +1,74 @@
+"""`ecad-diffusers benchmark`: wall time of schedules against the uncached model, measured in turn."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from .files import read_schedules
+from .generate import call, open_pipeline
+from .pipelines import synchronize
+from .schedule import Schedule, ScheduleError
+
+
+def benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Measures denoising (text encoding included, decoding not), uncached and every schedule once per round, after one warm-up of each.
+
+    The speed-up of a schedule is the median over the rounds of uncached seconds by its own, so drift of the device cancels.
+    """
+    runs: list[tuple[str, Schedule | None]] = [("uncached", None)]
+    for file in options.schedule:
+        entries = read_schedules(file)
+        runs += [(f"{file}[{index}]" if len(entries) > 1 else file, entry.schedule) for index, entry in enumerate(entries)]
+    steps = {schedule.steps for _, schedule in runs if schedule}
+    if len(steps) > 1:
+        raise ScheduleError(f"the schedules have {sorted(steps)} steps; expected the same number, for one uncached run")
+    options.steps = options.steps or steps.pop()
+    pipeline, device = open_pipeline(options)
+    prompts = [options.prompt] * options.batch
+
+    def seconds(schedule: Schedule | None) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        call(pipeline, prompts, schedule, options, options.seed, "latent")
+        synchronize(device)
+        return time.perf_counter() - start
+
+    for _, schedule in runs:
+        seconds(schedule)
+    rounds = [[seconds(schedule) for _, schedule in runs] for _ in range(options.repeats)]
+    rows = []
+    for index, (name, schedule) in enumerate(runs):
+        own = [measured[index] for measured in rounds]
+        ratios = [measured[0] / measured[index] for measured in rounds]
+        rows.append({
+            "name": name,
+            "computed": schedule.computed if schedule else None,
+            "components": schedule.total if schedule else None,
+            "median_seconds": statistics.median(own),
+            "min_seconds": min(own),
+            "max_seconds": max(own),
+            "speedup": statistics.median(ratios),
+            "min_speedup": min(ratios),
+            "max_speedup": max(ratios),
+            "images_per_second": options.batch / statistics.median(own),
+        })  # fmt: skip
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    dtype = str(pipeline.transformer.dtype).removeprefix("torch.")
+    return {"device": name, "dtype": dtype, "torch": torch.__version__, "batch": options.batch, "steps": options.steps, "rounds": options.repeats, "results": rows}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as text; ranges are the extremes over the rounds."""
+    width = max(len(row["name"]) for row in report["results"])
+    head = f"{report['device']}, {report['dtype']}, torch {report['torch']}, batch {report['batch']}, {report['steps']} steps, {report['rounds']} rounds"
+    lines = [head, f"{'schedule':{width}}  {'seconds':>24}  {'speed-up':>24}  images/s"]
+    for row in report["results"]:
+        seconds = f"{row['median_seconds']:.3f} ({row['min_seconds']:.3f} to {row['max_seconds']:.3f})"
+        speedup = f"{row['speedup']:.2f} ({row['min_speedup']:.2f} to {row['max_speedup']:.2f})"
+        lines.append(f"{row['name']:{width}}  {seconds:>24}  {speedup:>24}  {row['images_per_second']:8.2f}")
+    return "\n".join(lines)

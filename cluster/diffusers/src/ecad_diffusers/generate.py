@@ -1,0 +1,56 @@
+"""`ecad-diffusers generate`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from .apply import apply_schedule
+from .files import Entry
+from .pipelines import DTYPES, is_flux, load_pipeline, native_size, noise, synchronize
+from .schedule import Schedule, ScheduleError
+
+
+def open_pipeline(options: argparse.Namespace) -> tuple[Any, torch.device]:
+    """The pipeline of `--model` on `--device` in `--dtype`."""
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device)
+    dtype = options.dtype if options.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
+    return load_pipeline(options.model, DTYPES[dtype], device), device
+
+
+def call(pipeline: Any, prompts: list[str], schedule: Schedule | None, options: argparse.Namespace, seed: int, output_type: str = "pil") -> Any:
+    """Calls the pipeline once, with noise from one seed per image."""
+    steps = options.steps or (schedule.steps if schedule else 20)
+    height, width = options.height or native_size(pipeline), options.width or native_size(pipeline)
+    arguments: dict[str, Any] = {} if is_flux(pipeline) else {"use_resolution_binning": False, "clean_caption": False}
+    if options.guidance_scale is not None:
+        arguments["guidance_scale"] = options.guidance_scale
+    seeds = [seed + index for index in range(len(prompts))]
+    with apply_schedule(pipeline, schedule) if schedule else contextlib.nullcontext():
+        return pipeline(
+            prompt=prompts, num_inference_steps=steps, height=height, width=width, latents=noise(pipeline, seeds, height, width),
+            output_type=output_type, **arguments,
+        ).images  # fmt: skip
+
+
+def generate(options: argparse.Namespace, entry: Entry | None) -> Iterator[tuple[pathlib.Path, float]]:
+    """Writes one image per prompt; every image starts from the noise of `--seed`. Yields the files and their seconds."""
+    if len(options.prompt) > 1 and options.output.suffix == ".png":
+        raise ScheduleError(f"--output is {options.output}; expected a directory for {len(options.prompt)} prompts")
+    pipeline, device = open_pipeline(options)
+    single = options.output.suffix == ".png"
+    (options.output.parent if single else options.output).mkdir(parents=True, exist_ok=True)
+    for index, prompt in enumerate(options.prompt):
+        synchronize(device)
+        start = time.perf_counter()
+        image = call(pipeline, [prompt], entry.schedule if entry else None, options, options.seed)[0]
+        synchronize(device)
+        file = options.output if single else options.output / f"{index:05}.png"
+        image.save(file)
+        yield file, time.perf_counter() - start

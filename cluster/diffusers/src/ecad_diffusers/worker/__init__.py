@@ -1,0 +1,1 @@
+"""`ecad-torch-worker`: a worker of a run that evaluates candidates with PyTorch."""

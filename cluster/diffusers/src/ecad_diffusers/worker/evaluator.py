@@ -1,0 +1,306 @@
+"""Evaluates candidates with a diffusers pipeline: images, scores, and seconds beside the uncached model."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import io
+import json
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from ..apply import apply_schedule, transformer_shape
+from ..pipelines import is_flux, load_pipeline, noise, synchronize
+from ..schedule import Schedule, ScheduleError
+from . import model_scorers, scorers
+from .errors import WorkerError
+
+CANDIDATES_BETWEEN_REFERENCES = 4
+REFERENCE_CACHE_BYTES = 512 << 20
+CANARY_VALUES = 256
+MAX_TEXT = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300, "FluxPipeline": 512}
+
+
+class CandidateError(Exception):
+    """A candidate cannot be evaluated; the worker is not at fault."""
+
+    def __init__(self, candidate: int, reason: str):
+        super().__init__(reason)
+        self.candidate = candidate
+
+
+class Cancelled(Exception):
+    """The task was cancelled."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the images of a run are generated and scored."""
+
+    steps: int
+    height: int
+    width: int
+    guidance_scale: float
+    prompts: list[str]
+    negative_prompt: str
+    scorers: list[str]
+    scorer_folders: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Directories of the scorers that have a model."""
+
+
+@dataclasses.dataclass
+class Images:
+    """Images `[P, 3, H, W]` of 8-bit values, latents `[P, C, h, w]`, seconds per image."""
+
+    images: torch.Tensor
+    latents: torch.Tensor
+    denoise_seconds: float
+    decode_seconds: float
+
+    def bytes(self) -> int:
+        return self.images.numel() + self.latents.numel() * self.latents.element_size()
+
+
+@dataclasses.dataclass
+class Embedding:
+    """A prompt's inputs to the transformer: tokens `[S, D]`, and for FLUX a pooled vector `[1, D]`."""
+
+    text: torch.Tensor
+    pooled: torch.Tensor | None
+
+
+class Evaluator:
+    """Owns the pipeline; used by one thread."""
+
+    def __init__(self, model: str, settings: Settings, embeddings: str | None, device: torch.device, dtype: torch.dtype, batch: int | None):
+        parts: dict[str, Any] = {}
+        if embeddings:
+            names = json.loads((pathlib.Path(model) / "model_index.json").read_text())
+            parts = {name: None for name in names if name.startswith(("text_encoder", "tokenizer"))}
+        self._pipeline = load_pipeline(model, dtype, device, **parts)
+        self._settings = settings
+        self._device = device
+        self._batch = batch
+        self.shape = transformer_shape(self._pipeline, settings.steps)
+        self._length = MAX_TEXT[type(self._pipeline).__name__]
+        texts = [settings.negative_prompt, *settings.prompts]
+        found = self._read_embeddings(embeddings) if embeddings else self._encode(texts)
+        self._negative, self._prompts = found[0], found[1:]
+        self._references: collections.OrderedDict[tuple[tuple[int, int], ...], Images] = collections.OrderedDict()
+        self._warm: set[int] = set()
+        self._scorers = {
+            name: scorers.SCORERS[name] if name in scorers.SCORERS else model_scorers.open_scorer(name, settings.scorer_folders[name], device)
+            for name in settings.scorers
+        }
+
+    def canary(self) -> list[float]:
+        """Evenly sampled latents of one uncached image, as every engine samples them."""
+        latents = self._denoise([(0, 0)] if self._prompts else [(-1, 0)], None).latents.flatten().float()
+        count = min(CANARY_VALUES, latents.numel())
+        return [float(latents[index * latents.numel() // count]) for index in range(count)]
+
+    def evaluate(
+        self,
+        candidates: list[tuple[int, Schedule]],
+        items: list[tuple[int, int]],
+        measure_latency: bool,
+        return_images: bool,
+        progress: Callable[[int, int], None],
+    ) -> list[dict[str, Any]]:
+        """Measurements of every candidate and item, in that order; `progress` raises Cancelled to stop.
+
+        `items` are pairs of a prompt's index and a seed.
+        """
+        for prompt, _ in items:
+            if not 0 <= prompt < len(self._prompts):
+                raise WorkerError(f"prompt {prompt} of a task does not exist; expected 0 to {len(self._prompts) - 1}")
+        total = len(candidates) * len(items)
+        results: list[dict[str, Any]] = []
+        before = self._run_reference(items) if measure_latency or tuple(items) not in self._references else None
+        for first in range(0, len(candidates), CANDIDATES_BETWEEN_REFERENCES):
+            group = candidates[first : first + CANDIDATES_BETWEEN_REFERENCES]
+            runs = []
+            for position, (candidate, schedule) in enumerate(group):
+                progress((first + position) * len(items), total)
+                try:
+                    images = self._denoise(items, schedule)
+                except ScheduleError as error:
+                    raise CandidateError(candidate, str(error)) from None
+                if not torch.isfinite(images.latents).all():
+                    raise CandidateError(candidate, "its latents are not finite")
+                self._decode(images)
+                runs.append((candidate, images))
+            reference_seconds = None
+            if measure_latency:
+                after = self._run_reference(items)
+                assert before is not None
+                reference_seconds, before = (before + after) / 2, after
+            for candidate, images in runs:
+                results += self._score(candidate, images, items, reference_seconds, return_images)
+        progress(total, total)
+        return results
+
+    def _score(self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float | None, return_images: bool) -> list[dict[str, Any]]:
+        reference = self._references[tuple(items)]
+        batch = scorers.Scored(run.images, run.latents, reference.images, reference.latents, [self._settings.prompts[prompt] for prompt, _ in items])
+        scores: list[dict[str, float]] = [{} for _ in items]
+        for name, scorer in self._scorers.items():
+            for row, value in zip(scores, scorer(batch)):
+                if not torch.isfinite(torch.tensor(value)):
+                    raise CandidateError(candidate, f"its score {name} is not finite")
+                row[name] = value
+        measurements = []
+        for index, (prompt, seed) in enumerate(items):
+            measurement: dict[str, Any] = {
+                "candidate_id": candidate, "prompt_index": prompt, "seed": seed, "scores": scores[index],
+                "denoise_seconds": run.denoise_seconds, "decode_seconds": run.decode_seconds,
+            }  # fmt: skip
+            if reference_seconds is not None:
+                measurement["reference_seconds"] = reference_seconds
+            if return_images:
+                measurement["png"] = _png(run.images[index])
+            measurements.append(measurement)
+        return measurements
+
+    def _run_reference(self, items: list[tuple[int, int]]) -> float:
+        """Denoises uncached and returns the seconds per image; keeps images and latents for the scorers."""
+        key = tuple(items)
+        run = self._denoise(items, None)
+        if key not in self._references:
+            if not torch.isfinite(run.latents).all():
+                raise WorkerError("the latents of the uncached model are not finite; expected another --dtype or a sound device")
+            self._decode(run)
+            while self._references and sum(kept.bytes() for kept in self._references.values()) > REFERENCE_CACHE_BYTES:
+                self._references.popitem(last=False)
+            self._references[key] = run
+        return run.denoise_seconds
+
+    def _denoise(self, items: list[tuple[int, int]], schedule: Schedule | None) -> Images:
+        """The final latents of images, in batches of at most `--batch`."""
+        size = self._batch or len(items)
+        latents, seconds = [], 0.0
+        for start in range(0, len(items), size):
+            chunk = items[start : start + size]
+            if len(chunk) not in self._warm:
+                # The first run of a batch size allocates memory and selects kernels, and must not be timed.
+                self._call(chunk, None)
+                self._warm.add(len(chunk))
+            found, taken = self._call(chunk, schedule)
+            latents.append(found)
+            seconds += taken
+        return Images(torch.empty(0), torch.cat(latents), seconds / len(items), 0.0)
+
+    @torch.no_grad()
+    def _call(self, items: list[tuple[int, int]], schedule: Schedule | None) -> tuple[torch.Tensor, float]:
+        settings, pipeline = self._settings, self._pipeline
+        embeddings = [self._prompts[prompt] if prompt >= 0 else self._negative for prompt, _ in items]
+        seeds = [seed % 2**64 for _, seed in items]
+        options: dict[str, Any] = {
+            "num_inference_steps": settings.steps, "guidance_scale": settings.guidance_scale, "height": settings.height, "width": settings.width,
+            "latents": noise(pipeline, seeds, settings.height, settings.width), "output_type": "latent",
+        }  # fmt: skip
+        if is_flux(pipeline):
+            options["prompt_embeds"] = self._to_device(torch.stack([item.text for item in embeddings]))
+            options["pooled_prompt_embeds"] = self._to_device(torch.cat([item.pooled for item in embeddings if item.pooled is not None]))
+        else:
+            tokens = max(item.text.shape[0] for item in [*embeddings, self._negative])
+            for prefix, chosen in (("", embeddings), ("negative_", [self._negative] * len(items))):
+                padded = torch.zeros(len(chosen), tokens, chosen[0].text.shape[1])
+                mask = torch.zeros(len(chosen), tokens, dtype=torch.int64)
+                for row, item in enumerate(chosen):
+                    padded[row, : item.text.shape[0]] = item.text
+                    mask[row, : item.text.shape[0]] = 1
+                options[f"{prefix}prompt_embeds"] = self._to_device(padded)
+                options[f"{prefix}prompt_attention_mask"] = mask.to(self._device)
+            options |= {"negative_prompt": None, "use_resolution_binning": False}
+        clock = _Clock(self._device)
+        if schedule is None:
+            latents = pipeline(**options).images
+        else:
+            with apply_schedule(pipeline, schedule):
+                latents = pipeline(**options).images
+        seconds = clock.seconds()
+        if is_flux(pipeline):
+            latents = pipeline._unpack_latents(latents, settings.height, settings.width, pipeline.vae_scale_factor)
+        return latents.float().cpu(), seconds
+
+    @torch.no_grad()
+    def _decode(self, run: Images) -> None:
+        """Decodes one image at a time, as the autoencoder needs more memory than the transformer."""
+        vae, images = self._pipeline.vae, []
+        synchronize(self._device)
+        start = time.perf_counter()
+        for row in run.latents:
+            latents = row[None].to(self._device, vae.dtype) / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
+            decoded = vae.decode(latents, return_dict=False)[0].float()
+            images.append(((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu())
+        run.images = torch.cat(images)
+        run.decode_seconds = (time.perf_counter() - start) / len(images)
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self._device, self._pipeline.transformer.dtype)
+
+    @torch.no_grad()
+    def _encode(self, texts: list[str]) -> list[Embedding]:
+        """Embeds prompts with the pipeline's text encoders, each once."""
+        found: dict[str, Embedding] = {}
+        for text in dict.fromkeys(texts):
+            if is_flux(self._pipeline):
+                embeds, pooled, _ = self._pipeline.encode_prompt(text, None, max_sequence_length=self._length)
+                found[text] = Embedding(embeds[0].float().cpu(), pooled.float().cpu())
+            else:
+                embeds, mask, _, _ = self._pipeline.encode_prompt(text, do_classifier_free_guidance=False, max_sequence_length=self._length, clean_caption=False)
+                found[text] = Embedding(embeds[0][mask[0].bool()].float().cpu(), None)
+        return [found[text] for text in texts]
+
+    def _read_embeddings(self, path: str) -> list[Embedding]:
+        """The embeddings that `ecad embed` wrote, of the negative prompt and of all prompts of the run."""
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                prompts = json.loads(metadata.get("prompts", "[]"))
+                if metadata.get("format") != "ecad-embeddings/1" or not isinstance(prompts, list):
+                    raise WorkerError("the coordinator's prompt embeddings are not a file written by ecad embed")
+                if metadata.get("negative_prompt") != self._settings.negative_prompt:
+                    raise WorkerError("the coordinator's prompt embeddings are for another negative prompt than the run's")
+                names = ["negative"]
+                for prompt in self._settings.prompts:
+                    if prompt not in prompts:
+                        raise WorkerError(f'the coordinator\'s prompt embeddings lack the prompt "{prompt[:60]}"')
+                    names.append(str(prompts.index(prompt)))
+                flux = is_flux(self._pipeline)
+                return [Embedding(file.get_tensor(f"{name}.text").float(), file.get_tensor(f"{name}.pooled").float() if flux else None) for name in names]
+        except (safetensors.SafetensorError, ValueError) as error:
+            raise WorkerError(f"the coordinator's prompt embeddings cannot be read: {error}") from None
+
+
+class _Clock:
+    """Seconds of the device: by events on CUDA, by the wall clock elsewhere."""
+
+    def __init__(self, device: torch.device):
+        self._cuda = device.type == "cuda"
+        if self._cuda:
+            self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]  # type: ignore[no-untyped-call]
+            self._events[0].record()
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        if not self._cuda:
+            return time.perf_counter() - self._start
+        self._events[1].record()
+        self._events[1].synchronize()
+        return float(self._events[0].elapsed_time(self._events[1])) / 1000
+
+
+def _png(image: torch.Tensor) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,99 @@
+"""The computing thread: opens the model and evaluates one task at a time while the main thread communicates."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..schedule import Schedule, ScheduleError, Shape
+from .errors import WorkerError
+from .evaluator import Cancelled, CandidateError, Evaluator
+
+
+class EvaluationThread:
+    """Requests in, outcomes out; only values cross over."""
+
+    def __init__(self) -> None:
+        self.outcomes: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.progress = (0, 0)
+        self._requests: queue.SimpleQueue[Callable[[], tuple[str, Any]]] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+        self._evaluator: Evaluator | None = None
+        threading.Thread(target=self._run, name="evaluation", daemon=True).start()
+
+    def open(self, make: Callable[[], Evaluator]) -> None:
+        """Outcome `opened` with the canary's values and seconds, or `failed` with the reason."""
+
+        def request() -> tuple[str, Any]:
+            self._evaluator = None
+            try:
+                evaluator = make()
+                start = time.perf_counter()
+                values = evaluator.canary()
+            except Exception as error:
+                return "failed", _line(error)
+            self._evaluator = evaluator
+            return "opened", (values, time.perf_counter() - start)
+
+        self._requests.put(request)
+
+    def evaluate(self, assignment: Any) -> None:
+        """Outcome `evaluated` with measurements and seconds, `cancelled`, or `task-failed` with candidate and reason."""
+        self._cancelled.clear()
+        self.progress = (0, 0)
+
+        def request() -> tuple[str, Any]:
+            start = time.perf_counter()
+            try:
+                if self._evaluator is None:
+                    raise WorkerError("a task was assigned before the model was opened")
+                candidates = [(candidate.candidate_id, schedule(candidate, self._evaluator.shape)) for candidate in assignment.candidates]
+                items = [(item.prompt_index, item.seed) for item in assignment.items]
+                if not candidates or not items:
+                    raise WorkerError("the task has no images; expected at least one candidate and one prompt")
+                images = self._evaluator.evaluate(candidates, items, assignment.measure_latency, assignment.return_images, self._advance)
+            except Cancelled:
+                return "cancelled", None
+            except CandidateError as error:
+                return "task-failed", (error.candidate, _line(error))
+            except Exception as error:
+                return "task-failed", (None, _line(error))
+            return "evaluated", (images, time.perf_counter() - start)
+
+        self._requests.put(request)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def _advance(self, done: int, total: int) -> None:
+        self.progress = (done, total)
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def _run(self) -> None:
+        while True:
+            self.outcomes.put(self._requests.get()())
+
+
+def schedule(candidate: Any, shape: Shape) -> Schedule:
+    """The schedule of an assigned candidate."""
+    genome, count = candidate.genome, candidate.gene_count
+    if count != shape.genes:
+        raise CandidateError(candidate.candidate_id, f"the genome has {count} genes; expected {shape.genes} for {shape}")
+    packed = int.from_bytes(genome, "little")
+    if len(genome) != (count + 7) // 8 or packed >> count:
+        raise CandidateError(candidate.candidate_id, f"malformed genome: {len(genome)} bytes; expected {count} genes in {(count + 7) // 8} bytes")
+    digits = f"{packed:0{count}b}"[::-1]
+    gate = candidate.gate_step if candidate.HasField("gate_step") and candidate.gate_step else None
+    try:
+        return Schedule(shape, tuple(digit == "1" for digit in digits), gate)
+    except ScheduleError as error:
+        raise CandidateError(candidate.candidate_id, str(error)) from None
+
+
+def _line(error: Exception) -> str:
+    """The error in one line of at most 1,000 characters."""
+    return " ".join(str(error).split())[:1000] or type(error).__name__
