@@ -1,5 +1,6 @@
 import Evaluations
 import Evolution
+import Foundation
 import Schedules
 
 /// A search that evaluates candidates sequentially in this process, for benchmarks of the search itself.
@@ -16,36 +17,46 @@ struct LocalSearch {
     ///   - seeding: Methods of creating the initial population.
     ///   - evaluations: Number of distinct canonical schedules to evaluate.
     ///   - seed: Random seed.
+    ///   - guide: Proposes schedules from measured reuse errors; replaces the methods of seeding.
+    ///   - report: Called after each evaluated schedule with their number and the search.
     /// - Returns: The search after its last generation.
-    /// - Throws: `EvaluationsError`, `EvolutionError`.
+    /// - Throws: `EvaluationsError`, `EvolutionError`, and errors of `report`.
     func run(
-        settings: SearchSettings, seeding: [String], evaluations: Int, seed: UInt64
+        settings: SearchSettings, seeding: [String], evaluations: Int, seed: UInt64, guide: SearchGuide? = nil,
+        report: (Int, Search) throws -> Void = { _, _ in }
     ) throws -> Search {
         let shape = evaluator.shape
         var generator = RandomGenerator(seed: seed)
-        let seeds = try seedPopulation(
-            names: seeding, count: settings.populationSize, shape: shape, using: &generator)
-        var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next())
+        let seeds =
+            try guide?.basis.seeds(min(settings.populationSize, evaluations))
+            ?? seedPopulation(names: seeding, count: settings.populationSize, shape: shape, using: &generator)
+        var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next(), guide: guide)
         var evaluated: [Genome: [Double]] = [:]
         while evaluated.count < evaluations {
             let offspring = search.ask()
             guard !offspring.isEmpty else { break }
             for child in offspring {
                 let canonical = child.genome.canonical(for: shape)
-                if evaluated[canonical] == nil {
+                let isNew = evaluated[canonical] == nil
+                if isNew {
                     guard evaluated.count < evaluations else {
                         try search.discard(search.pending.map(\.id))
                         break
                     }
                     evaluated[canonical] = try objectives(of: Schedule(shape: shape, genome: child.genome))
                 }
-                try search.tell([Outcome(id: child.id, objectives: evaluated[canonical] ?? [])])
+                let objectives = evaluated[canonical] ?? []
+                try search.tell([
+                    Outcome(id: child.id, objectives: objectives, logError: objectives[1] * log(10) / 10)
+                ])
+                if isNew { try report(evaluated.count, search) }
             }
         }
         return search
     }
 
-    private func objectives(of schedule: Schedule) throws -> [Double] {
+    /// Cost, and minus the mean PSNR in dB.
+    func objectives(of schedule: Schedule) throws -> [Double] {
         let task = EvaluationTask(
             candidates: [(0, schedule)], items: items, measuresLatency: false, returnsImages: false)
         let results = try evaluator.evaluate(task) { _, _ in true } ?? []

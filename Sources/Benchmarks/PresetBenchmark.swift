@@ -3,35 +3,158 @@ import Evolution
 import ModelConfiguration
 import Schedules
 
-/// Compares two settings of the search with equal numbers of evaluations and equal seeds.
-public struct PresetBenchmark: Sendable, Encodable {
-    /// Hypervolumes of both settings for one seed.
-    public struct Pair: Sendable, Encodable {
-        /// Random seed of both searches.
-        public let seed: UInt64
-        /// Hypervolume of the front with the first settings.
-        public let first: Double
-        /// Hypervolume of the front with the second settings.
-        public let second: Double
-    }
+/// Measures how the front of a search grows with the images that it generates.
+///
+/// Cost is the share of multiply-adds, quality is the mean PSNR. The uncached images and the measurement of reuse errors
+/// count like the images of schedules.
+public struct PresetBenchmark {
+    /// Hypervolumes of a front: of all its schedules with the reference point (1.1, 0 dB), and of those with a cost of at
+    /// most 0.95 with the reference point (0.95, 0 dB).
+    public struct Hypervolumes: Sendable, Hashable, Encodable {
+        /// Of all schedules.
+        public let whole: Double
+        /// Of those with a cost of at most 0.95: a schedule that reuses hardly anything is nearly lossless, and worthless.
+        public let cached: Double
 
-    /// One pair for each seed.
-    public let pairs: [Pair]
-
-    /// Mean difference, first minus second.
-    public var meanDifference: Double {
-        pairs.reduce(0) { $0 + $1.first - $1.second } / Double(max(1, pairs.count))
-    }
-
-    /// Half width of the 95 % confidence interval of the mean difference (Student's t).
-    public var halfInterval: Double {
-        let count = Double(pairs.count)
-        guard count > 1 else { return .infinity }
-        let squares = pairs.reduce(0) { sum, pair in
-            let deviation = pair.first - pair.second - meanDifference
-            return sum + deviation * deviation
+        init(_ points: [[Double]]) {
+            whole = Pareto.hypervolume(of: points, reference: [1.1, 0])
+            cached = Pareto.hypervolume(of: points.filter { $0[0] <= 0.95 }, reference: [0.95, 0])
         }
-        return Self.studentQuantile(count - 1) * (squares / (count - 1) / count).squareRoot()
+    }
+
+    /// The front of a search after a number of images.
+    public struct Checkpoint: Sendable, Encodable {
+        /// Name of the settings.
+        public let label: String
+        /// Random seed of the search.
+        public let seed: UInt64
+        /// Images generated, in units of those of one schedule.
+        public let schedules: Double
+        /// Schedules evaluated.
+        public let evaluations: Int
+        /// Schedules on the front.
+        public let frontCount: Int
+        /// On the images that the search has used.
+        public let calibration: Hypervolumes
+        /// On other prompts; nil if there are none.
+        public let unseen: Hypervolumes?
+    }
+
+    /// A search to measure.
+    public struct Entry {
+        /// A name for it.
+        public let label: String
+        /// Its settings; a guide is used for ``SearchSettings/Preset/standard``.
+        public let settings: SearchSettings
+
+        /// Names settings.
+        public init(label: String, settings: SearchSettings) {
+            self.label = label
+            self.settings = settings
+        }
+    }
+
+    private let calibration: LocalSearch
+    private let unseen: LocalSearch?
+    private let architecture: ModelArchitecture
+    private let probeCount: Int
+    private let seeding: [String]
+
+    /// Prepares searches on one model.
+    ///
+    /// - Parameters:
+    ///   - evaluator: The model with its prompts: those of the search, then unseen ones.
+    ///   - architecture: The model's architecture, for counting multiply-adds.
+    ///   - imageCount: Number of images for each schedule, one for each of the first prompts.
+    ///   - unseenCount: Number of images of the prompts after them.
+    ///   - probeCount: Number of images on which reuse errors are measured.
+    ///   - seeding: Methods of creating the initial population of a search without a guide.
+    /// - Throws: `SchedulesError`.
+    public init(
+        _ evaluator: Evaluator, architecture: ModelArchitecture, imageCount: Int, unseenCount: Int, probeCount: Int,
+        seeding: [String]
+    ) throws {
+        let uncached = Double(try architecture.macs(Schedule(shape: evaluator.shape)).total)
+        func search(_ prompts: Range<Int>) -> LocalSearch {
+            LocalSearch(
+                evaluator: evaluator, items: prompts.map { EvaluationItem(prompt: $0, seed: UInt64($0)) },
+                cost: { schedule in ((try? architecture.macs(schedule).total).map(Double.init) ?? .nan) / uncached })
+        }
+        calibration = search(0..<imageCount)
+        unseen = unseenCount > 0 ? search(imageCount..<(imageCount + unseenCount)) : nil
+        self.architecture = architecture
+        self.probeCount = min(probeCount, imageCount)
+        self.seeding = seeding
+    }
+
+    /// Measures reuse errors and makes a guide of them.
+    private func guide() throws -> (guide: SearchGuide, schedules: Double) {
+        let evaluator = calibration.evaluator
+        let tables = try calibration.items.prefix(probeCount).map { item in
+            try ReuseErrors(
+                shape: evaluator.shape, values: evaluator.reuseErrors(of: item, progress: { _ in true }) ?? [])
+        }
+        let cost = try ScheduleCost(multiplyAdds: architecture, shape: evaluator.shape)
+        let guide = SearchGuide(
+            SearchBasis(errors: try ReuseErrors(averaging: tables), cost: cost, reference: [1.1, 0]))
+        let images = evaluator.reuseErrorImages * Double(probeCount)
+        return (guide, images / Double(calibration.items.count))
+    }
+
+    /// Runs a search.
+    ///
+    /// - Parameters:
+    ///   - entry: The settings.
+    ///   - seed: Random seed.
+    ///   - checkpoints: Images at which the front is reported, in units of those of one schedule; the largest is the
+    ///     budget.
+    ///   - report: Called at each checkpoint.
+    /// - Throws: `EvaluationsError`, `EvolutionError`.
+    public func run(
+        _ entry: Entry, seed: UInt64, checkpoints: [Int], report: (Checkpoint) throws -> Void
+    ) throws {
+        let guided = entry.settings.preset == .standard ? try guide() : nil
+        // The uncached images count as one schedule.
+        let spent = 1 + (guided?.schedules ?? 0)
+        let budget = Int((Double(checkpoints.max() ?? 0) - spent).rounded(.down))
+        var remaining = checkpoints.sorted().filter { Double($0) - spent >= 1 }
+        var losses: [Genome: [Double]] = [:]
+        _ = try calibration.run(
+            settings: entry.settings, seeding: seeding, evaluations: budget, seed: seed,
+            guide: guided?.guide
+        ) { evaluations, search in
+            guard let next = remaining.first, Double(evaluations + 1) + spent > Double(next) else { return }
+            remaining.removeFirst()
+            let front = search.front
+            if let unseen {
+                for genome in front.map(\.offspring.genome) where losses[genome] == nil {
+                    losses[genome] = try unseen.objectives(of: Schedule(shape: search.shape, genome: genome))
+                }
+            }
+            try report(
+                Checkpoint(
+                    label: entry.label, seed: seed, schedules: Double(evaluations) + spent, evaluations: evaluations,
+                    frontCount: front.count, calibration: Hypervolumes(front.map(\.objectives)),
+                    unseen: unseen.map { _ in Hypervolumes(front.compactMap { losses[$0.offspring.genome] }) }))
+        }
+    }
+}
+
+/// The mean of paired differences with its 95 % confidence interval (Student's t).
+public struct PairedDifference: Sendable {
+    /// Mean difference.
+    public let mean: Double
+    /// Half width of the interval; infinite for one pair.
+    public let halfInterval: Double
+
+    /// Summarises differences.
+    public init(_ differences: [Double]) {
+        let count = Double(differences.count)
+        let mean = differences.reduce(0, +) / max(1, count)
+        let squares = differences.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        self.mean = mean
+        halfInterval =
+            count > 1 ? Self.studentQuantile(count - 1) * (squares / (count - 1) / count).squareRoot() : .infinity
     }
 
     /// The 97.5 % quantile of Student's t by the Cornish-Fisher expansion; within 0.3 % for five degrees of freedom or more.
@@ -40,40 +163,5 @@ public struct PresetBenchmark: Sendable, Encodable {
         let (z3, z5, z7) = (z * z * z, z * z * z * z * z, z * z * z * z * z * z * z)
         return z + (z3 + z) / (4 * degrees) + (5 * z5 + 16 * z3 + 3 * z) / (96 * degrees * degrees)
             + (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * degrees * degrees * degrees)
-    }
-
-    /// Searches with both settings for each seed; cost is the share of multiply-adds, quality is PSNR.
-    ///
-    /// - Parameters:
-    ///   - evaluator: The model.
-    ///   - architecture: The model's architecture, for counting multiply-adds.
-    ///   - imageCount: Number of images for each schedule, one for each of the first prompts.
-    ///   - settings: The two settings.
-    ///   - seeding: Methods of creating the initial populations.
-    ///   - evaluations: Number of schedules evaluated in each search.
-    ///   - seeds: Random seeds, one for each pair.
-    ///   - report: Called after every pair.
-    /// - Throws: `EvaluationsError`, `EvolutionError`, `SchedulesError`.
-    public init(
-        _ evaluator: Evaluator, architecture: ModelArchitecture, imageCount: Int,
-        settings: (first: SearchSettings, second: SearchSettings), seeding: [String], evaluations: Int, seeds: [UInt64],
-        report: (Pair) -> Void = { _ in }
-    ) throws {
-        let uncached = Double(try architecture.macs(Schedule(shape: evaluator.shape)).total)
-        let search = LocalSearch(
-            evaluator: evaluator,
-            items: (0..<imageCount).map { EvaluationItem(prompt: $0, seed: UInt64($0)) },
-            cost: { schedule in ((try? architecture.macs(schedule).total).map(Double.init) ?? .nan) / uncached })
-        func hypervolume(_ settings: SearchSettings, _ seed: UInt64) throws -> Double {
-            let end = try search.run(settings: settings, seeding: seeding, evaluations: evaluations, seed: seed)
-            return Pareto.hypervolume(of: end.front.map(\.objectives), reference: [1.1, 0])
-        }
-        pairs = try seeds.map { seed in
-            let pair = Pair(
-                seed: seed, first: try hypervolume(settings.first, seed), second: try hypervolume(settings.second, seed)
-            )
-            report(pair)
-            return pair
-        }
     }
 }

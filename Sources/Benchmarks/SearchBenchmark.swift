@@ -58,9 +58,12 @@ public struct SearchBenchmark: Sendable, Encodable {
         let clock = ContinuousClock()
         let start = clock.now
         var generator = RandomGenerator(seed: seed)
+        let basis = settings.preset == .standard ? try Self.basis(shape, &generator) : nil
         let seeds = try seedPopulation(
-            names: ["fora", "random"], count: settings.populationSize, shape: shape, using: &generator)
-        var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next())
+            names: basis == nil ? ["fora", "random"] : ["calibrated"], count: settings.populationSize, shape: shape,
+            basis: basis, using: &generator)
+        var search = try Search(
+            settings: settings, shape: shape, seeds: seeds, seed: generator.next(), guide: basis.map(SearchGuide.init))
         var (byHash, byGenome): ([String: Int64], [Genome: Int64]) = ([:], [:])
         var objectives: [Int64: [Double]] = [:]
         while evaluations < minEvaluations {
@@ -107,7 +110,8 @@ public struct SearchBenchmark: Sendable, Encodable {
             try history.search.recordEvaluations(totals)
             try search.tell(
                 zip(offspring, hashes).map { offspring, hash in
-                    Outcome(id: offspring.id, objectives: byHash[hash].flatMap { objectives[$0] } ?? [])
+                    let values = byHash[hash].flatMap { objectives[$0] } ?? []
+                    return Outcome(id: offspring.id, objectives: values, logError: values.last.map { log(-1 / $0 - 1) })
                 })
             hypervolume = Pareto.hypervolume(of: search.front.map(\.objectives), reference: [1.1, 0])
             try history.search.completeGeneration(
@@ -123,6 +127,24 @@ public struct SearchBenchmark: Sendable, Encodable {
         commitSeconds = commits.sorted()[commits.count / 2]
         let size = try FileManager.default.attributesOfItem(atPath: history.file)[.size] as? Int
         bytes = size ?? 0
+    }
+
+    /// The sum that ``evaluate(_:_:)`` is based on, with errors of measurement.
+    private static func basis(_ shape: ScheduleShape, _ generator: inout RandomGenerator) throws -> SearchBasis {
+        var values: [Float] = []
+        for chain in 0..<shape.genesPerStep {
+            for step in 0..<shape.stepCount {
+                for source in 0..<step {
+                    let step = Double(step - source).squareRoot() * Double(1 + chain % 7)
+                    values.append(Float(step * (0.5 + generator.unit())))
+                }
+            }
+        }
+        let cost = ComponentCost(compute: 1 / Double(shape.geneCount))
+        return SearchBasis(
+            errors: try ReuseErrors(shape: shape, values: values),
+            cost: try ScheduleCost(fixed: 0, chains: Array(repeating: cost, count: shape.genesPerStep)),
+            reference: [1.1, 0])
     }
 
     /// Cost is the share of recomputation; loss is in -1...0 and grows with the duration of reuse, weighted by gene.

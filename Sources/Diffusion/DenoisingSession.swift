@@ -1,3 +1,4 @@
+import ModelConfiguration
 import Models
 import Schedules
 import Tensors
@@ -54,6 +55,26 @@ public protocol DenoisingSession: AnyObject {
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double
+}
+
+/// A session whose trajectory can branch: single steps, with the state between them saved and restored.
+protocol BranchingSession: DenoisingSession {
+    /// Everything that the remaining steps depend on, apart from the cached outputs.
+    associatedtype State
+
+    /// Starts a trajectory from the current latents.
+    ///
+    /// - Parameter slots: The sizes of the cache slots that steps may use.
+    func begin(prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, slots: [ComponentExtent]) throws
+
+    /// Runs one step.
+    func step(_ index: Int, actions: [ComponentAction])
+
+    /// The state after the last step.
+    var state: State { get set }
+
+    /// What a component's output in a cache slot adds to the residual stream at a step.
+    func contributions(ofChain chain: Int, slot: Int, step: Int) -> [ComponentContribution]
 }
 
 extension DenoisingSession {

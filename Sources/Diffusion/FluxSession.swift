@@ -4,7 +4,7 @@ import Schedules
 import Tensors
 
 /// Denoises with FLUX; guidance is distilled, so there is one forward pass per step.
-final class FluxSession: DenoisingSession {
+final class FluxSession: BranchingSession {
     let imageCount: Int
     let latents: Matrix
 
@@ -20,6 +20,9 @@ final class FluxSession: DenoisingSession {
     private var activations: FluxTransformer.Activations?
     private var cache = ComponentCache(slots: [])
     private var cacheExtents: [ComponentExtent] = []
+    /// The prompts of the current trajectory, and the modulations of its steps.
+    private var prompts: [FluxTransformer.Prompt] = []
+    private var modulations: [FluxTransformer.Modulation] = []
 
     init(
         transformer: FluxTransformer, transformerFolder: String, sampler: FlowMatchEuler, imageCount: Int,
@@ -41,34 +44,66 @@ final class FluxSession: DenoisingSession {
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double {
-        precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
         precondition(
             plan.actions.count == sampler.steps.count,
             "a plan of \(plan.actions.count) steps for a session of \(sampler.steps.count)")
-        let prompts = prompts.map(\.flux)
-        let activations = try activations(textTokenCount: prompts[0].tokenCount)
-        precondition(
-            prompts.allSatisfy { $0.tokenCount == activations.textTokenCount },
-            "prompts must have the same number of tokens")
-        if !cacheExtents.starts(with: plan.slots) {
-            cache = ComponentCache(slots: plan.slots.map(activations.cacheSlot))
-            cacheExtents = plan.slots
-        }
+        try allocate(for: prompts, slots: plan.slots)
 
         let clock = ContinuousClock()
         let start = clock.now
         // Modulations depend on the prompts, so they count towards the time of an image.
-        let modulations = transformer.modulations(
-            timesteps: sampler.steps.map(\.timestep), guidance: guidanceScale, prompts: prompts)
+        modulate()
         for index in sampler.steps.indices {
-            transformer.forward(
-                latents: latents, prompts: prompts, modulation: modulations[index], actions: plan.actions[index],
-                cache: cache, activations: activations, into: velocity)
-            axpby(sampler.steps[index].width, velocity, 1, latents)
+            step(index, actions: plan.actions[index])
             try requireFiniteLatents(after: index, transformer: transformerFolder)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)
+    }
+
+    func begin(
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, slots: [ComponentExtent]
+    ) throws {
+        try allocate(for: prompts, slots: slots)
+        modulate()
+    }
+
+    private func allocate(for prompts: [DiffusionModel.Prompt], slots: [ComponentExtent]) throws {
+        precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
+        self.prompts = prompts.map(\.flux)
+        let activations = try activations(textTokenCount: self.prompts[0].tokenCount)
+        precondition(
+            self.prompts.allSatisfy { $0.tokenCount == activations.textTokenCount },
+            "prompts must have the same number of tokens")
+        if !cacheExtents.starts(with: slots) {
+            cache = ComponentCache(slots: slots.map(activations.cacheSlot))
+            cacheExtents = slots
+        }
+    }
+
+    private func modulate() {
+        modulations = transformer.modulations(
+            timesteps: sampler.steps.map(\.timestep), guidance: guidanceScale, prompts: prompts)
+    }
+
+    func step(_ index: Int, actions: [ComponentAction]) {
+        guard let activations else { preconditionFailure("a trajectory begins before its steps") }
+        transformer.forward(
+            latents: latents, prompts: prompts, modulation: modulations[index], actions: actions, cache: cache,
+            activations: activations, into: velocity)
+        axpby(sampler.steps[index].width, velocity, 1, latents)
+    }
+
+    /// The latents: Euler steps have no memory.
+    var state: Matrix {
+        get { latents.copied() }
+        set { latents.copy(from: newValue) }
+    }
+
+    func contributions(ofChain chain: Int, slot: Int, step: Int) -> [ComponentContribution] {
+        guard let activations else { preconditionFailure("a trajectory begins before its steps") }
+        return transformer.contributions(
+            ofChain: chain, output: cache.slots[slot], modulation: modulations[step], activations: activations)
     }
 
     /// The activations for prompts of a length; reuses those of the last run if it matches.

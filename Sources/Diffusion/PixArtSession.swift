@@ -6,7 +6,7 @@ import Tensors
 /// Denoises with PixArt, with both halves of classifier-free guidance in one batch.
 ///
 /// The modulations of all timesteps are computed once per session.
-final class PixArtSession: DenoisingSession {
+final class PixArtSession: BranchingSession {
     let imageCount: Int
     let latents: Matrix
 
@@ -24,6 +24,8 @@ final class PixArtSession: DenoisingSession {
     /// The predictions of the clean latents at this step and the previous one, `[images, C·h·w]`.
     private var clean, previousClean: Matrix
     private var cache: ComponentCache
+    /// The prompts of the current trajectory: both halves of guidance, and the unconditional half.
+    private var guided, unconditional: [PixArtTransformer.Prompt]
 
     init(
         transformer: PixArtTransformer, transformerFolder: String, sampler: DPMSolverMultistep, imageCount: Int,
@@ -45,43 +47,72 @@ final class PixArtSession: DenoisingSession {
         previousClean = Matrix(rows: imageCount, columns: latents.columns)
         predicted = Matrix(rows: batch, columns: transformer.settings.outChannels * pixels)
         cache = ComponentCache(slots: [])
+        (guided, unconditional) = ([], [])
     }
 
     func denoise(
         prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, plan: ExecutionPlan,
         afterStep: (Int) -> Void
     ) throws -> Double {
-        precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
         precondition(
             plan.actions.count == sampler.steps.count,
             "a plan of \(plan.actions.count) steps for a session of \(sampler.steps.count)")
         if plan.gate != nil, !settings.isGuided { throw DiffusionError.gateWithoutGuidance }
-        let unconditional = Array(repeating: negative.pixart, count: imageCount)
-        let guided = (settings.isGuided ? unconditional : []) + prompts.map(\.pixart)
+        begin(prompts: prompts, negative: negative, slots: plan.slots)
         let gateStep = plan.gate?.step ?? sampler.steps.count
-        if cache.slots.count < plan.slots.count {
-            let rows = activations.batch * activations.tokenCount
-            cache = ComponentCache(
-                slots: plan.slots.map { _ in Matrix(rows: rows, columns: transformer.settings.width) })
-        }
-        // The first step weights the previous prediction by 0, which would not cancel a NaN left by a failed run.
-        clean.fill(0)
-        previousClean.fill(0)
 
         let clock = ContinuousClock()
         let start = clock.now
         for index in sampler.steps.indices {
-            let step = sampler.steps[index]
-            let isGated = index >= gateStep
             if index == gateStep, let gate = plan.gate { averageHalves(of: gate.slots) }
-            transformer.forward(
-                latents: latents, prompts: isGated ? unconditional : guided, modulation: modulations[index],
-                actions: plan.actions[index], cache: cache, activations: activations, into: predicted)
-            applyGuidanceAndStep(step, isGuided: settings.isGuided && !isGated)
+            step(index, actions: plan.actions[index], isGated: index >= gateStep)
             try requireFiniteLatents(after: index, transformer: transformerFolder)
             afterStep(index)
         }
         return (clock.now - start) / .seconds(1)
+    }
+
+    func begin(
+        prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, slots: [ComponentExtent]
+    ) {
+        precondition(prompts.count == imageCount, "\(prompts.count) prompts for \(imageCount) images")
+        unconditional = Array(repeating: negative.pixart, count: imageCount)
+        guided = (settings.isGuided ? unconditional : []) + prompts.map(\.pixart)
+        if cache.slots.count < slots.count {
+            let rows = activations.batch * activations.tokenCount
+            cache = ComponentCache(slots: slots.map { _ in Matrix(rows: rows, columns: transformer.settings.width) })
+        }
+        // The first step weights the previous prediction by 0, which would not cancel a NaN left by a failed run.
+        clean.fill(0)
+        previousClean.fill(0)
+    }
+
+    func step(_ index: Int, actions: [ComponentAction]) { step(index, actions: actions, isGated: false) }
+
+    private func step(_ index: Int, actions: [ComponentAction], isGated: Bool) {
+        transformer.forward(
+            latents: latents, prompts: isGated ? unconditional : guided, modulation: modulations[index],
+            actions: actions, cache: cache, activations: activations, into: predicted)
+        applyGuidanceAndStep(sampler.steps[index], isGuided: settings.isGuided && !isGated)
+    }
+
+    /// The latents and the prediction of the clean latents, which the next step of the solver uses.
+    struct State {
+        fileprivate let latents, clean: Matrix
+    }
+
+    var state: State {
+        get { State(latents: latents.copied(), clean: clean.copied()) }
+        set {
+            latents.copy(from: newValue.latents)
+            clean.copy(from: newValue.clean)
+        }
+    }
+
+    func contributions(ofChain chain: Int, slot: Int, step: Int) -> [ComponentContribution] {
+        transformer.contributions(
+            ofChain: chain, output: cache.slots[slot], modulation: modulations[step],
+            tokenCount: activations.tokenCount)
     }
 
     /// Replaces the unconditional half of each slot with the mean of both halves, which TGATE's unguided steps reuse.

@@ -21,6 +21,9 @@ public final class Evaluator {
     /// The shape of the run's schedules.
     public let shape: ScheduleShape
 
+    /// Number of prompts, which tasks refer to by index.
+    public var promptCount: Int { prompts.count }
+
     private let model: DiffusionModel
     private let settings: EvaluationSettings
     private let prompts: [DiffusionModel.Prompt]
@@ -208,6 +211,25 @@ public final class Evaluator {
                 decodeSeconds: run.decodeSecondsPerImage, image: task.returnsImages ? run.images[index] : nil)
         }
     }
+
+    /// Measures how much reuse of each component's output changes the final latents of one image.
+    ///
+    /// - Parameters:
+    ///   - item: The image.
+    ///   - progress: Called with the finished share of the work; returns false to cancel.
+    /// - Returns: Values in the layout of `ReuseErrors.values`, or nil if cancelled.
+    /// - Throws: ``EvaluationsError``, `ModelsError`.
+    public func reuseErrors(of item: EvaluationItem, progress: (Double) -> Bool) throws -> [Float]? {
+        guard prompts.indices.contains(item.prompt) else {
+            throw EvaluationsError.unknownPrompt(index: item.prompt, count: prompts.count)
+        }
+        return try model.reuseErrors(
+            prompt: prompts[item.prompt], negative: negative, seed: item.seed, settings: settings.generation,
+            progress: progress)
+    }
+
+    /// Work of ``reuseErrors(of:progress:)`` in units of an uncached image.
+    public var reuseErrorImages: Double { DiffusionModel.reuseErrorImages(stepCount: shape.stepCount) }
 
     /// A fingerprint for detecting machines that compute wrong results: evenly sampled latents of one uncached image.
     ///

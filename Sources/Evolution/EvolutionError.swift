@@ -16,6 +16,10 @@ public enum EvolutionError: Error, Equatable {
     case tooFewGenomes(expected: Int, found: Int, shape: String)
     /// A saved state that cannot be decoded.
     case state(problem: String)
+    /// Measured reuse errors that no model can be based on.
+    case reuseErrors(problem: String)
+    /// Component costs that no schedule can be priced by.
+    case costs(problem: String)
 }
 
 extension EvolutionError: CustomStringConvertible {
@@ -33,6 +37,8 @@ extension EvolutionError: CustomStringConvertible {
         case .tooFewGenomes(let expected, let found, let shape):
             "only \(found) distinct seeds found for \(shape); expected \(expected)"
         case .state(let problem): "invalid saved search: \(problem)"
+        case .reuseErrors(let problem): "invalid reuse errors: \(problem)"
+        case .costs(let problem): "invalid component costs: \(problem)"
         }
     }
 }

@@ -10,6 +10,8 @@ public enum Operation: String, CaseIterable, Sendable {
     case mutation
     /// Genes of two parents, some flipped.
     case crossoverAndMutation = "crossover+mutation"
+    /// Least predicted error for a cost.
+    case solved
     /// An unchanged parent; distinct from it only in canonical form.
     case copy
 }
@@ -47,11 +49,15 @@ public struct Outcome: Hashable, Sendable {
     public let id: Int
     /// All minimised.
     public let objectives: [Double]
+    /// Natural logarithm of the mean squared error of the images against the uncached ones, for an error model; nil if
+    /// unknown.
+    public let logError: Double?
 
     /// Pairs an offspring with its objectives.
-    public init(id: Int, objectives: [Double]) {
+    public init(id: Int, objectives: [Double], logError: Double? = nil) {
         self.id = id
         self.objectives = objectives
+        self.logError = logError
     }
 }
 

@@ -37,7 +37,7 @@ nonisolated struct SavedSearch: @unchecked Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Field 15, the last one written: a truncated state has no version.
+  /// 3 without a guide, 4 with one. Written after all other fields but the guide: a truncated state lacks one of both.
   var version: UInt32 {
     get {_storage._version}
     set {_uniqueStorage()._version = newValue}
@@ -126,6 +126,16 @@ nonisolated struct SavedSearch: @unchecked Sendable {
     set {_uniqueStorage()._surrogateWeights = newValue}
   }
 
+  /// Absent in a search without measured reuse errors.
+  var guide: SavedSearch.Guide {
+    get {_storage._guide ?? SavedSearch.Guide()}
+    set {_uniqueStorage()._guide = newValue}
+  }
+  /// Returns true if `guide` has been explicitly set.
+  var hasGuide: Bool {_storage._guide != nil}
+  /// Clears the value of `guide`. Subsequent reads from it will return its default value.
+  mutating func clearGuide() {_uniqueStorage()._guide = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum Operation: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -135,6 +145,7 @@ nonisolated struct SavedSearch: @unchecked Sendable {
     case mutation // = 2
     case crossoverAndMutation // = 3
     case copy // = 4
+    case solved // = 5
     case UNRECOGNIZED(Int)
 
     init() {
@@ -148,6 +159,7 @@ nonisolated struct SavedSearch: @unchecked Sendable {
       case 2: self = .mutation
       case 3: self = .crossoverAndMutation
       case 4: self = .copy
+      case 5: self = .solved
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -159,6 +171,7 @@ nonisolated struct SavedSearch: @unchecked Sendable {
       case .mutation: return 2
       case .crossoverAndMutation: return 3
       case .copy: return 4
+      case .solved: return 5
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -170,8 +183,46 @@ nonisolated struct SavedSearch: @unchecked Sendable {
       .mutation,
       .crossoverAndMutation,
       .copy,
+      .solved,
     ]
 
+  }
+
+  /// The error model and the evaluated schedules that correct it; what was measured before the search is stored apart.
+  nonisolated struct Guide: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var intercept: Double = 0
+
+    var exponent: Double = 0
+
+    /// Of the chains, steps and gaps.
+    var gains: [Double] = []
+
+    /// Infinite before the first fit.
+    var residual: Double = 0
+
+    var archive: [SavedSearch.Guide.Evaluated] = []
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    nonisolated struct Evaluated: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      var individual: UInt32 = 0
+
+      var logError: Double = 0
+
+      var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      init() {}
+    }
+
+    init() {}
   }
 
   nonisolated struct Settings: Sendable {
@@ -328,7 +379,7 @@ fileprivate nonisolated let _protobuf_package = "ecad.evolution"
 
 nonisolated extension SavedSearch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".SavedSearch"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}settings\0\u{1}generator\0\u{1}generation\0\u{3}barrier_generations\0\u{3}next_id\0\u{3}epoch_generation\0\u{3}epoch_offspring_count\0\u{1}individuals\0\u{1}population\0\u{1}front\0\u{1}evaluated\0\u{1}pending\0\u{3}surrogate_intercepts\0\u{3}surrogate_weights\0\u{1}version\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}settings\0\u{1}generator\0\u{1}generation\0\u{3}barrier_generations\0\u{3}next_id\0\u{3}epoch_generation\0\u{3}epoch_offspring_count\0\u{1}individuals\0\u{1}population\0\u{1}front\0\u{1}evaluated\0\u{1}pending\0\u{3}surrogate_intercepts\0\u{3}surrogate_weights\0\u{1}version\0\u{1}guide\0")
 
   fileprivate class _StorageClass {
     var _version: UInt32 = 0
@@ -346,6 +397,7 @@ nonisolated extension SavedSearch: SwiftProtobuf.Message, SwiftProtobuf._Message
     var _pending: [SavedSearch.Offspring] = []
     var _surrogateIntercepts: [Float] = []
     var _surrogateWeights: [Float] = []
+    var _guide: SavedSearch.Guide? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -371,6 +423,7 @@ nonisolated extension SavedSearch: SwiftProtobuf.Message, SwiftProtobuf._Message
       _pending = source._pending
       _surrogateIntercepts = source._surrogateIntercepts
       _surrogateWeights = source._surrogateWeights
+      _guide = source._guide
     }
   }
 
@@ -404,6 +457,7 @@ nonisolated extension SavedSearch: SwiftProtobuf.Message, SwiftProtobuf._Message
         case 13: try { try decoder.decodeRepeatedFloatField(value: &_storage._surrogateIntercepts) }()
         case 14: try { try decoder.decodeRepeatedFloatField(value: &_storage._surrogateWeights) }()
         case 15: try { try decoder.decodeSingularUInt32Field(value: &_storage._version) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._guide) }()
         default: break
         }
       }
@@ -461,6 +515,9 @@ nonisolated extension SavedSearch: SwiftProtobuf.Message, SwiftProtobuf._Message
       if _storage._version != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._version, fieldNumber: 15)
       }
+      try { if let v = _storage._guide {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -485,6 +542,7 @@ nonisolated extension SavedSearch: SwiftProtobuf.Message, SwiftProtobuf._Message
         if _storage._pending != rhs_storage._pending {return false}
         if _storage._surrogateIntercepts != rhs_storage._surrogateIntercepts {return false}
         if _storage._surrogateWeights != rhs_storage._surrogateWeights {return false}
+        if _storage._guide != rhs_storage._guide {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -495,7 +553,92 @@ nonisolated extension SavedSearch: SwiftProtobuf.Message, SwiftProtobuf._Message
 }
 
 nonisolated extension SavedSearch.Operation: SwiftProtobuf._ProtoNameProviding {
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SEED\0\u{1}CROSSOVER\0\u{1}MUTATION\0\u{1}CROSSOVER_AND_MUTATION\0\u{1}COPY\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SEED\0\u{1}CROSSOVER\0\u{1}MUTATION\0\u{1}CROSSOVER_AND_MUTATION\0\u{1}COPY\0\u{1}SOLVED\0")
+}
+
+nonisolated extension SavedSearch.Guide: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = SavedSearch.protoMessageName + ".Guide"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}intercept\0\u{1}exponent\0\u{1}gains\0\u{1}residual\0\u{1}archive\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularDoubleField(value: &self.intercept) }()
+      case 2: try { try decoder.decodeSingularDoubleField(value: &self.exponent) }()
+      case 3: try { try decoder.decodeRepeatedDoubleField(value: &self.gains) }()
+      case 4: try { try decoder.decodeSingularDoubleField(value: &self.residual) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.archive) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.intercept.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.intercept, fieldNumber: 1)
+    }
+    if self.exponent.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.exponent, fieldNumber: 2)
+    }
+    if !self.gains.isEmpty {
+      try visitor.visitPackedDoubleField(value: self.gains, fieldNumber: 3)
+    }
+    if self.residual.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.residual, fieldNumber: 4)
+    }
+    if !self.archive.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.archive, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: SavedSearch.Guide, rhs: SavedSearch.Guide) -> Bool {
+    if lhs.intercept != rhs.intercept {return false}
+    if lhs.exponent != rhs.exponent {return false}
+    if lhs.gains != rhs.gains {return false}
+    if lhs.residual != rhs.residual {return false}
+    if lhs.archive != rhs.archive {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension SavedSearch.Guide.Evaluated: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = SavedSearch.Guide.protoMessageName + ".Evaluated"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}individual\0\u{3}log_error\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.individual) }()
+      case 2: try { try decoder.decodeSingularDoubleField(value: &self.logError) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.individual != 0 {
+      try visitor.visitSingularUInt32Field(value: self.individual, fieldNumber: 1)
+    }
+    if self.logError.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.logError, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: SavedSearch.Guide.Evaluated, rhs: SavedSearch.Guide.Evaluated) -> Bool {
+    if lhs.individual != rhs.individual {return false}
+    if lhs.logError != rhs.logError {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension SavedSearch.Settings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -5,7 +5,7 @@ import SwiftProtobuf
 extension Search {
     /// Encodes the complete state as a protobuf message (`SavedSearch.proto`); equal searches have equal bytes.
     ///
-    /// - Parameter number: Returns the number under which ``init(decoding:shape:genome:)`` can look the offspring's
+    /// - Parameter number: Returns the number under which ``init(decoding:shape:basis:genome:)`` can look the offspring's
     ///   genome up, or nil to store the genome itself. Numbers are not negative.
     /// - Returns: A few kilobytes if the genomes are stored elsewhere.
     public func encoded(numbering number: (Offspring) -> Int64? = { _ in nil }) -> [UInt8] {
@@ -21,10 +21,11 @@ extension Search {
     /// - Parameters:
     ///   - bytes: Output of ``encoded(numbering:)``, of this or an earlier release. Arbitrary bytes are safe.
     ///   - shape: Shape of the schedules searched.
+    ///   - basis: What was measured before the search, if it had a guide.
     ///   - genome: Returns the genome with a given number.
     /// - Throws: ``EvolutionError`` if the bytes are not a valid state for this shape, and errors of `genome`.
     public init(
-        decoding bytes: [UInt8], shape: ScheduleShape,
+        decoding bytes: [UInt8], shape: ScheduleShape, basis: SearchBasis? = nil,
         genome: (Int64) throws -> Genome = { _ in
             throw EvolutionError.state(problem: "it refers to genomes stored elsewhere")
         }
@@ -41,7 +42,7 @@ extension Search {
         } catch {
             throw EvolutionError.state(problem: "malformed protobuf message")
         }
-        self = try saved.search(shape: shape, genome: genome)
+        self = try saved.search(shape: shape, basis: basis, genome: genome)
     }
 
     /// Checks what no encoding can express: identifiers are unique, all objectives and surrogate weights finite.
@@ -63,11 +64,12 @@ extension Search {
 // MARK: - Encoding
 
 extension SavedSearch {
-    fileprivate static let currentVersion: UInt32 = 3
+    /// A state with a guide has a version of its own, because earlier releases would ignore the guide.
+    private static func currentVersion(hasGuide: Bool) -> UInt32 { hasGuide ? 4 : 3 }
 
     fileprivate init(_ search: Search, numbering number: (Evolution.Offspring) -> Int64?) {
         self.init()
-        version = Self.currentVersion
+        version = Self.currentVersion(hasGuide: search.guide != nil)
         settings = Settings(search.settings)
         generator = search.generator.state
         generation = UInt64(search.generation)
@@ -77,7 +79,9 @@ extension SavedSearch {
         epochOffspringCount = UInt64(search.epoch.offspringCount)
         var indices: [Int: UInt32] = [:]
         var saved: [Individual] = []
-        for individual in search.population + search.front + search.evaluated where indices[individual.id] == nil {
+        let archive = search.guide?.archive ?? []
+        for individual in search.population + search.front + search.evaluated + archive.map(\.individual)
+        where indices[individual.id] == nil {
             indices[individual.id] = UInt32(saved.count)
             saved.append(
                 .with {
@@ -99,6 +103,21 @@ extension SavedSearch {
         pending = search.pending.map { Offspring($0, number: number($0)) }
         surrogateIntercepts = search.surrogate.intercepts
         surrogateWeights = Array(search.surrogate.weights.joined())
+        if let guide = search.guide {
+            let parameters = guide.model.parameters
+            self.guide = .with {
+                $0.intercept = parameters.intercept
+                $0.exponent = parameters.exponent
+                $0.gains = parameters.gains
+                $0.residual = guide.model.residual
+                $0.archive = archive.map { item in
+                    .with {
+                        $0.individual = indices[item.individual.id] ?? 0
+                        $0.logError = item.logError
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -127,6 +146,7 @@ extension SavedSearch.Operation {
             case .mutation: .mutation
             case .crossoverAndMutation: .crossoverAndMutation
             case .copy: .copy
+            case .solved: .solved
             }
     }
 
@@ -137,6 +157,7 @@ extension SavedSearch.Operation {
         case .mutation: .mutation
         case .crossoverAndMutation: .crossoverAndMutation
         case .copy: .copy
+        case .solved: .solved
         case .UNRECOGNIZED: nil
         }
     }
@@ -164,9 +185,12 @@ extension SavedSearch.Settings {
 // MARK: - Decoding
 
 extension SavedSearch {
-    fileprivate func search(shape: ScheduleShape, genome: (Int64) throws -> Genome) throws -> Search {
-        guard version == Self.currentVersion else {
-            throw EvolutionError.state(problem: "version is \(version); expected \(Self.currentVersion)")
+    fileprivate func search(
+        shape: ScheduleShape, basis: SearchBasis?, genome: (Int64) throws -> Genome
+    ) throws -> Search {
+        let expected = Self.currentVersion(hasGuide: hasGuide)
+        guard version == expected else {
+            throw EvolutionError.state(problem: "version is \(version); expected \(expected)")
         }
         guard let generator = RandomGenerator(state: generator) else {
             throw EvolutionError.state(problem: "the random generator's state is not four words, one of them nonzero")
@@ -205,9 +229,34 @@ extension SavedSearch {
             epoch: Search.Epoch(
                 generation: try counter(epochGeneration, "epoch_generation"),
                 offspringCount: try counter(epochOffspringCount, "epoch_offspring_count")),
-            surrogate: LinearSurrogate(weights: weights, intercepts: intercepts))
+            surrogate: LinearSurrogate(weights: weights, intercepts: intercepts),
+            guide: hasGuide ? try guide.guide(basis, shape: shape, individual: individual) : nil)
         try search.validateRestored()
         return search
+    }
+}
+
+extension SavedSearch.Guide {
+    fileprivate func guide(
+        _ basis: SearchBasis?, shape: ScheduleShape, individual: (UInt32) throws -> Individual
+    ) throws -> SearchGuide {
+        guard let basis else { throw EvolutionError.state(problem: "it needs reuse errors, and there are none") }
+        guard basis.errors.shape == shape else {
+            throw EvolutionError.state(problem: "reuse errors of another shape")
+        }
+        let model = ErrorModel(basis.errors)
+        guard gains.count == model.parameters.gains.count,
+            ([intercept, exponent] + gains + archive.map(\.logError)).allSatisfy(\.isFinite), residual >= 0
+        else { throw EvolutionError.state(problem: "malformed error model") }
+        let parameters = ErrorModel.Parameters(intercept: intercept, exponent: exponent, gains: gains)
+        let evaluated = try archive.map {
+            SearchGuide.Evaluated(individual: try individual($0.individual), logError: $0.logError)
+        }
+        guard evaluated.allSatisfy({ $0.individual.objectives.count == 2 }) else {
+            throw EvolutionError.state(problem: "an error model with other than two objectives")
+        }
+        return SearchGuide(
+            basis, model: ErrorModel(basis.errors, parameters: parameters, residual: residual), archive: evaluated)
     }
 }
 

@@ -43,6 +43,8 @@ public struct Search: Sendable {
     private(set) var epoch: Epoch
     /// Fitted to the results if screening is enabled.
     private(set) var surrogate: LinearSurrogate
+    /// Proposes schedules from measured reuse errors; nil for a search by genetic operators alone.
+    private(set) var guide: SearchGuide?
 
     /// The point from which steady state counts generations.
     struct Epoch: Hashable, Sendable {
@@ -69,8 +71,9 @@ public struct Search: Sendable {
     init(
         settings: SearchSettings, shape: ScheduleShape, population: [Individual], front: [Individual],
         generation: Int, barrierGenerations: Int, pending: [Offspring], evaluated: [Individual],
-        generator: RandomGenerator, nextID: Int, epoch: Epoch, surrogate: LinearSurrogate
+        generator: RandomGenerator, nextID: Int, epoch: Epoch, surrogate: LinearSurrogate, guide: SearchGuide? = nil
     ) {
+        self.guide = guide
         self.settings = settings
         self.shape = shape
         self.population = population
@@ -94,10 +97,12 @@ public struct Search: Sendable {
     ///   - shape: Shape of the schedules searched.
     ///   - seeds: The initial population.
     ///   - seed: Seed of the random generator.
+    ///   - guide: Proposes schedules from measured reuse errors.
     /// - Throws: ``EvolutionError`` if a setting is out of range, there are no seeds or one does not fit the shape.
     public init(
-        settings: SearchSettings, shape: ScheduleShape, seeds: [Seed], seed: UInt64
+        settings: SearchSettings, shape: ScheduleShape, seeds: [Seed], seed: UInt64, guide: SearchGuide? = nil
     ) throws(EvolutionError) {
+        self.guide = guide
         try settings.validate()
         guard !seeds.isEmpty else { throw .noSeeds }
         var seen: Set<Genome> = []
@@ -154,20 +159,43 @@ public struct Search: Sendable {
     ///   the first result.
     public mutating func breed(_ count: Int) -> [Offspring] {
         guard !population.isEmpty, count > 0 else { return [] }
+        return enter(propose(count) ?? breedChildren(count))
+    }
+
+    /// Schedules of the error model, filled up by offspring; nil without a model.
+    private mutating func propose(_ count: Int) -> [(child: Mating.Child, origin: String)]? {
+        guard var guide else { return nil }
+        guide.fit(front: front)
+        self.guide = guide
+        let known = guide.archive.map(\.individual) + population + front
+        let seen = Set(known.map(\.offspring.genome) + pending.map(\.genome))
+        let proposals = guide.planner.proposals(
+            count, front: front, avoiding: seen, settings: settings, using: &generator)
+        let rest = breedChildren(count - proposals.count)
+        return proposals.map { ($0.child, $0.origin) } + rest
+    }
+
+    private mutating func breedChildren(_ count: Int) -> [(child: Mating.Child, origin: String)] {
+        guard count > 0 else { return [] }
         let bred = Mating(settings: settings, shape: shape).breed(
             from: population, avoiding: pending.map(\.genome), count: count * settings.screening, using: &generator)
         let children = settings.screening > 1 ? screen(bred, count) : bred
+        return children.map { ($0, $0.operation.rawValue) }
+    }
+
+    /// Gives children their identifiers and generations and makes them pending.
+    private mutating func enter(_ children: [(child: Mating.Child, origin: String)]) -> [Offspring] {
         guard !children.isEmpty else { return [] }
         let isSteady = settings.mode == .steadyState
         if !isSteady { generation += 1 }
-        let offspring = children.map { child in
+        let offspring = children.map { child, origin in
             if isSteady {
                 generation = epoch.generation + 1 + (nextID - epoch.offspringCount) / settings.populationSize
             }
             defer { nextID += 1 }
             return Offspring(
                 id: nextID, generation: generation, genome: child.genome, parents: child.parents,
-                operation: child.operation, origin: child.operation.rawValue)
+                operation: child.operation, origin: origin)
         }
         pending += offspring
         return offspring
@@ -203,6 +231,7 @@ public struct Search: Sendable {
                 violation: max(0, settings.minimumDifference - distance))
             individuals.append(individual)
             previous = individual
+            guide?.record(individual, logError: outcome.logError)
         }
         update(with: individuals, pending: pending.filter { remaining[$0.id] != nil })
         return discarded

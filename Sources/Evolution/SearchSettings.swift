@@ -4,8 +4,10 @@
 public struct SearchSettings: Hashable, Sendable {
     /// A named set of parameters.
     public enum Preset: String, CaseIterable, Sendable {
-        /// Canonical genomes, region mutation in 30 % of the offspring, and surrogate screening.
+        /// Schedules solved from measured reuse errors; otherwise as ``nsga2``.
         case standard = "default"
+        /// Canonical genomes, region mutation in 30 % of the offspring, and surrogate screening.
+        case nsga2
         /// The settings of the ECAD paper: raw genomes, and 0.05 flipped genes per offspring on average.
         ///
         /// In pymoo 0.6.1.3, `BitflipMutation(prob=0.05)` mutates 5 % of the offspring and flips each of their genes with
@@ -65,7 +67,7 @@ public struct SearchSettings: Hashable, Sendable {
         minimumDifference = 1
         duplicateRounds = 100
         switch preset {
-        case .standard:
+        case .standard, .nsga2:
             screening = 12
             mutationProbability = 0.3
             regionProbability = 1

@@ -28,10 +28,12 @@ public enum Seeding: String, CaseIterable, Sendable {
     case evenly
     /// Random genes reused.
     case random
+    /// Least predicted error from measured reuse errors.
+    case calibrated
 
     /// Lists of heuristics, each from light caching to heavy, among which the method's seeds are divided evenly.
     ///
-    /// With few seeds (`count`), intervals that differ in cost take precedence. ``random`` has no lists.
+    /// With few seeds (`count`), intervals that differ in cost take precedence. ``random`` and ``calibrated`` have no lists.
     func heuristics(for shape: ScheduleShape, count: Int) -> [[Heuristic]] {
         let steps = shape.stepCount
         func intervals(_ count: Int) -> [Int] {
@@ -70,7 +72,7 @@ public enum Seeding: String, CaseIterable, Sendable {
                     }
                 }
             ]
-        case .random: return []
+        case .random, .calibrated: return []
         }
     }
 }
@@ -85,12 +87,15 @@ public enum Seeding: String, CaseIterable, Sendable {
 ///   - names: Raw values of ``Seeding``.
 ///   - count: Number of seeds.
 ///   - shape: Shape of the schedules searched.
+///   - basis: Measured reuse errors for ``Seeding/calibrated``.
 ///   - generator: Source of the random schedules.
 /// - Returns: Exactly `count` seeds with distinct genomes in canonical form.
-/// - Throws: ``EvolutionError/unknownSeeding(name:expected:)``, ``EvolutionError/noSeeds`` if `count` is below 1 or there
+/// - Throws: ``EvolutionError/unknownSeeding(name:expected:)``, ``EvolutionError/reuseErrors(problem:)`` for
+///   ``Seeding/calibrated`` without a basis, ``EvolutionError/noSeeds`` if `count` is below 1 or there
 ///   are no names, and ``EvolutionError/tooFewGenomes(expected:found:shape:)`` if the shape has fewer genomes.
 public func seedPopulation(
-    names: [String], count: Int, shape: ScheduleShape, using generator: inout RandomGenerator
+    names: [String], count: Int, shape: ScheduleShape, basis: SearchBasis? = nil,
+    using generator: inout RandomGenerator
 ) throws(EvolutionError) -> [Seed] {
     var methods: [Seeding] = []
     for name in names {
@@ -111,6 +116,10 @@ public func seedPopulation(
     }
     for (position, method) in methods.enumerated() {
         let methodCount = share(of: count, for: position, among: methods.count)
+        if method == .calibrated {
+            guard let basis else { throw .reuseErrors(problem: "not measured; seeding \"calibrated\" needs them") }
+            for seed in basis.seeds(methodCount) { _ = add(seed.genome, seed.origin) }
+        }
         let lists = method.heuristics(for: shape, count: methodCount)
         for (position, list) in lists.enumerated() {
             let listCount = min(share(of: methodCount, for: position, among: lists.count), list.count)

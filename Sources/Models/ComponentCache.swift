@@ -23,3 +23,16 @@ public struct ComponentCache {
         return output
     }
 }
+
+/// Tokens of a component's output, with the weights of their channels in the residual stream.
+public struct ComponentContribution {
+    /// The output of one image, or of one half of guidance: `[tokens, channels]`.
+    public let output: Matrix
+    /// The squared factor between each channel of the output and the residual stream.
+    public let squaredGains: [Float]
+}
+
+extension Matrix {
+    /// The squares of a `[1, D]` matrix.
+    var squares: [Float] { (0..<columns).map { self[0, $0] * self[0, $0] } }
+}

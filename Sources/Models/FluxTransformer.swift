@@ -269,4 +269,48 @@ public final class FluxTransformer {
             a.grid.unpatchify(patches, into: output.rows(image..<(image + 1)))
         }
     }
+
+    /// What a component's output adds to the residual stream at a step.
+    ///
+    /// Attention and MLP of a single-stream block reach the stream through the output projection, which is taken to
+    /// preserve norms.
+    ///
+    /// - Parameters:
+    ///   - chain: Three times the block, double-stream blocks first, plus the component's place in it.
+    ///   - output: The component's output of all images.
+    ///   - modulation: The modulations of the step.
+    ///   - a: The activations of the forward pass.
+    /// - Returns: One contribution for each image and stream.
+    public func contributions(
+        ofChain chain: Int, output: Matrix, modulation: Modulation, activations a: Activations
+    ) -> [ComponentContribution] {
+        let (block, slot) = chain.quotientAndRemainder(dividingBy: 3)
+        return (0..<a.imageCount).flatMap { image -> [ComponentContribution] in
+            func contribution(_ rows: Range<Int>, _ modulation: Matrix, _ part: Int) -> ComponentContribution {
+                ComponentContribution(
+                    output: output.rows(rows), squaredGains: a.part(part, of: modulation, image).squares)
+            }
+            func streamRows(_ count: Int) -> Range<Int> { (image * count)..<((image + 1) * count) }
+            guard block >= fullBlocks.count else {
+                let (imageGates, textGates) = (modulation.fullImage[block], modulation.fullText[block])
+                return switch slot {
+                case 0:
+                    [
+                        contribution(a.imageRows(image), imageGates, 2),
+                        contribution(a.textRows(image), textGates, 2),
+                    ]
+                case 1: [contribution(streamRows(a.imageTokenCount), imageGates, 5)]
+                default: [contribution(streamRows(a.textTokenCount), textGates, 5)]
+                }
+            }
+            let single = modulation.single[block - fullBlocks.count]
+            let direct = contribution(a.rows(image), single, 2)
+            guard slot < 2 else { return [direct] }
+            let gain = direct.squaredGains.reduce(0, +) / Float(direct.squaredGains.count)
+            return [
+                ComponentContribution(
+                    output: output.rows(a.rows(image)), squaredGains: Array(repeating: gain, count: output.columns))
+            ]
+        }
+    }
 }

@@ -303,6 +303,27 @@ public final class PixArtTransformer {
         unpatchify(a, into: output)
     }
 
+    /// What a component's output adds to the residual stream at a step.
+    ///
+    /// - Parameters:
+    ///   - chain: Three times the block, plus 0 for attn1, 1 for attn2 or 2 for ff.
+    ///   - output: The component's output, `[B·T, D]`.
+    ///   - modulation: The modulation of the step.
+    ///   - tokenCount: T.
+    /// - Returns: One contribution for each row of the batch.
+    public func contributions(
+        ofChain chain: Int, output: Matrix, modulation: Modulation, tokenCount: Int
+    ) -> [ComponentContribution] {
+        let d = settings.width
+        let gate: Int? = [2, nil, 5][chain % 3]
+        let squaredGains =
+            gate.map { modulation.blocks[chain / 3].columns(($0 * d)..<(($0 + 1) * d)).squares }
+            ?? Array(repeating: 1, count: d)
+        return stride(from: 0, to: output.rows, by: tokenCount).map {
+            ComponentContribution(output: output.rows($0..<($0 + tokenCount)), squaredGains: squaredGains)
+        }
+    }
+
     private func selfAttention(_ x: Matrix, _ layer: Attention, _ a: Activations, into output: Matrix) {
         linear(x, layer.query, into: a.queries, workspace: workspace)
         linear(x, layer.key, into: a.keys, workspace: workspace)

@@ -150,6 +150,13 @@ public struct Matrix: @unchecked Sendable {
         }
     }
 
+    /// A new matrix with the same elements.
+    public func copied() -> Matrix {
+        let copy = Matrix(rows: rows, columns: columns)
+        copy.copy(from: self)
+        return copy
+    }
+
     /// Sets every element to `value`.
     public func fill(_ value: Float) {
         for row in 0..<rows { (pointer + row * stride).update(repeating: value, count: columns) }

@@ -50,7 +50,11 @@ import Testing
             "most_flips=8: has no effect while region_probability is 1"
         ),
         ("ecad", "bench presets --model m --set screening=2.5", "--set screening=2.5: expected an integer"),
-        ("ecad", "bench presets --model m --against-set screening=nan", "--against-set screening=nan"),
+        (
+            "ecad", "bench presets --model m --against nsga2 --against-set screening=nan", "--against-set screening=nan"
+        ),
+        ("ecad", "bench presets --model m --against-set screening=2", "--against-set is only allowed with --against"),
+        ("ecad", "bench presets --model m --checkpoints 4,x", "--checkpoints 4,x: expected integers from 1 to 480"),
         ("ecad", "bench presets --model m --set crossover_probability=2", "crossover_probability"),
         ("ecad", "bench presets --model m --against default", "both presets are the same"),
         ("ecad-coordinator", "run --config c --run-dir r --worker-threads 2", "only allowed with --workers"),

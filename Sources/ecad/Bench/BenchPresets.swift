@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import Benchmarks
 import Evolution
 import Foundation
@@ -8,9 +9,13 @@ import ProgramSupport
 struct BenchPresets: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "presets",
-        abstract: "Compare search presets with equal numbers of evaluations.",
-        discussion:
-            "Cost is the share of multiply-adds, quality is PSNR. Reports the hypervolume of the front with reference point (1.1, 0 dB)."
+        abstract: "Measure the front of search presets against the images generated.",
+        discussion: """
+            Cost is the share of multiply-adds, quality is PSNR. Reports hypervolumes of the front on the prompts of the \
+            search and on further ones: of all schedules with reference point (1.1, 0 dB), and of those with a cost of at \
+            most 0.95 with reference point (0.95, 0 dB). Images are counted in units of those of one schedule; the uncached \
+            images and the measurement of reuse errors count as well.
+            """
     )
 
     @OptionGroup var model: BenchModelOptions
@@ -18,40 +23,78 @@ struct BenchPresets: ParsableCommand {
     @Option(help: "Number of images per schedule, one for each of the first prompts.")
     var images = 1
 
+    @Option(help: "Number of images of the prompts after them, on which fronts are evaluated as well.")
+    var unseen = 0
+
+    @Option(help: "Number of images on which the default preset measures reuse errors.")
+    var probes = 2
+
     @Option(help: "Population size.")
     var population = 24
 
-    @Option(help: "Number of evaluations of each search.")
-    var evaluations = 480
+    @Option(help: "Images of each search, in units of those of one schedule.")
+    var budget = 480
 
-    @Option(help: "Number of searches with each preset; the searches of a pair share a seed.")
-    var pairs = 10
+    @Option(
+        help:
+            "Comma-separated numbers of images at which fronts are reported (default: 5, 10, 20, 50 and 100 % of the budget)."
+    )
+    var checkpoints: String?
+
+    @Option(help: "Number of searches with each preset; searches of equal number share a seed.")
+    var seeds = 1
 
     @Option(help: "First random seed.")
     var seed: UInt64 = 1
 
-    @Option(help: "Comma-separated seeding methods, as in search.seeding.")
+    @Option(help: "Comma-separated seeding methods, as in search.seeding; without effect on the default preset.")
     var seeding = "fora,random"
 
-    @Option(help: "Override a parameter of the default preset, such as screening=4. Repeatable.")
+    @Option(help: "Search preset: default, nsga2 or ecad-paper.")
+    var preset = SearchSettings.Preset.standard
+
+    @Option(help: "Override a parameter of the preset, such as screening=4. Repeatable.")
     var set: [String] = []
 
-    @Option(help: "Preset to compare the default preset with: ecad-paper or default.")
-    var against = SearchSettings.Preset.ecadPaper
+    @Option(help: "Another preset, for paired differences.")
+    var against: SearchSettings.Preset?
 
     @Option(help: "Override a parameter of the preset given with --against. Repeatable.")
     var againstSet: [String] = []
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @Option(
+        name: .shortAndLong,
+        help: "Output file: one JSON object per line for each front reported, written as it is known.")
+    var output: String?
 
     func validate() throws {
         try requireOption("--images", images, in: 1...256)
+        try requireOption("--unseen", unseen, in: 0...256)
+        try requireOption("--probes", probes, in: 1...256)
         try requireOption("--population", population, in: 4...10000)
-        try requireOption("--evaluations", evaluations, in: 1...10_000_000)
-        try requireOption("--pairs", pairs, in: 2...10000)
-        guard try settings(.standard, set, "--set") != settings(against, againstSet, "--against-set") else {
-            throw ValidationError("both presets are the same; expected another --against, --set or --against-set")
+        try requireOption("--budget", budget, in: 2...10_000_000)
+        try requireOption("--seeds", seeds, in: 1...10000)
+        _ = try checkpointList
+        let settings = try settings(preset, set, "--set")
+        if let against {
+            guard try settings != self.settings(against, againstSet, "--against-set") else {
+                throw ValidationError("both presets are the same; expected another --against, --set or --against-set")
+            }
+        } else if !againstSet.isEmpty {
+            throw ValidationError("--against-set is only allowed with --against")
+        }
+    }
+
+    private var checkpointList: [Int] {
+        get throws {
+            guard let checkpoints else {
+                return Set([0.05, 0.1, 0.2, 0.5, 1].map { max(2, Int(Double(budget) * $0)) }).sorted()
+            }
+            let counts = checkpoints.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+            guard counts.allSatisfy({ (1...budget).contains($0) }) else {
+                throw ValidationError("--checkpoints \(checkpoints): expected integers from 1 to \(budget)")
+            }
+            return counts
         }
     }
 
@@ -96,28 +139,66 @@ struct BenchPresets: ParsableCommand {
     }
 
     func run() throws {
+        if let output { try OutputPath.checkFile("--output", output, inputs: model.prompts.map { [$0] } ?? []) }
         let description = try ModelDescription(modelFolder: model.model, height: model.size, width: model.size)
-        let result = try PresetBenchmark(
-            model.evaluator(defaultPromptCount: images), architecture: description.architecture, imageCount: images,
-            settings: (try settings(.standard, set, "--set"), try settings(against, againstSet, "--against-set")),
-            seeding: seeding.split(separator: ",").map(String.init), evaluations: evaluations,
-            seeds: (0..<UInt64(pairs)).map { seed &+ $0 }
-        ) { pair in
-            guard !json else { return }
-            Program.printError(
-                "seed \(pair.seed): " + String(format: "%.4f against %.4f", pair.first, pair.second))
+        let evaluator = try model.evaluator(defaultPromptCount: images + unseen)
+        guard evaluator.promptCount >= images + unseen else {
+            throw ValidationError("--prompts: \(evaluator.promptCount) prompts; expected \(images + unseen)")
         }
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            print(String(decoding: try encoder.encode(result), as: UTF8.self))
-            return
+        let benchmark = try PresetBenchmark(
+            evaluator, architecture: description.architecture, imageCount: images, unseenCount: unseen,
+            probeCount: probes, seeding: seeding.split(separator: ",").map(String.init))
+        var entries = [PresetBenchmark.Entry(label: preset.rawValue, settings: try settings(preset, set, "--set"))]
+        if let against {
+            let label = against == preset ? "\(against.rawValue), changed" : against.rawValue
+            entries.append(
+                PresetBenchmark.Entry(label: label, settings: try settings(against, againstSet, "--against-set")))
         }
-        let means = result.pairs.reduce((0.0, 0.0)) { ($0.0 + $1.first, $0.1 + $1.second) }
-        let count = Double(pairs)
-        print(
-            String(
-                format: "hypervolume %.4f against %.4f, difference %+.4f +- %.4f (95 %%, %d pairs)", means.0 / count,
-                means.1 / count, result.meanDifference, result.halfInterval, pairs))
+        var rows: [PresetBenchmark.Checkpoint] = []
+        var text = ""
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        for index in 0..<seeds {
+            for entry in entries {
+                try benchmark.run(entry, seed: seed &+ UInt64(index), checkpoints: checkpointList) { row in
+                    rows.append(row)
+                    print(Self.line(row))
+                    guard let output else { return }
+                    text += String(decoding: try encoder.encode(row), as: UTF8.self) + "\n"
+                    try FileContents.write(text, to: output)
+                }
+            }
+        }
+        if against != nil { printDifferences(rows, entries.map(\.label)) }
+    }
+
+    private static func line(_ row: PresetBenchmark.Checkpoint) -> String {
+        let unseen = row.unseen.map { String(format: ", unseen %.2f and %.2f", $0.whole, $0.cached) } ?? ""
+        return "\(row.label), seed \(row.seed), "
+            + String(
+                format: "images of %.1f schedules: hypervolume %.2f, below 0.95 %.2f", row.schedules,
+                row.calibration.whole, row.calibration.cached) + unseen
+    }
+
+    /// Prints the mean difference between the first and the second preset at each checkpoint.
+    private func printDifferences(_ rows: [PresetBenchmark.Checkpoint], _ labels: [String]) {
+        let groups = labels.map { label in
+            Dictionary(grouping: rows.filter { $0.label == label }, by: \.seed).mapValues { $0.map(\.calibration) }
+        }
+        let seeds = groups[0].keys.sorted()
+        // A preset with more probes may lack the first checkpoints.
+        let count = seeds.flatMap { seed in groups.map { $0[seed]?.count ?? 0 } }.min() ?? 0
+        for back in (0..<count).reversed() {
+            let pairs = seeds.compactMap { seed -> (PresetBenchmark.Hypervolumes, PresetBenchmark.Hypervolumes)? in
+                guard let first = groups[0][seed], let second = groups[1][seed] else { return nil }
+                return (first[first.count - 1 - back], second[second.count - 1 - back])
+            }
+            let whole = PairedDifference(pairs.map { $0.0.whole - $0.1.whole })
+            let cached = PairedDifference(pairs.map { $0.0.cached - $0.1.cached })
+            print(
+                String(
+                    format: "difference at checkpoint %d: %+.2f +- %.2f, below 0.95 %+.2f +- %.2f (95 %%, %d pairs)",
+                    count - back, whole.mean, whole.halfInterval, cached.mean, cached.halfInterval, pairs.count))
+        }
     }
 }

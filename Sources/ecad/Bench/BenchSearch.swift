@@ -10,7 +10,7 @@ struct BenchSearch: ParsableCommand {
         commandName: "search",
         abstract: "Measure the overhead of search and history.",
         discussion:
-            "Runs a search with synthetic objectives; by default 39,456 PixArt schedules of 1,680 genes, as many as in the ECAD paper."
+            "Runs a search with synthetic objectives and reuse errors; by default 39,456 PixArt schedules of 1,680 genes, as many as in the ECAD paper."
     )
 
     @Option(help: "Population size.")
@@ -19,8 +19,11 @@ struct BenchSearch: ParsableCommand {
     @Option(help: "Minimum number of evaluations; the last generation is completed.")
     var evaluations = 39456
 
-    @Option(help: "Search preset: default or ecad-paper.")
+    @Option(help: "Search preset: default, nsga2 or ecad-paper.")
     var preset = SearchSettings.Preset.ecadPaper
+
+    @Flag(help: "Search FLUX schedules of 3,420 genes.")
+    var flux = false
 
     @Option(help: "Run directory to create and keep (default: a temporary directory).")
     var runDir: String?
@@ -42,7 +45,7 @@ struct BenchSearch: ParsableCommand {
             ?? FileManager.default.temporaryDirectory.appendingPathComponent("ecad-bench-\(UUID().uuidString)").path
         defer { if runDir == nil { try? FileManager.default.removeItem(atPath: folder) } }
         let result = try SearchBenchmark(
-            shape: .pixart(), settings: SearchSettings(preset: preset, populationSize: population),
+            shape: flux ? .flux() : .pixart(), settings: SearchSettings(preset: preset, populationSize: population),
             evaluations: evaluations, folder: folder, seed: seed)
         if json {
             let encoder = JSONEncoder()

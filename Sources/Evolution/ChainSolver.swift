@@ -1,0 +1,203 @@
+import ModelConfiguration
+import Schedules
+
+/// Finds the schedules with the least predicted error for a cost.
+///
+/// Predicted error and cost are sums over chains, so the minimum of `error + multiplier · cost` is found for each chain by
+/// dynamic programming over the step that computed its output last. Larger multipliers give cheaper schedules; sweeping the
+/// multiplier gives the lower convex hull of all schedules in the plane of cost and predicted error.
+public struct ChainSolver: Sendable {
+    private let shape: ScheduleShape
+    private let cost: ScheduleCost
+    /// `[chains][source][end]`: error of reusing the output of `source` at the steps between it and `end`.
+    private let spans: [[Double]]
+    /// The entries of all chains together: the scale of multipliers.
+    private let totalError: Double
+
+    /// Prepares the sums for corrected errors.
+    ///
+    /// - Parameters:
+    ///   - shape: Shape of the schedules.
+    ///   - values: In the layout of ``ReuseErrors/values``.
+    ///   - cost: What each chain costs.
+    public init(shape: ScheduleShape, values: [Float], cost: ScheduleCost) {
+        precondition(values.count == ReuseErrors.count(for: shape), "one value for each pair of each chain")
+        precondition(cost.chains.count == shape.genesPerStep, "one cost for each chain")
+        self.shape = shape
+        self.cost = cost
+        let steps = shape.stepCount
+        let pairCount = steps * (steps - 1) / 2
+        var total = 0.0
+        spans = (0..<shape.genesPerStep).map { chain in
+            var sums = [Double](repeating: 0, count: steps * (steps + 1))
+            for source in 0..<steps {
+                var sum = 0.0
+                for end in (source + 1)..<(steps + 1) {
+                    sums[source * (steps + 1) + end] = sum
+                    if end < steps { sum += Double(values[chain * pairCount + end * (end - 1) / 2 + source]) }
+                }
+                total += source == 0 ? sum : 0
+            }
+            return sums
+        }
+        totalError = max(total, .leastNormalMagnitude)
+    }
+
+    /// The genome that minimises predicted error plus `multiplier` times cost.
+    public func genome(multiplier: Double) -> Genome {
+        var genome = Genome(repeating: false, count: shape.geneCount)
+        for chain in 0..<shape.genesPerStep where shape.projectionChain(of: chain) == nil {
+            let feeding = shape.feedingChains(of: chain)
+            let isComputed = solve(chain, multiplier, extraCost: feeding.reduce(0) { $0 + cost.chains[$1].compute })
+            set(isComputed, chain, &genome)
+            for chain in feeding { set(solve(chain, multiplier, consumed: isComputed), chain, &genome) }
+        }
+        return genome
+    }
+
+    /// Distinct genomes with costs spread evenly from the cheapest schedule to just below the uncached one.
+    ///
+    /// - Returns: At most `count`, from light caching to heavy.
+    public func family(count: Int) -> [Genome] {
+        let least = solution(Self.exponents.upperBound)
+        let most = cost.total(of: Genome(repeating: true, count: shape.geneCount), shape: shape)
+        let targets = (0..<count).map { index in
+            let share = Double(index) / Double(max(1, count - 1))
+            return most - (most - least.cost) * (1e-6 + (1 - 1e-6) * share)
+        }
+        var genomes: [Genome] = []
+        var seen: Set<Genome> = []
+        solve(
+            targets[...], between: (Self.exponents.lowerBound, most), and: (Self.exponents.upperBound, least),
+            tolerance: (most - least.cost) * Self.costResolution
+        ) { if seen.insert($0).inserted { genomes.append($0) } }
+        return genomes
+    }
+
+    private typealias Solution = (genome: Genome, cost: Double)
+
+    /// Binary logarithms of the multipliers searched, relative to the total error.
+    private static let exponents = -60.0...60.0
+    /// Difference of such logarithms that is not searched further.
+    private static let resolution = 0x1p-10
+    /// Share of the range of costs that is not searched further.
+    private static let costResolution = 1e-3
+
+    private func solution(_ exponent: Double) -> Solution {
+        let genome = genome(multiplier: totalError * Self.power(exponent))
+        return (genome, cost.total(of: genome, shape: shape))
+    }
+
+    /// Finds for each target the dearest solution that costs no more, by bisection of the multipliers for all targets
+    /// together.
+    ///
+    /// - Parameters:
+    ///   - targets: Costs, descending, between those of `dear` and `cheap`.
+    ///   - dear: An exponent and a bound of its solution's cost.
+    ///   - cheap: A larger exponent and its solution.
+    ///   - tolerance: Difference in cost that is not searched further.
+    ///   - found: Called with the genome of each target.
+    private func solve(
+        _ targets: ArraySlice<Double>, between dear: (exponent: Double, cost: Double),
+        and cheap: (exponent: Double, solution: Solution), tolerance: Double, found: (Genome) -> Void
+    ) {
+        guard !targets.isEmpty else { return }
+        guard cheap.exponent - dear.exponent > Self.resolution, dear.cost - cheap.solution.cost > tolerance else {
+            for _ in targets { found(cheap.solution.genome) }
+            return
+        }
+        let middle = (dear.exponent + cheap.exponent) / 2
+        let solution = solution(middle)
+        let split = targets.firstIndex { $0 < solution.cost } ?? targets.endIndex
+        solve(targets[..<split], between: dear, and: (middle, solution), tolerance: tolerance, found: found)
+        solve(targets[split...], between: (middle, solution.cost), and: cheap, tolerance: tolerance, found: found)
+    }
+
+    private static func power(_ exponent: Double) -> Double {
+        // A piecewise linear power of two is as good for a bisection and the same on every platform.
+        let whole = exponent.rounded(.down)
+        return Double(sign: .plus, exponent: Int(whole), significand: 1 + exponent - whole)
+    }
+
+    private func set(_ isComputed: [Bool], _ chain: Int, _ genome: inout Genome) {
+        for step in isComputed.indices where isComputed[step] { genome[step * shape.genesPerStep + chain] = true }
+    }
+
+    /// The steps at which a chain is computed.
+    ///
+    /// - Parameters:
+    ///   - consumed: Steps at which the output has an effect; nil for all.
+    private func solve(
+        _ chain: Int, _ multiplier: Double, extraCost: Double = 0, consumed: [Bool]? = nil
+    ) -> [Bool] {
+        let steps = shape.stepCount
+        let price = cost.chains[chain]
+        let span = spans[chain]
+        let positions = (0..<steps).filter { consumed?[$0] ?? true }
+        guard let first = positions.first else { return Array(repeating: false, count: steps) }
+        // best[i]: least error plus cost from positions[i] on, if it is computed there.
+        var best = [Double](repeating: 0, count: positions.count + 1)
+        var next = [Int](repeating: 0, count: positions.count)
+        for i in positions.indices.reversed() {
+            var least = Double.infinity
+            let source = positions[i]
+            var error = 0.0
+            for k in (i + 1)...positions.count {
+                let reads = k - i - 1
+                let value =
+                    (consumed == nil
+                        ? span[source * (steps + 1) + (k < positions.count ? positions[k] : steps)] : error)
+                    + multiplier * (price.read * Double(reads) + (reads > 0 ? price.keep : 0)) + best[k]
+                // Among equals, the longest reuse.
+                if value <= least { (least, next[i]) = (value, k) }
+                if k < positions.count, consumed != nil {
+                    let step = positions[k]
+                    error += span[source * (steps + 1) + step + 1] - span[source * (steps + 1) + step]
+                }
+            }
+            best[i] = least + multiplier * (price.compute + extraCost)
+        }
+        var isComputed = [Bool](repeating: false, count: steps)
+        var i = 0
+        precondition(first == 0 || consumed != nil, "the first step computes")
+        while i < positions.count {
+            isComputed[positions[i]] = true
+            i = next[i]
+        }
+        return isComputed
+    }
+}
+
+extension ScheduleShape {
+    /// The chains whose outputs have an effect through this output projection of a FLUX single-stream block alone.
+    func feedingChains(of chain: Int) -> [Int] {
+        let (block, slot) = chain.quotientAndRemainder(dividingBy: BlockKind.componentCount)
+        guard blocks[block] == .fluxSingle, slot == Component.singleProjOut.slot else { return [] }
+        return (0..<BlockKind.componentCount).filter { $0 != slot }.map { block * BlockKind.componentCount + $0 }
+    }
+}
+
+extension ScheduleCost {
+    /// The cost of a genome as a share of the uncached schedule's.
+    func total(of genome: Genome, shape: ScheduleShape) -> Double {
+        let chainCount = shape.genesPerStep
+        var sum = fixed
+        for chain in 0..<chainCount {
+            let price = chains[chain]
+            let projection = shape.projectionChain(of: chain)
+            var isKept = false
+            // From the last step to the first: an output is stored if a later step reads it.
+            for step in (0..<shape.stepCount).reversed() {
+                let isConsumed = projection.map { genome[step * chainCount + $0] } ?? true
+                if genome[step * chainCount + chain] {
+                    if isConsumed || isKept { sum += price.compute + (isKept ? price.keep : 0) }
+                    isKept = false
+                } else if isConsumed {
+                    sum += price.read
+                    isKept = true
+                }
+            }
+        }
+        return sum
+    }
+}

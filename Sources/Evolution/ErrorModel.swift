@@ -1,0 +1,290 @@
+import Foundation
+import ModelConfiguration
+import Schedules
+
+/// Predicts the error of a schedule's images from measured reuse errors, corrected by the schedules evaluated so far.
+///
+/// The log error of a genome is modelled as
+///
+/// ```
+/// log error = intercept + exponent · log Σ exp(chain gain + step gain + gap gain) · W
+/// ```
+///
+/// over the genes that reuse an output, where W is the gene's entry in ``ReuseErrors`` and the gap is the number of steps
+/// since the output was computed. The gains start at 0 and the exponent at 1; ``fit(_:)`` estimates them by Gauss-Newton
+/// with ridge penalties.
+public struct ErrorModel: Hashable, Sendable {
+    /// A schedule and its measured error.
+    public struct Sample: Sendable {
+        /// The schedule.
+        public let genome: Genome
+        /// Natural logarithm of the mean squared error of its images, or of a monotone measure of it.
+        public let logError: Double
+        /// Positive; samples near the front matter more.
+        public let weight: Double
+
+        /// Makes a sample.
+        public init(genome: Genome, logError: Double, weight: Double = 1) {
+            self.genome = genome
+            self.logError = logError
+            self.weight = weight
+        }
+    }
+
+    /// Parameters of the model; equal counts for equal shapes.
+    struct Parameters: Hashable, Sendable {
+        var intercept = 0.0
+        var exponent = 1.0
+        /// Gains of the chains, then of the steps, then of the gaps from 1 onward.
+        var gains: [Double]
+    }
+
+    /// Penalty of the squared gains, which pulls them to 0.
+    private static let gainPenalty = 0.3
+    /// Penalty of the exponent's squared distance from 1.
+    private static let exponentPenalty = 4.0
+
+    /// The measured errors.
+    public let errors: ReuseErrors
+    private(set) var parameters: Parameters
+    /// Standard deviation of the residuals in units of the log error; infinite before the first fit.
+    public private(set) var residual = Double.infinity
+
+    private var shape: ScheduleShape { errors.shape }
+
+    /// A model without corrections.
+    public init(_ errors: ReuseErrors) {
+        self.errors = errors
+        parameters = Parameters(
+            gains: Array(repeating: 0, count: errors.shape.genesPerStep + 2 * errors.shape.stepCount - 1))
+    }
+
+    init(_ errors: ReuseErrors, parameters: Parameters, residual: Double) {
+        self.errors = errors
+        self.parameters = parameters
+        self.residual = residual
+    }
+
+    // MARK: - Prediction
+
+    /// The predicted log error; minus infinity for a genome that reuses nothing.
+    public func logError(of genome: Genome) -> Double {
+        parameters.intercept + parameters.exponent * log(total(of: genome) { _, _, _, _ in })
+    }
+
+    /// The corrected entries, in the layout of ``ReuseErrors/values``.
+    public func correctedValues() -> [Float] {
+        var values = errors.values
+        var index = 0
+        let gains = factors
+        for chain in 0..<shape.genesPerStep {
+            for step in 0..<shape.stepCount {
+                for source in 0..<step {
+                    values[index] *= Float(gains[chain] * gains[stepIndex(step)] * gains[gapIndex(step - source)])
+                    index += 1
+                }
+            }
+        }
+        return values
+    }
+
+    private func stepIndex(_ step: Int) -> Int { shape.genesPerStep + step }
+    private func gapIndex(_ gap: Int) -> Int { shape.genesPerStep + shape.stepCount + gap - 1 }
+
+    private var factors: [Double] { parameters.gains.map { exp($0) } }
+
+    /// Sum of the corrected entries of all genes that reuse an output; calls `visit` with each one's chain, step, gap and
+    /// corrected entry.
+    private func total(
+        of genome: Genome, factors: [Double]? = nil, visit: (Int, Int, Int, Double) -> Void
+    ) -> Double {
+        let factors = factors ?? self.factors
+        let chainCount = shape.genesPerStep
+        var sum = 0.0
+        for chain in 0..<chainCount {
+            let projection = shape.projectionChain(of: chain)
+            var source = 0
+            for step in 1..<max(1, shape.stepCount) {
+                if genome[step * chainCount + chain] {
+                    source = step
+                } else if projection.map({ genome[step * chainCount + $0] }) ?? true {
+                    let entry =
+                        Double(errors[chain: chain, step: step, source: source]) * factors[chain]
+                        * factors[stepIndex(step)] * factors[gapIndex(step - source)]
+                    visit(chain, step, step - source, entry)
+                    sum += entry
+                }
+            }
+        }
+        return sum
+    }
+
+    // MARK: - Fit
+
+    /// Estimates the parameters from measured errors; samples that reuse nothing are ignored.
+    ///
+    /// Deterministic, and independent of earlier fits. Complexity: O(samples · (genes + parameters²)) per iteration.
+    public mutating func fit(_ samples: [Sample]) {
+        let samples = samples.filter { sample in
+            sample.logError.isFinite && sample.weight > 0 && total(of: sample.genome) { _, _, _, _ in } > 0
+        }
+        guard !samples.isEmpty else { return }
+        var current = Parameters(gains: Array(repeating: 0, count: parameters.gains.count))
+        let weightSum = samples.reduce(0) { $0 + $1.weight }
+        current.intercept =
+            samples.reduce(0) { $0 + $1.weight * ($1.logError - log(total(of: $1.genome) { _, _, _, _ in })) }
+            / weightSum
+        var loss = self.loss(of: samples, current)
+        for _ in 0..<12 {
+            guard let step = gaussNewtonStep(samples, current) else { break }
+            var scale = 1.0
+            var next = current
+            var nextLoss = Double.infinity
+            while scale > 1e-3 {
+                next = current.moved(by: step, scale: scale)
+                nextLoss = self.loss(of: samples, next)
+                if nextLoss < loss { break }
+                scale /= 2
+            }
+            guard nextLoss < loss else { break }
+            let improvement = loss - nextLoss
+            (current, loss) = (next, nextLoss)
+            if improvement < 1e-6 * loss { break }
+        }
+        parameters = current
+        let squares = samples.reduce(0.0) { sum, sample in
+            let error = sample.logError - logError(of: sample.genome)
+            return sum + sample.weight * error * error
+        }
+        residual = (squares / weightSum).squareRoot()
+    }
+
+    private func loss(of samples: [Sample], _ parameters: Parameters) -> Double {
+        var model = self
+        model.parameters = parameters
+        let factors = model.factors
+        let data = samples.reduce(0.0) { sum, sample in
+            let total = model.total(of: sample.genome, factors: factors) { _, _, _, _ in }
+            let error = sample.logError - parameters.intercept - parameters.exponent * log(total)
+            return sum + sample.weight * error * error
+        }
+        let gains = parameters.gains.reduce(0) { $0 + $1 * $1 }
+        let exponent = parameters.exponent - 1
+        return data + Self.gainPenalty * gains + Self.exponentPenalty * exponent * exponent
+    }
+
+    /// The step that minimises the linearised penalised squares; nil if the equations cannot be solved.
+    private func gaussNewtonStep(_ samples: [Sample], _ parameters: Parameters) -> [Double]? {
+        let count = parameters.gains.count + 2
+        var model = self
+        model.parameters = parameters
+        let factors = model.factors
+        var normal = SymmetricMatrix(count: count)
+        var right = [Double](repeating: 0, count: count)
+        var row = [Double](repeating: 0, count: count)
+        for sample in samples {
+            for index in row.indices { row[index] = 0 }
+            let total = model.total(of: sample.genome, factors: factors) { chain, step, gap, entry in
+                row[2 + chain] += entry
+                row[2 + stepIndex(step)] += entry
+                row[2 + gapIndex(gap)] += entry
+            }
+            for index in 2..<count { row[index] *= parameters.exponent / total }
+            row[0] = 1
+            row[1] = log(total)
+            let error = sample.logError - parameters.intercept - parameters.exponent * log(total)
+            normal.add(outerProductOf: row, weight: sample.weight)
+            for index in right.indices { right[index] += sample.weight * row[index] * error }
+        }
+        normal.addToDiagonal(1e-9, at: 0)
+        normal.addToDiagonal(Self.exponentPenalty, at: 1)
+        right[1] -= Self.exponentPenalty * (parameters.exponent - 1)
+        for index in parameters.gains.indices {
+            normal.addToDiagonal(Self.gainPenalty, at: index + 2)
+            right[index + 2] -= Self.gainPenalty * parameters.gains[index]
+        }
+        return normal.solve(right)
+    }
+}
+
+extension ErrorModel.Parameters {
+    fileprivate func moved(by step: [Double], scale: Double) -> Self {
+        var moved = self
+        moved.intercept += scale * step[0]
+        // A negative exponent would predict less error for more reuse.
+        moved.exponent = max(0.05, exponent + scale * step[1])
+        for index in gains.indices { moved.gains[index] += scale * step[index + 2] }
+        return moved
+    }
+}
+
+/// A symmetric positive definite matrix; its lower triangle is stored.
+private struct SymmetricMatrix {
+    private let count: Int
+    private var lower: [Double]
+
+    init(count: Int) {
+        self.count = count
+        lower = Array(repeating: 0, count: count * (count + 1) / 2)
+    }
+
+    mutating func add(outerProductOf vector: [Double], weight: Double) {
+        var index = 0
+        for row in 0..<count {
+            let factor = weight * vector[row]
+            if factor == 0 {
+                index += row + 1
+                continue
+            }
+            for column in 0...row {
+                lower[index] += factor * vector[column]
+                index += 1
+            }
+        }
+    }
+
+    mutating func addToDiagonal(_ value: Double, at index: Int) { lower[index * (index + 3) / 2] += value }
+
+    /// Solves the linear system by Cholesky decomposition; nil if the matrix is not positive definite.
+    func solve(_ right: [Double]) -> [Double]? {
+        var factor = lower
+        for row in 0..<count {
+            let start = row * (row + 1) / 2
+            for column in 0...row {
+                let other = column * (column + 1) / 2
+                var value = factor[start + column]
+                for index in 0..<column { value -= factor[start + index] * factor[other + index] }
+                if column == row {
+                    guard value > 0 else { return nil }
+                    factor[start + row] = value.squareRoot()
+                } else {
+                    factor[start + column] = value / factor[other + column]
+                }
+            }
+        }
+        var solution = right
+        for row in 0..<count {
+            let start = row * (row + 1) / 2
+            for index in 0..<row { solution[row] -= factor[start + index] * solution[index] }
+            solution[row] /= factor[start + row]
+        }
+        for row in (0..<count).reversed() {
+            for index in (row + 1)..<max(row + 1, count) {
+                solution[row] -= factor[index * (index + 1) / 2 + row] * solution[index]
+            }
+            solution[row] /= factor[row * (row + 3) / 2]
+        }
+        return solution
+    }
+}
+
+extension ScheduleShape {
+    /// The chain of the output projection through which alone a FLUX single-stream block's attention or MLP has an
+    /// effect; nil for all other chains.
+    func projectionChain(of chain: Int) -> Int? {
+        let (block, slot) = chain.quotientAndRemainder(dividingBy: BlockKind.componentCount)
+        let projection = Component.singleProjOut.slot
+        guard blocks[block] == .fluxSingle, slot != projection else { return nil }
+        return block * BlockKind.componentCount + projection
+    }
+}

@@ -1,0 +1,175 @@
+import Foundation
+import ModelConfiguration
+import Schedules
+
+/// Chooses the schedules whose evaluation is expected to extend the front most.
+///
+/// The pool holds the error model's own optima, optima under perturbed errors, and offspring of the front. Cost is known
+/// in advance; quality is predicted with a normal residual, so the expected gain of hypervolume has a closed form.
+struct FrontPlanner {
+    /// A schedule that has been evaluated.
+    struct Point {
+        let cost: Double
+        /// The second objective, minimised.
+        let loss: Double
+    }
+
+    let model: ErrorModel
+    let cost: ScheduleCost
+    /// Converts a log error to the second objective.
+    let loss: (Double) -> Double
+    /// Standard deviation of the second objective around its prediction.
+    let deviation: Double
+    /// Worst cost and loss that count.
+    let reference: Point
+
+    private static let familySize = 160
+    private static let perturbations = 6
+    private static let perturbedFamilySize = 32
+    private static let perturbation = 0.3
+    private static let mutantsPerMember = 12
+
+    private var shape: ScheduleShape { model.errors.shape }
+
+    /// A schedule worth considering, and how it was made.
+    struct Proposal {
+        var child: Mating.Child
+        var origin: String
+    }
+
+    /// Selects up to `count` new schedules, each for the expected gain beside those selected before it.
+    ///
+    /// - Parameters:
+    ///   - count: Maximum number.
+    ///   - front: Non-dominated evaluated individuals, ranked.
+    ///   - seen: Genomes that must not be proposed again.
+    ///   - settings: Parameters of mutation and crossover.
+    ///   - generator: Source of all randomness.
+    func proposals(
+        _ count: Int, front: [Individual], avoiding seen: Set<Genome>, settings: SearchSettings,
+        using generator: inout RandomGenerator
+    ) -> [Proposal] {
+        var seen = seen
+        var pool: [Proposal] = []
+        func add(_ child: Mating.Child, _ origin: String) {
+            var child = child
+            child.genome = child.genome.canonical(for: shape)
+            let distance = shape.geneCount - child.genome.recomputeCount
+            guard distance >= max(1, settings.minimumDifference), seen.insert(child.genome).inserted else { return }
+            pool.append(Proposal(child: child, origin: origin))
+        }
+        let values = model.correctedValues()
+        for genome in ChainSolver(shape: shape, values: values, cost: cost).family(count: Self.familySize) {
+            add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated")
+        }
+        for _ in 0..<Self.perturbations {
+            let solver = ChainSolver(shape: shape, values: perturbed(values, &generator), cost: cost)
+            for genome in solver.family(count: Self.perturbedFamilySize) {
+                add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated-perturbed")
+            }
+        }
+        if !front.isEmpty {
+            let mating = Mating(settings: settings, shape: shape)
+            for child in mating.breed(
+                from: front, avoiding: Array(seen), count: front.count * Self.mutantsPerMember, using: &generator)
+            { add(child, child.operation.rawValue) }
+        }
+        return select(count, from: pool, front: front)
+    }
+
+    /// The errors times log-normal factors for each chain and each step.
+    private func perturbed(_ values: [Float], _ generator: inout RandomGenerator) -> [Float] {
+        var normal: Double {
+            let (u, v) = (1 - generator.unit(), generator.unit())
+            return (-2 * log(u)).squareRoot() * cos(2 * .pi * v)
+        }
+        let chains = (0..<shape.genesPerStep).map { _ in exp(Self.perturbation * normal) }
+        let steps = (0..<shape.stepCount).map { _ in exp(Self.perturbation * normal) }
+        var values = values
+        var index = 0
+        for chain in chains.indices {
+            for step in steps.indices {
+                for _ in 0..<step {
+                    values[index] *= Float(chains[chain] * steps[step])
+                    index += 1
+                }
+            }
+        }
+        return values
+    }
+
+    private func select(_ count: Int, from pool: [Proposal], front: [Individual]) -> [Proposal] {
+        let points = pool.map { proposal in
+            Point(
+                cost: cost.total(of: proposal.child.genome, shape: shape),
+                loss: loss(model.logError(of: proposal.child.genome)))
+        }
+        var staircase = Staircase(front.map { Point(cost: $0.objectives[0], loss: $0.objectives[1]) }, reference)
+        // The gain of a candidate only shrinks as others are selected, so stale values are upper bounds (Minoux 1978).
+        var gains = points.map { staircase.expectedGain($0, deviation: deviation) }
+        var selected: [Proposal] = []
+        var remaining = Set(points.indices)
+        var isCurrent = Set(points.indices)
+        while selected.count < count,
+            let best = remaining.max(by: { (gains[$0], -$0) < (gains[$1], -$1) }), gains[best] > 0
+        {
+            if isCurrent.contains(best) {
+                selected.append(pool[best])
+                staircase.insert(points[best])
+                remaining.remove(best)
+                isCurrent = []
+            } else {
+                gains[best] = staircase.expectedGain(points[best], deviation: deviation)
+                isCurrent.insert(best)
+            }
+        }
+        return selected
+    }
+}
+
+/// A front of two minimised objectives, bounded by a reference point.
+struct Staircase {
+    private let reference: FrontPlanner.Point
+    /// Non-dominated points by ascending cost and descending loss.
+    private var points: [FrontPlanner.Point] = []
+
+    init(_ points: [FrontPlanner.Point], _ reference: FrontPlanner.Point) {
+        self.reference = reference
+        for point in points { insert(point) }
+    }
+
+    mutating func insert(_ point: FrontPlanner.Point) {
+        guard point.cost < reference.cost, point.loss < reference.loss else { return }
+        guard !points.contains(where: { $0.cost <= point.cost && $0.loss <= point.loss }) else { return }
+        points.removeAll { point.cost <= $0.cost && point.loss <= $0.loss }
+        points.append(point)
+        points.sort { $0.cost < $1.cost }
+    }
+
+    /// The least loss at a cost or below it; the reference's if there is no point.
+    func ceiling(at cost: Double) -> Double { points.last { $0.cost <= cost }?.loss ?? reference.loss }
+
+    /// Expected growth of the hypervolume by a point of known cost and normally distributed loss.
+    ///
+    /// The area between the point's cost and the reference is cut into strips of constant best loss; in a strip of width w
+    /// below the loss y, the expected gain is `w · E[max(0, y - L)]`.
+    func expectedGain(_ point: FrontPlanner.Point, deviation: Double) -> Double {
+        guard point.cost < reference.cost else { return 0 }
+        var gain = 0.0
+        var start = point.cost
+        var ceiling = ceiling(at: point.cost)
+        for next in points where next.cost > point.cost {
+            gain += (next.cost - start) * Self.expectedExcess(of: ceiling, over: point.loss, deviation)
+            (start, ceiling) = (next.cost, next.loss)
+        }
+        return gain + (reference.cost - start) * Self.expectedExcess(of: ceiling, over: point.loss, deviation)
+    }
+
+    /// `E[max(0, ceiling - L)]` for a normal L.
+    private static func expectedExcess(of ceiling: Double, over mean: Double, _ deviation: Double) -> Double {
+        guard deviation > 0, deviation.isFinite else { return max(0, ceiling - mean) }
+        let z = (ceiling - mean) / deviation
+        let density = exp(-z * z / 2) / (2 * Double.pi).squareRoot()
+        return deviation * (z * erfc(-z / 2.0.squareRoot()) / 2 + density)
+    }
+}

@@ -1,0 +1,90 @@
+import Foundation
+import Schedules
+import Testing
+
+@testable import Evolution
+
+@Suite struct ErrorModelTests {
+    static let shape = ScheduleShape.pixart(blocks: 4, steps: 8)
+
+    /// A model with planted corrections, and genomes from light caching to heavy.
+    private func planted() throws -> (truth: ErrorModel, genomes: [Genome]) {
+        let basis = try ChainSolverTests.basis(Self.shape)
+        var generator = RandomGenerator(seed: 5)
+        let count = ErrorModel(basis.errors).parameters.gains.count
+        let gains = (0..<count).map { _ in 1.2 * (generator.unit() - 0.5) }
+        let truth = ErrorModel(
+            basis.errors, parameters: .init(intercept: -3, exponent: 1.2, gains: gains), residual: 0)
+        let random = try seedPopulation(
+            names: ["random"], count: 300, shape: Self.shape, using: &generator
+        ).map(\.genome)
+        return (truth, random)
+    }
+
+    private func deviation(_ model: ErrorModel, _ truth: ErrorModel, _ genomes: some Collection<Genome>) -> Double {
+        let squares = genomes.reduce(0.0) { sum, genome in
+            let error = model.logError(of: genome) - truth.logError(of: genome)
+            return sum + error * error
+        }
+        return (squares / Double(genomes.count)).squareRoot()
+    }
+
+    @Test func plantedCorrectionsAreRecovered() throws {
+        let (truth, genomes) = try planted()
+        let (known, unknown) = (genomes[..<200], genomes[200...])
+        var model = ErrorModel(truth.errors)
+        // Without its intercept, the uncorrected model is off by a constant.
+        model.fit([.init(genome: genomes[0], logError: truth.logError(of: genomes[0]))])
+        let before = deviation(model, truth, unknown)
+        model.fit(known.map { .init(genome: $0, logError: truth.logError(of: $0)) })
+        let after = deviation(model, truth, unknown)
+        #expect(before > 0.2 && after < 0.15 * before, "\(before) before, \(after) after")
+        #expect(abs(model.parameters.exponent - 1.2) < 0.05)
+        #expect(model.residual < 0.05)
+        let corrected = model.correctedValues()
+        let expected = truth.correctedValues()
+        // Up to a common factor, the entries are those of the truth.
+        let ratios = zip(corrected, expected).filter { $1 > 0 }.map { log(Double($0 / $1)) }
+        let mean = ratios.reduce(0, +) / Double(ratios.count)
+        let spread = ratios.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(ratios.count)
+        #expect(spread.squareRoot() < 0.2)
+    }
+
+    @Test func lightSamplesHardlyCount() throws {
+        let (truth, genomes) = try planted()
+        var model = ErrorModel(truth.errors)
+        let exact = genomes[..<150].map { ErrorModel.Sample(genome: $0, logError: truth.logError(of: $0)) }
+        model.fit(exact)
+        let alone = model
+        model.fit(exact + genomes[150..<200].map { .init(genome: $0, logError: 3, weight: 1e-6) })
+        #expect(deviation(model, alone, genomes[200...]) < 1e-3)
+    }
+
+    @Test func predictionsFollowTheDefinition() throws {
+        let (truth, genomes) = try planted()
+        let plain = ErrorModel(truth.errors)
+        let scaled = try ReuseErrors(shape: Self.shape, values: truth.correctedValues())
+        for genome in genomes.prefix(20) {
+            #expect(abs(plain.logError(of: genome) - log(ChainSolverTests.error(genome, truth.errors))) < 1e-9)
+            let expected = -3 + 1.2 * log(ChainSolverTests.error(genome, scaled))
+            #expect(abs(truth.logError(of: genome) - expected) < 1e-4)
+        }
+        let uncached = Genome(repeating: true, count: Self.shape.geneCount)
+        #expect(plain.logError(of: uncached) == -.infinity)
+    }
+
+    /// Samples that say nothing leave the model as it is; no sample may make it other than finite.
+    @Test func degenerateSamplesAreHarmless() throws {
+        let (truth, genomes) = try planted()
+        let uncached = Genome(repeating: true, count: Self.shape.geneCount)
+        var model = ErrorModel(truth.errors)
+        model.fit([])
+        model.fit([.init(genome: uncached, logError: -3), .init(genome: genomes[0], logError: .nan)])
+        #expect(model == ErrorModel(truth.errors))
+        model.fit(genomes.prefix(30).map { .init(genome: $0, logError: -20) })
+        #expect(model.parameters.gains.allSatisfy(\.isFinite) && model.residual.isFinite)
+        // Less error for more reuse contradicts the model; its exponent stays positive.
+        model.fit(genomes.map { .init(genome: $0, logError: -truth.logError(of: $0)) })
+        #expect(model.parameters.exponent > 0 && model.correctedValues().allSatisfy(\.isFinite))
+    }
+}
