@@ -28,6 +28,7 @@ cost = "macs"
 population = 8
 generations = $2
 seed = 7
+preset = "nsga2"
 seeding = ["fora", "random"]
 [tasks]
 images = 2

@@ -421,6 +421,9 @@ package nonisolated struct TaskResult: Sendable {
   /// CRC-32 of the content, see TaskResult.contentChecksum; detects corruption in memory and in the worker's spool.
   package var checksum: UInt32 = 0
 
+  /// For `KIND_MEASURE_REUSE`, the item's reuse errors as little-endian 32-bit floats in the order of Evolution.ReuseErrors.
+  package var reuseErrors: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -741,6 +744,9 @@ package nonisolated struct Assignment: Sendable {
 
     /// Generate images only.
     case render // = 2
+
+    /// Measure the reuse errors of one item, without candidates.
+    case measureReuse // = 3
     case UNRECOGNIZED(Int)
 
     package init() {
@@ -752,6 +758,7 @@ package nonisolated struct Assignment: Sendable {
       case 0: self = .unspecified
       case 1: self = .evaluate
       case 2: self = .render
+      case 3: self = .measureReuse
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -761,6 +768,7 @@ package nonisolated struct Assignment: Sendable {
       case .unspecified: return 0
       case .evaluate: return 1
       case .render: return 2
+      case .measureReuse: return 3
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -770,6 +778,7 @@ package nonisolated struct Assignment: Sendable {
       .unspecified,
       .evaluate,
       .render,
+      .measureReuse,
     ]
 
   }
@@ -1565,7 +1574,7 @@ nonisolated extension Heartbeat: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension TaskResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TaskResult"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}task_id\0\u{3}lease_epoch\0\u{1}images\0\u{3}task_seconds\0\u{1}checksum\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}task_id\0\u{3}lease_epoch\0\u{1}images\0\u{3}task_seconds\0\u{1}checksum\0\u{3}reuse_errors\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1578,6 +1587,7 @@ nonisolated extension TaskResult: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.images) }()
       case 4: try { try decoder.decodeSingularDoubleField(value: &self.taskSeconds) }()
       case 5: try { try decoder.decodeSingularFixed32Field(value: &self.checksum) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.reuseErrors) }()
       default: break
       }
     }
@@ -1599,6 +1609,9 @@ nonisolated extension TaskResult: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.checksum != 0 {
       try visitor.visitSingularFixed32Field(value: self.checksum, fieldNumber: 5)
     }
+    if !self.reuseErrors.isEmpty {
+      try visitor.visitSingularBytesField(value: self.reuseErrors, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1608,6 +1621,7 @@ nonisolated extension TaskResult: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.images != rhs.images {return false}
     if lhs.taskSeconds != rhs.taskSeconds {return false}
     if lhs.checksum != rhs.checksum {return false}
+    if lhs.reuseErrors != rhs.reuseErrors {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2171,7 +2185,7 @@ nonisolated extension Assignment: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 }
 
 nonisolated extension Assignment.Kind: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KIND_UNSPECIFIED\0\u{1}KIND_EVALUATE\0\u{1}KIND_RENDER\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KIND_UNSPECIFIED\0\u{1}KIND_EVALUATE\0\u{1}KIND_RENDER\0\u{1}KIND_MEASURE_REUSE\0")
 }
 
 nonisolated extension AssignedCandidate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

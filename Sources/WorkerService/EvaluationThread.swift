@@ -15,7 +15,20 @@ final class EvaluationThread: Sendable {
         /// Opens the model; the file of prompt embeddings, if any, is deleted once it is mapped.
         case open(ModelFolder, EvaluationSettings, embeddings: String?)
         case measureCosts(imageCount: Int)
-        case evaluate(run: String, id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> EvaluationTask)
+        case evaluate(run: String, id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> TaskInput)
+    }
+
+    /// What a task computes.
+    enum TaskInput: Sendable {
+        case evaluation(EvaluationTask)
+        case reuseErrors(EvaluationItem)
+    }
+
+    /// What a task's result contains.
+    enum TaskOutput: Sendable {
+        case images([ImageResult])
+        /// In the order of `ReuseErrors.values`.
+        case reuseErrors([Float])
     }
 
     enum Outcome: Sendable {
@@ -25,7 +38,7 @@ final class EvaluationThread: Sendable {
         /// Also reported without a request, when drift makes a new measurement necessary.
         case costsMeasured(MeasuredCosts)
         case costMeasurementFailed(String)
-        case evaluated(id: Int64, epoch: Int64, [ImageResult], seconds: Double)
+        case evaluated(id: Int64, epoch: Int64, TaskOutput, seconds: Double)
         case cancelled(id: Int64, epoch: Int64)
         case evaluationFailed(id: Int64, epoch: Int64, candidate: Int64?, reason: String)
     }
@@ -167,8 +180,16 @@ final class EvaluationThread: Sendable {
         }
     }
 
+    /// Records how far the current task is; false if it has been cancelled.
+    private func reportProgress(_ done: Int, _ total: Int) -> Bool {
+        state.withLock {
+            ($0.imagesDone, $0.imagesTotal) = (done, total)
+            return !$0.isCancelled
+        }
+    }
+
     private func evaluate(
-        id: Int64, epoch: Int64, _ makeTask: (ScheduleShape) throws -> EvaluationTask, _ evaluator: Evaluator?,
+        id: Int64, epoch: Int64, _ makeTask: (ScheduleShape) throws -> TaskInput, _ evaluator: Evaluator?,
         _ costs: inout CostTracking
     ) -> Outcome {
         do {
@@ -179,16 +200,19 @@ final class EvaluationThread: Sendable {
             }
             let clock = ContinuousClock()
             let start = clock.now
-            let task = try makeTask(evaluator.shape)
-            let images = try evaluator.evaluate(task) { done, total in
-                state.withLock {
-                    ($0.imagesDone, $0.imagesTotal) = (done, total)
-                    return !$0.isCancelled
-                }
+            let output: TaskOutput?
+            switch try makeTask(evaluator.shape) {
+            case .evaluation(let task):
+                let images = try evaluator.evaluate(task, progress: reportProgress)
+                if let images { costs.drift?.record(images, of: task) }
+                output = images.map { .images($0) }
+            case .reuseErrors(let item):
+                let total = max(1, Int(evaluator.reuseErrorImages))
+                output = try evaluator.reuseErrors(of: item) { reportProgress(Int($0 * Double(total)), total) }
+                    .map { .reuseErrors($0) }
             }
-            guard let images else { return .cancelled(id: id, epoch: epoch) }
-            costs.drift?.record(images, of: task)
-            return .evaluated(id: id, epoch: epoch, images, seconds: (clock.now - start) / .seconds(1))
+            guard let output else { return .cancelled(id: id, epoch: epoch) }
+            return .evaluated(id: id, epoch: epoch, output, seconds: (clock.now - start) / .seconds(1))
         } catch {
             var candidate: Int64?
             switch error {

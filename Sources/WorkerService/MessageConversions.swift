@@ -39,6 +39,25 @@ extension EvaluationSettings {
     }
 }
 
+extension EvaluationThread.TaskInput {
+    /// Converts an assignment.
+    ///
+    /// - Throws: `SchedulesError` for a genome that does not match the shape.
+    init(_ assignment: Assignment, shape: ScheduleShape) throws {
+        if assignment.kind == .measureReuse, let item = assignment.items.first {
+            self = .reuseErrors(EvaluationItem(item))
+        } else {
+            self = .evaluation(try EvaluationTask(assignment, shape: shape))
+        }
+    }
+}
+
+extension EvaluationItem {
+    fileprivate init(_ item: PromptSeed) {
+        self.init(prompt: Int(item.promptIndex), seed: UInt64(bitPattern: item.seed))
+    }
+}
+
 extension EvaluationTask {
     /// Converts an assignment.
     ///
@@ -51,9 +70,7 @@ extension EvaluationTask {
                 if candidate.hasGateStep, candidate.gateStep > 0 { schedule.gateStep = Int(candidate.gateStep) }
                 return (id: candidate.candidateID, schedule: schedule)
             },
-            items: assignment.items.map {
-                EvaluationItem(prompt: Int($0.promptIndex), seed: UInt64(bitPattern: $0.seed))
-            },
+            items: assignment.items.map { EvaluationItem($0) },
             measuresLatency: assignment.measureLatency, returnsImages: assignment.returnImages)
     }
 }
@@ -75,11 +92,14 @@ extension ImageMeasurement {
 
 extension TaskResult {
     /// Converts and seals a result.
-    init(task: Int64, epoch: Int64, images: [ImageResult], seconds: Double) throws {
+    init(task: Int64, epoch: Int64, _ output: EvaluationThread.TaskOutput, seconds: Double) throws {
         self.init()
         taskID = task
         leaseEpoch = epoch
-        self.images = try images.map(ImageMeasurement.init)
+        switch output {
+        case .images(let images): self.images = try images.map(ImageMeasurement.init)
+        case .reuseErrors(let errors): reuseErrors = errors.littleEndianData
+        }
         taskSeconds = seconds
         seal()
     }

@@ -345,7 +345,7 @@ public final class Worker {
         stage = .evaluating
         engine.submit(
             .evaluate(run: run, id: assignment.taskID, epoch: assignment.leaseEpoch) {
-                try EvaluationTask(assignment, shape: $0)
+                try EvaluationThread.TaskInput(assignment, shape: $0)
             })
     }
 
@@ -374,9 +374,9 @@ public final class Worker {
             if stage == .openingModel { try requestTask(&socket) }
         case .costMeasurementFailed(let reason):
             throw WorkerError.costMeasurement(reason)
-        case .evaluated(let id, let epoch, let images, let seconds):
+        case .evaluated(let id, let epoch, let output, let seconds):
             task = nil
-            let result = try TaskResult(task: id, epoch: epoch, images: images, seconds: seconds)
+            let result = try TaskResult(task: id, epoch: epoch, output, seconds: seconds)
             let bytes = try WorkerMessage.encode(.taskResult(result))
             let key = Spool.Key(task: id, epoch: epoch)
             if let welcome { try spool.store(bytes, key, run: welcome.runID) }

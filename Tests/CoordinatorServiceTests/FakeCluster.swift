@@ -162,6 +162,7 @@ extension RunConfiguration {
                 mode = "\(mode)"
                 population = \(population)
                 generations = \(generations)
+                preset = "nsga2"
                 seeding = ["fora", "random"]
                 [tasks]
                 \(more)

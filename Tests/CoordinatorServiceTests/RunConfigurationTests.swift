@@ -37,7 +37,7 @@ import Testing
         expected.promptsPath = "/p.txt"
         #expect(c == expected)
         #expect(c.stepCount == 20 && c.guidanceScale == nil && c.cost == .latency && c.quality == .psnr)
-        #expect(c.population == 24 && c.generations == 20 && c.preset == .standard && c.seeding == [.fora, .random])
+        #expect(c.population == 24 && c.generations == 20 && c.preset == .standard && c.seedings == [.calibrated])
         #expect(c.imagesPerTask == 8 && c.secondsPerTask == 15 && c.recheckShare == 0.02 && c.stop.flatGain == 0.001)
     }
 
@@ -53,7 +53,7 @@ import Testing
 
     @Test func overridesWinAndStringsNeedNoQuotes() throws {
         let c = try read(minimal, ["search.generations=50", "objectives.cost=macs", "search.seeding=[\"random\"]"])
-        #expect(c.generations == 50 && c.cost == .macs && c.seeding == [.random])
+        #expect(c.generations == 50 && c.cost == .macs && c.seedings == [.random])
     }
 
     @Test func qualityRequiresTheModelOfItsScorer() throws {

@@ -28,6 +28,7 @@ struct SmallRun {
             population = 6
             generations = \(generations)
             seed = 7
+            preset = "nsga2"
             seeding = ["fora", "random"]
             [tasks]
             images = 2

@@ -28,7 +28,7 @@ extension Calibration {
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
         let modelHash = try configuration.modelFingerprint()
         _ = try configuration.resolveScorerFingerprints()
-        let search = try newSearch(configuration, shape: shape)
+        let search = configuration.measuresReuse ? nil : try newSearch(configuration, shape: shape)
         let evaluationKey = evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         let history = try RunHistory.create(in: folder, isDurable: isDurable)
         let runID = try history.runs.create(
@@ -47,7 +47,7 @@ extension Calibration {
             history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
             shape: shape, prompts: prompts, embeddings: embeddings)
         let calibration = try Calibration(context: context, search: search, evaluationKey: evaluationKey)
-        _ = try calibration.beginGeneration(size: configuration.taskSize)
+        if !calibration.isMeasuring { _ = try calibration.beginGeneration(size: configuration.taskSize) }
         return calibration
     }
 
@@ -85,10 +85,6 @@ extension Calibration {
                 configuration.resolved, modelHash: modelHash, evaluationKey: evaluationKey, of: run.id)
         }
         let candidates = try history.search.candidates(of: run.id)
-        let search =
-            try snapshot.generation.map {
-                try restoredSearch($0.searchState, shape: shape, candidates: candidates)
-            } ?? newSearch(configuration, shape: shape)
         if snapshot.generation == nil {
             // The process ended between the insertion of the run and that of its first generation.
             try insertConfiguredCosts(configuration, shape: shape, into: history, run: run.id)
@@ -96,6 +92,11 @@ extension Calibration {
         let context = try RunContext(
             history: history, runID: run.id, configuration: configuration, model: model, modelHash: modelHash,
             shape: shape, prompts: prompts, embeddings: embeddings, notices: notices)
+        let basis = configuration.measuresReuse ? try context.searchBasis(costTable: context.costTable()) : nil
+        let search =
+            try snapshot.generation.map {
+                try restoredSearch($0.searchState, shape: shape, candidates: candidates, basis: basis)
+            } ?? (configuration.measuresReuse ? nil : newSearch(configuration, shape: shape))
         let calibration = try Calibration(context: context, search: search, evaluationKey: evaluationKey)
         try calibration.restore(from: snapshot, candidates: candidates)
         return calibration
@@ -169,7 +170,16 @@ extension Calibration {
             throw CoordinatorError.runDirectory(path: folder, reason: "generation \(number) is not complete")
         }
         let candidates = try source.search.candidates(of: run.id)
-        var search = try restoredSearch(state.searchState, shape: shape, candidates: candidates)
+        let context = try RunContext(
+            history: source, runID: run.id, configuration: new, model: model, modelHash: run.modelHash, shape: shape,
+            prompts: prompts, embeddings: nil)
+        let basis = new.measuresReuse ? try context.searchBasis(costTable: context.costTable()) : nil
+        guard basis != nil || new.preset == old.preset || new.preset != .standard else {
+            throw CoordinatorError.keyNotAllowed(
+                file: "--set", key: "search.preset",
+                condition: "as \"nsga2\" or \"ecad-paper\": the original has measured no reuse errors")
+        }
+        var search = try restoredSearch(state.searchState, shape: shape, candidates: candidates, basis: basis)
         try search.change(to: searchSettings(new), seed: old.seed == new.seed ? nil : new.seed)
         let history = try source.runs.fork(run.id, from: number, into: target)
         try history.runs.setConfiguration(new.resolved, evaluationKey: key(new), of: run.id)
@@ -204,25 +214,31 @@ extension Calibration {
         return settings
     }
 
-    private static func newSearch(_ configuration: RunConfiguration, shape: ScheduleShape) throws -> Search {
+    /// A search that begins.
+    ///
+    /// - Parameter basis: Measured reuse errors, if the configuration asks for them.
+    static func newSearch(
+        _ configuration: RunConfiguration, shape: ScheduleShape, basis: SearchBasis? = nil
+    ) throws -> Search {
         var generator = RandomGenerator(seed: configuration.seed)
         var seeds = try seedPopulation(
-            names: configuration.seeding.map(\.rawValue), count: configuration.population, shape: shape,
-            using: &generator)
+            names: configuration.seedings.map(\.rawValue), count: configuration.population, shape: shape,
+            basis: basis, using: &generator)
         if let path = configuration.warmStart {
             let warm = try WarmStart(path: path, shape: shape, count: configuration.population).seeds
             let known = Set(warm.map(\.genome))
             seeds = warm + seeds.filter { !known.contains($0.genome) }.prefix(configuration.population - warm.count)
         }
         return try Search(
-            settings: searchSettings(configuration), shape: shape, seeds: seeds, seed: generator.next())
+            settings: searchSettings(configuration), shape: shape, seeds: seeds, seed: generator.next(),
+            guide: configuration.preset == .standard ? basis.map { SearchGuide($0) } : nil)
     }
 
     private static func restoredSearch(
-        _ state: [UInt8], shape: ScheduleShape, candidates: [CandidateRecord]
+        _ state: [UInt8], shape: ScheduleShape, candidates: [CandidateRecord], basis: SearchBasis?
     ) throws -> Search {
         let genomes = Dictionary(uniqueKeysWithValues: candidates.map { ($0.id, $0.genome) })
-        return try Search(decoding: state, shape: shape) { id in
+        return try Search(decoding: state, shape: shape, basis: basis) { id in
             guard let bytes = genomes[id] else {
                 throw EvolutionError.state(problem: "it refers to candidate \(id), which the run does not have")
             }
@@ -248,7 +264,8 @@ extension RunConfiguration {
     fileprivate func rejectKeysInFork(_ overrides: [String], file: String) throws {
         let keys = Set(overrides.map(ConfigurationFile.key))
         try rejectKeysWithoutEffect(keys, file: file)
-        for key in ["search.seeding", "search.warm_start", "prompts.format"] where keys.contains(key) {
+        for key in ["search.seeding", "search.measured_images", "search.warm_start", "prompts.format"]
+        where keys.contains(key) {
             throw CoordinatorError.keyNotAllowed(
                 file: file, key: key,
                 condition: "for a new run: a fork has the prompts and the seed population of the original")

@@ -23,7 +23,8 @@ final class Calibration: DistributedRun {
     private(set) var candidateCount = 0
     private(set) var isFinished = false
 
-    private var search: Search
+    /// Nil while workers measure what reuse changes.
+    private var search: Search?
     /// What the parts of the model cost, once known; the same table for the whole run.
     private var costTable: CostTable?
     /// The hypervolume after each complete generation.
@@ -40,7 +41,7 @@ final class Calibration: DistributedRun {
     private var candidateOfGenome: [Genome: Int64] = [:]
     private let evaluationKey: String
 
-    init(context: RunContext, search: Search, evaluationKey: String) throws {
+    init(context: RunContext, search: Search?, evaluationKey: String) throws {
         self.context = context
         self.search = search
         self.evaluationKey = evaluationKey
@@ -63,7 +64,7 @@ final class Calibration: DistributedRun {
             try history.runs.setConfiguration(snapshot.run.configuration, evaluationKey: evaluationKey, of: runID)
         }
         guard let last = snapshot.generation else {
-            _ = try beginGeneration(size: configuration.taskSize)
+            if !isMeasuring { _ = try beginGeneration(size: configuration.taskSize) }
             return
         }
         for record in try history.search.generations(of: runID) {
@@ -72,10 +73,13 @@ final class Calibration: DistributedRun {
         }
         generation = last.number
         isGenerationOpen = !last.isFinished
-        for offspring in search.pending {
+        for offspring in search?.pending ?? [] {
             candidateOfOffspring[offspring.id] = candidateOfHash[canonicalHash(offspring.genome)]
         }
     }
+
+    /// Whether workers measure what reuse changes, before the search begins.
+    var isMeasuring: Bool { search == nil }
 
     func openTasks() throws -> [TaskRecord] {
         try history.tasks.open(of: runID, on: context.evaluationSet)
@@ -84,11 +88,17 @@ final class Calibration: DistributedRun {
     /// Evaluations that the whole run will take, if every generation is as large as the population and no stop rule
     /// ends it earlier.
     var expectedCount: Int {
-        let all = candidateCount + max(0, configuration.generations - generation - 1) * configuration.population
+        let begun = isMeasuring ? 0 : generation + 1
+        let all = candidateCount + max(0, configuration.generations - begun) * configuration.population
         return max(candidateCount, min(all, configuration.stop.evaluations ?? all))
     }
 
     func advance(_ work: OpenWork) throws -> [TaskRecord] {
+        if isMeasuring {
+            guard let basis = try context.searchBasis(costTable: costTable) else { return [] }
+            search = try Self.newSearch(configuration, shape: context.shape, basis: basis)
+            return try beginGeneration(size: work.taskSize)
+        }
         switch configuration.mode {
         case .generations: return try advanceByGenerations(work)
         case .steadyState:
@@ -104,7 +114,7 @@ final class Calibration: DistributedRun {
         while !isFinished, tasks.isEmpty, work.isEmpty {
             if isGenerationOpen {
                 guard canSettle else { break }
-                try settle(search.pending)
+                try settle(pending)
                 try requirePopulation()
                 try complete(generation)
                 isGenerationOpen = false
@@ -119,7 +129,7 @@ final class Calibration: DistributedRun {
 
     /// Breeds a generation, the seeds first, and inserts its candidates and tasks into the history.
     func beginGeneration(size: TaskSize) throws -> [TaskRecord] {
-        let offspring = search.ask()
+        let offspring = search?.ask() ?? []
         guard !offspring.isEmpty else {
             try end(Self.exhausted)
             return []
@@ -136,30 +146,33 @@ final class Calibration: DistributedRun {
     /// Settles the pending offspring whose candidates are not open.
     private func settle(except open: Set<Int64>) throws {
         guard canSettle, !isFinished else { return }
-        let done = search.pending.filter { candidateOfOffspring[$0.id].map { !open.contains($0) } ?? true }
+        let done = pending.filter { candidateOfOffspring[$0.id].map { !open.contains($0) } ?? true }
         if !done.isEmpty {
             try settle(done)
             try history.search.setSearchState(encodedSearch, generation: generation, of: runID)
         }
+        guard let search else { return }
         while hypervolumes.count < search.finishedGenerations { try complete(hypervolumes.count) }
         guard search.pending.isEmpty else { return }
         try requirePopulation()
         if let reason = endReason(next: search.nextGeneration.number) { try endSteadyState(reason) }
     }
 
+    /// Offspring without a result.
+    private var pending: [Offspring] { search?.pending ?? [] }
+
     func breedForIdleWorkers(_ work: OpenWork) throws -> [TaskRecord] {
-        guard configuration.mode == .steadyState, canSettle else { return [] }
+        guard configuration.mode == .steadyState, canSettle, !isMeasuring else { return [] }
         let taskSchedules = work.taskSize.schedules(
             of: configuration.population, images: context.images.count, imagesPerTask: configuration.imagesPerTask)
         // Offspring that have been evaluated before need no task; breed again then.
         for _ in 0..<50 where !isFinished {
-            let next = search.nextGeneration
-            guard endReason(next: next.number) == nil else { break }
+            guard let next = search?.nextGeneration, endReason(next: next.number) == nil else { break }
             let left = configuration.stop.evaluations.map { $0 - candidateCount } ?? .max
-            let offspring = search.breed(min(taskSchedules, next.room, left))
+            let offspring = search?.breed(min(taskSchedules, next.room, left)) ?? []
             guard !offspring.isEmpty else {
                 // Outstanding results may make new offspring possible.
-                if search.pending.isEmpty, !search.population.isEmpty { try endSteadyState(Self.exhausted) }
+                if pending.isEmpty, search?.population.isEmpty == false { try endSteadyState(Self.exhausted) }
                 break
             }
             let tasks = try insert(offspring, isContinued: true, size: work.taskSize)
@@ -181,7 +194,7 @@ final class Calibration: DistributedRun {
         let seconds = (ContinuousClock.now - generationStart) / .seconds(1)
         let reference = Self.reference(configuration.quality)
         let hypervolume = Pareto.hypervolume(
-            of: search.front.map(\.objectives), reference: [reference.cost, -reference.quality])
+            of: search?.front.map(\.objectives) ?? [], reference: [reference.cost, -reference.quality])
         try history.search.completeGeneration(
             number, of: runID, searchState: encodedSearch, hypervolume: hypervolume, wallSeconds: seconds)
         hypervolumes.append(hypervolume)
@@ -203,7 +216,7 @@ final class Calibration: DistributedRun {
     }
 
     private func requirePopulation() throws {
-        guard search.population.isEmpty else { return }
+        guard search?.population.isEmpty == true else { return }
         throw CoordinatorError.searchFailed(
             "no candidate of the first generation could be evaluated; see the table events")
     }
@@ -250,14 +263,16 @@ final class Calibration: DistributedRun {
 
     private func parent(_ offspring: Offspring, _ index: Int) -> Int64? {
         guard index < offspring.parents.count else { return nil }
-        let individual = search.population.first { $0.id == offspring.parents[index] }
+        let individual = search?.population.first { $0.id == offspring.parents[index] }
         return individual.flatMap { candidateOfHash[canonicalHash($0.offspring.genome)] }
     }
 
     private func canonicalHash(_ genome: Genome) -> String { genome.canonical(for: context.shape).sha256 }
 
     /// The search's state, with candidate numbers in place of genomes.
-    private var encodedSearch: [UInt8] { search.encoded { [candidateOfGenome] in candidateOfGenome[$0.genome] } }
+    private var encodedSearch: [UInt8] {
+        search?.encoded { [candidateOfGenome] in candidateOfGenome[$0.genome] } ?? []
+    }
 
     // MARK: - Results
 
@@ -274,14 +289,28 @@ final class Calibration: DistributedRun {
             let candidate = try history.search.candidate(id)
             if let totals = try candidate.evaluation ?? new[id] ?? totals(of: candidate) {
                 if candidate.evaluation == nil { new[id] = totals }
-                outcomes.append(Outcome(id: child.id, objectives: [totals.cost, -totals.quality]))
+                outcomes.append(
+                    Outcome(
+                        id: child.id, objectives: [totals.cost, -totals.quality], logError: try logError(of: id)))
             } else {
                 discarded.append(child.id)
             }
         }
         try history.search.recordEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
-        try search.tell(outcomes)
-        try search.discard(discarded)
+        try search?.tell(outcomes)
+        try search?.discard(discarded)
+    }
+
+    /// Natural logarithm of the mean squared error against the uncached images, for the error model.
+    ///
+    /// PSNR is always recorded; its mean is that of the logarithms.
+    private func logError(of candidate: Int64) throws -> Double? {
+        guard configuration.preset == .standard else { return nil }
+        let scores = try history.results.measurements(of: candidate).scores.filter {
+            ScorerKind.psnr.isNamed($0.scorer)
+        }
+        guard !scores.isEmpty else { return nil }
+        return -scores.reduce(0) { $0 + $1.value } / Double(scores.count) * log(10) / 10
     }
 
     private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {

@@ -1,3 +1,4 @@
+import Evolution
 import Foundation
 import History
 import Messages
@@ -23,12 +24,20 @@ protocol DistributedRun: AnyObject {
     ///
     /// - Throws: `SchedulesError.costTable` for a malformed table, `HistoryError`.
     func record(_ report: CostReport, from worker: Int64) throws
+    /// The images of which reuse errors are to be measured.
+    func openMeasurements() throws -> [ReuseMeasurement]
+    /// Stores measured reuse errors.
+    func record(_ errors: ReuseErrors, of measurement: ReuseMeasurement, from worker: Int64, seconds: Double) throws
 }
 
 extension DistributedRun {
     var history: RunHistory { context.history }
     var runID: Int64 { context.runID }
     var configuration: RunConfiguration { context.configuration }
+
+    // Only a calibration measures reuse.
+    func openMeasurements() throws -> [ReuseMeasurement] { [] }
+    func record(_ errors: ReuseErrors, of measurement: ReuseMeasurement, from worker: Int64, seconds: Double) throws {}
 }
 
 /// What a run may ask of the scheduler's state.

@@ -54,7 +54,10 @@ public struct RunConfiguration: Sendable, Equatable {
     /// Includes the seed population.
     var generations = 20
     var seed: UInt64 = 0
-    var seeding = [Seeding.fora, .random]
+    /// Nil for the preset's.
+    var seeding: [Seeding]?
+    /// Images in which workers measure what reuse changes.
+    var measuredImages = 2
     /// A run directory or schedule file whose schedules come first in the seed population.
     var warmStart: String?
     var stop = StopRules()
@@ -126,6 +129,8 @@ public struct RunConfiguration: Sendable, Equatable {
         }
         try require(schedulesPerTask == nil, "tasks.seconds", "without tasks.schedules, which fixes the size of tasks")
         try require(stop.flatGenerations != nil, "stop.flat_gain", "with stop.flat_generations")
+        try require(
+            measuresReuse, "search.measured_images", "with search.preset = \"default\" or seeding \"calibrated\"")
         try require(embeddingsPath != nil, "prompts.embeddings_sha256", "with prompts.embeddings")
         for scorer in ScorerKind.modelled {
             let name = "scorers.\(scorer.rawValue)"

@@ -103,8 +103,10 @@ extension RunConfiguration {
     private static let searchKeys: [ConfigurationKey] = [
         .key(
             "search.preset", \.preset, .choice(),
-            "Rules of the search; `ecad-paper` reproduces those of the ECAD paper."
-        ),
+            """
+            Rules of the search: `default` solves for schedules of least predicted error, from reuse errors that workers \
+            measure first; `nsga2` breeds them; `ecad-paper` breeds by the rules of the ECAD paper.
+            """),
         .key(
             "search.mode", \.mode, .choice(),
             "`steady-state` has no barrier between generations, so that no worker is idle."),
@@ -112,8 +114,19 @@ extension RunConfiguration {
         .key(
             "search.generations", \.generations, .integer(1...100_000), "Generations, including the seed population."),
         .key("search.seed", \.seed, .integer(0...UInt64(Int32.max)), "Seed of all random decisions of the search."),
+        .optional(
+            "search.seeding", \.seeding, .list(),
+            absence: "`[\"calibrated\"]`, or `[\"fora\", \"random\"]` with other presets",
+            """
+            Sources of the seed population: `default` is the uncached schedule, `calibrated` schedules of least predicted \
+            error.
+            """),
         .key(
-            "search.seeding", \.seeding, .list(), "Sources of the seed population; `default` is the uncached schedule."),
+            "search.measured_images", \.measuredImages, .integer(1...256),
+            """
+            Images in which workers measure reuse errors before the search begins; each takes as long as half as many \
+            uncached images as there are steps. Only allowed with `search.preset = "default"` or the seeding `calibrated`.
+            """),
         .optional(
             "search.warm_start", \.warmStart, .path,
             """

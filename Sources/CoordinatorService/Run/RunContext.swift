@@ -202,6 +202,7 @@ struct RunContext {
             case .evaluation(let task): try assignment(of: task)
             case .recheck(let recheck): try assignment(of: recheck.task)
             case .contactSheet(let sheet): sheet.assignment
+            case .reuseErrors(let measurement): measurement.assignment
             }
         assignment.taskID = item.id.wireID
         assignment.leaseEpoch = Int64(lease.epoch)

@@ -15,6 +15,8 @@ struct ProgressLine {
         /// Members of the front.
         var front: [(speedup: Double, quality: Double)] = []
         var quality = ScorerKind.psnr
+        /// Images in which reuse has been measured, and all of them; nil once the search has begun.
+        var measured: (done: Int, total: Int)?
     }
 
     private var samples: [(seconds: Double, images: Int, evaluations: Int)] = []
@@ -31,12 +33,16 @@ struct ProgressLine {
         let (imagesPerSecond, evaluationsPerSecond) = rates(state.imagesDone, state.evaluationsDone, at: now)
         let left = Double(state.evaluationsTotal - state.evaluationsDone)
         let remaining = evaluationsPerSecond > 0 ? durationText(seconds: left / evaluationsPerSecond) : "--"
+        let workers = state.workers == 1 ? "1 worker" : "\(state.workers) workers"
+        if let measured = state.measured {
+            return "measuring what reuse changes: \(measured.done)/\(measured.total) images | \(workers)"
+        }
         var parts = [
             "generation \(state.generation + 1)/\(state.generations)",
             "\(state.evaluationsDone)/\(state.evaluationsTotal) evaluated",
             "\(remaining) left",
             String(format: "%.1f images/s", imagesPerSecond),
-            state.workers == 1 ? "1 worker" : "\(state.workers) workers",
+            workers,
         ]
         let best = state.front.max { $0.quality < $1.quality }
         let fastest = state.front.max { $0.speedup < $1.speedup }
@@ -108,8 +114,14 @@ final class ProgressDisplay {
                 evaluationsDone: calibration.candidateCount - coordinator.openCandidateCount,
                 evaluationsTotal: calibration.expectedCount,
                 imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front,
-                quality: calibration.configuration.quality), at: now)
+                quality: calibration.configuration.quality,
+                measured: calibration.isMeasuring ? try measured(calibration) : nil), at: now)
         present(text)
+    }
+
+    private func measured(_ calibration: Calibration) throws -> (done: Int, total: Int) {
+        let total = calibration.context.reuseMeasurements.count
+        return (total - (try calibration.openMeasurements().count), total)
     }
 
     /// Shows the progress of a benchmark, unless the line was updated recently; `isLast` forces an update.

@@ -1,4 +1,5 @@
 import Basics
+import Evolution
 import History
 import Messages
 import ModelConfiguration
@@ -22,6 +23,9 @@ struct SimulatedModel {
     /// The duration of a task on the fastest host: candidates in proportion to their multiply-adds, and an uncached
     /// pass over the images for every four candidates if latencies are measured.
     mutating func seconds(for assignment: Assignment) throws -> Double {
+        if assignment.kind == .measureReuse {
+            return secondsPerImage * ReuseErrors.imageEquivalents(stepCount: calibration.context.shape.stepCount)
+        }
         let images = Double(assignment.items.count)
         let candidates = try assignment.candidates.reduce(0) { $0 + (try ratio(of: $1)) }
         let references = calibration.configuration.cost != .macs ? 1 + Double(assignment.candidates.count) / 4 : 0
@@ -36,6 +40,14 @@ struct SimulatedModel {
         let ratio = Double(macs) / uncachedMACs
         ratios[candidate.candidateID] = ratio
         return ratio
+    }
+
+    /// Reuse errors that grow with the steps since the output was computed.
+    private var reuseErrors: [Float] {
+        let shape = calibration.context.shape
+        return (0..<shape.genesPerStep).flatMap { chain in
+            (0..<shape.stepCount).flatMap { step in (0..<step).map { Float(step - $0) / Float(1 + chain % 7) } }
+        }
     }
 
     /// A cost table in which all components cost the same.
@@ -57,6 +69,11 @@ struct SimulatedModel {
     mutating func result(of assignment: Assignment, slowness: Double) throws -> Messages.TaskResult {
         let scorer = calibration.configuration.quality.rawValue
         let seconds = try seconds(for: assignment) * slowness
+        if assignment.kind == .measureReuse {
+            var result = Messages.TaskResult(of: assignment, seconds: seconds) { _, _ in }
+            result.reuseErrors = reuseErrors.littleEndianData
+            return result
+        }
         return try Messages.TaskResult(of: assignment, seconds: seconds) { candidate, image in
             let ratio = try ratio(of: candidate)
             image.scores = [scorer: 10 + 40 * ratio + Double(candidate.genomeHash % 1_000) / 200]
