@@ -86,7 +86,7 @@ let modules: [Target] =
     + module(
         "Verification", ["Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
         tests: ["TestSupport"])
-    + module("History", [grdb], tests: ["TestSupport", grdb])
+    + module("History", ["Basics", grdb], tests: ["TestSupport", grdb])
     + module(
         "Dashboard", ["Basics", "History", flyingSocks],
         // In code: the program can be moved and installed without them.

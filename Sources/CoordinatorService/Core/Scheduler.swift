@@ -23,7 +23,7 @@ struct Scheduler {
     }
 
     /// Maximum number of open rechecks if only a sample is rechecked; with a single worker they would pile up.
-    private static let recheckLimit = 64
+    static let recheckLimit = 64
 
     /// Seconds after a start within which all workers register again: their longest pause between two attempts is 40 s.
     private static let rejoinSeconds = 45.0
