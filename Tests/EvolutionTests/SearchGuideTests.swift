@@ -135,7 +135,9 @@ import Testing
                 damaged[generator.integer(below: bytes.count)] = UInt8(generator.integer(below: 256))
             }
             guard var search = try? Search(decoding: damaged, shape: Self.shape, basis: basis) else { continue }
-            if round % 20 == 0 && search.settings.populationSize < 50 && search.settings.screening < 100 { _ = search.ask() }
+            if round % 20 == 0 && search.settings.populationSize < 50 && search.settings.screening < 100 {
+                _ = search.ask()
+            }
         }
     }
 
