@@ -64,7 +64,11 @@ protocol BranchingSession: DenoisingSession {
 
     /// Starts a trajectory from the current latents.
     ///
-    /// - Parameter slots: The sizes of the cache slots that steps may use.
+    /// - Parameters:
+    ///   - prompts: One prompt per image.
+    ///   - negative: The negative prompt; ignored by FLUX.
+    ///   - slots: The sizes of the cache slots that steps may use.
+    /// - Throws: ``DiffusionError``, `ModelsError`.
     func begin(prompts: [DiffusionModel.Prompt], negative: DiffusionModel.Prompt, slots: [ComponentExtent]) throws
 
     /// Runs one step.

@@ -126,7 +126,11 @@ public struct ChainSolver: Sendable {
     /// The steps at which a chain is computed.
     ///
     /// - Parameters:
+    ///   - chain: The chain.
+    ///   - multiplier: Error per cost.
+    ///   - extraCost: Cost of computing it besides its own.
     ///   - consumed: Steps at which the output has an effect; nil for all.
+    /// - Returns: An element for each step.
     private func solve(
         _ chain: Int, _ multiplier: Double, extraCost: Double = 0, consumed: [Bool]? = nil
     ) -> [Bool] {

@@ -45,6 +45,7 @@ struct FrontPlanner {
     ///   - seen: Genomes that must not be proposed again.
     ///   - settings: Parameters of mutation and crossover.
     ///   - generator: Source of all randomness.
+    /// - Returns: The proposals by descending expected gain.
     func proposals(
         _ count: Int, front: [Individual], avoiding seen: Set<Genome>, settings: SearchSettings,
         using generator: inout RandomGenerator

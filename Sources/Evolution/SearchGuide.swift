@@ -130,7 +130,7 @@ struct LossCurve: Hashable, Sendable {
     /// Standard deviation of the losses around the curve.
     let residual: Double
 
-    /// Pools adjacent violators (Barlow et al. 1972).
+    /// Pools adjacent violators (Barlow and others, 1972).
     init(_ points: [(logError: Double, loss: Double)]) {
         let points = points.filter { $0.logError.isFinite && $0.loss.isFinite }.sorted {
             ($0.logError, $0.loss) < ($1.logError, $1.loss)

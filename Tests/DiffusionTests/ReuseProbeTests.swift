@@ -92,9 +92,9 @@ import Testing
             for source in 0..<step {
                 let found = (0..<shape.genesPerStep).map { Double(values[$0 * pairs + step * (step - 1) / 2 + source]) }
                 for chain in found.indices {
-                    // Random projections estimate each change.
+                    // Sixteen random projections of a change in one channel have a standard deviation of 0.35 of it.
                     let expected = scale * exact[step][source][chain]
-                    #expect(abs(found[chain] - expected) <= 0.5 * expected, "\(chain) at \(step) from \(source)")
+                    #expect(abs(found[chain] - expected) <= expected, "\(chain) at \(step) from \(source)")
                 }
                 #expect(abs(found.reduce(0, +) / (scale * exact[step][source].reduce(0, +)) - 1) < 0.2)
             }

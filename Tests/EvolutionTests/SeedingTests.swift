@@ -71,7 +71,7 @@ import Testing
         } catch {
             #expect(
                 "\(error)" == "search.seeding is \"forra\"; expected one of default, fora, fora-attention, "
-                    + "tgate-no-average, evenly, random")
+                    + "tgate-no-average, evenly, random, calibrated")
         }
         // This shape has eight canonical genomes: seven with reuse, and the uncached one.
         let tiny = ScheduleShape.pixart(blocks: 1, steps: 2)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Basics
 import Benchmarks
+import Evaluations
 import Evolution
 import Foundation
 import ModelConfiguration
