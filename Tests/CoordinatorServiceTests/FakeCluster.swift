@@ -13,16 +13,18 @@ final class FakeCluster {
     let clock = VirtualClock()
     let calibration: Calibration
     let coordinator: Coordinator
-    private let folder: TemporaryFolder
+    let folder: TemporaryFolder
     private let lines = LineCount()
 
     /// Log lines so far.
     var logCount: Int { lines.value.load(ordering: .relaxed) }
 
-    init(recheckShare: Double = 0, mode: String = "generations", precision: String = "float32") throws {
+    init(
+        recheckShare: Double = 0, mode: String = "generations", precision: String = "float32", preset: String = "nsga2"
+    ) throws {
         folder = try TemporaryFolder()
         let configuration = try RunConfiguration.small(
-            in: folder.file("."), mode: mode, population: 6, generations: 2, precision: precision,
+            in: folder.file("."), mode: mode, population: 6, generations: 2, precision: precision, preset: preset,
             more: """
                 images = 2
                 schedules = 3
@@ -31,8 +33,21 @@ final class FakeCluster {
                 cost = "macs"
                 """)
         calibration = try Calibration.create(configuration, in: folder.file("run"))
-        let (clock, lines) = (clock, lines)
-        coordinator = try Coordinator(
+        coordinator = try Self.coordinator(calibration, clock, lines)
+    }
+
+    /// Takes over the run of a cluster whose coordinator has ended.
+    init(resuming other: FakeCluster) throws {
+        folder = other.folder
+        try other.calibration.history.close()
+        calibration = try Calibration.resume(in: folder.file("run"))
+        coordinator = try Self.coordinator(calibration, clock, lines)
+    }
+
+    private static func coordinator(
+        _ calibration: Calibration, _ clock: VirtualClock, _ lines: LineCount
+    ) throws -> Coordinator {
+        try Coordinator(
             run: calibration, settings: Coordinator.Settings(engineVersion: "test"), clock: { clock.now },
             logger: Logger(label: "test") { _ in lines })
     }
@@ -144,7 +159,7 @@ extension RunConfiguration {
     /// A run of the smallest model on three prompts, by multiply-adds; `more` begins with keys of the table `tasks`.
     static func small(
         in folder: String, mode: String = "generations", population: Int, generations: Int,
-        precision: String = "float32", more: String
+        precision: String = "float32", preset: String = "nsga2", more: String
     ) throws -> RunConfiguration {
         try "a red cube\nA green ball on a table\nsome words\n".write(
             toFile: "\(folder)/prompts.txt", atomically: false, encoding: .utf8)
@@ -162,8 +177,8 @@ extension RunConfiguration {
                 mode = "\(mode)"
                 population = \(population)
                 generations = \(generations)
-                preset = "nsga2"
-                seeding = ["fora", "random"]
+                preset = "\(preset)"
+                seeding = \(preset == "default" ? #"["calibrated"]"# : #"["fora", "random"]"#)
                 [tasks]
                 \(more)
                 """, file: "test", folder: folder)

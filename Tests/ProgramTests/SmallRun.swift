@@ -10,7 +10,7 @@ struct SmallRun {
 
     var runFolder: String { folder.file("run") }
 
-    init(model: String = SmallRun.model, generations: Int = 3) throws {
+    init(model: String = SmallRun.model, generations: Int = 3, preset: String = "nsga2") throws {
         folder = try TemporaryFolder()
         _ = try folder.write("a red cube\nA green ball on a table\n\nsome words\n", to: "prompts.txt")
         configuration = try folder.write(
@@ -28,8 +28,8 @@ struct SmallRun {
             population = 6
             generations = \(generations)
             seed = 7
-            preset = "nsga2"
-            seeding = ["fora", "random"]
+            preset = "\(preset)"
+            seeding = \(preset == "default" ? #"["calibrated"]"# : #"["fora", "random"]"#)
             [tasks]
             images = 2
             schedules = 3
