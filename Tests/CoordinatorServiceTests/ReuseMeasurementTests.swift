@@ -33,7 +33,7 @@ import Testing
     }
 
     private func genomes(_ cluster: FakeCluster) throws -> [QueryValue] {
-        try cluster.calibration.history.query("SELECT hex(genome) AS genome FROM candidates ORDER BY id")["genome"]
+        try cluster.calibration.history.query("SELECT hex(genome) FROM candidates ORDER BY id").rows.flatMap { $0 }
     }
 
     @Test func measurementsPrecedeTheSearch() throws {
@@ -52,7 +52,9 @@ import Testing
         #expect(!cluster.calibration.isMeasuring)
         #expect(
             try cluster.integer("SELECT count(*) FROM reuse_errors WHERE seconds = 3 AND image_equivalents = 3") == 2)
-        #expect(try cluster.integer("SELECT count(*) FROM candidates WHERE origin = 'calibrated'") == 6)
+        // The micro model has few schedules of least error; random ones fill up the population.
+        #expect(try cluster.integer("SELECT count(*) FROM candidates") == 6)
+        #expect(try cluster.integer("SELECT count(*) FROM candidates WHERE origin = 'calibrated'") >= 3)
         let task = try #require(try cluster.request("a"))
         #expect(task.kind == .evaluate && task.candidates.count == 3)
         #expect(try cluster.deliver(task, by: "a") == [true])
@@ -96,15 +98,16 @@ import Testing
         let changes: [(inout [Float]) -> Void] = [
             { $0.removeLast() }, { $0[3] = .nan }, { values in values = values.map { _ in 0 } },
         ]
+        var task = try cluster.joinAndRequest("w0")
+        #expect(try deliver(try cluster.joinAndRequest("good"), in: cluster, by: "good"))
         for (index, change) in changes.dropLast().enumerated() {
-            let task = try cluster.joinAndRequest("w\(index)") { $0.items[0].promptIndex == 0 }
+            #expect(task.items[0].promptIndex == 0)
             #expect(try !deliver(task, in: cluster, by: "w\(index)", change))
-            #expect(try cluster.integer("SELECT count(*) FROM reuse_errors") == 0)
+            #expect(try cluster.integer("SELECT count(*) FROM reuse_errors") == 1)
+            task = try cluster.joinAndRequest("w\(index + 1)")
         }
-        let task = try cluster.joinAndRequest("last")
-        #expect(task.items[0].promptIndex == 0)
         let error = #expect(throws: CoordinatorError.self) {
-            try deliver(task, in: cluster, by: "last", changes[2])
+            try deliver(task, in: cluster, by: "w2", changes[2])
         }
         #expect(
             "\(try #require(error))".contains("\"a red cube\" could not be measured: "), "\(String(describing: error))")

@@ -67,7 +67,7 @@ import Testing
         let deadline = Date().addingTimeInterval(600)
         while coordinator.isRunning, Date() < deadline {
             Thread.sleep(forTimeInterval: 0.01)
-            let done = (try? run.count("SELECT count(*) FROM tasks WHERE state = 'done'")) ?? 0
+            let done = (try? run.count("SELECT count(*) FROM tasks WHERE state = 'done'")) ?? -1
             guard done >= nextKill else { continue }
             Thread.sleep(forTimeInterval: Double.random(in: 0...0.15))
             guard coordinator.isRunning else { break }
