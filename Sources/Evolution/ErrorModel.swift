@@ -196,14 +196,14 @@ public struct ErrorModel: Hashable, Sendable {
             normal.add(outerProductOf: row, weight: sample.weight)
             for index in right.indices { right[index] += sample.weight * row[index] * error }
         }
-        normal.addToDiagonal(1e-9, at: 0)
-        normal.addToDiagonal(Self.exponentPenalty, at: 1)
+        normal[0, 0] += 1e-9
+        normal[1, 1] += Self.exponentPenalty
         right[1] -= Self.exponentPenalty * (parameters.exponent - 1)
         for index in parameters.gains.indices {
-            normal.addToDiagonal(Self.gainPenalty, at: index + 2)
+            normal[index + 2, index + 2] += Self.gainPenalty
             right[index + 2] -= Self.gainPenalty * parameters.gains[index]
         }
-        return normal.solve(right)
+        return normal.cholesky()?.solve(right)
     }
 }
 
@@ -218,14 +218,21 @@ extension ErrorModel.Parameters {
     }
 }
 
-/// A symmetric positive definite matrix; its lower triangle is stored.
-private struct SymmetricMatrix {
+/// A symmetric matrix; its lower triangle is stored.
+struct SymmetricMatrix {
     private let count: Int
     private var lower: [Double]
 
+    /// Zeros.
     init(count: Int) {
         self.count = count
         lower = Array(repeating: 0, count: count * (count + 1) / 2)
+    }
+
+    /// An element of the lower triangle.
+    subscript(row: Int, column: Int) -> Double {
+        get { lower[row * (row + 1) / 2 + column] }
+        set { lower[row * (row + 1) / 2 + column] = newValue }
     }
 
     mutating func add(outerProductOf vector: [Double], weight: Double) {
@@ -243,10 +250,8 @@ private struct SymmetricMatrix {
         }
     }
 
-    mutating func addToDiagonal(_ value: Double, at index: Int) { lower[index * (index + 3) / 2] += value }
-
-    /// Solves the linear system by Cholesky decomposition; nil if the matrix is not positive definite.
-    func solve(_ right: [Double]) -> [Double]? {
+    /// The Cholesky factor; nil if the matrix is not positive definite.
+    func cholesky() -> CholeskyFactor? {
         var factor = lower
         for row in 0..<count {
             let start = row * (row + 1) / 2
@@ -262,17 +267,38 @@ private struct SymmetricMatrix {
                 }
             }
         }
+        return CholeskyFactor(count: count, lower: factor)
+    }
+}
+
+/// The lower triangular factor L of a matrix L · Lᵀ.
+struct CholeskyFactor {
+    fileprivate let count: Int
+    fileprivate let lower: [Double]
+
+    /// The logarithm of the matrix's determinant.
+    var logDeterminant: Double { (0..<count).reduce(0) { $0 + 2 * log(lower[$1 * ($1 + 3) / 2]) } }
+
+    /// Solves L x = `right`.
+    func solveLower(_ right: [Double]) -> [Double] {
         var solution = right
         for row in 0..<count {
             let start = row * (row + 1) / 2
-            for index in 0..<row { solution[row] -= factor[start + index] * solution[index] }
-            solution[row] /= factor[start + row]
+            var value = solution[row]
+            for index in 0..<row { value -= lower[start + index] * solution[index] }
+            solution[row] = value / lower[start + row]
         }
+        return solution
+    }
+
+    /// Solves the linear system of the matrix.
+    func solve(_ right: [Double]) -> [Double] {
+        var solution = solveLower(right)
         for row in (0..<count).reversed() {
             for index in (row + 1)..<max(row + 1, count) {
-                solution[row] -= factor[index * (index + 1) / 2 + row] * solution[index]
+                solution[row] -= lower[index * (index + 1) / 2 + row] * solution[index]
             }
-            solution[row] /= factor[row * (row + 3) / 2]
+            solution[row] /= lower[row * (row + 3) / 2]
         }
         return solution
     }

@@ -4,7 +4,7 @@ import Schedules
 
 /// Chooses the schedules whose evaluation is expected to extend the front most.
 ///
-/// The pool holds the error model's own optima, optima under perturbed errors, and offspring of the front. Cost is known
+/// The pool holds the error model's own optima, optima under perturbed errors, and variants of the front. Cost is known
 /// in advance; quality is predicted with a normal residual, so the expected gain of hypervolume has a closed form.
 struct FrontPlanner {
     /// A schedule that has been evaluated.
@@ -15,11 +15,11 @@ struct FrontPlanner {
     }
 
     let model: ErrorModel
+    /// Predicts the residuals of the error model; nil before there are enough evaluated schedules.
+    let residuals: ResidualModel?
     let cost: ScheduleCost
-    /// Converts a log error to the second objective.
-    let loss: (Double) -> Double
-    /// Standard deviation of the second objective around its prediction.
-    let deviation: Double
+    /// Converts log errors to the second objective.
+    let curve: LossCurve
     /// Worst cost and loss that count.
     let reference: Point
 
@@ -28,6 +28,7 @@ struct FrontPlanner {
     private static let perturbedFamilySize = 32
     private static let perturbation = 0.3
     private static let mutantsPerMember = 12
+    private static let variantsPerMember = 12
 
     private var shape: ScheduleShape { model.errors.shape }
 
@@ -74,8 +75,47 @@ struct FrontPlanner {
             for child in mating.breed(
                 from: front, avoiding: Array(seen), count: front.count * Self.mutantsPerMember, using: &generator)
             { add(child, child.operation.rawValue) }
+            for member in front {
+                for _ in 0..<Self.variantsPerMember {
+                    let other = front[generator.integer(below: front.count)]
+                    add(variant(of: member, other, &generator), "variant")
+                }
+            }
         }
         return select(count, from: pool, front: front)
+    }
+
+    /// A schedule of the front with a few computations moved by a step or toggled, or with some chains of another one.
+    private func variant(
+        of member: Individual, _ other: Individual, _ generator: inout RandomGenerator
+    ) -> Mating.Child {
+        let chainCount = shape.genesPerStep
+        var genome = member.offspring.genome
+        switch generator.integer(below: 3) {
+        case 0:
+            for _ in 0...generator.integer(below: 4) {
+                let chain = generator.integer(below: chainCount)
+                let steps = (1..<max(1, shape.stepCount)).filter { genome[$0 * chainCount + chain] }
+                guard !steps.isEmpty else { continue }
+                let step = steps[generator.integer(below: steps.count)]
+                let target = generator.integer(below: 2) == 0 ? step - 1 : step + 1
+                guard (1..<shape.stepCount).contains(target), !genome[target * chainCount + chain] else { continue }
+                genome[step * chainCount + chain] = false
+                genome[target * chainCount + chain] = true
+            }
+        case 1:
+            for _ in 0...generator.integer(below: 4) { genome[generator.integer(below: shape.geneCount)].toggle() }
+        default:
+            let first = generator.integer(below: shape.blockCount)
+            let last = first + generator.integer(below: shape.blockCount - first)
+            for step in 0..<shape.stepCount {
+                for chain in (first * BlockKind.componentCount)..<((last + 1) * BlockKind.componentCount) {
+                    genome[step * chainCount + chain] = other.offspring.genome[step * chainCount + chain]
+                }
+            }
+            return Mating.Child(genome: genome, parents: [member.id, other.id], operation: .crossover)
+        }
+        return Mating.Child(genome: genome, parents: [member.id], operation: .mutation)
     }
 
     /// The errors times log-normal factors for each chain and each step.
@@ -100,27 +140,35 @@ struct FrontPlanner {
     }
 
     private func select(_ count: Int, from pool: [Proposal], front: [Individual]) -> [Proposal] {
-        let points = pool.map { proposal in
-            Point(
-                cost: cost.total(of: proposal.child.genome, shape: shape),
-                loss: loss(model.logError(of: proposal.child.genome)))
+        let genomes = pool.map(\.child.genome)
+        let costs = genomes.map { cost.total(of: $0, shape: shape) }
+        let predicted = genomes.map { model.logError(of: $0) }
+        let spread = model.residual.isFinite ? model.residual : 0
+        var posterior = ResidualModel.Posterior(residuals, of: genomes, variance: spread * spread)
+        let points = pool.indices.map {
+            Point(cost: costs[$0], loss: curve.loss(of: predicted[$0] + posterior.means[$0]))
         }
         var staircase = Staircase(front.map { Point(cost: $0.objectives[0], loss: $0.objectives[1]) }, reference)
+        func gain(_ index: Int) -> Double {
+            let variance = curve.slope * curve.slope * posterior.variances[index] + curve.residual * curve.residual
+            return staircase.expectedGain(points[index], deviation: variance.squareRoot())
+        }
         // The gain of a candidate only shrinks as others are selected, so stale values are upper bounds (Minoux 1978).
-        var gains = points.map { staircase.expectedGain($0, deviation: deviation) }
+        var gains = pool.indices.map(gain)
         var selected: [Proposal] = []
-        var remaining = Set(points.indices)
-        var isCurrent = Set(points.indices)
+        var remaining = Set(pool.indices)
+        var isCurrent = remaining
         while selected.count < count,
             let best = remaining.max(by: { (gains[$0], -$0) < (gains[$1], -$1) }), gains[best] > 0
         {
             if isCurrent.contains(best) {
                 selected.append(pool[best])
                 staircase.insert(points[best])
+                if selected.count < count { posterior.condition(on: best) }
                 remaining.remove(best)
                 isCurrent = []
             } else {
-                gains[best] = staircase.expectedGain(points[best], deviation: deviation)
+                gains[best] = gain(best)
                 isCurrent.insert(best)
             }
         }

@@ -165,11 +165,11 @@ public struct Search: Sendable {
     /// Schedules of the error model, filled up by offspring; nil without a model.
     private mutating func propose(_ count: Int) -> [(child: Mating.Child, origin: String)]? {
         guard var guide else { return nil }
-        guide.fit(front: front)
+        let weights = guide.fit(front: front)
         self.guide = guide
         let known = guide.archive.map(\.individual) + population + front
         let seen = Set(known.map(\.offspring.genome) + pending.map(\.genome))
-        let proposals = guide.planner.proposals(
+        let proposals = guide.planner(weights: weights).proposals(
             count, front: front, avoiding: seen, settings: settings, using: &generator)
         let rest = breedChildren(count - proposals.count)
         return proposals.map { ($0.child, $0.origin) } + rest

@@ -88,7 +88,9 @@ public struct SearchGuide: Hashable, Sendable {
     }
 
     /// Fits the model to the evaluated schedules; those near the front count most.
-    mutating func fit(front: [Individual]) {
+    ///
+    /// - Returns: The weight of each schedule of the archive.
+    mutating func fit(front: [Individual]) -> [Double] {
         let staircase = Staircase(
             front.map { FrontPlanner.Point(cost: $0.objectives[0], loss: $0.objectives[1]) },
             FrontPlanner.Point(cost: basis.reference[0], loss: basis.reference[1]))
@@ -107,17 +109,26 @@ public struct SearchGuide: Hashable, Sendable {
             curve = Self.curve(of: archive)
         }
         model.fit(samples)
+        return samples.map(\.weight)
     }
 
     /// Distance from the front, in units of the log error, at which a schedule counts half.
     private static let nearness = 1.0
 
-    var planner: FrontPlanner {
-        let residual = model.residual.isFinite ? model.residual : 0
-        return FrontPlanner(
-            model: model, cost: basis.cost, loss: { [curve] in curve.loss(of: $0) },
-            deviation: (curve.slope * curve.slope * residual * residual + curve.residual * curve.residual).squareRoot(),
+    /// Chooses schedules by the model as fitted last and the residuals of the archive.
+    func planner(weights: [Double]) -> FrontPlanner {
+        FrontPlanner(
+            model: model, residuals: ResidualModel(residualSamples(weights)), cost: basis.cost, curve: curve,
             reference: FrontPlanner.Point(cost: basis.reference[0], loss: basis.reference[1]))
+    }
+
+    private func residualSamples(_ weights: [Double]) -> [ResidualModel.Sample] {
+        zip(archive, weights).compactMap { item, weight in
+            let predicted = model.logError(of: item.individual.offspring.genome)
+            guard predicted.isFinite else { return nil }
+            return ResidualModel.Sample(
+                genome: item.individual.offspring.genome, residual: item.logError - predicted, weight: weight)
+        }
     }
 }
 

@@ -80,7 +80,8 @@ import Testing
         }
         let individuals = guide.archive.map(\.individual)
         let front = Pareto.front(of: individuals.map(\.objectives)).map { individuals[$0] }
-        guide.fit(front: front)
+        let weights = guide.fit(front: front)
+        #expect(weights.count == SearchGuide.archiveLimit && weights.allSatisfy { $0 > 0 && $0 <= 1 })
         #expect(guide.archive.count == SearchGuide.archiveLimit)
         let kept = Set(guide.archive.map(\.individual.id))
         #expect(front.allSatisfy { kept.contains($0.id) })
