@@ -119,7 +119,7 @@ public struct Weight: @unchecked Sendable {
     }
 
     /// Removes the pages of a mapped file from this process; they are read again if needed.
-    private func releasePages() {
+    func releasePages() {
         guard owner is FileMapping, rows > 0 else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let (address, bytes) = (Int(bitPattern: start), ((rows - 1) * stride + columns) * type.byteWidth)
