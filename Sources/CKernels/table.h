@@ -27,10 +27,6 @@
       (const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride, size_t rows,    \
        size_t columns),                                                                                                \
       (x, x_stride, weight, epsilon, y, y_stride, rows, columns))                                                      \
-    X(group_norm,                                                                                                      \
-      (const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups, const float *weight,            \
-       const float *bias, float epsilon, bool silu, float *y, size_t y_stride),                                        \
-      (x, x_stride, channels, pixels, groups, weight, bias, epsilon, silu, y, y_stride))                               \
     X(softmax,                                                                                                         \
       (float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows, size_t columns),      \
       (x, stride, scale, bias, bias_stride, rows, columns))                                                            \

@@ -7,6 +7,32 @@ public final class AutoencoderDecoder {
     /// The architecture and the latent scaling.
     public let settings: AutoencoderConfiguration
 
+    /// The time of a layer, with the norms and sums that are computed with it.
+    public struct LayerTime: Sendable {
+        /// What is computed.
+        public enum Kind: String, Sendable, CaseIterable {
+            /// A 3 x 3 convolution.
+            case convolution
+            /// A 3 x 3 convolution of the doubled map.
+            case upsampling
+            /// A 1 x 1 convolution.
+            case pointwise
+            /// The middle block's attention.
+            case attention
+        }
+
+        /// What is computed.
+        public let kind: Kind
+        /// The width of the result in pixels.
+        public let width: Int
+        /// C of the input and of the result.
+        public let channels: (inputs: Int, outputs: Int)
+        /// Multiplications and additions of the plain method.
+        public let flops: Int
+        /// See ``ComputeClock``.
+        public let seconds: Double
+    }
+
     private static let epsilon: Float = 1e-6
     private static let shortcutRows = 4096
 
@@ -37,6 +63,9 @@ public final class AutoencoderDecoder {
     private let middleAttention: AttentionBlock?
     private let upBlocks: [UpBlock]
     private let normOut: Norm
+    /// Called after every layer, for a profile.
+    public var onLayer: ((LayerTime) -> Void)?
+
     private let workspace = Workspace()
     private let moments = ChannelMoments()
     private let maps = MapMemory()
@@ -139,7 +168,7 @@ public final class AutoencoderDecoder {
         }
         x = convolved(x, convolutionIn)
         x = resnet(x, middleResnets[0])
-        if let middleAttention { attend(x, middleAttention) }
+        if let middleAttention { timed(.attention, x, x) { attend(x, middleAttention) } }
         x = resnet(x, middleResnets[1])
         for block in upBlocks {
             for layer in block.resnets { x = resnet(x, layer) }
@@ -159,10 +188,30 @@ public final class AutoencoderDecoder {
         let scale = convolution.isUpsampling ? 2 : 1
         let output = maps.map(
             besides: [x], height: scale * x.height, width: scale * x.width, channels: convolution.outputCount)
-        convolve(
-            x, convolution, normalization: norm.map(normalization), into: output, moments: moments,
-            workspace: workspace)
+        timed(convolution.isUpsampling ? .upsampling : .convolution, x, output) {
+            convolve(
+                x, convolution, normalization: norm.map(normalization), into: output, moments: moments,
+                workspace: workspace)
+        }
         return output
+    }
+
+    private func timed(
+        _ kind: LayerTime.Kind, _ x: ChannelsLastMap, _ y: ChannelsLastMap, _ body: () -> Void
+    ) {
+        guard let onLayer else { return body() }
+        let seconds = ComputeClock.seconds(of: body)
+        let products = x.channelCount * y.channelCount * y.pixels.rows
+        let factor =
+            switch kind {
+            case .convolution, .upsampling: 9 * products
+            case .pointwise: products
+            case .attention: 4 * products + 2 * x.channelCount * x.pixels.rows * x.pixels.rows
+            }
+        onLayer(
+            LayerTime(
+                kind: kind, width: y.width, channels: (x.channelCount, y.channelCount), flops: 2 * factor,
+                seconds: seconds))
     }
 
     private func normalization(_ norm: Norm) -> ChannelNormalization {
@@ -175,15 +224,19 @@ public final class AutoencoderDecoder {
         var sum = x
         if let shortcut = block.shortcut {
             sum = maps.map(besides: [x, hidden], height: x.height, width: x.width, channels: hidden.channelCount)
-            // In parts, because a product in bfloat16 copies its input.
-            for first in stride(from: 0, to: x.pixels.rows, by: Self.shortcutRows) {
-                let part = first..<min(first + Self.shortcutRows, x.pixels.rows)
-                linear(x.pixels.rows(part), shortcut, into: sum.pixels.rows(part), workspace: workspace)
+            timed(.pointwise, x, sum) {
+                // In parts, because a product in bfloat16 copies its input.
+                for first in stride(from: 0, to: x.pixels.rows, by: Self.shortcutRows) {
+                    let part = first..<min(first + Self.shortcutRows, x.pixels.rows)
+                    linear(x.pixels.rows(part), shortcut, into: sum.pixels.rows(part), workspace: workspace)
+                }
             }
         }
-        convolve(
-            hidden, block.convolution2, normalization: normalization(block.norm2), adds: true, into: sum,
-            moments: moments, workspace: workspace)
+        timed(.convolution, hidden, sum) {
+            convolve(
+                hidden, block.convolution2, normalization: normalization(block.norm2), adds: true, into: sum,
+                moments: moments, workspace: workspace)
+        }
         return sum
     }
 

@@ -59,10 +59,6 @@ void ck_layer_norm(const float *x, size_t x_stride, const float *scale, float ba
 void ck_rms_norm(const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride,
                  size_t rows, size_t columns);
 
-// Group norm of one image, x [channels, pixels], weight and bias [channels], then SiLU when silu.
-void ck_group_norm(const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups, const float *weight,
-                   const float *bias, float epsilon, bool silu, float *y, size_t y_stride);
-
 // x = softmax(scale * x + bias) of each row, in place; bias [rows, columns] with its own stride, or NULL.
 void ck_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
                 size_t columns);
@@ -131,11 +127,6 @@ void ck_gather_fields(const float *x, size_t x_stride, const ck_convolution *con
 // y += x panel for up to CK_PANEL columns: x [rows, depth], panel [depth, CK_PANEL].
 void ck_panel_product(const float *x, size_t x_stride, size_t rows, const float *panel, size_t columns, size_t depth,
                       float *y, size_t y_stride);
-
-// The same in bfloat16, with a panel [(depth + 1) / 2, CK_PANEL, 2] made by ck_bf16_pack_panel.
-void ck_bf16_pack_panel(const float *panel, size_t depth, uint16_t *packed);
-void ck_bf16_panel_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t columns,
-                           size_t depth, float *y, size_t y_stride);
 
 // A 3 x 3 convolution by minimal filtering: tiles of 2 x 2 or 4 x 4 outputs, or of 2 x 2 outputs of a map that is first
 // doubled by repeating its pixels. Windows of 4 x 4, 6 x 6 and 3 x 3 pixels have as many positions.
