@@ -152,8 +152,8 @@ public final class AutoencoderDecoder {
 
     /// Decodes one image.
     ///
-    /// The maps take 2.1 GB at 1024 x 1024 with the published channels, in proportion to the pixels; they are kept for the
-    /// next image up to ``MapMemory/keptByteCount``.
+    /// The maps take 2.1 GB at 1024 x 1024 with the published channels, in proportion to the pixels; up to 256 MB are kept
+    /// for the next image.
     ///
     /// - Parameter latents: Unscaled and unshifted latents, `[C, h·w]`.
     /// - Returns: The planes red, green and blue, `[3, H·W]` with H = h · ``Settings/scale``; nominally in -1...1.

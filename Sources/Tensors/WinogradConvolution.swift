@@ -127,7 +127,7 @@ public func convolve(
     if let normalization { requireRow(normalization.vectors.rows(0..<1), columns: x.channelCount) }
     moments?.prepare(height: y.height, width: y.width, channelCount: y.channelCount)
     let grid = BlockGrid(x, y, layer)
-    let threads = grid.work < ProductTiles.minWork ? 1 : BLAS.threadCount
+    let threads = max(1, min(BLAS.threadCount, grid.work / BlockGrid.workPerThread))
     let passCount = grid.passCount(threads: threads)
     for pass in 0..<passCount {
         let blocks = (grid.count * pass / passCount)..<(grid.count * (pass + 1) / passCount)
@@ -142,6 +142,8 @@ public func convolve(
 private struct BlockGrid {
     /// Scratch memory of a pass in floats: about half of a common last-level cache.
     static let passSize = 4 << 20
+    /// Minimum multiplications per thread: a tenth of a millisecond, because a pass wakes the threads three times.
+    static let workPerThread = 1 << 23
 
     let method: ck_winograd
     let height, width, channelCount: Int
