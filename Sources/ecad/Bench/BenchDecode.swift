@@ -1,6 +1,7 @@
 import ArgumentParser
 import Basics
 import Foundation
+import ModelConfiguration
 import Models
 import ProgramSupport
 import Tensors
