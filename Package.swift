@@ -71,7 +71,8 @@ let modules: [Target] =
         "Tensors", ["Basics", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "JSON"],
         tests: ["Basics", "CKernels", "TestSupport"])
     + module(
-        "Models", ["Basics", "ModelConfiguration", "Tensors"], tests: ["ModelConfiguration", "Tensors", "TestSupport"])
+        "Models", ["Basics", "ModelConfiguration", "Tensors"],
+        tests: ["Basics", "ModelConfiguration", "Tensors", "TestSupport"])
     + module(
         "Diffusion", ["Basics", "ModelConfiguration", "Models", "Schedules", "Tensors"],
         tests: ["Basics", "CAllocations", "ModelConfiguration", "Models", "Schedules", "Tensors", "TestSupport"])

@@ -103,33 +103,15 @@ void ck_bf16_product(const uint16_t *x, size_t x_stride, size_t rows, const uint
     }
 }
 
-void ck_bf16_pack_panel(const float *panel, size_t depth, uint16_t *packed) {
-    // Each pair of lines interleaved: the later element of a pair is the upper half of a 32-bit word.
-    for (size_t k = 0; k < depth; k += 2, packed += 2 * PANEL) {
-        for (size_t j = 0; j < PANEL; j += LANES) {
-            const vu first = __builtin_convertvector(narrow_bf16(load(panel + k * PANEL + j)), vu);
-            vu second = 0;
-            if (k + 1 < depth) second = __builtin_convertvector(narrow_bf16(load(panel + (k + 1) * PANEL + j)), vu);
-            const vu pairs = first | second << 16;
-            memcpy(packed + 2 * j, &pairs, sizeof pairs);
-        }
+void ck_bf16_panel_rows(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t depth,
+                        float *y) {
+    const size_t tiles = (rows + MAX_TILE_ROWS - 1) / MAX_TILE_ROWS;
+    for (size_t t = 0; t < tiles; t++) {
+        const size_t row = rows * t / tiles, count = rows * (t + 1) / tiles - row;
+        bf16_tile_of(count, x + row * x_stride, x_stride, panel, (depth + 1) / 2, y + row * PANEL);
     }
 }
 
-void ck_bf16_panel_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t columns,
-                           size_t depth, float *y, size_t y_stride) {
-    const ck_output out = {.y = y, .y_stride = y_stride};
-    float tile[MAX_TILE_ROWS * PANEL];
-    const size_t tiles = (rows + MAX_TILE_ROWS - 1) / MAX_TILE_ROWS;
-    for (size_t k = 0; k < depth; k += DEPTH_BLOCK) {
-        const size_t block = smaller(DEPTH_BLOCK, depth - k);
-        for (size_t t = 0; t < tiles; t++) {
-            const size_t row = rows * t / tiles, count = rows * (t + 1) / tiles - row;
-            bf16_tile_of(count, x + row * x_stride + k, x_stride, panel + k * PANEL, (block + 1) / 2, tile);
-            finish_tile(tile, count, columns, true, false, &out, row, 0);
-        }
-    }
-}
 #pragma clang attribute pop
 #else
 
@@ -145,12 +127,8 @@ void ck_bf16_product(const uint16_t *x, size_t x_stride, size_t rows, const uint
     (void)x, (void)x_stride, (void)rows, (void)packed, (void)first, (void)last, (void)depth, (void)out;
 }
 
-void ck_bf16_pack_panel(const float *panel, size_t depth, uint16_t *packed) {
-    (void)panel, (void)depth, (void)packed;
-}
-
-void ck_bf16_panel_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t columns,
-                           size_t depth, float *y, size_t y_stride) {
-    (void)x, (void)x_stride, (void)rows, (void)panel, (void)columns, (void)depth, (void)y, (void)y_stride;
+void ck_bf16_panel_rows(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t depth,
+                        float *y) {
+    (void)x, (void)x_stride, (void)rows, (void)panel, (void)depth, (void)y;
 }
 #endif

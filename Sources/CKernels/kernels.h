@@ -5,6 +5,7 @@
 #include "gemm_f32.h"
 #include "norms.h"
 #include "products.h"
+#include "winograd.h"
 
 #define CK_ENTRY(name, parameters, arguments) .name = k_##name,
 const ck_table CK_TABLE = {CK_KERNELS(CK_ENTRY)};

@@ -60,34 +60,6 @@ static void k_rms_norm(const float *x, size_t x_stride, const float *weight, flo
     }
 }
 
-// A group of a large image has millions of elements: partial sums of a few thousand in float, their total in double.
-enum { CHUNK = 4096 };
-
-static void k_group_norm(const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups,
-                         const float *weight, const float *bias, float epsilon, bool silu, float *y, size_t y_stride) {
-    const size_t group_channels = channels / groups;
-    const double n = (double)group_channels * (double)pixels;
-    for (size_t first = 0; first < channels; first += group_channels) {
-        double sum = 0, squares = 0;
-        for (size_t c = first; c < first + group_channels; c++)
-            for (size_t j = 0; j < pixels; j += CHUNK) sum += sum_of(x + c * x_stride + j, smaller(CHUNK, pixels - j));
-        const float mean = (float)(sum / n);
-        for (size_t c = first; c < first + group_channels; c++)
-            for (size_t j = 0; j < pixels; j += CHUNK)
-                squares += squares_of(x + c * x_stride + j, smaller(CHUNK, pixels - j), mean);
-        const float factor = inverse_root((float)(squares / n) + epsilon);
-        for (size_t c = first; c < first + group_channels; c++) {
-            const vf a = splat(weight[c] * factor), b = splat(bias[c]);
-            const float *from = x + c * x_stride;
-            float *to = y + c * y_stride;
-            for (size_t j = 0; j < pixels; j += LANES) {
-                const vf v = fma16(load_some(from + j, pixels - j) - splat(mean), a, b);
-                store_some(to + j, silu ? sigmoid_product(v, v) : v, pixels - j);
-            }
-        }
-    }
-}
-
 // x = exp(scale * x + bias - max) of one row; returns the sum for the caller to divide by.
 INLINE float exponentials_of(float *x, float scale, const float *bias, size_t columns) {
     const vf none = splat(-INFINITY);

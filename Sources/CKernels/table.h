@@ -27,10 +27,6 @@
       (const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride, size_t rows,    \
        size_t columns),                                                                                                \
       (x, x_stride, weight, epsilon, y, y_stride, rows, columns))                                                      \
-    X(group_norm,                                                                                                      \
-      (const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups, const float *weight,            \
-       const float *bias, float epsilon, bool silu, float *y, size_t y_stride),                                        \
-      (x, x_stride, channels, pixels, groups, weight, bias, epsilon, silu, y, y_stride))                               \
     X(softmax,                                                                                                         \
       (float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows, size_t columns),      \
       (x, stride, scale, bias, bias_stride, rows, columns))                                                            \
@@ -51,6 +47,29 @@
       (const float *x, size_t x_stride, size_t rows, const float *panel, size_t columns, size_t depth, float *y,       \
        size_t y_stride),                                                                                               \
       (x, x_stride, rows, panel, columns, depth, y, y_stride))                                                         \
+    X(winograd_weights,                                                                                                \
+      (ck_winograd method, const float *weight, size_t weight_stride, size_t outputs, size_t inputs,                   \
+       size_t position_stride, float *panel, uint16_t *narrow),                                                        \
+      (method, weight, weight_stride, outputs, inputs, position_stride, panel, narrow))                                \
+    X(winograd_input,                                                                                                  \
+      (const ck_winograd_block *block, const float *x, size_t x_stride, const ck_normalization *normalization,         \
+       float *v, uint16_t *narrow, size_t position_stride, size_t row_stride, float *patch),                           \
+      (block, x, x_stride, normalization, v, narrow, position_stride, row_stride, patch))                              \
+    X(winograd_output,                                                                                                 \
+      (const ck_winograd_block *block, const float *products, size_t position_stride, size_t panel_stride,             \
+       size_t outputs, const float *bias, bool adds, float *y, size_t y_stride, float *mean, float *deviations),       \
+      (block, products, position_stride, panel_stride, outputs, bias, adds, y, y_stride, mean, deviations))            \
+    X(panel_rows,                                                                                                      \
+      (const float *x, size_t x_stride, size_t rows, const float *panel, size_t depth, float *y),                      \
+      (x, x_stride, rows, panel, depth, y))                                                                            \
+    X(moments,                                                                                                         \
+      (const float *x, size_t x_stride, size_t width, size_t rows, size_t columns, size_t channels, float *mean,       \
+       float *deviations),                                                                                             \
+      (x, x_stride, width, rows, columns, channels, mean, deviations))                                                 \
+    X(normalize,                                                                                                       \
+      (const float *x, size_t x_stride, const ck_normalization *normalization, float *y, size_t y_stride,              \
+       size_t pixels, size_t channels),                                                                                \
+      (x, x_stride, normalization, y, y_stride, pixels, channels))                                                     \
     X(attention,                                                                                                       \
       (ck_attention_shape shape, const float *q, size_t q_stride, const float *k, size_t k_stride, const float *v,     \
        size_t v_stride, float scale, const float *bias, size_t bias_stride, float *output, size_t output_stride,       \

@@ -49,10 +49,11 @@ public final class SSIMScorer: Scorer {
     /// "ssim".
     public let name = ScorerKind.ssim.rawValue
     private static let radius = 5
-    private static let window: [Double] = {
-        let weights = (-radius...radius).map { (offset: Int) -> Double in exp(-Double(offset * offset) / 4.5) }
-        let sum = weights.reduce(0, +)
-        return weights.map { $0 / sum }
+    /// The weights of the window's centre and of the pixels at distances up to the radius on either side.
+    private static let weights: SIMD8<Double> = {
+        var weights = SIMD8<Double>()
+        for distance in 0...radius { weights[distance] = exp(-Double(distance * distance) / 4.5) }
+        return weights / (2 * weights.sum() - weights[0])
     }()
 
     /// Needs no model.
@@ -80,16 +81,16 @@ public final class SSIMScorer: Scorer {
             let a = (0..<(width * height)).map { Double(image.pixels[3 * $0 + colour]) }
             let b = (0..<(width * height)).map { Double(reference.pixels[3 * $0 + colour]) }
             let (meanA, meanB) = (filter.mean(a), filter.mean(b))
-            let squareA = filter.mean(zip(a, a).map { $0 * $1 })
-            let squareB = filter.mean(zip(b, b).map { $0 * $1 })
+            // Only the sum of the variances is needed.
+            let squares = filter.mean(zip(a, b).map { $0 * $0 + $1 * $1 })
             let product = filter.mean(zip(a, b).map { $0 * $1 })
             for row in rows {
                 for index in (row * width + columns.lowerBound)..<(row * width + columns.upperBound) {
                     let (ma, mb) = (meanA[index], meanB[index])
-                    let (va, vb) = (squareA[index] - ma * ma, squareB[index] - mb * mb)
+                    let variances = squares[index] - (ma * ma + mb * mb)
                     let covariance = product[index] - ma * mb
                     total +=
-                        (2 * ma * mb + c1) * (2 * covariance + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+                        (2 * ma * mb + c1) * (2 * covariance + c2) / ((ma * ma + mb * mb + c1) * (variances + c2))
                 }
             }
         }
@@ -100,6 +101,9 @@ public final class SSIMScorer: Scorer {
     private struct GaussianFilter {
         let width, height: Int
         private let leftRight, upDown: [Int]
+        /// A row, padded on both sides.
+        private var line: [Double]
+        /// The filtered rows, and some of them again above and below.
         private var rows: [Double]
 
         init(width: Int, height: Int) {
@@ -112,26 +116,31 @@ public final class SSIMScorer: Scorer {
             }
             leftRight = mirrored(width)
             upDown = mirrored(height)
-            rows = [Double](repeating: 0, count: width * height)
+            line = [Double](repeating: 0, count: width + 2 * radius)
+            rows = [Double](repeating: 0, count: width * (height + 2 * radius))
         }
 
         mutating func mean(_ plane: [Double]) -> [Double] {
-            let window = SSIMScorer.window
+            let weights = SSIMScorer.weights
             for row in 0..<height {
-                for column in 0..<width {
-                    var sum = 0.0
-                    for tap in 0...(2 * radius) { sum += window[tap] * plane[row * width + leftRight[column + tap]] }
-                    rows[row * width + column] = sum
-                }
+                for column in line.indices { line[column] = plane[row * width + leftRight[column]] }
+                let start = (row + radius) * width
+                for column in 0..<width { rows[start + column] = Self.weighted(line, from: column, step: 1, weights) }
             }
-            var result = [Double](repeating: 0, count: plane.count)
-            for row in 0..<height {
-                for tap in 0...(2 * radius) {
-                    let source = upDown[row + tap] * width
-                    for column in 0..<width { result[row * width + column] += window[tap] * rows[source + column] }
-                }
+            for (row, source) in upDown.enumerated() where row < radius || row >= height + radius {
+                for column in 0..<width { rows[row * width + column] = rows[(source + radius) * width + column] }
             }
-            return result
+            return (0..<(width * height)).map { Self.weighted(rows, from: $0, step: width, weights) }
+        }
+
+        /// The sum over a window of eleven values; pairs at the same distance from the centre share a weight.
+        @inline(__always)
+        private static func weighted(
+            _ x: [Double], from i: Int, step s: Int, _ w: SIMD8<Double>
+        ) -> Double {
+            let near = w[0] * x[i + 5 * s] + w[1] * (x[i + 4 * s] + x[i + 6 * s]) + w[2] * (x[i + 3 * s] + x[i + 7 * s])
+            let far = w[3] * (x[i + 2 * s] + x[i + 8 * s]) + w[4] * (x[i + s] + x[i + 9 * s])
+            return near + far + w[5] * (x[i] + x[i + 10 * s])
         }
     }
 }

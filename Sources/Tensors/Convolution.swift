@@ -1,12 +1,9 @@
-import Basics
 import CKernels
 
 /// A two-dimensional convolution layer.
 public struct Convolution: Sendable {
     /// `[O, I · kernelHeight · kernelWidth]`, as PyTorch stores it.
     public let weight: Weight
-    /// The weight rounded to bfloat16, for products in bfloat16; nil for products in float32.
-    let narrowWeight: Matrix?
     /// `[1, O]`.
     public let bias: Matrix?
     /// Rows of the kernel.
@@ -21,11 +18,9 @@ public struct Convolution: Sendable {
     public let stride: Int
 
     /// A layer with a rectangular kernel; weight `[O, I · kernelHeight · kernelWidth]`, bias `[1, O]`.
-    ///
-    /// With the precision bfloat16, which the processor must support, the weight is copied.
     public init(
         weight: Weight, bias: Matrix?, kernelHeight: Int, kernelWidth: Int, verticalPadding: Int,
-        horizontalPadding: Int, stride: Int = 1, precision: Precision = .float32
+        horizontalPadding: Int, stride: Int = 1
     ) {
         precondition(kernelHeight > 0 && kernelWidth > 0 && stride > 0, "kernel and stride must be positive")
         precondition(verticalPadding >= 0 && horizontalPadding >= 0, "padding must not be negative")
@@ -33,9 +28,7 @@ public struct Convolution: Sendable {
             weight.columns % (kernelHeight * kernelWidth) == 0,
             "\(weight.columns) weights per output for a kernel of \(kernelHeight) x \(kernelWidth)")
         requireRow(bias, columns: weight.rows)
-        precondition(precision.isSupported, "the processor has no AVX512_BF16")
         self.weight = weight
-        narrowWeight = precision == .bfloat16 ? weight.narrowed() : nil
         self.bias = bias
         self.kernelHeight = kernelHeight
         self.kernelWidth = kernelWidth
@@ -45,12 +38,10 @@ public struct Convolution: Sendable {
     }
 
     /// A layer with a square kernel and the same padding on all sides; weight `[O, I · kernelSize²]`, bias `[1, O]`.
-    public init(
-        weight: Weight, bias: Matrix?, kernelSize: Int, padding: Int, stride: Int = 1, precision: Precision = .float32
-    ) {
+    public init(weight: Weight, bias: Matrix?, kernelSize: Int, padding: Int, stride: Int = 1) {
         self.init(
             weight: weight, bias: bias, kernelHeight: kernelSize, kernelWidth: kernelSize, verticalPadding: padding,
-            horizontalPadding: padding, stride: stride, precision: precision)
+            horizontalPadding: padding, stride: stride)
     }
 
     /// The number of input channels, I.
@@ -70,7 +61,7 @@ public struct Convolution: Sendable {
 
 /// Applies a convolution: the receptive fields of a few output pixels at a time, multiplied by the weight.
 ///
-/// With a narrowed layer the products are in bfloat16. The scratch memory is one panel of receptive fields per thread.
+/// The scratch memory is one panel of receptive fields per thread.
 ///
 /// - Parameters:
 ///   - x: `[I, H·W]`.
@@ -92,13 +83,11 @@ public func convolve(_ x: FeatureMap, _ layer: Convolution, into y: FeatureMap, 
     fillWithBias(layer.bias, output)
     let panelWidth = Int(CK_PANEL)
     let panelCount = (output.columns + panelWidth - 1) / panelWidth
-    // In bfloat16 a panel is followed by its packed copy of half the size, in whole pairs.
-    let floatsPerThread = depth * panelWidth + (layer.narrowWeight == nil ? 0 : (depth + 1) / 2 * panelWidth)
+    let floatsPerThread = depth * panelWidth
     let worthwhile = layer.outputCount * depth * output.columns >= ProductTiles.minWork
     let threads = worthwhile ? min(BLAS.threadCount, panelCount) : 1
     let scratch = workspace.floats(.columns, count: threads * floatsPerThread)
-    let weight =
-        layer.narrowWeight == nil ? layer.weight.floats(rows: 0..<layer.outputCount, workspace: workspace) : nil
+    let weight = layer.weight.floats(rows: 0..<layer.outputCount, workspace: workspace)
     withUnsafePointer(to: &geometry) { geometry in
         // Safe: read only.
         nonisolated(unsafe) let geometry = geometry
@@ -107,17 +96,8 @@ public func convolve(_ x: FeatureMap, _ layer: Convolution, into y: FeatureMap, 
             let first = index * panelWidth
             let count = min(panelWidth, output.columns - first)
             ck_gather_fields(input.pointer, input.stride, geometry, first, count, panel)
-            if let weight {
-                ck_panel_product(
-                    weight.start, weight.stride, output.rows, panel, count, depth, output.pointer + first,
-                    output.stride)
-            } else if let narrow = layer.narrowWeight {
-                let packed = UnsafeMutableRawPointer(panel + depth * panelWidth).assumingMemoryBound(to: UInt16.self)
-                ck_bf16_pack_panel(panel, depth, packed)
-                ck_bf16_panel_product(
-                    narrow.narrowPointer, narrow.stride, output.rows, packed, count, depth, output.pointer + first,
-                    output.stride)
-            }
+            ck_panel_product(
+                weight.start, weight.stride, output.rows, panel, count, depth, output.pointer + first, output.stride)
         }
     }
 }

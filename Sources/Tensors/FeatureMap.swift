@@ -22,31 +22,6 @@ public struct FeatureMap: Sendable {
     }
 }
 
-/// Doubles the size by repeating each pixel (`nn.Upsample(scale_factor=2, mode="nearest")`).
-///
-/// - Parameters:
-///   - x: `[C, H·W]`.
-///   - y: `[C, 2H·2W]`; overwritten, must not overlap `x`.
-public func upsampleNearest2x(_ x: FeatureMap, into y: FeatureMap) {
-    precondition(
-        y.channels.rows == x.channels.rows && y.height == 2 * x.height && y.width == 2 * x.width,
-        "output \(y.channels.rows) x \(y.height) x \(y.width) for input \(x.channels.rows) x \(x.height) x \(x.width)")
-    let (from, to, width) = (x.channels, y.channels, x.width)
-    inParallel(from.rows, elementsPerItem: to.columns) { channels in
-        for channel in channels {
-            for row in 0..<x.height {
-                let source = from.pointer + channel * from.stride + row * width
-                let target = to.pointer + channel * to.stride + 4 * row * width
-                for column in 0..<width {
-                    target[2 * column] = source[column]
-                    target[2 * column + 1] = source[column]
-                }
-                (target + 2 * width).update(from: target, count: 2 * width)
-            }
-        }
-    }
-}
-
 extension FeatureMap {
     /// Scales until the target size is covered, then crops the centre: `resize_and_crop_tensor` of diffusers.
     ///

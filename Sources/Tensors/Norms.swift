@@ -65,30 +65,3 @@ public func softmax(_ x: Matrix, scale: Float = 1) {
         ck_softmax(x.pointer + rows.lowerBound * x.stride, x.stride, scale, nil, 0, rows.count, x.columns)
     }
 }
-
-/// Group norm of one image (arXiv 1803.08494), optionally followed by SiLU.
-///
-/// - Parameters:
-///   - x: `[C, H·W]`.
-///   - groups: The number of groups; divides C.
-///   - weight: `[1, C]`.
-///   - bias: `[1, C]`.
-///   - epsilon: Added to the variance.
-///   - silu: Whether to apply SiLU to the result.
-///   - y: The shape of `x`; overwritten, may be `x`.
-public func groupNorm(
-    _ x: FeatureMap, groups: Int, weight: Matrix, bias: Matrix, epsilon: Float, silu: Bool, into y: FeatureMap
-) {
-    let (from, to) = (x.channels, y.channels)
-    requireSameShape(from, to)
-    requireRow(weight, columns: from.rows)
-    requireRow(bias, columns: from.rows)
-    precondition(groups > 0 && from.rows % groups == 0, "\(from.rows) channels in \(groups) groups")
-    let groupChannels = from.rows / groups
-    inParallel(groups, elementsPerItem: groupChannels * from.columns) { range in
-        let first = range.lowerBound * groupChannels
-        ck_group_norm(
-            from.pointer + first * from.stride, from.stride, range.count * groupChannels, from.columns, range.count,
-            weight.pointer + first, bias.pointer + first, epsilon, silu, to.pointer + first * to.stride, to.stride)
-    }
-}

@@ -44,6 +44,12 @@ public final class Workspace {
         case scores
         /// The receptive fields of a convolution (im2col).
         case columns
+        /// The transformed input windows of a Winograd convolution.
+        case windows
+        /// The products of a Winograd convolution, before their transform.
+        case products
+        /// The pixels that a block of a Winograd convolution reads, one patch for each thread.
+        case patches
     }
 
     private var storages = [Storage](repeating: Storage(count: 0), count: Purpose.allCases.count)

@@ -104,22 +104,8 @@ public struct Weight: @unchecked Sendable {
         owner = storage
     }
 
-    /// A copy rounded to bfloat16, `[rows, columns]`.
-    func narrowed() -> Matrix {
-        let result = Matrix(rows: rows, columns: columns, precision: .bfloat16)
-        inParallel(rows, elementsPerItem: columns) { range in
-            var line = [Float](repeating: 0, count: columns)
-            for row in range {
-                widen(rows: row..<(row + 1), into: &line)
-                ck_narrow(line, result.narrowPointer + row * result.stride, columns)
-            }
-        }
-        releasePages()
-        return result
-    }
-
     /// Removes the pages of a mapped file from this process; they are read again if needed.
-    private func releasePages() {
+    func releasePages() {
         guard owner is FileMapping, rows > 0 else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let (address, bytes) = (Int(bitPattern: start), ((rows - 1) * stride + columns) * type.byteWidth)

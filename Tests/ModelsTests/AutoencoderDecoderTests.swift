@@ -1,3 +1,4 @@
+import Basics
 import ModelConfiguration
 import Models
 import Tensors
@@ -66,5 +67,47 @@ import Testing
         }
         let renamed = try AutoencoderDecoder(folder: model.file("vae")).decode(latents)
         #expect(renamed.channels.values == image.channels.values)
+    }
+
+    private static func latents(_ height: Int, _ width: Int) -> FeatureMap {
+        let values = (0..<(4 * height * width)).map { Float($0 * 37 % 23) / 8 - 1.4 }
+        return FeatureMap(Matrix(values, rows: 4, columns: height * width), height: height, width: width)
+    }
+
+    @Test(arguments: Precision.allCases.filter(\.isSupported))
+    func imagesDependNeitherOnEarlierOnesNorOnThreads(precision: Precision) throws {
+        let model = try ModelCopy(of: "alpha-small")
+        let decoder = try AutoencoderDecoder(folder: model.file("vae"), precision: precision)
+        let threads = BLAS.threadCount
+        defer { BLAS.setThreadCount(threads) }
+        let image = decoder.decode(Self.latents(9, 7)).channels.values
+        for (count, other) in [(1, Self.latents(40, 33)), (2, Self.latents(1, 1)), (5, Self.latents(17, 16))] {
+            BLAS.setThreadCount(count)
+            _ = decoder.decode(other)
+            #expect(decoder.decode(Self.latents(9, 7)).channels.values == image)
+        }
+    }
+
+    @Test(.enabled(if: CPU.hasBFloat16)) func imagesInBFloat16AreClose() throws {
+        let model = try ModelCopy(of: "alpha-small")
+        let images = try [Precision.float32, .bfloat16].map {
+            try AutoencoderDecoder(folder: model.file("vae"), precision: $0).decode(Self.latents(12, 13)).channels
+        }
+        let scale = images[0].values.map(abs).max() ?? 0
+        let difference = zip(images[0].values, images[1].values).map { abs($0 - $1) }.max() ?? .infinity
+        #expect(difference > 0 && difference < 0.05 * scale)
+    }
+
+    @Test func layersAreTimed() throws {
+        let model = try ModelCopy(of: "alpha-small")
+        let decoder = try AutoencoderDecoder(folder: model.file("vae"))
+        var layers: [AutoencoderDecoder.LayerTime] = []
+        decoder.onLayer = { layers.append($0) }
+        _ = decoder.decode(Self.latents(4, 4))
+        let upsampled = layers.filter { $0.kind == .upsampling }
+        #expect(upsampled.map(\.width) == [8, 16])
+        #expect(upsampled.map(\.flops) == upsampled.map { 18 * $0.width * $0.width * $0.channels.0 * $0.channels.1 })
+        #expect(Set(layers.map(\.kind)) == Set(AutoencoderDecoder.LayerTime.Kind.allCases))
+        #expect(layers.allSatisfy { $0.seconds >= 0 && $0.flops > 0 })
     }
 }

@@ -87,11 +87,4 @@ import Testing
         }
         #expect(relativeError(y.channels, Reference(expected.channels)) < 1e-5)
     }
-
-    @Test func nearestUpsamplingRepeatsPixels() {
-        let x = FeatureMap(Matrix([1, 2, 3, 4, 5, 6], rows: 1, columns: 6), height: 2, width: 3)
-        let y = FeatureMap(channelCount: 1, height: 4, width: 6)
-        upsampleNearest2x(x, into: y)
-        #expect(y.channels.values == [1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 4, 4, 5, 5, 6, 6])
-    }
 }

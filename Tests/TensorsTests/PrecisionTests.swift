@@ -123,33 +123,4 @@ import Testing
             for result in results { #expect(result == results[0]) }
         }
     }
-
-    @Test(.enabled(if: CPU.hasBFloat16), arguments: [(3, 3, 1, 1), (1, 1, 0, 1), (3, 5, 2, 1), (3, 3, 1, 2)])
-    func convolutionsInBFloat16MatchFloat32OfRoundedInputs(
-        shape: (kernelHeight: Int, kernelWidth: Int, padding: Int, stride: Int)
-    ) {
-        var numbers = TestNumbers(7)
-        let (inputs, outputs, height, width) = (5, 18, 9, 11)
-        let weights = numbers.matrix(rows: outputs, columns: inputs * shape.kernelHeight * shape.kernelWidth)
-        let image = numbers.matrix(rows: inputs, columns: height * width)
-        func layer(_ weight: Matrix, _ precision: Precision) -> Convolution {
-            Convolution(
-                weight: Weight(weight), bias: nil, kernelHeight: shape.kernelHeight, kernelWidth: shape.kernelWidth,
-                verticalPadding: shape.padding, horizontalPadding: shape.padding, stride: shape.stride,
-                precision: precision)
-        }
-        func roundedMatrix(_ x: Matrix) -> Matrix {
-            let narrow = Matrix(rows: x.rows, columns: x.columns, precision: .bfloat16)
-            Tensors.narrow(x, into: narrow)
-            return Matrix(narrow.values, rows: x.rows, columns: x.columns)
-        }
-        let size = layer(weights, .float32).outputSize(height: height, width: width)
-        func result(_ x: Matrix, _ layer: Convolution) -> Matrix {
-            let y = FeatureMap(channelCount: outputs, height: size.height, width: size.width)
-            convolve(FeatureMap(x, height: height, width: width), layer, into: y, workspace: Workspace())
-            return y.channels
-        }
-        let expected = result(roundedMatrix(image), layer(roundedMatrix(weights), .float32))
-        #expect(relativeError(result(image, layer(weights, .bfloat16)), Reference(expected)) < 2e-6)
-    }
 }

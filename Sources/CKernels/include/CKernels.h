@@ -59,10 +59,6 @@ void ck_layer_norm(const float *x, size_t x_stride, const float *scale, float ba
 void ck_rms_norm(const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride,
                  size_t rows, size_t columns);
 
-// Group norm of one image, x [channels, pixels], weight and bias [channels], then SiLU when silu.
-void ck_group_norm(const float *x, size_t x_stride, size_t channels, size_t pixels, size_t groups, const float *weight,
-                   const float *bias, float epsilon, bool silu, float *y, size_t y_stride);
-
 // x = softmax(scale * x + bias) of each row, in place; bias [rows, columns] with its own stride, or NULL.
 void ck_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
                 size_t columns);
@@ -132,10 +128,54 @@ void ck_gather_fields(const float *x, size_t x_stride, const ck_convolution *con
 void ck_panel_product(const float *x, size_t x_stride, size_t rows, const float *panel, size_t columns, size_t depth,
                       float *y, size_t y_stride);
 
-// The same in bfloat16, with a panel [(depth + 1) / 2, CK_PANEL, 2] made by ck_bf16_pack_panel.
-void ck_bf16_pack_panel(const float *panel, size_t depth, uint16_t *packed);
-void ck_bf16_panel_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t columns,
-                           size_t depth, float *y, size_t y_stride);
+// A 3 x 3 convolution by minimal filtering: tiles of 2 x 2 or 4 x 4 outputs, or of 2 x 2 outputs of a map that is first
+// doubled by repeating its pixels. Windows of 4 x 4, 6 x 6 and 3 x 3 pixels have as many positions.
+typedef enum ck_winograd { CK_WINOGRAD_2 = 0, CK_WINOGRAD_4 = 1, CK_WINOGRAD_UPSAMPLED = 2 } ck_winograd;
+
+// The side of a block in outputs, and the channels transformed at a time; a patch holds
+// CK_PATCH_CHANNELS * (CK_BLOCK_SIDE + 2)^2 floats.
+enum { CK_BLOCK_SIDE = 16, CK_PATCH_CHANNELS = 128 };
+
+// Tiles of a channels-last map [height * width, channels]: rows x columns of them, at most CK_BLOCK_SIDE outputs each way.
+typedef struct ck_winograd_block {
+    ck_winograd method;
+    size_t height, width, channels;
+    size_t first_row, first_column, rows, columns;
+} ck_winograd_block;
+
+// (x - mean) * scale + shift of each channel; [channels] each.
+typedef struct ck_normalization {
+    const float *mean, *scale, *shift;
+} ck_normalization;
+
+// One panel of at most CK_PANEL outputs: weight [outputs, inputs * 9] to [position][inputs][CK_PANEL], positions
+// position_stride apart; with panel NULL, rounded to bfloat16 to `narrow`, [position][(inputs + 1) / 2][CK_PANEL][2].
+void ck_winograd_weights(ck_winograd method, const float *weight, size_t weight_stride, size_t outputs, size_t inputs,
+                         size_t position_stride, float *panel, uint16_t *narrow);
+
+// The windows of a block to [position][tile][channels], zero-padded to whole vectors of sixteen; position_stride and
+// row_stride are in elements. A normalization is followed by SiLU. With v NULL, rounded to bfloat16 to `narrow`.
+void ck_winograd_input(const ck_winograd_block *block, const float *x, size_t x_stride,
+                       const ck_normalization *normalization, float *v, uint16_t *narrow, size_t position_stride,
+                       size_t row_stride, float *patch);
+
+// y = x panel for one panel: x [rows, depth], panel [depth, CK_PANEL], y [rows, CK_PANEL].
+void ck_panel_rows(const float *x, size_t x_stride, size_t rows, const float *panel, size_t depth, float *y);
+void ck_bf16_panel_rows(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t depth, float *y);
+
+// The products of a block, [position][panel][tile][CK_PANEL], to outputs plus bias [outputs] or NULL, written or added to
+// y [height * width, outputs]; if mean is not NULL, also ck_moments of the block.
+void ck_winograd_output(const ck_winograd_block *block, const float *products, size_t position_stride,
+                        size_t panel_stride, size_t outputs, const float *bias, bool adds, float *y, size_t y_stride,
+                        float *mean, float *deviations);
+
+// Mean and sum of squared deviations of each channel over rows x columns pixels of a channels-last map of this width.
+void ck_moments(const float *x, size_t x_stride, size_t width, size_t rows, size_t columns, size_t channels, float *mean,
+                float *deviations);
+
+// y = normalization of x, [pixels, channels].
+void ck_normalize(const float *x, size_t x_stride, const ck_normalization *normalization, float *y, size_t y_stride,
+                  size_t pixels, size_t channels);
 
 // destination[i] = source[i] rounded to bfloat16.
 void ck_narrow(const float *source, uint16_t *destination, size_t count);

@@ -14,8 +14,8 @@ import Tensors
 extension EcadCommand {
     struct Bench: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Benchmark latency models, search presets and the history.",
-            subcommands: [BenchModel.self, BenchPresets.self, BenchSearch.self])
+            abstract: "Benchmark latency models, decoders, search presets and the history.",
+            subcommands: [BenchModel.self, BenchDecode.self, BenchPresets.self, BenchSearch.self])
     }
 }
 
