@@ -138,10 +138,10 @@ struct BenchEngine: ParsableCommand {
         var seconds: [Double] = []
         if eachLine {
             print(try encoded(benchmark, seconds))
-            fflush(stdout)
+            fflush(nil)
             while readLine() != nil {
                 print(try benchmark.seconds())
-                fflush(stdout)
+                fflush(nil)
             }
             return
         }
