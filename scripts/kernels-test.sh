@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the numeric modules with every instruction set of this processor: AVX-512, AVX2 and portable C, which ECAD_KERNELS
-# selects. Results are bit-identical except in bfloat16, which needs AVX-512. Arguments replace the default levels, fastest first.
+# Runs the tests of the numeric modules with AVX-512, AVX2 and portable C, which ECAD_KERNELS selects. Results are bit-identical except in
+# bfloat16, which needs AVX-512; on a processor with AMX, give amx as an argument as well. Arguments replace the default levels, fastest first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OPENBLAS_NUM_THREADS=1

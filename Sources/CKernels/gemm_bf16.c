@@ -11,7 +11,7 @@ size_t ck_bf16_packed_count(size_t outputs, size_t inputs) { return (outputs + 3
 
 bool ck_has_bf16(void) {
     __builtin_cpu_init();
-    return ck_best_level() == CK_AVX512 && __builtin_cpu_supports("avx512bf16") &&
+    return ck_best_level() >= CK_AVX512 && __builtin_cpu_supports("avx512bf16") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 
@@ -71,8 +71,8 @@ static __attribute__((noinline)) void bf16_tile_of(size_t rows, const uint16_t *
 }
 #undef CK_TILE_CASE
 
-void ck_bf16_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *packed, size_t first, size_t last,
-                     size_t depth, const ck_output *out) {
+static void avx512_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *packed, size_t first,
+                           size_t last, size_t depth, const ck_output *out) {
     float tile[MAX_TILE_ROWS * PANEL];
     const size_t tiles = (rows + MAX_TILE_ROWS - 1) / MAX_TILE_ROWS, pairs = (depth + 1) / 2;
     for (size_t k = 0; k < depth; k += DEPTH_BLOCK) {
@@ -99,6 +99,98 @@ void ck_bf16_panel_rows(const uint16_t *x, size_t x_stride, size_t rows, const u
 }
 
 #pragma clang attribute pop
+
+// The same product with AMX. A register holds a tile of 16 rows: of x and of sums 16 x 64 bytes as they are in memory, of a
+// panel 16 pairs by 16 outputs. Sums are kept apart for the first and second elements of 16 pairs, so their bits differ
+// from those of avx512_product, but depend on nothing but the depth.
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma,f16c,amx-tile,amx-bf16"))), \
+    apply_to = function)
+
+enum { AMX_ROWS = 16, AMX_PAIRS = 16, AMX_TILE_ROWS = 2 * AMX_ROWS, LINE = 2 * AMX_PAIRS };
+
+// The palette of eight registers, all of 16 rows of 64 bytes.
+static const struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} amx_registers = {
+    .palette = 1,
+    .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+    .rows = {16, 16, 16, 16, 16, 16, 16, 16},
+};
+
+// The first `count` elements of up to 16 rows, padded with zeros.
+INLINE const uint16_t *padded_rows(const uint16_t *x, size_t x_stride, size_t rows, size_t count,
+                                   uint16_t lines[AMX_ROWS * LINE]) {
+    const __mmask32 lanes = count < LINE ? (1u << count) - 1 : ~0u;
+    for (size_t r = 0; r < AMX_ROWS; r++)
+        _mm512_storeu_si512(lines + r * LINE, r < rows ? _mm512_maskz_loadu_epi16(lanes, x + r * x_stride)
+                                                       : _mm512_setzero_si512());
+    return lines;
+}
+
+// tile = x * panel for up to 32 rows; `pairs` is the depth.
+static void amx_tile(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *panel, size_t pairs, float *tile) {
+    uint16_t lines[AMX_ROWS * LINE], weights[AMX_PAIRS * 2 * PANEL];
+    const bool has_second = rows > AMX_ROWS;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (size_t k = 0; k < pairs; k += AMX_PAIRS, x += LINE, panel += AMX_PAIRS * 2 * PANEL) {
+        const bool is_whole = pairs - k >= AMX_PAIRS;
+        const size_t count = is_whole ? LINE : 2 * (pairs - k);
+        const uint16_t *from = panel;
+        if (!is_whole) {
+            memset(weights, 0, sizeof weights);
+            from = memcpy(weights, panel, (pairs - k) * 2 * PANEL * sizeof *panel);
+        }
+        _tile_loadd(6, from, 2 * PANEL * sizeof *from);
+        _tile_loadd(7, from + PANEL, 2 * PANEL * sizeof *from);
+        if (is_whole && rows >= AMX_ROWS) _tile_loadd(4, x, x_stride * sizeof *x);
+        else _tile_loadd(4, padded_rows(x, x_stride, smaller(rows, AMX_ROWS), count, lines), LINE * sizeof *x);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        if (!has_second) continue;
+        const uint16_t *const second = x + AMX_ROWS * x_stride;
+        if (is_whole && rows == AMX_TILE_ROWS) _tile_loadd(5, second, x_stride * sizeof *x);
+        else _tile_loadd(5, padded_rows(second, x_stride, rows - AMX_ROWS, count, lines), LINE * sizeof *x);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, tile, PANEL * sizeof *tile);
+    _tile_stored(1, tile + LANES, PANEL * sizeof *tile);
+    if (!has_second) return;
+    _tile_stored(2, tile + AMX_ROWS * PANEL, PANEL * sizeof *tile);
+    _tile_stored(3, tile + AMX_ROWS * PANEL + LANES, PANEL * sizeof *tile);
+}
+
+static void amx_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *packed, size_t first,
+                        size_t last, size_t depth, const ck_output *out) {
+    float tile[AMX_TILE_ROWS * PANEL];
+    const size_t pairs = (depth + 1) / 2;
+    _tile_loadconfig(&amx_registers);
+    for (size_t k = 0; k < depth; k += DEPTH_BLOCK) {
+        const size_t block = smaller(DEPTH_BLOCK, depth - k);
+        for (size_t column = first; column < last; column += PANEL) {
+            const size_t columns = smaller(PANEL, last - column);
+            const uint16_t *const panel = packed + (column / PANEL * pairs + k / 2) * 2 * PANEL;
+            for (size_t row = 0; row < rows; row += AMX_TILE_ROWS) {
+                const size_t count = smaller(AMX_TILE_ROWS, rows - row);
+                amx_tile(x + row * x_stride + k, x_stride, count, panel, (block + 1) / 2, tile);
+                finish_tile(tile, count, columns, k > 0, k + block == depth, out, row, column);
+            }
+        }
+    }
+    _tile_release();
+}
+#pragma clang attribute pop
+
+void ck_bf16_product(const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *packed, size_t first, size_t last,
+                     size_t depth, const ck_output *out) {
+    (ck_current_level() == CK_AMX ? amx_product : avx512_product)(x, x_stride, rows, packed, first, last, depth, out);
+}
 #else
 
 bool ck_has_bf16(void) { return false; }

@@ -4,11 +4,12 @@ import Glibc
 
 /// Properties of the processor, recorded with measurements.
 public enum CPU {
-    /// The instruction set of the fused kernels: `AVX-512`, `AVX2` or `portable`.
+    /// The instruction set of the fused kernels: `AMX`, `AVX-512`, `AVX2` or `portable`.
     ///
-    /// It affects speed only; results are bit-identical.
+    /// In float32 it affects speed only; results are bit-identical. AMX sums products in bfloat16 in another order.
     public static var features: String {
         switch ck_current_level() {
+        case CK_AMX: "AMX"
         case CK_AVX512: "AVX-512"
         case CK_AVX2: "AVX2"
         default: "portable"
@@ -28,8 +29,8 @@ public enum CPU {
         let value: String
         /// One line with the value and those that are possible.
         public var description: String {
-            "environment variable \(CK_KERNELS_VARIABLE) is \"\(value)\"; expected portable, avx2 or avx512, as far as this "
-                + "processor (\(CPU.modelName)) has them"
+            "environment variable \(CK_KERNELS_VARIABLE) is \"\(value)\"; expected portable, avx2, avx512 or amx, as far as "
+                + "this processor (\(CPU.modelName)) has them"
         }
     }
 

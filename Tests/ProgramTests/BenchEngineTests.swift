@@ -84,7 +84,8 @@ import Testing
             let wrong = try ProgramRun(program, arguments, environment: ["ECAD_KERNELS": "sse"])
             #expect(wrong.wait() == 1)
             #expect(
-                wrong.errors.contains("ECAD_KERNELS is \"sse\"; expected portable, avx2 or avx512"), "\(wrong.errors)")
+                wrong.errors.contains("ECAD_KERNELS is \"sse\"; expected portable, avx2, avx512 or amx"),
+                "\(wrong.errors)")
         }
         // Without AVX-512 there is no bfloat16.
         let narrow = try ProgramRun(

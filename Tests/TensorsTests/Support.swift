@@ -80,7 +80,9 @@ func relativeError(_ found: Matrix, _ expected: Reference) -> Double {
 func bits(_ matrix: Matrix) -> [UInt32] { matrix.values.map(\.bitPattern) }
 
 /// The instruction set levels that this machine supports.
-let kernelLevels: [ck_level] = [CK_PORTABLE, CK_AVX2, CK_AVX512].filter { $0.rawValue <= ck_best_level().rawValue }
+let kernelLevels: [ck_level] = [CK_PORTABLE, CK_AVX2, CK_AVX512, CK_AMX].filter {
+    $0.rawValue <= ck_best_level().rawValue
+}
 
 /// Held while a test changes the level, which is global.
 ///

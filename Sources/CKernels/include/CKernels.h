@@ -2,7 +2,7 @@
 //
 // Every float32 kernel exists for AVX-512, AVX2 and portable C. All variants use sixteen lanes, explicit fused
 // multiply-adds and the same order of summation, so results are bit-identical on every machine; the ck_bf16 kernels need
-// AVX512_BF16. Pointers need not be aligned. Matrices are row-major; a `stride` is the distance between two rows in
+// AVX512_BF16, and AMX sums their products in another order. Pointers need not be aligned. Matrices are row-major; a `stride` is the distance between two rows in
 // elements. A kernel may work in place (x == y) unless its comment says otherwise.
 #ifndef CKERNELS_H
 #define CKERNELS_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum ck_level { CK_PORTABLE = 0, CK_AVX2 = 1, CK_AVX512 = 2 } ck_level;
+typedef enum ck_level { CK_PORTABLE = 0, CK_AVX2 = 1, CK_AVX512 = 2, CK_AMX = 3 } ck_level;
 
 typedef enum ck_activation {
     CK_NONE = 0,
@@ -24,7 +24,7 @@ typedef enum ck_activation {
 
 typedef enum ck_type { CK_F32 = 0, CK_F16 = 1, CK_BF16 = 2 } ck_type;
 
-// The environment variable that limits the level, and with it bfloat16: portable, avx2 or avx512.
+// The environment variable that limits the level, and with it bfloat16: portable, avx2, avx512 or amx.
 #define CK_KERNELS_VARIABLE "ECAD_KERNELS"
 
 // The best level of this processor within the limit, and the one in use. ck_set_level returns the level then in use: the
