@@ -336,9 +336,17 @@ package nonisolated struct Registration: Sendable {
   /// Content hashes of the worker's scorer models; the coordinator refuses a worker that lacks one of the run's.
   package var scorerHashes: [String] = []
 
-  /// Precisions in which the worker computes, such as "bfloat16"; float32 is implied. The coordinator refuses a worker
-  /// that lacks the run's.
+  /// Precisions in which the worker computes, such as "bfloat16"; only float32 if there is none. The coordinator refuses
+  /// a worker that lacks the run's.
   package var precisions: [String] = []
+
+  /// Engine that computes: "native", or "torch" for diffusers and PyTorch; empty for native. The coordinator refuses any
+  /// other than the run's.
+  package var engine: String = String()
+
+  /// Class of devices on which equal work takes equal time, such as "NVIDIA H100 80GB HBM3, torch 2.13"; a cost table
+  /// belongs to one. Empty for the class of `cpu`, `blas` and `threads`.
+  package var deviceClass: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -530,6 +538,11 @@ package nonisolated struct Probe: Sendable {
 
   package var engineVersion: String = String()
 
+  /// As in `Registration`.
+  package var engine: String = String()
+
+  package var precisions: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -666,6 +679,9 @@ package nonisolated struct RunSettings: Sendable {
 
   /// Precision of the products in transformer and decoder: "bfloat16", or empty for float32.
   package var precision: String = String()
+
+  /// Engine of all workers: "torch", or empty for native.
+  package var engine: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -895,6 +911,11 @@ package nonisolated struct ProbeReply: Sendable {
   package var modelHash: String = String()
 
   package var workers: UInt32 = 0
+
+  /// Of the run: "native" or "torch", and the precision.
+  package var engine: String = String()
+
+  package var precision: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1393,7 +1414,7 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Registration"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0\u{3}scorer_hashes\0\u{1}precisions\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0\u{3}scorer_hashes\0\u{1}precisions\0\u{1}engine\0\u{3}device_class\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1413,6 +1434,8 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 10: try { try decoder.decodeSingularStringField(value: &self.imageModelHash) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.scorerHashes) }()
       case 12: try { try decoder.decodeRepeatedStringField(value: &self.precisions) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.engine) }()
+      case 14: try { try decoder.decodeSingularStringField(value: &self.deviceClass) }()
       default: break
       }
     }
@@ -1459,6 +1482,12 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.precisions.isEmpty {
       try visitor.visitRepeatedStringField(value: self.precisions, fieldNumber: 12)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 13)
+    }
+    if !self.deviceClass.isEmpty {
+      try visitor.visitSingularStringField(value: self.deviceClass, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1475,6 +1504,8 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.imageModelHash != rhs.imageModelHash {return false}
     if lhs.scorerHashes != rhs.scorerHashes {return false}
     if lhs.precisions != rhs.precisions {return false}
+    if lhs.engine != rhs.engine {return false}
+    if lhs.deviceClass != rhs.deviceClass {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1773,7 +1804,7 @@ nonisolated extension Canary: SwiftProtobuf.Message, SwiftProtobuf._MessageImple
 
 nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Probe"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}engine_version\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}engine_version\0\u{1}engine\0\u{1}precisions\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1782,6 +1813,8 @@ nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplem
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.engine) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.precisions) }()
       default: break
       }
     }
@@ -1791,11 +1824,19 @@ nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplem
     if !self.engineVersion.isEmpty {
       try visitor.visitSingularStringField(value: self.engineVersion, fieldNumber: 1)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 2)
+    }
+    if !self.precisions.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.precisions, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Probe, rhs: Probe) -> Bool {
     if lhs.engineVersion != rhs.engineVersion {return false}
+    if lhs.engine != rhs.engine {return false}
+    if lhs.precisions != rhs.precisions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1967,7 +2008,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
 
 nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RunSettings"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0\u{3}scorer_models\0\u{1}precision\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0\u{3}scorer_models\0\u{1}precision\0\u{1}engine\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1984,6 +2025,7 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.scorers) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.scorerModels) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.precision) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.engine) }()
       default: break
       }
     }
@@ -2017,6 +2059,9 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.precision.isEmpty {
       try visitor.visitSingularStringField(value: self.precision, fieldNumber: 9)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2030,6 +2075,7 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.scorers != rhs.scorers {return false}
     if lhs.scorerModels != rhs.scorerModels {return false}
     if lhs.precision != rhs.precision {return false}
+    if lhs.engine != rhs.engine {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2395,7 +2441,7 @@ nonisolated extension Cancel: SwiftProtobuf.Message, SwiftProtobuf._MessageImple
 
 nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ProbeReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{3}engine_version\0\u{3}model_hash\0\u{1}workers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{3}engine_version\0\u{3}model_hash\0\u{1}workers\0\u{1}engine\0\u{1}precision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2407,6 +2453,8 @@ nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 2: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.modelHash) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.workers) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.engine) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.precision) }()
       default: break
       }
     }
@@ -2425,6 +2473,12 @@ nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.workers != 0 {
       try visitor.visitSingularUInt32Field(value: self.workers, fieldNumber: 4)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 5)
+    }
+    if !self.precision.isEmpty {
+      try visitor.visitSingularStringField(value: self.precision, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2433,6 +2487,8 @@ nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.engineVersion != rhs.engineVersion {return false}
     if lhs.modelHash != rhs.modelHash {return false}
     if lhs.workers != rhs.workers {return false}
+    if lhs.engine != rhs.engine {return false}
+    if lhs.precision != rhs.precision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

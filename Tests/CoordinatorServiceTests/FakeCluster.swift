@@ -19,16 +19,20 @@ final class FakeCluster {
     /// Log lines so far.
     var logCount: Int { lines.value.load(ordering: .relaxed) }
 
-    init(recheckShare: Double = 0, mode: String = "generations", precision: String = "float32") throws {
+    init(
+        recheckShare: Double = 0, mode: String = "generations", engine: String = "native",
+        precision: String = "float32",
+        cost: String = "macs"
+    ) throws {
         folder = try TemporaryFolder()
         let configuration = try RunConfiguration.small(
-            in: folder.file("."), mode: mode, population: 6, generations: 2, precision: precision,
+            in: folder.file("."), mode: mode, population: 6, generations: 2, engine: engine, precision: precision,
             more: """
                 images = 2
                 schedules = 3
                 recheck_share = \(recheckShare)
                 [objectives]
-                cost = "macs"
+                cost = "\(cost)"
                 """)
         calibration = try Calibration.create(configuration, in: folder.file("run"))
         let (clock, lines) = (clock, lines)
@@ -144,7 +148,7 @@ extension RunConfiguration {
     /// A run of the smallest model on three prompts, by multiply-adds; `more` begins with keys of the table `tasks`.
     static func small(
         in folder: String, mode: String = "generations", population: Int, generations: Int,
-        precision: String = "float32", more: String
+        engine: String = "native", precision: String = "float32", more: String
     ) throws -> RunConfiguration {
         try "a red cube\nA green ball on a table\nsome words\n".write(
             toFile: "\(folder)/prompts.txt", atomically: false, encoding: .utf8)
@@ -153,6 +157,7 @@ extension RunConfiguration {
                 [model]
                 path = "\(Fixtures.folder)/alpha-micro/model"
                 steps = 5
+                engine = "\(engine)"
                 precision = "\(precision)"
                 height = 16
                 width = 16

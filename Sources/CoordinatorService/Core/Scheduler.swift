@@ -20,6 +20,8 @@ struct Scheduler {
         var recheckShare = 0.0
         /// The scorer that a result must contain, and by which rechecks compare.
         var quality = ScorerKind.psnr
+        /// What the workers compute with; rechecks agree within its tolerance.
+        var arithmetic = Arithmetic()
     }
 
     /// Maximum number of open rechecks if only a sample is rechecked; with a single worker they would pile up.
@@ -384,14 +386,17 @@ struct Scheduler {
         }
         dispatcher.recordCost(seconds: result.taskSeconds, units: task.units, of: worker)
         let scores = Recheck.scores(of: checked, scorer: settings.quality)
-        let (agrees, largest) = Recheck.compare(recheck.originalScores, scores, scorer: settings.quality)
+        let (agrees, largest) = Recheck.compare(
+            recheck.originalScores, scores, scorer: settings.quality, arithmetic: settings.arithmetic)
         effects.append(
             .recordRecheck(
                 RecheckRecord(
                     taskID: task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
                     largestDifference: largest)))
         var next = recheck
-        switch recheck.verdict(on: scores, by: worker, scorer: settings.quality) {
+        switch recheck.verdict(
+            on: scores, by: worker, scorer: settings.quality, arithmetic: settings.arithmetic)
+        {
         case .faulty(let culprit, let difference):
             let other = culprit == worker ? "its own repetition" : "that of another worker"
             quarantine(

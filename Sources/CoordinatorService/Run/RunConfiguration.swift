@@ -28,8 +28,8 @@ public struct RunConfiguration: Sendable, Equatable {
     var width: Int?
     /// Nil for the model's default, until the run begins.
     var guidanceScale: Double?
-    /// Of the products in transformer and decoder.
-    var precision = Precision.float32
+    /// What all workers compute with.
+    var arithmetic = Arithmetic()
     var promptsPath = ""
     /// Nil to detect it.
     var promptsFormat: PromptFormat?
