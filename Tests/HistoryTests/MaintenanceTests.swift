@@ -193,9 +193,10 @@ import Testing
         let measured = try sample.history.query(
             "SELECT DISTINCT engine, precision FROM benchmark_summary WHERE prompt_set = 'parti'")
         #expect(measured.rows == [[.text("native"), .text("float32")]])
-        let timings = try #require(try sample.integer(
-            "SELECT count(*) FROM image_timings t JOIN prompts p ON p.id = t.prompt_id WHERE p.evaluation_set = 'parti'"
-        ))
+        let timings = try #require(
+            try sample.integer(
+                "SELECT count(*) FROM image_timings t JOIN prompts p ON p.id = t.prompt_id WHERE p.evaluation_set = 'parti'"
+            ))
         let measuredBy = try sample.history.query(
             "SELECT sum(images) FROM measured_by WHERE evaluation_set = 'parti' AND worker = 'w1' AND engine = 'native'"
         )

@@ -28,7 +28,9 @@ import Testing
         #expect(objects.count == 2 && objects[0] == objects[1])
         let object = try #require(objects[0].object)
         #expect(
-            object.members.map(\.key) == ["file", "family", "steps", "genes", "recomputed", "genome_sha256", "step_mask"])
+            object.members.map(\.key) == [
+                "file", "family", "steps", "genes", "recomputed", "genome_sha256", "step_mask",
+            ])
         let expected = try Heuristic.fora(interval: 3).schedule(for: .pixart())
         #expect(object["file"]?.string == folder.file("f.json"))
         #expect(object["family"] == "pixart-alpha" && object["steps"] == 20 && object["genes"] == 1680)
