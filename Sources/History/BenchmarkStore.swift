@@ -68,15 +68,17 @@ public struct BenchmarkStore: Sendable {
     /// Inserts schedules and the tasks that measure them on an evaluation set other than `calibration`.
     ///
     /// An evaluation set or a schedule of an earlier benchmark of the run is reused, so that measurements accumulate.
-    /// Throws `HistoryError.refused` if the stored set has other prompts or a stored label another genome, and
-    /// `.genomeLength`.
+    /// Throws `HistoryError.refused` if the stored set has other prompts or images of another engine or precision, or a
+    /// stored label another genome, and `.genomeLength`.
     public func begin(
         on evaluationSet: String, of runID: Int64, prompts: [String], entries: [NewBenchmarkEntry], tasks: [NewTask],
-        at instant: Double = RunHistory.now()
+        engine: String = "native", precision: String = "float32", at instant: Double = RunHistory.now()
     ) throws -> InsertedIDs {
         try history.write { db in
             let genes = try SearchStore.geneCount(of: runID, in: db)
             try Self.insertIfMissing(prompts, of: evaluationSet, run: runID, in: db)
+            try RunStore.insertEvaluationSet(
+                evaluationSet, run: runID, engine: engine, precision: precision, in: db)
             let candidateIDs = try entries.map { try Self.insertIfMissing($0, run: runID, geneCount: genes, in: db) }
             let taskIDs = try tasks.map {
                 try TaskStore.insert(

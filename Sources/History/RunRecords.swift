@@ -56,12 +56,14 @@ public struct NewRun: Sendable {
     public var prompts: [String]
     /// Equal for runs in which equal images get equal scores, so that one can reuse the other's measurements.
     public var evaluationKey: String?
+    /// What its calibration images are computed with: `native` or `torch`, and the precision.
+    public var engine, precision: String
 
     /// A run; `configuration` is TOML, `shape` is JSON.
     public init(
         name: String, configuration: String, costObjective: String, qualityObjective: String, shape: String,
         genes: [GeneCell], modelHash: String, seed: Int64, reference: ReferencePoint? = nil, prompts: [String],
-        evaluationKey: String? = nil
+        evaluationKey: String? = nil, engine: String = "native", precision: String = "float32"
     ) {
         self.name = name
         self.configuration = configuration
@@ -74,6 +76,8 @@ public struct NewRun: Sendable {
         self.reference = reference
         self.prompts = prompts
         self.evaluationKey = evaluationKey
+        self.engine = engine
+        self.precision = precision
     }
 }
 

@@ -28,6 +28,8 @@ public struct RunStore: Sendable {
                 try gene.execute(arguments: [runID, index, cell.step, cell.block, cell.component])
             }
             try Self.insertPrompts(run.prompts, of: RunHistory.calibration, run: runID, in: db)
+            try Self.insertEvaluationSet(
+                RunHistory.calibration, run: runID, engine: run.engine, precision: run.precision, in: db)
             return runID
         }
     }
@@ -197,6 +199,25 @@ public struct RunStore: Sendable {
         }
     }
 
+    /// Records what all images of an evaluation set are computed with.
+    ///
+    /// Throws `HistoryError.refused` if the set has images of another engine or precision.
+    static func insertEvaluationSet(
+        _ name: String, run runID: Int64, engine: String, precision: String, in db: Database
+    ) throws {
+        try db.executeCached(
+            sql: "INSERT OR IGNORE INTO evaluation_sets (run_id, name, engine, precision) VALUES (?, ?, ?, ?)",
+            arguments: [runID, name, engine, precision])
+        let row = try Row.fetchOne(
+            db, sql: "SELECT engine, precision FROM evaluation_sets WHERE run_id = ? AND name = ?",
+            arguments: [runID, name])
+        guard let row, row["engine"] == engine, row["precision"] == precision else {
+            let stored = row.map { "\($0["engine"] as String), \($0["precision"] as String)" } ?? "nothing"
+            throw HistoryError.refused(
+                record: "evaluation set '\(name)' is measured with \(stored), not with \(engine), \(precision)")
+        }
+    }
+
     // MARK: - Cost tables
 
     /// The cost tables of a run, ordered by row id.
@@ -226,8 +247,7 @@ public struct RunStore: Sendable {
             let workerClass = try String.fetchOne(
                 db,
                 sql: """
-                    SELECT cpu || ', ' || blas || ', ' || threads || ' threads, ' || engine_version
-                    FROM workers WHERE id = ?
+                    SELECT device_class || ', ' || engine_version FROM workers WHERE id = ?
                     """,
                 arguments: [table.workerID])
             try db.execute(
@@ -315,6 +335,12 @@ public struct RunStore: Sendable {
             sql: """
                 INSERT INTO genes (run_id, gene, step, block, component)
                 SELECT ?, gene, step, block, component FROM genes WHERE run_id = ?
+                """,
+            arguments: [archive, runID])
+        try db.execute(
+            sql: """
+                INSERT INTO evaluation_sets (run_id, name, engine, precision)
+                SELECT ?, name, engine, precision FROM evaluation_sets WHERE run_id = ? AND name = 'calibration'
                 """,
             arguments: [archive, runID])
         try db.execute(

@@ -21,7 +21,8 @@ enum Schema {
         Migration(version: 3, name: "refusals, canaries, rechecks and quarantine", sql: trustTables),
         Migration(version: 4, name: "gates of benchmarked TGATE schedules", sql: gateSteps),
         Migration(version: 5, name: "statistics of the scores", sql: scoreStatistics),
-        Migration(version: 6, name: "reuse errors", sql: reuseErrors),
+        Migration(version: 6, name: "engines, precisions and device classes", sql: engines),
+        Migration(version: 7, name: "reuse errors", sql: reuseErrors),
     ]
 
     /// The schema version of this release.
@@ -64,6 +65,11 @@ enum Schema {
     /// The temporary views take precedence over the tables and views of the file, which stays as it is.
     static func addTemporaryViews(to db: Database) throws {
         try db.execute(sql: "CREATE TEMP VIEW score_statistics AS \(scoreStatistics())")
+        try db.execute(sql: "CREATE TEMP VIEW evaluation_sets AS \(nativeEvaluationSets)")
+        try db.execute(
+            sql:
+                "CREATE TEMP VIEW workers AS SELECT *, 'native' AS engine, \(nativeDeviceClass) AS device_class FROM main.workers"
+        )
         for view in views {
             try db.execute(sql: view.sql.replacingOccurrences(of: "CREATE VIEW", with: "CREATE TEMP VIEW"))
         }

@@ -308,6 +308,36 @@ extension Schema {
 
     // MARK: - Version 6
 
+    /// What measurements are computed with: per evaluation set, and per worker.
+    static let engines = """
+        CREATE TABLE evaluation_sets (
+            run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+            name TEXT NOT NULL, -- 'calibration', or of a benchmark
+            engine TEXT NOT NULL CHECK (engine IN ('native', 'torch')), -- computed all images of the set
+            precision TEXT NOT NULL,
+            PRIMARY KEY (run_id, name)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO evaluation_sets (run_id, name, engine, precision) \(nativeEvaluationSets);
+
+        ALTER TABLE workers ADD COLUMN engine TEXT NOT NULL DEFAULT 'native' CHECK (engine IN ('native', 'torch'));
+        ALTER TABLE workers ADD COLUMN device_class TEXT NOT NULL DEFAULT ''; -- equal where equal work takes equal time
+        UPDATE workers SET device_class = \(nativeDeviceClass);
+
+        """
+
+    /// The evaluation sets of a version before engines: all images are the native engine's.
+    static let nativeEvaluationSets = """
+        SELECT DISTINCT p.run_id, p.evaluation_set AS name, 'native' AS engine,
+            CASE WHEN instr(r.configuration, char(10) || 'precision = "bfloat16"') > 0 THEN 'bfloat16' ELSE 'float32' END
+                AS precision
+        FROM prompts p JOIN runs r ON r.id = p.run_id
+        """
+
+    /// The device class of a native worker.
+    static let nativeDeviceClass = "cpu || ', ' || blas || ', ' || threads || ' threads'"
+
+    // MARK: - Version 7
+
     /// What reuse changes, measured by workers before the search.
     static let reuseErrors = """
         CREATE TABLE reuse_errors (

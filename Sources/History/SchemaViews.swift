@@ -182,9 +182,20 @@ extension Schema {
                     (SELECT ifnull(sum(t.images), 0) FROM tasks t WHERE t.worker_id = w.id AND t.state = 'done') AS images,
                     w.busy_seconds, w.connected_seconds,
                     CASE WHEN w.connected_seconds > 0 THEN w.busy_seconds / w.connected_seconds END AS utilisation,
-                    w.failures
+                    w.failures, w.engine, w.device_class
                 FROM workers w
                 ORDER BY w.name
+                """),
+        View(
+            name: "measured_by",
+            summary: "per candidate, evaluation set and worker: images, and what computed them",
+            select: """
+                SELECT c.run_id, c.id AS candidate_id, p.evaluation_set, count(*) AS images, w.name AS worker, s.engine,
+                    s.precision, w.device_class
+                FROM image_timings t JOIN candidates c ON c.id = t.candidate_id JOIN prompts p ON p.id = t.prompt_id
+                JOIN workers w ON w.id = t.worker_id
+                LEFT JOIN evaluation_sets s ON s.run_id = p.run_id AND s.name = p.evaluation_set
+                GROUP BY c.id, p.evaluation_set, w.id
                 """),
         View(
             name: "worker_failures",
@@ -233,9 +244,10 @@ extension Schema {
             summary: "per benchmarked schedule, prompt set and scorer: statistics of the scores",
             select: """
                 SELECT c.run_id, c.label AS schedule, s.evaluation_set AS prompt_set, s.scorer, s.mean, s.standard_error,
-                    s.p5, s.worst, p.text AS worst_prompt, s.images, s.candidate_id
+                    s.p5, s.worst, p.text AS worst_prompt, s.images, s.candidate_id, b.engine, b.precision
                 FROM candidates c CROSS JOIN score_statistics s ON s.candidate_id = c.id
                 JOIN prompts p ON p.id = s.worst_prompt_id
+                LEFT JOIN evaluation_sets b ON b.run_id = c.run_id AND b.name = s.evaluation_set
                 WHERE c.generation IS NULL
                 """),
         View(
@@ -243,7 +255,7 @@ extension Schema {
             summary: "per benchmarked schedule, prompt set and scorer: mean score, speed-up and MACs",
             select: """
                 SELECT s.run_id, s.schedule, s.prompt_set, s.scorer, s.mean, s.standard_error, s.images,
-                    1.0 / e.latency_ratio AS speedup, e.latency_ratio, e.macs
+                    1.0 / e.latency_ratio AS speedup, e.latency_ratio, e.macs, s.engine, s.precision
                 FROM benchmark_scores s
                 LEFT JOIN evaluations e ON e.candidate_id = s.candidate_id AND e.evaluation_set = s.prompt_set
                 ORDER BY s.run_id, s.prompt_set, s.scorer, speedup

@@ -12,17 +12,26 @@ public struct WorkerDescription: Hashable, Sendable {
     public var blas: String
     /// Number of compute threads, at least 1.
     public var threads: Int
-    /// Version of the engine.
+    /// Release of the worker program.
     public var engineVersion: String
+    /// `native` or `torch`.
+    public var engine: String
+    /// Class of devices on which equal work takes equal time.
+    public var deviceClass: String
 
-    /// A description; `threads` is at least 1.
-    public init(name: String, host: String, cpu: String, blas: String, threads: Int, engineVersion: String) {
+    /// A description; `threads` is at least 1, and a `deviceClass` of nil is that of processor, BLAS and threads.
+    public init(
+        name: String, host: String, cpu: String, blas: String, threads: Int, engineVersion: String,
+        engine: String = "native", deviceClass: String? = nil
+    ) {
         self.name = name
         self.host = host
         self.cpu = cpu
         self.blas = blas
         self.threads = threads
         self.engineVersion = engineVersion
+        self.engine = engine
+        self.deviceClass = deviceClass ?? "\(cpu), \(blas), \(threads) threads"
     }
 }
 
@@ -35,15 +44,16 @@ public struct WorkerStore: Sendable {
         try history.write { db in
             try db.executeCached(
                 sql: """
-                    INSERT INTO workers (name, host, cpu, blas, threads, engine_version, first_seen, last_seen)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    INSERT INTO workers (name, host, cpu, blas, threads, engine_version, engine, device_class,
+                        first_seen, last_seen)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (name) DO UPDATE SET host = excluded.host, cpu = excluded.cpu, blas = excluded.blas,
-                        threads = excluded.threads, engine_version = excluded.engine_version,
-                        last_seen = excluded.last_seen
+                        threads = excluded.threads, engine_version = excluded.engine_version, engine = excluded.engine,
+                        device_class = excluded.device_class, last_seen = excluded.last_seen
                     """,
                 arguments: [
-                    worker.name, worker.host, worker.cpu, worker.blas, worker.threads, worker.engineVersion, instant,
-                    instant,
+                    worker.name, worker.host, worker.cpu, worker.blas, worker.threads, worker.engineVersion,
+                    worker.engine, worker.deviceClass, instant, instant,
                 ])
             let id = try Int64.fetchOne(
                 db.cachedStatement(sql: "SELECT id FROM workers WHERE name = ?"), arguments: [worker.name])
@@ -61,6 +71,24 @@ public struct WorkerStore: Sendable {
                 sql: "UPDATE workers SET connected_seconds = connected_seconds + ?, last_seen = ? WHERE id = ?",
                 arguments: [seconds, instant, workerID])
             try db.requireChange("worker", workerID)
+        }
+    }
+
+    /// A worker's device class, if the run's latencies are of another one: that of its cost table, or else of the first
+    /// other worker that measured a calibration image.
+    public func otherDeviceClass(than workerID: Int64, in runID: Int64) throws -> (own: String, other: String)? {
+        try history.read { db in
+            let row = try Row.fetchOne(
+                db,
+                sql: """
+                    SELECT w.device_class AS own, o.device_class AS other
+                    FROM workers w JOIN workers o ON o.id = coalesce(
+                        (SELECT worker_id FROM cost_tables WHERE run_id = :run AND is_objective = 1),
+                        (SELECT worker_id FROM tasks WHERE run_id = :run AND state = 'done' AND kind = 'evaluate'
+                            AND evaluation_set = 'calibration' AND worker_id <> :worker ORDER BY id LIMIT 1))
+                    WHERE w.id = :worker AND w.device_class <> o.device_class
+                    """, arguments: ["run": runID, "worker": workerID])
+            return row.map { ($0["own"], $0["other"]) }
         }
     }
 

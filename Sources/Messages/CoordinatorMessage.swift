@@ -48,6 +48,8 @@ extension CoordinatorMessage: Envelope {
             try limits.check(text: reply.runID, "probe_reply.run_id")
             try limits.check(text: reply.engineVersion, "probe_reply.engine_version")
             try limits.check(text: reply.modelHash, "probe_reply.model_hash")
+            try limits.check(text: reply.engine, "probe_reply.engine")
+            try limits.check(text: reply.precision, "probe_reply.precision")
         case .finish(let finish): try limits.check(text: finish.reason, "finish.reason")
         case .blobChunk(let chunk): try limits.check(digest: chunk.sha256, "blob_chunk.sha256")
         }
@@ -60,6 +62,7 @@ extension Welcome {
         try limits.check(text: settings.modelHash, "welcome.settings.model_hash")
         try limits.check(text: settings.negativePrompt, "welcome.settings.negative_prompt")
         try limits.check(text: settings.precision, "welcome.settings.precision")
+        try limits.check(text: settings.engine, "welcome.settings.engine")
         guard settings.scorers.count <= limits.scorers else {
             throw .field(
                 name: "welcome.settings.scorers", expected: "at most \(limits.scorers) names",

@@ -193,85 +193,91 @@ package nonisolated struct WorkerMessage: Sendable {
 }
 
 /// Envelope of messages from the coordinator.
-package nonisolated struct CoordinatorMessage: Sendable {
+package nonisolated struct CoordinatorMessage: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var protocolVersion: UInt32 = 0
+  package var protocolVersion: UInt32 {
+    get {_storage._protocolVersion}
+    set {_uniqueStorage()._protocolVersion = newValue}
+  }
 
-  package var body: CoordinatorMessage.OneOf_Body? = nil
+  package var body: OneOf_Body? {
+    get {return _storage._body}
+    set {_uniqueStorage()._body = newValue}
+  }
 
   package var refusal: Refusal {
     get {
-      if case .refusal(let v)? = body {return v}
+      if case .refusal(let v)? = _storage._body {return v}
       return Refusal()
     }
-    set {body = .refusal(newValue)}
+    set {_uniqueStorage()._body = .refusal(newValue)}
   }
 
   package var welcome: Welcome {
     get {
-      if case .welcome(let v)? = body {return v}
+      if case .welcome(let v)? = _storage._body {return v}
       return Welcome()
     }
-    set {body = .welcome(newValue)}
+    set {_uniqueStorage()._body = .welcome(newValue)}
   }
 
   package var assignment: Assignment {
     get {
-      if case .assignment(let v)? = body {return v}
+      if case .assignment(let v)? = _storage._body {return v}
       return Assignment()
     }
-    set {body = .assignment(newValue)}
+    set {_uniqueStorage()._body = .assignment(newValue)}
   }
 
   package var acknowledgement: Acknowledgement {
     get {
-      if case .acknowledgement(let v)? = body {return v}
+      if case .acknowledgement(let v)? = _storage._body {return v}
       return Acknowledgement()
     }
-    set {body = .acknowledgement(newValue)}
+    set {_uniqueStorage()._body = .acknowledgement(newValue)}
   }
 
   package var wait: Wait {
     get {
-      if case .wait(let v)? = body {return v}
+      if case .wait(let v)? = _storage._body {return v}
       return Wait()
     }
-    set {body = .wait(newValue)}
+    set {_uniqueStorage()._body = .wait(newValue)}
   }
 
   package var finish: Finish {
     get {
-      if case .finish(let v)? = body {return v}
+      if case .finish(let v)? = _storage._body {return v}
       return Finish()
     }
-    set {body = .finish(newValue)}
+    set {_uniqueStorage()._body = .finish(newValue)}
   }
 
   package var cancel: Cancel {
     get {
-      if case .cancel(let v)? = body {return v}
+      if case .cancel(let v)? = _storage._body {return v}
       return Cancel()
     }
-    set {body = .cancel(newValue)}
+    set {_uniqueStorage()._body = .cancel(newValue)}
   }
 
   package var probeReply: ProbeReply {
     get {
-      if case .probeReply(let v)? = body {return v}
+      if case .probeReply(let v)? = _storage._body {return v}
       return ProbeReply()
     }
-    set {body = .probeReply(newValue)}
+    set {_uniqueStorage()._body = .probeReply(newValue)}
   }
 
   package var blobChunk: BlobChunk {
     get {
-      if case .blobChunk(let v)? = body {return v}
+      if case .blobChunk(let v)? = _storage._body {return v}
       return BlobChunk()
     }
-    set {body = .blobChunk(newValue)}
+    set {_uniqueStorage()._body = .blobChunk(newValue)}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -290,6 +296,8 @@ package nonisolated struct CoordinatorMessage: Sendable {
   }
 
   package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// A worker requests to join the run.
@@ -336,9 +344,17 @@ package nonisolated struct Registration: Sendable {
   /// Content hashes of the worker's scorer models; the coordinator refuses a worker that lacks one of the run's.
   package var scorerHashes: [String] = []
 
-  /// Precisions in which the worker computes, such as "bfloat16"; float32 is implied. The coordinator refuses a worker
-  /// that lacks the run's.
+  /// Precisions in which the worker computes, such as "bfloat16"; only float32 if there is none. The coordinator refuses
+  /// a worker that lacks the run's.
   package var precisions: [String] = []
+
+  /// Engine that computes: "native", or "torch" for diffusers and PyTorch; empty for native. The coordinator refuses any
+  /// other than the run's.
+  package var engine: String = String()
+
+  /// Class of devices on which equal work takes equal time, such as "NVIDIA H100 80GB HBM3, torch 2.13"; a cost table
+  /// belongs to one. Empty for the class of `cpu`, `blas` and `threads`.
+  package var deviceClass: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -533,6 +549,11 @@ package nonisolated struct Probe: Sendable {
 
   package var engineVersion: String = String()
 
+  /// As in `Registration`.
+  package var engine: String = String()
+
+  package var precisions: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -669,6 +690,9 @@ package nonisolated struct RunSettings: Sendable {
 
   /// Precision of the products in transformer and decoder: "bfloat16", or empty for float32.
   package var precision: String = String()
+
+  /// Engine of all workers: "torch", or empty for native.
+  package var engine: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -904,6 +928,11 @@ package nonisolated struct ProbeReply: Sendable {
   package var modelHash: String = String()
 
   package var workers: UInt32 = 0
+
+  /// Of the run: "native" or "torch", and the precision.
+  package var engine: String = String()
+
+  package var precision: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1213,188 +1242,226 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
   package static let protoMessageName: String = _protobuf_package + ".CoordinatorMessage"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{1}refusal\0\u{1}welcome\0\u{1}assignment\0\u{1}acknowledgement\0\u{1}wait\0\u{1}finish\0\u{1}cancel\0\u{3}probe_reply\0\u{4}\u{3}blob_chunk\0")
 
+  fileprivate class _StorageClass {
+    var _protocolVersion: UInt32 = 0
+    var _body: CoordinatorMessage.OneOf_Body?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _protocolVersion = source._protocolVersion
+      _body = source._body
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.protocolVersion) }()
-      case 2: try {
-        var v: Refusal?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .refusal(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocolVersion) }()
+        case 2: try {
+          var v: Refusal?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .refusal(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .refusal(v)
+          }
+        }()
+        case 3: try {
+          var v: Welcome?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .welcome(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .welcome(v)
+          }
+        }()
+        case 4: try {
+          var v: Assignment?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .assignment(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .assignment(v)
+          }
+        }()
+        case 5: try {
+          var v: Acknowledgement?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .acknowledgement(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .acknowledgement(v)
+          }
+        }()
+        case 6: try {
+          var v: Wait?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .wait(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .wait(v)
+          }
+        }()
+        case 7: try {
+          var v: Finish?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .finish(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .finish(v)
+          }
+        }()
+        case 8: try {
+          var v: Cancel?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .cancel(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .cancel(v)
+          }
+        }()
+        case 9: try {
+          var v: ProbeReply?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .probeReply(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .probeReply(v)
+          }
+        }()
+        case 12: try {
+          var v: BlobChunk?
+          var hadOneofValue = false
+          if let current = _storage._body {
+            hadOneofValue = true
+            if case .blobChunk(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._body = .blobChunk(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .refusal(v)
-        }
-      }()
-      case 3: try {
-        var v: Welcome?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .welcome(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .welcome(v)
-        }
-      }()
-      case 4: try {
-        var v: Assignment?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .assignment(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .assignment(v)
-        }
-      }()
-      case 5: try {
-        var v: Acknowledgement?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .acknowledgement(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .acknowledgement(v)
-        }
-      }()
-      case 6: try {
-        var v: Wait?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .wait(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .wait(v)
-        }
-      }()
-      case 7: try {
-        var v: Finish?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .finish(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .finish(v)
-        }
-      }()
-      case 8: try {
-        var v: Cancel?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .cancel(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .cancel(v)
-        }
-      }()
-      case 9: try {
-        var v: ProbeReply?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .probeReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .probeReply(v)
-        }
-      }()
-      case 12: try {
-        var v: BlobChunk?
-        var hadOneofValue = false
-        if let current = self.body {
-          hadOneofValue = true
-          if case .blobChunk(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.body = .blobChunk(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.protocolVersion != 0 {
-      try visitor.visitSingularUInt32Field(value: self.protocolVersion, fieldNumber: 1)
-    }
-    switch self.body {
-    case .refusal?: try {
-      guard case .refusal(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    }()
-    case .welcome?: try {
-      guard case .welcome(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case .assignment?: try {
-      guard case .assignment(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case .acknowledgement?: try {
-      guard case .acknowledgement(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case .wait?: try {
-      guard case .wait(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    }()
-    case .finish?: try {
-      guard case .finish(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    }()
-    case .cancel?: try {
-      guard case .cancel(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    }()
-    case .probeReply?: try {
-      guard case .probeReply(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    }()
-    case .blobChunk?: try {
-      guard case .blobChunk(let v)? = self.body else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._protocolVersion != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocolVersion, fieldNumber: 1)
+      }
+      switch _storage._body {
+      case .refusal?: try {
+        guard case .refusal(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      }()
+      case .welcome?: try {
+        guard case .welcome(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .assignment?: try {
+        guard case .assignment(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .acknowledgement?: try {
+        guard case .acknowledgement(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case .wait?: try {
+        guard case .wait(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      }()
+      case .finish?: try {
+        guard case .finish(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      }()
+      case .cancel?: try {
+        guard case .cancel(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      }()
+      case .probeReply?: try {
+        guard case .probeReply(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      }()
+      case .blobChunk?: try {
+        guard case .blobChunk(let v)? = _storage._body else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      }()
+      case nil: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: CoordinatorMessage, rhs: CoordinatorMessage) -> Bool {
-    if lhs.protocolVersion != rhs.protocolVersion {return false}
-    if lhs.body != rhs.body {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._protocolVersion != rhs_storage._protocolVersion {return false}
+        if _storage._body != rhs_storage._body {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1402,7 +1469,7 @@ nonisolated extension CoordinatorMessage: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Registration"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0\u{3}scorer_hashes\0\u{1}precisions\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}session_id\0\u{3}engine_version\0\u{3}worker_name\0\u{1}host\0\u{1}cpu\0\u{1}blas\0\u{1}threads\0\u{3}model_hash\0\u{3}walltime_left_seconds\0\u{3}image_model_hash\0\u{3}scorer_hashes\0\u{1}precisions\0\u{1}engine\0\u{3}device_class\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1422,6 +1489,8 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 10: try { try decoder.decodeSingularStringField(value: &self.imageModelHash) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.scorerHashes) }()
       case 12: try { try decoder.decodeRepeatedStringField(value: &self.precisions) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.engine) }()
+      case 14: try { try decoder.decodeSingularStringField(value: &self.deviceClass) }()
       default: break
       }
     }
@@ -1468,6 +1537,12 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.precisions.isEmpty {
       try visitor.visitRepeatedStringField(value: self.precisions, fieldNumber: 12)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 13)
+    }
+    if !self.deviceClass.isEmpty {
+      try visitor.visitSingularStringField(value: self.deviceClass, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1484,6 +1559,8 @@ nonisolated extension Registration: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.imageModelHash != rhs.imageModelHash {return false}
     if lhs.scorerHashes != rhs.scorerHashes {return false}
     if lhs.precisions != rhs.precisions {return false}
+    if lhs.engine != rhs.engine {return false}
+    if lhs.deviceClass != rhs.deviceClass {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1787,7 +1864,7 @@ nonisolated extension Canary: SwiftProtobuf.Message, SwiftProtobuf._MessageImple
 
 nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Probe"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}engine_version\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}engine_version\0\u{1}engine\0\u{1}precisions\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1796,6 +1873,8 @@ nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplem
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.engine) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.precisions) }()
       default: break
       }
     }
@@ -1805,11 +1884,19 @@ nonisolated extension Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplem
     if !self.engineVersion.isEmpty {
       try visitor.visitSingularStringField(value: self.engineVersion, fieldNumber: 1)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 2)
+    }
+    if !self.precisions.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.precisions, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Probe, rhs: Probe) -> Bool {
     if lhs.engineVersion != rhs.engineVersion {return false}
+    if lhs.engine != rhs.engine {return false}
+    if lhs.precisions != rhs.precisions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1981,7 +2068,7 @@ nonisolated extension Welcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
 
 nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RunSettings"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0\u{3}scorer_models\0\u{1}precision\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_hash\0\u{3}step_count\0\u{1}height\0\u{1}width\0\u{3}guidance_scale\0\u{3}negative_prompt\0\u{1}scorers\0\u{3}scorer_models\0\u{1}precision\0\u{1}engine\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1998,6 +2085,7 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.scorers) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.scorerModels) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.precision) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.engine) }()
       default: break
       }
     }
@@ -2031,6 +2119,9 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.precision.isEmpty {
       try visitor.visitSingularStringField(value: self.precision, fieldNumber: 9)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2044,6 +2135,7 @@ nonisolated extension RunSettings: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.scorers != rhs.scorers {return false}
     if lhs.scorerModels != rhs.scorerModels {return false}
     if lhs.precision != rhs.precision {return false}
+    if lhs.engine != rhs.engine {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2409,7 +2501,7 @@ nonisolated extension Cancel: SwiftProtobuf.Message, SwiftProtobuf._MessageImple
 
 nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ProbeReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{3}engine_version\0\u{3}model_hash\0\u{1}workers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}run_id\0\u{3}engine_version\0\u{3}model_hash\0\u{1}workers\0\u{1}engine\0\u{1}precision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2421,6 +2513,8 @@ nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 2: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.modelHash) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.workers) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.engine) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.precision) }()
       default: break
       }
     }
@@ -2439,6 +2533,12 @@ nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.workers != 0 {
       try visitor.visitSingularUInt32Field(value: self.workers, fieldNumber: 4)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 5)
+    }
+    if !self.precision.isEmpty {
+      try visitor.visitSingularStringField(value: self.precision, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2447,6 +2547,8 @@ nonisolated extension ProbeReply: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.engineVersion != rhs.engineVersion {return false}
     if lhs.modelHash != rhs.modelHash {return false}
     if lhs.workers != rhs.workers {return false}
+    if lhs.engine != rhs.engine {return false}
+    if lhs.precision != rhs.precision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

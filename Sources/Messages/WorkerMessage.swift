@@ -49,7 +49,10 @@ extension WorkerMessage: Envelope {
                     name: "canary.values", expected: "at most \(limits.canaryValues) numbers",
                     found: "\(canary.values.count)")
             }
-        case .probe(let probe): try limits.check(text: probe.engineVersion, "probe.engine_version")
+        case .probe(let probe):
+            try limits.check(text: probe.engineVersion, "probe.engine_version")
+            try limits.check(text: probe.engine, "probe.engine")
+            try Registration.check(probe.precisions, "probe.precisions", limits)
         case .blobRequest(let request): try limits.check(digest: request.sha256, "blob_request.sha256")
         case .costReport(let report): try limits.check(text: report.table, "cost_report.table")
         }
@@ -81,12 +84,18 @@ extension Registration {
                 found: "\(scorerHashes.count)")
         }
         for hash in scorerHashes { try limits.check(text: hash, "registration.scorer_hashes") }
-        guard precisions.count <= Self.maxPrecisionCount else {
-            throw .field(
-                name: "registration.precisions", expected: "at most \(Self.maxPrecisionCount) names",
-                found: "\(precisions.count)")
+        try Self.check(precisions, "registration.precisions", limits)
+        try limits.check(text: engine, "registration.engine")
+        try limits.check(text: deviceClass, "registration.device_class")
+    }
+
+    fileprivate static func check(
+        _ precisions: [String], _ name: String, _ limits: MessageLimits
+    ) throws(MessageError) {
+        guard precisions.count <= maxPrecisionCount else {
+            throw .field(name: name, expected: "at most \(maxPrecisionCount) names", found: "\(precisions.count)")
         }
-        for precision in precisions { try limits.check(text: precision, "registration.precisions") }
+        for precision in precisions { try limits.check(text: precision, name) }
     }
 }
 

@@ -90,6 +90,16 @@ public struct Schedule: Hashable, Sendable {
         return result
     }
 
+    /// Whether the schedule is the same for all components of each step, as ``effective``, and has no gate: tools that decide
+    /// about whole steps can run it.
+    public var isStepMask: Bool {
+        guard gateStep.map({ $0 >= shape.stepCount }) ?? true else { return false }
+        return (1..<max(1, shape.stepCount)).allSatisfy { step in
+            let row = decisions[(step * shape.genesPerStep)..<((step + 1) * shape.genesPerStep)]
+            return row.allSatisfy { $0 == row.first }
+        }
+    }
+
     /// The schedule with the least recomputation that gives the same images.
     ///
     /// Beyond ``effective``, a FLUX attention or MLP whose result no `single_proj_out` consumes before the next

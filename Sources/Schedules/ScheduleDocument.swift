@@ -208,6 +208,7 @@ public struct ScheduleSummary: Hashable, Sendable {
             "file": .string(file), "family": .string(contents.likelyFamily.rawValue),
             "steps": JSONValue(contents.schedule.shape.stepCount), "genes": JSONValue(genome.geneCount),
             "recomputed": JSONValue(genome.recomputeCount), "genome_sha256": .string(genome.sha256),
+            "step_mask": .bool(contents.schedule.isStepMask),
         ]
     }
 }

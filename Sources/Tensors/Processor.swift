@@ -62,6 +62,9 @@ extension Precision {
     /// Whether this processor computes in this precision.
     public var isSupported: Bool { self == .float32 || CPU.hasBFloat16 }
 
+    /// The names of the precisions of this processor.
+    public static var supported: [String] { allCases.filter(\.isSupported).map(\.rawValue) }
+
     /// The faster precision of this processor.
     public static var fastest: Precision { CPU.hasBFloat16 ? .bfloat16 : .float32 }
 }

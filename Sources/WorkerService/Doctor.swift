@@ -1,4 +1,6 @@
+import Basics
 import Messages
+import Tensors
 import Transport
 
 /// Diagnoses the connection of a worker to a coordinator.
@@ -6,7 +8,7 @@ public struct Doctor {
     /// The result; its description is one line with the stage that failed, the cause and the remedy.
     public enum Diagnosis: Equatable, Sendable, CustomStringConvertible {
         /// The coordinator replied.
-        case healthy(runID: String, engineVersion: String, workers: Int, isEncrypted: Bool)
+        case healthy(runID: String, arithmetic: String, engineVersion: String, workers: Int, isEncrypted: Bool)
         /// The name of the host has no address.
         case unresolved(Endpoint, detail: String)
         /// No program listens on the port.
@@ -31,8 +33,8 @@ public struct Doctor {
         /// One line.
         public var description: String {
             switch self {
-            case .healthy(let run, let version, let workers, let isEncrypted):
-                "ok: run \(run), coordinator \(version), \(workers) workers, "
+            case .healthy(let run, let arithmetic, let version, let workers, let isEncrypted):
+                "ok: run \(run) (\(arithmetic)), coordinator \(version), \(workers) workers, "
                     + (isEncrypted ? "encrypted, key authorized" : "unencrypted")
             case .unresolved(let endpoint, let detail):
                 "resolve: the name \(endpoint.host) cannot be resolved (\(detail)); check the name, or use an IP address"
@@ -121,6 +123,8 @@ public struct Doctor {
         let deadline = clock.now + timeout
         var probe = Probe()
         probe.engineVersion = engineVersion
+        probe.engine = Engine.native.rawValue
+        probe.precisions = Precision.supported
         let request = try WorkerMessage.encode(.probe(probe))
         var isSent = false
         while clock.now < deadline {
@@ -138,7 +142,8 @@ public struct Doctor {
             switch try? CoordinatorMessage.decode(bytes) {
             case .probeReply(let reply):
                 return .healthy(
-                    runID: reply.runID, engineVersion: reply.engineVersion, workers: Int(reply.workers),
+                    runID: reply.runID, arithmetic: "\(reply.engine), \(reply.precision)",
+                    engineVersion: reply.engineVersion, workers: Int(reply.workers),
                     isEncrypted: security.isEncrypted)
             case .refusal(let refusal): return .refused(refusal.reason)
             default: return .notACoordinator(endpoint, program: "a ZeroMQ program with another protocol")

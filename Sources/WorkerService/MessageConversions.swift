@@ -27,6 +27,9 @@ extension EvaluationSettings {
             }
             return ScorerSource(kind, folder: try folders.folder(fingerprint: hash, of: kind))
         }
+        guard settings.engine.isEmpty || settings.engine == Engine.native.rawValue else {
+            throw WorkerError.protocolError("the run's engine is \"\(settings.engine)\", this worker's is native")
+        }
         guard let precision = settings.precision.isEmpty ? .float32 : Precision(rawValue: settings.precision) else {
             throw WorkerError.protocolError("unknown precision \"\(settings.precision)\"")
         }

@@ -236,7 +236,8 @@ public final class Worker {
         registration.modelHash = modelHash
         registration.imageModelHash = imageModelHash
         registration.scorerHashes = scorers.fingerprints
-        registration.precisions = Precision.allCases.filter(\.isSupported).map(\.rawValue)
+        registration.engine = Engine.native.rawValue
+        registration.precisions = Precision.supported
         if let walltime = options.walltime { registration.walltimeLeftSeconds = walltime.secondsLeft }
         try send(.registration(registration), &socket)
         // Repeated until answered. The jitter spreads the registrations of many workers.

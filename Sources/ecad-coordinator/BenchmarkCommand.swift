@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import CoordinatorService
 import Foundation
 import ProgramSupport
@@ -43,6 +44,13 @@ extension CoordinatorCommand {
         @Option(help: "Name of the prompt set in the history (default: the file name without extension).")
         var name: String?
 
+        @Option(
+            help: "Engine of the workers, native or torch (default: the run's); the results say so where it differs.")
+        var engine: Engine?
+
+        @Option(help: "Precision of the workers, float32 or bfloat16 (default: the run's).")
+        var precision: Precision?
+
         @Option(help: "Prompt embeddings from ecad embed, for workers without text encoders.")
         var embeddings: String?
 
@@ -71,7 +79,8 @@ extension CoordinatorCommand {
                 promptsPath: prompts, promptsFormat: promptsFormat, name: name, schedulePaths: schedules,
                 includesFront: front,
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
-                scorers: scorers, moved: MovedFiles(model: moved.model, scorers: moved.scorers))
+                scorers: scorers, engine: engine, precision: precision,
+                moved: MovedFiles(model: moved.model, scorers: moved.scorers))
             let (logger, showStatus) = server.output()
             try server.serveMetrics(of: runDir, logger)
             let service = BenchmarkService(options: try server.options(), logger: logger, showStatus: showStatus)
@@ -88,3 +97,5 @@ extension CoordinatorCommand {
 }
 
 extension PromptFormat: ExpressibleByArgument {}
+extension Engine: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {}

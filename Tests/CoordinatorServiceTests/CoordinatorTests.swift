@@ -285,6 +285,88 @@ import Transport
         #expect(welcome.settings.precision == "bfloat16")
     }
 
+    @Test(arguments: [("native", "torch", "join with ecad-worker run"), ("torch", "", "join with ecad-torch-worker")])
+    func workersOfAnotherEngineAreRejected(own: String, other: String, remedy: String) throws {
+        let cluster = try FakeCluster(engine: own)
+        guard case .refusal(let refusal) = try cluster.register("w", { $0.engine = other }).last else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(!refusal.retry && refusal.reason.contains("model.engine is \(own)") && refusal.reason.contains(remedy))
+        var probe = Probe()
+        (probe.engineVersion, probe.engine) = ("test", other)
+        guard case .refusal(let answer) = try cluster.send(.probe(probe), by: "doctor").last else {
+            Issue.record("the probe is not refused")
+            return
+        }
+        #expect(answer.reason == refusal.reason)
+        probe.engine = own
+        guard case .probeReply(let reply) = try cluster.send(.probe(probe), by: "doctor").last else {
+            Issue.record("no reply")
+            return
+        }
+        #expect(reply.engine == own && reply.precision == "float32")
+    }
+
+    @Test func torchWorkersOfferTheirPrecisions() throws {
+        let cluster = try FakeCluster(engine: "torch", precision: "bfloat16")
+        let answers = try cluster.register("w") { ($0.engine, $0.precisions) = ("torch", ["float32"]) }
+        guard case .refusal(let refusal) = answers.last else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(refusal.reason.hasSuffix("the worker computes in float32: start it with --dtype bfloat16"))
+        guard
+            case .welcome(let welcome) = try cluster.register(
+                "w", { ($0.engine, $0.precisions, $0.deviceClass) = ("torch", ["bfloat16"], "GPU A") }
+            ).last
+        else {
+            Issue.record("not welcome")
+            return
+        }
+        #expect(welcome.settings.engine == "torch" && welcome.settings.precision == "bfloat16")
+        let rows = try cluster.calibration.history.query("SELECT engine, device_class FROM workers").rows
+        #expect(rows == [[.text("torch"), .text("GPU A")]])
+        let sets = try cluster.calibration.history.query("SELECT name, engine, precision FROM evaluation_sets").rows
+        #expect(sets == [[.text("calibration"), .text("torch"), .text("bfloat16")]])
+    }
+
+    /// Canaries of PyTorch in bfloat16 differ between sound devices by more than those in float32 may.
+    @Test(arguments: [("float32", false), ("bfloat16", true)])
+    func canaryToleranceFollowsFromEngineAndPrecision(precision: String, isAccepted: Bool) throws {
+        let cluster = try FakeCluster(engine: "torch", precision: precision)
+        for (name, scale) in [("first", Float(1)), ("second", 1.05)] {
+            try cluster.register(name) { ($0.engine, $0.precisions) = ("torch", [precision]) }
+            var canary = Canary()
+            canary.values = [scale, 2 * scale, 3 * scale]
+            let answers = try cluster.send(.canary(canary), by: name)
+            if case .refusal(let refusal) = answers.first {
+                #expect(name == "second" && !isAccepted && refusal.reason.contains("(torch, \(precision))"))
+            } else {
+                #expect(name == "first" || isAccepted)
+            }
+        }
+        #expect(cluster.coordinator.workerCount == (isAccepted ? 2 : 1))
+    }
+
+    @Test func workersOfAnotherDeviceClassAreNamedWhereLatencyIsMeasured() throws {
+        let cluster = try FakeCluster(engine: "torch", cost: "measured")
+        func join(_ name: String, _ device: String) throws {
+            try cluster.register(name) { ($0.engine, $0.deviceClass) = ("torch", device) }
+            var canary = Canary()
+            canary.values = [1, 2, 3]
+            try cluster.send(.canary(canary), by: name)
+        }
+        try join("a", "GPU A")
+        let work = try #require(try cluster.request("a"))
+        _ = try cluster.deliver(work, by: "a")
+        try join("b", "GPU A")
+        try join("c", "GPU C")
+        let events = try cluster.calibration.history.query("SELECT text FROM events WHERE kind = 'device-class'").rows
+        #expect(
+            events == [[.text("c: it is a GPU C; latencies of this run are compared with those of a GPU A")]])
+    }
+
     @Test func otherReleasesAndModelsAreRejected() throws {
         try cluster.join("good")
         for change: (inout Registration) -> Void in [{ $0.engineVersion = "0.0.1" }, { $0.modelHash = "ff" }] {

@@ -20,17 +20,19 @@ final class FakeCluster {
     var logCount: Int { lines.value.load(ordering: .relaxed) }
 
     init(
-        recheckShare: Double = 0, mode: String = "generations", precision: String = "float32", preset: String = "nsga2"
+        recheckShare: Double = 0, mode: String = "generations", engine: String = "native",
+        precision: String = "float32", cost: String = "macs", preset: String = "nsga2"
     ) throws {
         folder = try TemporaryFolder()
         let configuration = try RunConfiguration.small(
-            in: folder.file("."), mode: mode, population: 6, generations: 2, precision: precision, preset: preset,
+            in: folder.file("."), mode: mode, population: 6, generations: 2, engine: engine, precision: precision,
+            preset: preset,
             more: """
                 images = 2
                 schedules = 3
                 recheck_share = \(recheckShare)
                 [objectives]
-                cost = "macs"
+                cost = "\(cost)"
                 """)
         calibration = try Calibration.create(configuration, in: folder.file("run"))
         coordinator = try Self.coordinator(calibration, clock, lines)
@@ -159,7 +161,7 @@ extension RunConfiguration {
     /// A run of the smallest model on three prompts, by multiply-adds; `more` begins with keys of the table `tasks`.
     static func small(
         in folder: String, mode: String = "generations", population: Int, generations: Int,
-        precision: String = "float32", preset: String = "nsga2", more: String
+        engine: String = "native", precision: String = "float32", preset: String = "nsga2", more: String
     ) throws -> RunConfiguration {
         try "a red cube\nA green ball on a table\nsome words\n".write(
             toFile: "\(folder)/prompts.txt", atomically: false, encoding: .utf8)
@@ -168,6 +170,7 @@ extension RunConfiguration {
                 [model]
                 path = "\(Fixtures.folder)/alpha-micro/model"
                 steps = 5
+                engine = "\(engine)"
                 precision = "\(precision)"
                 height = 16
                 width = 16

@@ -41,6 +41,29 @@ import Testing
         #expect(throws: ResultProblem.self) { try check(former, scorer: "image-reward") }
     }
 
+    @Test func recheckToleranceFollowsFromEngineAndPrecision() {
+        func scores(_ values: [Double]) -> Recheck.Scores {
+            Dictionary(
+                uniqueKeysWithValues: values.enumerated().map {
+                    (Recheck.ScoreKey(candidate: 1, image: ImageKey(prompt: $0, seed: 0)), $1)
+                })
+        }
+        let single = Arithmetic(engine: .torch)
+        let half = Arithmetic(engine: .torch, precision: .bfloat16)
+        for (other, agreesInSingle, agreesInHalf) in [
+            ([30.5, 30, 30, 30], true, true), ([12, 30, 30, 30], false, true), ([12, 12, 12, 30], false, false),
+            ([30, 30, 30], false, false),
+        ] {
+            for (arithmetic, agrees) in [
+                (single, agreesInSingle), (Arithmetic(), agreesInSingle), (half, agreesInHalf),
+            ] {
+                let found = Recheck.compare(
+                    scores([30, 30, 30, 30]), scores(other), scorer: .psnr, arithmetic: arithmetic)
+                #expect(found.agrees == agrees, "\(arithmetic): \(other)")
+            }
+        }
+    }
+
     @Test func completeResultIsAccepted() throws {
         let taken = try check(result { $0.images[0].referenceSeconds = 2 })
         #expect(taken.scores.count == 4 && taken.timings.count == 4 && taken.workerID == 3)

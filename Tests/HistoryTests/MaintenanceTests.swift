@@ -177,5 +177,33 @@ import Testing
         #expect(throws: HistoryError.refused(record: "evaluation set 'parti' already exists with other prompts")) {
             try sample.history.benchmarks.begin(on: "parti", of: sample.run, prompts: ["x"], entries: [], tasks: [])
         }
+        #expect(
+            throws: HistoryError.refused(
+                record: "evaluation set 'parti' is measured with native, float32, not with torch, float32")
+        ) {
+            try sample.history.benchmarks.begin(
+                on: "parti", of: sample.run, prompts: prompts, entries: [], tasks: [], engine: "torch")
+        }
+        _ = try sample.history.benchmarks.begin(
+            on: "parti-torch", of: sample.run, prompts: prompts, entries: [], tasks: [], engine: "torch",
+            precision: "bfloat16")
+        let sets = try sample.history.query("SELECT name, engine, precision FROM evaluation_sets ORDER BY name")
+        #expect(sets["name"] == ["calibration", "parti", "parti-torch"].map { .text($0) })
+        #expect(sets["precision"] == ["float32", "float32", "bfloat16"].map { .text($0) })
+        let measured = try sample.history.query(
+            "SELECT DISTINCT engine, precision FROM benchmark_summary WHERE prompt_set = 'parti'")
+        #expect(measured.rows == [[.text("native"), .text("float32")]])
+        let timings = try #require(
+            try sample.integer(
+                "SELECT count(*) FROM image_timings t JOIN prompts p ON p.id = t.prompt_id WHERE p.evaluation_set = 'parti'"
+            ))
+        let measuredBy = try sample.history.query(
+            "SELECT sum(images) FROM measured_by WHERE evaluation_set = 'parti' AND worker = 'w1' AND engine = 'native'"
+        )
+        #expect(timings > 0 && measuredBy.rows == [[.integer(timings)]])
+        #expect(throws: HistoryError.self) {
+            try sample.history.benchmarks.begin(
+                on: "parti", of: sample.run, prompts: prompts, entries: [], tasks: [], precision: "bfloat16")
+        }
     }
 }

@@ -24,8 +24,12 @@ import Testing
             "worker_utilisation",
             [
                 "worker_id", "name", "evaluations", "images", "busy_seconds", "connected_seconds", "utilisation",
-                "failures",
+                "failures", "engine", "device_class",
             ]
+        ),
+        (
+            "measured_by",
+            ["run_id", "candidate_id", "evaluation_set", "images", "worker", "engine", "precision", "device_class"]
         ),
         ("lineage", ["candidate_id", "parent_id", "operator", "origin"]),
         ("front_ancestors", ["run_id", "candidate_id", "ancestor_id", "generation", "origin", "operator", "is_seed"]),
@@ -35,13 +39,19 @@ import Testing
         ("cost_so_far", ["run_id", "generation", "images", "worker_seconds", "wall_seconds", "hypervolume"]),
         ("gene_usage", ["run_id", "step", "block", "component", "recompute_share"]),
         ("latency_model_error", ["candidate_id", "modelled_ratio", "measured_ratio", "relative_error"]),
-        ("benchmark_scores", ["schedule", "prompt_set", "scorer", "mean", "standard_error", "p5", "worst"]),
-        ("benchmark_summary", ["schedule", "prompt_set", "scorer", "mean", "standard_error", "speedup"]),
+        (
+            "benchmark_scores",
+            ["schedule", "prompt_set", "scorer", "mean", "standard_error", "p5", "worst", "engine", "precision"]
+        ),
+        (
+            "benchmark_summary",
+            ["schedule", "prompt_set", "scorer", "mean", "standard_error", "speedup", "engine", "precision"]
+        ),
     ]
 
     static let tables = [
         "runs", "workers", "generations", "candidates", "evaluations", "image_scores", "image_timings", "tasks",
-        "leases", "events", "thumbnails", "schema_migrations", "cost_tables", "score_statistics",
+        "leases", "events", "thumbnails", "schema_migrations", "cost_tables", "score_statistics", "evaluation_sets",
     ]
 
     @Test(arguments: contract) func everyViewHasItsPublicColumns(view: String, columns: [String]) throws {
@@ -115,6 +125,7 @@ import Testing
             let reader = try RunHistory.openReadOnly(in: folder.path)
             #expect(try reader.query(named: "candidate_scores")["scorer"] == [.text("image-reward-kept")])
             for view in RunHistory.namedQueries { #expect(throws: Never.self) { try reader.query(named: view.name) } }
+            try Self.expectNativeEngine(reader)
             try reader.close()
         } else {
             #expect(throws: HistoryError.olderSchema(file: file, found: version, supported: Schema.version)) {
@@ -124,6 +135,7 @@ import Testing
         let history = try RunHistory.open(in: folder.path)
         #expect(try Self.schema(of: history) == Self.schema(of: SampleHistory().history))
         #expect(try history.query("PRAGMA foreign_key_check").rows == [])
+        try Self.expectNativeEngine(history)
         let versions = try history.query("SELECT version FROM schema_migrations ORDER BY version")
         #expect(versions.numbers("version") == (1...Schema.version).map { Double($0) })
 
@@ -143,6 +155,15 @@ import Testing
         try history.tasks.endLease(LeaseKey(taskID: 2, epoch: 1), outcome: .expired)
         try history.tasks.recordLease(of: 2, to: 1, epoch: 2, expiresAt: 300)
         try history.close()
+    }
+
+    /// Before version 6 all workers were the native engine's, with a device class of processor, BLAS and threads.
+    private static func expectNativeEngine(_ history: RunHistory) throws {
+        let sets = try history.query("SELECT name, engine, precision FROM evaluation_sets").rows
+        #expect(sets == [[.text("calibration"), .text("native"), .text("float32")]])
+        let workers = try history.query(named: "worker_utilisation")
+        #expect(workers["engine"] == [.text("native")])
+        #expect(workers["device_class"] == [.text("CPU, OpenBLAS, 2 threads")])
     }
 
     @Test func historyOfThisVersionOpensUnchanged() throws {

@@ -44,6 +44,27 @@ import Transport
         return (status, run.output)
     }
 
+    /// One line on both sides; local workers are the native engine.
+    @Test func runsOfAnotherEngineRefuseThisWorker() throws {
+        let local = try small.begin(workers: 1, ["--set", "model.engine=torch"])
+        #expect(local.wait() == 1)
+        #expect(
+            local.errors.contains("--workers 1 starts workers with the native engine, the run's model.engine is torch"),
+            "\(local.errors)")
+        #expect(!FileManager.default.fileExists(atPath: small.runFolder + "/history.sqlite"))
+        let running = try coordinator(["--insecure-plaintext", "--set", "model.engine=torch"])
+        #expect(running.errors.contains("join with: ecad-torch-worker --coordinator"), "\(running.errors)")
+        let diagnosis = try doctor(port)
+        #expect(diagnosis.status == 1, "\(diagnosis)")
+        #expect(diagnosis.line.contains("the run's model.engine is torch"), "\(diagnosis)")
+        #expect(diagnosis.line.contains("join with ecad-torch-worker"), "\(diagnosis)")
+        let worker = try small.worker(port: port, name: "w")
+        #expect(worker.wait() == 1 && worker.errors.contains("join with ecad-torch-worker"), "\(worker.errors)")
+        #expect(running.errors.contains("refused w: the worker's engine is native"), "\(running.errors)")
+        let status = try command(["status", "--run-dir", small.runFolder])
+        #expect(status.contains("engine       torch, float32"), "\(status)")
+    }
+
     @Test func doctorDistinguishesConnectionProblems() throws {
         let good = try key("good")
         let revoked = try key("revoked")
@@ -59,6 +80,7 @@ import Transport
 
         let healthy = try doctor(port, ["--key", good])
         #expect(healthy.status == 0 && healthy.line.hasPrefix("ok:"), "\(healthy)")
+        #expect(healthy.line.contains("(native, float32)"), "\(healthy)")
         for (key, text) in [
             (revoked, "not authorized"), (unknown, "not authorized"), (elsewhere, "wrong key"), (nil, "key required"),
         ] {

@@ -18,7 +18,7 @@ import Testing
             let macs: Int64?
             let scores: [String: Score]
         }
-        let promptSet: String
+        let promptSet, engine, precision, runEngine, runPrecision: String
         let images: Int
         let schedules: [Row]
     }
@@ -64,6 +64,8 @@ import Testing
         #expect(first.wait() == 0, "\(first.errors)")
         let initial = try report(first)
         #expect(initial.promptSet == "other" && initial.images == 6)
+        #expect([initial.engine, initial.precision] == ["native", "float32"])
+        #expect([initial.runEngine, initial.runPrecision] == ["native", "float32"])
         #expect(Set(initial.schedules.map(\.schedule)) == ["uncached", "gated.json"])
         let uncached = try #require(initial.schedules.first { $0.schedule == "uncached" })
         #expect(uncached.scores["psnr"]?.mean == 100 && uncached.scores["psnr"]?.images == 6)
@@ -142,6 +144,11 @@ import Testing
             stepCount: 7)
         try ScheduleFile(schedule: Heuristic.fora(interval: 2).schedule(for: shape)).write(to: foreign)
         for (arguments, status, part) in [
+            (["--prompts", prompts, "--front", "--engine", "gpu"], 2, "'gpu' is invalid"),
+            (
+                ["--prompts", prompts, "--front", "--engine", "torch"], 1,
+                "--workers 1 starts workers with the native engine"
+            ),
             (["--prompts", prompts], 2, "nothing to measure"),
             (["--prompts", prompts, "--front", "--seeds", "0"], 2, "--seeds 0"),
             (["--prompts", prompts, "--front", "--set", "model.steps=3"], 2, "only scorers.NAME=DIR"),

@@ -28,11 +28,17 @@ import Testing
         #expect(objects.count == 2 && objects[0] == objects[1])
         let object = try #require(objects[0].object)
         #expect(
-            object.members.map(\.key) == ["file", "family", "steps", "genes", "recomputed", "genome_sha256"])
+            object.members.map(\.key) == [
+                "file", "family", "steps", "genes", "recomputed", "genome_sha256", "step_mask",
+            ])
         let expected = try Heuristic.fora(interval: 3).schedule(for: .pixart())
         #expect(object["file"]?.string == folder.file("f.json"))
         #expect(object["family"] == "pixart-alpha" && object["steps"] == 20 && object["genes"] == 1680)
         #expect(object["recomputed"] == 588)
+        #expect(object["step_mask"] == .bool(true))
+        _ = try run("generate", "fora-attention", "--family", "pixart-alpha", "-o", "@a.json")
+        let partial = try #require(try json(run("info", "@a.json", "--json").output).first?.object)
+        #expect(partial["step_mask"] == .bool(false))
         #expect(object["genome_sha256"]?.string == expected.genome.sha256)
         #expect(try run("info", "@f.json").output.contains("recompute_all_every_003"))
     }

@@ -43,6 +43,21 @@ func randomSchedule(_ shape: ScheduleShape, gateStep: Int? = nil) -> Schedule {
         .flux(fullBlocks: 0, singleBlocks: 1, steps: 12), .pixart(blocks: 1, steps: 1),
     ]
 
+    /// Step 0 computes everything whatever a file says of it, and a gate at the end has no effect.
+    @Test func stepMasksAreTheSameForAllComponentsOfEachStep() throws {
+        let shape = ScheduleShape.pixart(blocks: 2, steps: 4)
+        var schedule = try Heuristic.fora(interval: 2).schedule(for: shape)
+        #expect(schedule.isStepMask && Schedule(shape: shape).isStepMask)
+        schedule[step: 0, block: 0, component: .attn1] = .reuse
+        schedule.gateStep = 4
+        #expect(schedule.isStepMask)
+        schedule.gateStep = 3
+        #expect(!schedule.isStepMask)
+        schedule.gateStep = nil
+        schedule[step: 3, block: 1, component: .ff] = .recompute
+        #expect(!schedule.isStepMask)
+    }
+
     @Test func firstUseIsAlwaysComputed() {
         let shape = ScheduleShape.pixart(blocks: 2, steps: 3)
         let none = Schedule(shape: shape, decisions: Array(repeating: .reuse, count: shape.geneCount))

@@ -10,6 +10,7 @@ import json
 import pathlib
 import shutil
 
+import safetensors.torch
 import torch
 import transformers
 from diffusers import (
@@ -95,6 +96,16 @@ def write_pixart(work: pathlib.Path, output: pathlib.Path, family: str) -> int:
     return state["step"]
 
 
+def name_as_published(path: pathlib.Path) -> None:
+    """Adds the prefix `text_model.` to the weights of a CLIP text encoder, as in published FLUX checkpoints.
+
+    transformers 5 writes them without it and reads both; earlier versions would leave the whole encoder random without it.
+    """
+    weights = safetensors.torch.load_file(path)
+    named = {"text_model." + name.removeprefix("text_model."): tensor for name, tensor in weights.items()}
+    safetensors.torch.save_file(named, path, metadata={"format": "pt"})
+
+
 def write_flux(work: pathlib.Path, output: pathlib.Path) -> int:
     state = torch.load(work / "guided" / "checkpoint.pt", weights_only=True)
     transformer = FluxTransformer2DModel(**train_flux.CONFIG)
@@ -110,6 +121,7 @@ def write_flux(work: pathlib.Path, output: pathlib.Path) -> int:
     text = transformers.CLIPTextModel(clip.config.text_config)
     text.load_state_dict(clip.text_model.state_dict())
     text.half().save_pretrained(output / "text_encoder")
+    name_as_published(output / "text_encoder" / "model.safetensors")
     shutil.copytree(work / "clip" / "tokenizer", output / "tokenizer", dirs_exist_ok=True)
     FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True, **train_flux.SHIFT).save_pretrained(
         output / "scheduler"

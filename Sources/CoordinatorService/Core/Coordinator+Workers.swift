@@ -16,7 +16,9 @@ extension Coordinator {
         let worker = try run.history.workers.upsert(
             WorkerDescription(
                 name: name, host: registration.host, cpu: registration.cpu, blas: registration.blas,
-                threads: max(1, Int(registration.threads)), engineVersion: registration.engineVersion))
+                threads: max(1, Int(registration.threads)), engineVersion: registration.engineVersion,
+                engine: run.context.configuration.arithmetic.engine.rawValue,
+                deviceClass: registration.deviceClass.isEmpty ? nil : registration.deviceClass))
         if let reason = try run.history.workers.quarantineReason(of: worker) {
             return reject(peer, .quarantined, name, "the worker is quarantined: \(reason)")
         }
@@ -33,6 +35,7 @@ extension Coordinator {
         workerOfPeer[peer] = worker
         try handle(.joined(worker))
         try run.history.events.record("joined", name, run: run.context.runID)
+        try compareDeviceClass(of: worker, name)
         var welcome = run.context.welcome
         welcome.heartbeatSeconds = settings.heartbeatSeconds
         send(.welcome(welcome), to: peer)
@@ -49,9 +52,48 @@ extension Coordinator {
             + "its own: \(remedy), or stop the other worker"
     }
 
-    /// How a worker's model, scorers, precision or release differ from the run's; nil if they match.
+    /// Warns of a worker whose latencies are not those of the run's other workers: it is of another device class.
+    private func compareDeviceClass(of worker: Int64, _ name: String) throws {
+        guard run.context.configuration.cost != .macs,
+            let difference = try run.history.workers.otherDeviceClass(than: worker, in: run.context.runID)
+        else { return }
+        let objective = run.context.configuration.cost == .measured ? "are compared with" : "are modelled for"
+        let text = "it is a \(difference.own); latencies of this run \(objective) those of a \(difference.other)"
+        try run.history.events.record("device-class", "\(name): \(text)", run: run.context.runID)
+        log(worker, text)
+    }
+
+    /// Why a worker's engine or precision is not the run's; nil if it is.
+    private func arithmeticMismatch(engine: String, precisions: [String], cpu: String?) -> String? {
+        let arithmetic = run.context.configuration.arithmetic
+        let name = engine.isEmpty ? Engine.native.rawValue : engine
+        guard name == arithmetic.engine.rawValue else {
+            return
+                "the worker's engine is \(name.prefix(40)), the run's model.engine is \(arithmetic.engine), and their "
+                + "results are not the same numbers: join with \(arithmetic.engine.workerCommand), or start a run with "
+                + "model.engine = \"\(Engine(rawValue: name) ?? .native)\""
+        }
+        let offered = precisions.isEmpty ? [Precision.float32.rawValue] : precisions
+        guard !offered.contains(arithmetic.precision.rawValue) else { return nil }
+        switch arithmetic.engine {
+        case .native:
+            return "the run's model.precision is \(arithmetic.precision), which the worker's processor "
+                + (cpu.map { "(\($0.prefix(40))) " } ?? "")
+                + "lacks: start workers on processors with AVX512_BF16, or a run in float32"
+        case .torch:
+            return "the run's model.precision is \(arithmetic.precision), the worker computes in "
+                + "\(offered.joined(separator: ", ").prefix(100)): start it with --dtype \(arithmetic.precision)"
+        }
+    }
+
+    /// How a worker's engine, model, scorers, precision or release differ from the run's; nil if they match.
     private func mismatch(_ registration: Registration) -> (RefusalLog.Reason, String)? {
         let (context, configuration) = (run.context, run.context.configuration)
+        if let reason = arithmeticMismatch(
+            engine: registration.engine, precisions: registration.precisions, cpu: registration.cpu)
+        {
+            return (.engine, reason)
+        }
         let hash = context.embeddings == nil ? registration.modelHash : registration.imageModelHash
         guard !hash.isEmpty else {
             return (
@@ -74,15 +116,6 @@ extension Coordinator {
                     + "give it a copy of \(configuration.scorerPaths[scorer] ?? "it") with --scorer, or beside the model"
             )
         }
-        let precision = configuration.precision
-        guard precision == .float32 || registration.precisions.contains(precision.rawValue) else {
-            return (
-                .model,
-                "the run's model.precision is \(precision), which the worker's processor "
-                    + "(\(registration.cpu.prefix(40))) lacks: start workers on processors with AVX512_BF16, or a run in "
-                    + "float32"
-            )
-        }
         return versionMismatch(registration.engineVersion).map { (.engineVersion, $0) }
     }
 
@@ -95,6 +128,9 @@ extension Coordinator {
     func answer(_ probe: Probe, from peer: PeerID) throws {
         if let mismatch = versionMismatch(probe.engineVersion) {
             return refuse(peer, "wrong version: \(mismatch)", retry: false)
+        }
+        if let reason = arithmeticMismatch(engine: probe.engine, precisions: probe.precisions, cpu: nil) {
+            return refuse(peer, reason, retry: false)
         }
         // Without a key, a probe does not tell which worker it is for.
         if let key = peer.key, case .authorized(let name) = settings.register?.status(of: key) {
@@ -112,6 +148,8 @@ extension Coordinator {
         reply.engineVersion = settings.engineVersion
         reply.modelHash = run.context.modelHash
         reply.workers = UInt32(clamping: workerCount)
+        reply.engine = run.context.configuration.arithmetic.engine.rawValue
+        reply.precision = run.context.configuration.arithmetic.precision.rawValue
         send(.probeReply(reply), to: peer)
     }
 
@@ -166,6 +204,7 @@ struct RefusalLog {
         case malformedMessage = "malformed-message"
         case protocolVersion = "protocol-version"
         case engineVersion = "engine-version"
+        case engine
         case model
         case canary
         case costTable = "cost-table"

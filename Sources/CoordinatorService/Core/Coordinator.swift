@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Logging
@@ -76,7 +77,8 @@ final class Coordinator {
         scheduler = Scheduler(
             Scheduler.Settings(
                 silenceLimit: settings.silenceLimit, heartbeatSeconds: settings.heartbeatSeconds,
-                recheckShare: context.configuration.recheckShare, quality: context.configuration.quality))
+                recheckShare: context.configuration.recheckShare, quality: context.configuration.quality,
+                arithmetic: context.configuration.arithmetic))
         canary = context.keepsCanary ? try context.history.runs.canary(of: context.runID) : nil
         try context.history.transaction {
             // The leases belong to a coordinator that has ended; results that still arrive are accepted.
@@ -176,10 +178,11 @@ final class Coordinator {
     private func verify(_ message: Canary, of worker: Int64, _ peer: PeerID) throws {
         let reference = canary ?? message.values
         let difference = CanaryCheck.difference(message.values, from: reference)
-        guard difference <= CanaryCheck.tolerance else {
+        let arithmetic = run.context.configuration.arithmetic
+        guard difference <= arithmetic.canaryTolerance else {
             let reason =
                 "its canary differs from the run's by \(String(format: "%.3g", difference)); at most "
-                + "\(CanaryCheck.tolerance) is allowed: a faulty processor or BLAS, or a damaged model"
+                + "\(arithmetic.canaryTolerance) is allowed (\(arithmetic)): a faulty device or library, or a damaged model"
             try run.history.events.record("canary", "\(name(of: worker)): \(reason)", run: run.context.runID)
             reject(peer, .canary, name(of: worker), reason)
             return try disconnect(worker, .returned)

@@ -58,10 +58,12 @@ struct Recheck {
     /// Judges by another result: that of a third worker, or a repetition by one of the two.
     ///
     /// - Returns: Nil unless two workers disagree.
-    func verdict(on scores: Scores, by worker: Int64, scorer: ScorerKind) -> Verdict? {
+    func verdict(
+        on scores: Scores, by worker: Int64, scorer: ScorerKind, arithmetic: Arithmetic
+    ) -> Verdict? {
         guard let disagreeing else { return nil }
-        let first = Self.compare(originalScores, scores, scorer: scorer)
-        let second = Self.compare(disagreeing.scores, scores, scorer: scorer)
+        let first = Self.compare(originalScores, scores, scorer: scorer, arithmetic: arithmetic)
+        let second = Self.compare(disagreeing.scores, scores, scorer: scorer, arithmetic: arithmetic)
         let firstIsFaulty = Verdict.faulty(original, difference: first.largest)
         let secondIsFaulty = Verdict.faulty(disagreeing.worker, difference: second.largest)
         switch worker {
@@ -76,29 +78,28 @@ struct Recheck {
 
     /// Compares two results of a task.
     ///
-    /// - Returns: Whether all scores are within the scorer's tolerance, and the largest difference.
-    static func compare(_ a: Scores, _ b: Scores, scorer: ScorerKind) -> (agrees: Bool, largest: Double) {
-        var agrees = a.count == b.count
-        var largest = 0.0
+    /// - Parameters:
+    ///   - a: A result.
+    ///   - b: Another one.
+    ///   - scorer: The scorer of both.
+    ///   - arithmetic: What both workers compute with.
+    /// - Returns: Whether enough of the scores are within the tolerance, and the largest difference.
+    static func compare(
+        _ a: Scores, _ b: Scores, scorer: ScorerKind, arithmetic: Arithmetic
+    ) -> (agrees: Bool, largest: Double) {
+        var (agreeing, largest) = (0, 0.0)
         for (key, value) in a {
-            guard let other = b[key] else {
-                agrees = false
-                continue
-            }
+            guard let other = b[key] else { continue }
             largest = max(largest, abs(value - other))
-            if abs(value - other) > scorer.tolerance(value) { agrees = false }
+            if abs(value - other) <= scorer.tolerance(value) { agreeing += 1 }
         }
-        return (agrees, largest)
+        let required = arithmetic.agreeingShare * Double(max(a.count, b.count))
+        return (a.count == b.count && Double(agreeing) >= required, largest)
     }
 }
 
 /// Compares a worker's arithmetic with that of the run's first worker, by its numbers for a small fixed task.
 enum CanaryCheck {
-    /// The largest root mean square difference, relative to that of the reference.
-    ///
-    /// Between processors and BLAS kernels it is below 1e-3 in 32-bit arithmetic; a faulty kernel changes everything.
-    static let tolerance = 0.01
-
     /// The relative root mean square difference of two canaries; infinite if they cannot be compared.
     static func difference(_ canary: [Float], from reference: [Float]) -> Double {
         guard canary.count == reference.count, !reference.isEmpty, canary.allSatisfy(\.isFinite) else {

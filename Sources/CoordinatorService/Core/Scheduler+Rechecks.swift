@@ -36,15 +36,16 @@ extension Scheduler {
             return report(worker, "recheck of task \(task.id): \(error)", task: task.id)
         }
         dispatcher.recordCost(seconds: result.taskSeconds, units: task.units, of: worker)
-        let scores = Recheck.scores(of: checked, scorer: settings.quality)
-        let (agrees, largest) = Recheck.compare(recheck.originalScores, scores, scorer: settings.quality)
+        let (quality, arithmetic) = (settings.quality, settings.arithmetic)
+        let scores = Recheck.scores(of: checked, scorer: quality)
+        let (agrees, largest) = Recheck.compare(recheck.originalScores, scores, scorer: quality, arithmetic: arithmetic)
         effects.append(
             .recordRecheck(
                 RecheckRecord(
                     taskID: task.id, workerID: worker, checkedWorkerID: recheck.original, agrees: agrees,
                     largestDifference: largest)))
         var next = recheck
-        switch recheck.verdict(on: scores, by: worker, scorer: settings.quality) {
+        switch recheck.verdict(on: scores, by: worker, scorer: quality, arithmetic: arithmetic) {
         case .faulty(let culprit, let difference):
             let other = culprit == worker ? "its own repetition" : "that of another worker"
             quarantine(

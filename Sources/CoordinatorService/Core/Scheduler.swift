@@ -20,6 +20,8 @@ struct Scheduler {
         var recheckShare = 0.0
         /// The scorer that a result must contain, and by which rechecks compare.
         var quality = ScorerKind.psnr
+        /// What the workers compute with; rechecks agree within its tolerance.
+        var arithmetic = Arithmetic()
     }
 
     /// Maximum number of open rechecks if only a sample is rechecked; with a single worker they would pile up.

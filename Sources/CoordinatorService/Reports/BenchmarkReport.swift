@@ -18,12 +18,16 @@ public struct BenchmarkReport: Sendable {
     private let records: [BenchmarkRecord]
     /// The scorer of the run's quality objective.
     private let quality: String
+    /// What measured the benchmark, and the run's own evaluations.
+    private let arithmetic, runArithmetic: Arithmetic
     /// Nil if fewer than two members of the front were measured.
     private let order: Order?
 
     init(_ benchmark: Benchmark) throws {
         promptSet = benchmark.context.evaluationSet
         images = benchmark.context.images.count
+        arithmetic = benchmark.configuration.arithmetic
+        runArithmetic = benchmark.runArithmetic
         let measured = try benchmark.records()
         let kind = benchmark.configuration.quality
         let quality = measured.flatMap(\.scores).map(\.scorer).first(where: kind.isNamed) ?? kind.rawValue
@@ -54,6 +58,9 @@ public struct BenchmarkReport: Sendable {
         for record in records where record.latencyRatio == nil {
             parts.append("\(record.label): incomplete: some images failed; see the table events of the history\n")
         }
+        if arithmetic != runArithmetic {
+            parts.append("measured with \(arithmetic); the run was calibrated with \(runArithmetic)\n")
+        }
         if let order {
             let coefficient = String(format: "%.3f", order.spearman)
             parts.append(
@@ -79,7 +86,7 @@ public struct BenchmarkReport: Sendable {
             ]
         }
         let isNumeric = header.indices.map { (1...8).contains($0) }
-        let title = "\(promptSet), \(scorer) of \(images) images per schedule\n"
+        let title = "\(promptSet), \(scorer) of \(images) images per schedule, measured with \(arithmetic)\n"
         return title + alignedTable([header] + rows, isNumeric: isNumeric)
     }
 
@@ -115,6 +122,7 @@ public struct BenchmarkReport: Sendable {
         }
 
         let promptSet, quality: String
+        let engine, precision, runEngine, runPrecision: String
         let images: Int
         let schedules: [Row]
         let frontOrder: Order?
@@ -122,6 +130,10 @@ public struct BenchmarkReport: Sendable {
         init(_ report: BenchmarkReport) {
             promptSet = report.promptSet
             quality = report.quality
+            engine = report.arithmetic.engine.rawValue
+            precision = report.arithmetic.precision.rawValue
+            runEngine = report.runArithmetic.engine.rawValue
+            runPrecision = report.runArithmetic.precision.rawValue
             images = report.images
             frontOrder = report.order
             schedules = report.records.map { record in

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 
@@ -5,6 +6,8 @@ import History
 public struct RunStatusReport: Sendable, Encodable {
     /// running, finished, stopped or failed; a killed coordinator leaves "running".
     private let status: String
+    /// What its workers compute with.
+    private let engine, precision: String
     /// The current generation, 1-based.
     private let generation: Int
     /// As configured.
@@ -20,7 +23,7 @@ public struct RunStatusReport: Sendable, Encodable {
     private let walBytes: Int
 
     private enum CodingKeys: String, CodingKey {
-        case status, generation, generations, evaluations, front, hypervolume
+        case status, engine, precision, generation, generations, evaluations, front, hypervolume
         case openTasks = "open_tasks"
         case walBytes = "wal_bytes"
     }
@@ -34,6 +37,8 @@ public struct RunStatusReport: Sendable, Encodable {
         let configuration = try RunConfiguration(
             text: snapshot.run.configuration, file: history.file, folder: folder)
         status = snapshot.run.status.rawValue
+        engine = configuration.arithmetic.engine.rawValue
+        precision = configuration.arithmetic.precision.rawValue
         generation = (snapshot.generation?.number ?? 0) + 1
         generations = configuration.generations
         evaluations = try history.search.candidates(of: snapshot.run.id).count { $0.evaluation != nil }
@@ -46,7 +51,8 @@ public struct RunStatusReport: Sendable, Encodable {
     /// Aligned lines, without a final newline.
     public var text: String {
         [
-            "status       \(status)", "generation   \(generation) of \(generations)", "evaluations  \(evaluations)",
+            "status       \(status)", "engine       \(engine), \(precision)",
+            "generation   \(generation) of \(generations)", "evaluations  \(evaluations)",
             "open tasks   \(openTasks)", "front        \(front)",
             "hypervolume  " + (hypervolume.map { String(format: "%.4f", $0) } ?? "-"), "log          \(walBytes) bytes",
         ].joined(separator: "\n")

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Messages
@@ -18,6 +19,8 @@ final class Benchmark: DistributedRun {
     private(set) var imagesBefore = 0
     let generation = 0
     private(set) var isFinished = false
+    /// What the run's own evaluations were computed with.
+    let runArithmetic: Arithmetic
     private let costTable: CostTable?
     private var unfinished: Set<Int64> = []
 
@@ -33,6 +36,9 @@ final class Benchmark: DistributedRun {
         var configuration = try RunConfiguration(
             recorded: run.configuration, file: history.file, folder: folder, moved: options.moved)
         let recorded = configuration
+        if let engine = options.engine { configuration.arithmetic.engine = engine }
+        if let precision = options.precision { configuration.arithmetic.precision = precision }
+        let (arithmetic, runArithmetic) = (configuration.arithmetic, recorded.arithmetic)
         try configuration.overrideScorers(options.scorers, text: run.configuration, file: history.file)
         var notices: [String] = []
         _ = try configuration.checkModel(run.modelHash, notices: &notices)
@@ -51,12 +57,16 @@ final class Benchmark: DistributedRun {
             history: history, runID: run.id, configuration: configuration, model: model,
             modelHash: try configuration.modelFingerprint(),
             shape: try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8)), prompts: prompts,
+            // Measurements of another engine do not mix with earlier ones on the same prompts.
             evaluationSet: options.name
-                ?? URL(fileURLWithPath: options.promptsPath).deletingPathExtension().lastPathComponent,
+                ?? URL(fileURLWithPath: options.promptsPath).deletingPathExtension().lastPathComponent
+                + (arithmetic == runArithmetic ? "" : "-\(arithmetic.engine)-\(arithmetic.precision)"),
             embeddings: embeddings, seedsPerPrompt: options.seedsPerPrompt, costImageCount: nil,
             notices: notices)
-        let costTable = try context.costTable()
+        // A cost table holds for the engine and the devices that measured it.
+        let costTable = arithmetic == runArithmetic ? try context.costTable() : nil
         self.context = context
+        self.runArithmetic = runArithmetic
         self.costTable = costTable
         plan = try BenchmarkPlan(
             options, history: history, runID: run.id, shape: context.shape,
@@ -86,7 +96,8 @@ final class Benchmark: DistributedRun {
         }
         func begin(_ tasks: [NewTask]) throws -> [Int64] {
             try history.benchmarks.begin(
-                on: context.evaluationSet, of: runID, prompts: context.prompts, entries: entries, tasks: tasks
+                on: context.evaluationSet, of: runID, prompts: context.prompts, entries: entries, tasks: tasks,
+                engine: configuration.arithmetic.engine.rawValue, precision: configuration.arithmetic.precision.rawValue
             ).candidateIDs
         }
         candidateIDs = try begin([])

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Prompts
@@ -23,6 +24,10 @@ public struct BenchmarkOptions: Sendable {
     public var embeddingsPath: String?
     /// Scorers to add to those of the run or to replace, as assignments such as `scorers.clip=models/shapes-clip`.
     public var scorers: [String]
+    /// What the workers compute with, where it differs from the run.
+    public var engine: Engine?
+    /// The precision, where it differs from the run's.
+    public var precision: Precision?
     /// Files of the run that are elsewhere now.
     public var moved: MovedFiles
 
@@ -31,7 +36,7 @@ public struct BenchmarkOptions: Sendable {
         promptsPath: String, promptsFormat: PromptFormat? = nil, name: String? = nil, schedulePaths: [String] = [],
         includesFront: Bool = false,
         includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil,
-        scorers: [String] = [], moved: MovedFiles = MovedFiles()
+        scorers: [String] = [], engine: Engine? = nil, precision: Precision? = nil, moved: MovedFiles = MovedFiles()
     ) {
         self.promptsPath = promptsPath
         self.promptsFormat = promptsFormat
@@ -42,6 +47,8 @@ public struct BenchmarkOptions: Sendable {
         self.seedsPerPrompt = seedsPerPrompt
         self.embeddingsPath = embeddingsPath
         self.scorers = scorers
+        self.engine = engine
+        self.precision = precision
         self.moved = moved
     }
 }

@@ -41,7 +41,8 @@ extension Calibration {
                     return GeneCell(step: cell.step, block: cell.block, component: cell.component.rawValue)
                 },
                 modelHash: modelHash, seed: Int64(configuration.seed), reference: reference(configuration.quality),
-                prompts: prompts, evaluationKey: evaluationKey))
+                prompts: prompts, evaluationKey: evaluationKey, engine: configuration.arithmetic.engine.rawValue,
+                precision: configuration.arithmetic.precision.rawValue))
         try insertConfiguredCosts(configuration, shape: shape, into: history, run: runID)
         let context = try RunContext(
             history: history, runID: runID, configuration: configuration, model: model, modelHash: modelHash,
@@ -199,7 +200,11 @@ extension Calibration {
                 configuration.guidanceScale.map { "\($0)" } ?? "", configuration.negativePrompt,
                 "\(configuration.seedsPerPrompt)",
                 "\(configuration.imagesPerTask)", configuration.quality.originalName,
-            ] + (configuration.precision == .float32 ? [] : ["precision \(configuration.precision)"])
+            ]
+            // Runs before these keys existed keep their hashes.
+            + (configuration.arithmetic.precision == .float32
+                ? [] : ["precision \(configuration.arithmetic.precision)"])
+            + (configuration.arithmetic.engine == .native ? [] : ["engine \(configuration.arithmetic.engine)"])
             + ScorerKind.modelled.compactMap { configuration.scorerFingerprints[$0] } + prompts
         // The lengths make the concatenation unambiguous.
         let text = parts.map { "\($0.utf8.count):\($0)" }.joined()

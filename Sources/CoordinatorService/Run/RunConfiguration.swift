@@ -28,8 +28,8 @@ public struct RunConfiguration: Sendable, Equatable {
     var width: Int?
     /// Nil for the model's default, until the run begins.
     var guidanceScale: Double?
-    /// Of the products in transformer and decoder.
-    var precision = Precision.float32
+    /// What all workers compute with.
+    var arithmetic = Arithmetic()
     var promptsPath = ""
     /// Nil to detect it.
     var promptsFormat: PromptFormat?
@@ -111,6 +111,12 @@ public struct RunConfiguration: Sendable, Equatable {
             throw CoordinatorError.keyNotAllowed(
                 file: file, key: "objectives.cost_table",
                 condition: "with objectives.cost = \"latency\" (found \"\(cost.rawValue)\")")
+        }
+        if measuresReuse, arithmetic.engine == .torch {
+            throw CoordinatorError.keyNotAllowed(
+                file: file, key: preset == .standard ? "search.preset = \"default\"" : "search.seeding \"calibrated\"",
+                condition: "with native workers, which measure reuse errors; with model.engine = \"torch\" set "
+                    + "search.preset = \"nsga2\"")
         }
         if let model = quality.model, scorerPaths[model] == nil {
             throw CoordinatorError.missingKey(file: file, key: "scorers.\(model.rawValue)")

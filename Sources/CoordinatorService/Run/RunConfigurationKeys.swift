@@ -25,10 +25,16 @@ extension RunConfiguration {
             transformer for FLUX.
             """),
         .key(
-            "model.precision", \.precision, .choice(),
+            "model.engine", \.arithmetic.engine, .choice(),
             """
-            Number format of the matrix products in transformer and decoder, the same on all workers; `bfloat16` requires \
-            processors with AVX512_BF16.
+            Program that computes the images, the same on all workers: `ecad-worker` (`native`), or `ecad-torch-worker` \
+            with diffusers and PyTorch (`torch`). Their results are not the same numbers.
+            """),
+        .key(
+            "model.precision", \.arithmetic.precision, .choice(),
+            """
+            Number format of the matrix products in transformer and decoder, the same on all workers; with the engine \
+            `native`, `bfloat16` requires processors with AVX512_BF16.
             """),
     ]
 

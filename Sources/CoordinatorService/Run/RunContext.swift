@@ -174,7 +174,9 @@ struct RunContext {
         // A run stores its scale when it begins.
         welcome.settings.guidanceScale =
             configuration.guidanceScale ?? model.architecture.transformer.guidance.defaultScale
-        if configuration.precision != .float32 { welcome.settings.precision = configuration.precision.rawValue }
+        let arithmetic = configuration.arithmetic
+        if arithmetic.precision != .float32 { welcome.settings.precision = arithmetic.precision.rawValue }
+        if arithmetic.engine != .native { welcome.settings.engine = arithmetic.engine.rawValue }
         welcome.settings.negativePrompt = configuration.negativePrompt
         welcome.settings.scorers = configuration.scorers.map(\.rawValue)
         welcome.settings.scorerModels = configuration.scorers.compactMap { scorer in

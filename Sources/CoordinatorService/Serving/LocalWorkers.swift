@@ -67,6 +67,16 @@ final class LocalWorkers {
         }
     }
 
+    /// Rejects local workers for a run that they could not join.
+    ///
+    /// - Throws: ``CoordinatorError/localWorkersFailed(_:)`` unless the run's engine is the native one.
+    static func require(_ engine: Engine, forWorkers count: Int) throws {
+        guard count > 0, engine != .native else { return }
+        throw CoordinatorError.localWorkersFailed(
+            "--workers \(count) starts workers with the native engine, the run's model.engine is \(engine); expected "
+                + "--workers 0, and workers that join with \(engine.workerCommand)")
+    }
+
     private func launch(_ name: String, _ logPath: String) throws -> Process {
         if !FileManager.default.fileExists(atPath: logPath) {
             _ = FileManager.default.createFile(atPath: logPath, contents: nil)

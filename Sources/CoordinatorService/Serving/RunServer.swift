@@ -1,3 +1,4 @@
+import Basics
 import History
 import Logging
 import Transport
@@ -70,6 +71,7 @@ struct RunServer {
         // These refusals were the verification's own.
         _ = socket.takeRefusals()
         let run = try open()
+        try LocalWorkers.require(run.configuration.arithmetic.engine, forWorkers: options.localWorkers)
         for notice in run.context.notices { logger.warning("\(notice)") }
         let start = ContinuousClock.now
         let coordinator = try Coordinator(
@@ -78,7 +80,7 @@ struct RunServer {
             clock: { (ContinuousClock.now - start) / .seconds(1) }, logger: logger)
         let loop = CoordinatorLoop(coordinator: coordinator, socket: socket)
         logger.notice("run \(folder): listening on \(endpoint), \(access.summary)")
-        logAddresses(of: endpoint, access)
+        logAddresses(of: endpoint, access, engine: run.configuration.arithmetic.engine)
         if let warning = run.context.history.storageWarning { logger.warning("\(warning)") }
         let workers = try LocalWorkers(
             count: options.localWorkers, threads: options.localThreads, endpoint: "\(endpoint.fromThisMachine)",
@@ -90,7 +92,7 @@ struct RunServer {
     }
 
     /// Logs how workers join, with an address that other machines can use if there is one.
-    private func logAddresses(of endpoint: Endpoint, _ access: AccessControl) {
+    private func logAddresses(of endpoint: Endpoint, _ access: AccessControl, engine: Engine) {
         if endpoint.isLoopback, HostAddress(numeric: options.bind.host) == nil, options.bind.host != "localhost" {
             let remedy = "--bind tcp://0.0.0.0:\(endpoint.port) accepts them"
             logger.warning(
@@ -104,6 +106,6 @@ struct RunServer {
         let note = aliases.isEmpty ? "" : " (other addresses of this machine: \(aliases.joined(separator: ", ")))"
         let place = all.isEmpty ? " on this machine" : ""
         let arguments = "--coordinator \(first) \(access.workerOption(for: first))--models MODEL"
-        logger.notice("workers\(place) join with: ecad-worker run \(arguments)\(note)")
+        logger.notice("workers\(place) join with: \(engine.workerCommand) \(arguments)\(note)")
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Logging
@@ -61,7 +62,9 @@ public struct RunService {
     ///
     /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
     public func run(_ configuration: RunConfiguration, in folder: String) throws -> Ending {
-        try serve(in: folder) { try Calibration.create(configuration, in: folder) }
+        // Before the run directory is created.
+        try LocalWorkers.require(configuration.arithmetic.engine, forWorkers: options.localWorkers)
+        return try serve(in: folder) { try Calibration.create(configuration, in: folder) }
     }
 
     /// Resumes an interrupted run, some of whose files may have moved.

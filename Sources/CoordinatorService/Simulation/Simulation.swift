@@ -203,6 +203,7 @@ public struct Simulation {
         registration.imageModelHash = calibration.context.modelHash
         registration.scorerHashes = Array(calibration.configuration.scorerFingerprints.values)
         registration.precisions = Precision.allCases.map(\.rawValue)
+        registration.engine = calibration.configuration.arithmetic.engine.rawValue
         registration.threads = 1
         try coordinator.handle(.registration(registration), from: hosts[index].peer)
     }

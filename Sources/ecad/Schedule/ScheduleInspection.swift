@@ -10,7 +10,10 @@ import Tensors
 struct ScheduleInfo: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info", abstract: "Summarize schedule files.",
-        discussion: "PixArt-alpha is assumed for PixArt files that do not name their family.")
+        discussion: """
+            PixArt-alpha is assumed for PixArt files that do not name their family. A step mask is a schedule that is the same for all \
+            components of each step; ecad-diffusers mask exports it for tools that decide about whole steps.
+            """)
 
     @Argument(help: "Schedule files.")
     var files: [String]
@@ -26,7 +29,7 @@ struct ScheduleInfo: ParsableCommand {
 
     private func text(_ summaries: [ScheduleSummary]) -> String {
         alignedTable(
-            [["file", "name", "family", "steps", "genes", "recomputed", "share", "genome SHA-256"]]
+            [["file", "name", "family", "steps", "genes", "recomputed", "share", "step mask", "genome SHA-256"]]
                 + summaries.map { summary in
                     let schedule = summary.contents.schedule
                     let genome = schedule.genome
@@ -34,9 +37,10 @@ struct ScheduleInfo: ParsableCommand {
                     return [
                         summary.file, schedule.name, summary.contents.likelyFamily.rawValue,
                         "\(schedule.shape.stepCount)", "\(genome.geneCount)", "\(genome.recomputeCount)",
-                        String(format: "%.1f%%", share), String(genome.sha256.prefix(16)),
+                        String(format: "%.1f%%", share), schedule.isStepMask ? "yes" : "no",
+                        String(genome.sha256.prefix(16)),
                     ]
-                }, isNumeric: (0..<8).map { (3...6).contains($0) })
+                }, isNumeric: (0..<9).map { (3...6).contains($0) })
     }
 }
 

@@ -9,8 +9,8 @@ INSERT INTO schema_migrations VALUES(1,'create the tables',100.0);
 INSERT INTO schema_migrations VALUES(2,'cost tables, evaluations shared by runs',200.0);
 INSERT INTO schema_migrations VALUES(3,'refusals, canaries, rechecks and quarantine',300.0);
 INSERT INTO schema_migrations VALUES(4,'gates of benchmarked TGATE schedules',400.0);
-INSERT INTO schema_migrations VALUES(5,'statistics of the scores',1795760612.6636376381);
-INSERT INTO schema_migrations VALUES(6,'reuse errors',1795772400.0);
+INSERT INTO schema_migrations VALUES(5,'statistics of the scores',1.7957606126636376381e+09);
+INSERT INTO schema_migrations VALUES(6,'engines, precisions and device classes',1.79577282328411960603e+09);
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
@@ -29,7 +29,10 @@ CREATE TABLE runs (
     CHECK ((reference_cost IS NULL) = (reference_quality IS NULL)),
     CHECK ((finished_at IS NULL) = (status = 'running'))
 ) STRICT;
-INSERT INTO runs VALUES(1,'shapes',replace('[objectives]\ncost = "latency"\nquality = "image-reward-kept"\n','\n',char(10)),'latency','image-reward-kept','{"steps":2}',12,'model',7,1.0,0.0,'running',100.0,NULL,NULL,NULL);
+INSERT INTO runs VALUES(1,'shapes','[objectives]
+cost = "latency"
+quality = "image-reward-kept"
+','latency','image-reward-kept','{"steps":2}',12,'model',7,1.0,0.0,'running',100.0,NULL,NULL,NULL);
 CREATE TABLE genes (
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
     gene INTEGER NOT NULL CHECK (gene >= 0), -- position in the genome
@@ -73,8 +76,8 @@ CREATE TABLE workers (
     connected_seconds REAL NOT NULL DEFAULT 0 CHECK (connected_seconds >= 0),
     busy_seconds REAL NOT NULL DEFAULT 0 CHECK (busy_seconds >= 0),
     failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0)
-, quarantined_at REAL, quarantine_reason TEXT) STRICT;
-INSERT INTO workers VALUES(1,'w1','host','CPU','OpenBLAS',2,'1.0',100.0,110.0,0.0,6.0,0,NULL,NULL);
+, quarantined_at REAL, quarantine_reason TEXT, engine TEXT NOT NULL DEFAULT 'native' CHECK (engine IN ('native', 'torch')), device_class TEXT NOT NULL DEFAULT '') STRICT;
+INSERT INTO workers VALUES(1,'w1','host','CPU','OpenBLAS',2,'1.0',100.0,110.0,0.0,6.0,0,NULL,NULL,'native','CPU, OpenBLAS, 2 threads');
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     run_id INTEGER REFERENCES runs ON DELETE CASCADE,
@@ -111,8 +114,8 @@ CREATE TABLE candidates (
     FOREIGN KEY (run_id, generation) REFERENCES generations (run_id, number) ON DELETE CASCADE,
     CHECK (generation IS NOT NULL OR label IS NOT NULL)
 ) STRICT;
-INSERT INTO candidates VALUES(1,1,0,NULL,X'ff0f','0000000000000000000000000000000000000000000000000000000000000001','c1',NULL,NULL,NULL,'fora',1000,NULL);
-INSERT INTO candidates VALUES(2,1,0,NULL,X'f00f','0000000000000000000000000000000000000000000000000000000000000002','c2',NULL,NULL,NULL,'random',2000,NULL);
+INSERT INTO candidates VALUES(1,1,0,NULL,X'FF0F','0000000000000000000000000000000000000000000000000000000000000001','c1',NULL,NULL,NULL,'fora',1000,NULL);
+INSERT INTO candidates VALUES(2,1,0,NULL,X'F00F','0000000000000000000000000000000000000000000000000000000000000002','c2',NULL,NULL,NULL,'random',2000,NULL);
 CREATE TABLE evaluations (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES candidates ON DELETE CASCADE,
@@ -202,7 +205,7 @@ CREATE TABLE thumbnails (
     seed INTEGER NOT NULL,
     png BLOB NOT NULL
 ) STRICT;
-INSERT INTO thumbnails VALUES(1,1,1,1,X'89504e47');
+INSERT INTO thumbnails VALUES(1,1,1,1,X'89504E47');
 CREATE TABLE cost_tables (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
@@ -243,18 +246,7 @@ CREATE TABLE score_statistics (
     worst_prompt_id INTEGER NOT NULL REFERENCES prompts ON DELETE CASCADE,
     PRIMARY KEY (candidate_id, evaluation_set, scorer)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO score_statistics VALUES(1,'calibration','image-reward-kept',2,0.375,0.125,0.2625000000000000111,0.25,2);
-CREATE TABLE reuse_errors (
-    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-    prompt_id INTEGER NOT NULL REFERENCES prompts ON DELETE CASCADE,
-    seed INTEGER NOT NULL,
-    errors BLOB NOT NULL, -- by chain, step and source: 32-bit floats, little-endian
-    worker_id INTEGER NOT NULL REFERENCES workers,
-    seconds REAL NOT NULL CHECK (seconds >= 0), -- from start to result on that worker
-    image_equivalents REAL NOT NULL CHECK (image_equivalents > 0), -- uncached images that take as long
-    measured_at REAL NOT NULL,
-    PRIMARY KEY (run_id, prompt_id, seed)
-) STRICT, WITHOUT ROWID;
+INSERT INTO score_statistics VALUES(1,'calibration','image-reward-kept',2,0.375,0.125,0.2625,0.25,2);
 CREATE INDEX events_run ON events (run_id);
 CREATE UNIQUE INDEX candidates_canonical ON candidates (run_id, canonical_hash) WHERE generation IS NOT NULL;
 CREATE UNIQUE INDEX candidates_label ON candidates (run_id, label) WHERE generation IS NULL;
@@ -280,8 +272,14 @@ CREATE UNIQUE INDEX cost_tables_objective ON cost_tables (run_id) WHERE is_objec
 CREATE INDEX rechecks_worker ON rechecks (worker_id);
 CREATE INDEX rechecks_checked_worker ON rechecks (checked_worker_id);
 CREATE INDEX score_statistics_prompt ON score_statistics (worst_prompt_id);
-CREATE INDEX reuse_errors_prompt ON reuse_errors (prompt_id);
-CREATE INDEX reuse_errors_worker ON reuse_errors (worker_id);
+CREATE TABLE evaluation_sets (
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    name TEXT NOT NULL, -- 'calibration', or of a benchmark
+    engine TEXT NOT NULL CHECK (engine IN ('native', 'torch')), -- computed all images of the set
+    precision TEXT NOT NULL,
+    PRIMARY KEY (run_id, name)
+) STRICT, WITHOUT ROWID;
+INSERT INTO evaluation_sets VALUES(1,'calibration','native','float32');
 CREATE VIEW pareto_front AS
 WITH ranked AS (
     SELECT c.run_id, c.id AS candidate_id, c.generation, coalesce(e.macs, c.macs) AS macs,
@@ -371,9 +369,16 @@ SELECT w.id AS worker_id, w.name,
     (SELECT ifnull(sum(t.images), 0) FROM tasks t WHERE t.worker_id = w.id AND t.state = 'done') AS images,
     w.busy_seconds, w.connected_seconds,
     CASE WHEN w.connected_seconds > 0 THEN w.busy_seconds / w.connected_seconds END AS utilisation,
-    w.failures
+    w.failures, w.engine, w.device_class
 FROM workers w
 ORDER BY w.name;
+CREATE VIEW measured_by AS
+SELECT c.run_id, c.id AS candidate_id, p.evaluation_set, count(*) AS images, w.name AS worker, s.engine,
+    s.precision, w.device_class
+FROM image_timings t JOIN candidates c ON c.id = t.candidate_id JOIN prompts p ON p.id = t.prompt_id
+JOIN workers w ON w.id = t.worker_id
+LEFT JOIN evaluation_sets s ON s.run_id = p.run_id AND s.name = p.evaluation_set
+GROUP BY c.id, p.evaluation_set, w.id;
 CREATE VIEW worker_failures AS
 SELECT w.id AS worker_id, w.name, l.outcome, count(*) AS leases, max(l.ended_at) AS last_at,
     max(t.failure) AS reason
@@ -403,13 +408,14 @@ WINDOW since_start AS (PARTITION BY run_id ORDER BY generation)
 ORDER BY run_id, generation;
 CREATE VIEW benchmark_scores AS
 SELECT c.run_id, c.label AS schedule, s.evaluation_set AS prompt_set, s.scorer, s.mean, s.standard_error,
-    s.p5, s.worst, p.text AS worst_prompt, s.images, s.candidate_id
+    s.p5, s.worst, p.text AS worst_prompt, s.images, s.candidate_id, b.engine, b.precision
 FROM candidates c CROSS JOIN score_statistics s ON s.candidate_id = c.id
 JOIN prompts p ON p.id = s.worst_prompt_id
+LEFT JOIN evaluation_sets b ON b.run_id = c.run_id AND b.name = s.evaluation_set
 WHERE c.generation IS NULL;
 CREATE VIEW benchmark_summary AS
 SELECT s.run_id, s.schedule, s.prompt_set, s.scorer, s.mean, s.standard_error, s.images,
-    1.0 / e.latency_ratio AS speedup, e.latency_ratio, e.macs
+    1.0 / e.latency_ratio AS speedup, e.latency_ratio, e.macs, s.engine, s.precision
 FROM benchmark_scores s
 LEFT JOIN evaluations e ON e.candidate_id = s.candidate_id AND e.evaluation_set = s.prompt_set
 ORDER BY s.run_id, s.prompt_set, s.scorer, speedup;

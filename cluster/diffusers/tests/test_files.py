@@ -103,6 +103,7 @@ def test_damaged_published_files_are_refused_where_the_engine_refuses_them(numbe
         else:
             assert rows is not None, f"only refused by the engine: {path.read_text(errors='replace')[:1500]}"
             assert rows[0]["genome_sha256"] == schedule.genome_sha256
+            assert rows[0]["step_mask"] == step_mask(schedule).exact
     assert 20 < refused < 150
 
 
@@ -153,6 +154,18 @@ def test_a_file_written_from_the_format_description_alone(ecad: pathlib.Path, tm
     assert (entry.cost, entry.quality) == (0.5, None)
     rows = info(ecad, path)
     assert rows is not None and rows[0]["genome_sha256"] == schedule.genome_sha256
+
+
+def test_the_engine_finds_the_same_step_masks(ecad: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    shape = Shape(False, 3, 0, 6)
+    fora = Schedule.fora(shape, 2)
+    bits = (False,) * shape.genes_per_step + fora.bits[shape.genes_per_step :]
+    for expected, schedule in (
+        (True, fora), (True, Schedule(shape, bits)), (True, Schedule(shape, bits, 6)), (False, Schedule(shape, (True,) * shape.genes, 3)),
+        (False, Schedule(shape, fora.bits[:-1] + (not fora.bits[-1],))), (True, Schedule.fora(Shape(True, 1, 2, 5), 3)),
+    ):  # fmt: skip
+        rows = info(ecad, conftest.write_published(schedule, tmp_path / "schedule.json"))
+        assert rows is not None and rows[0]["step_mask"] == step_mask(schedule).exact == expected
 
 
 def test_step_masks() -> None:

@@ -62,13 +62,14 @@ def coordinator() -> pathlib.Path:
     return program
 
 
+TORCH = ("--set", "model.engine=torch")
+
+
 def start_coordinator(program: pathlib.Path, folder: pathlib.Path, *options: str, command: str = "run") -> tuple[subprocess.Popen[str], str]:
     folder.mkdir(exist_ok=True)
     (folder / "prompts.txt").write_text("a red circle\na small blue square\n")
     (folder / "run.toml").write_text(CONFIGURATION.format(prompts=folder / "prompts.txt"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
     source = ["--config", str(folder / "run.toml")] if command == "run" else []
     arguments = [program, command, *source, "--run-dir", str(folder / "run"), "--bind", endpoint, *options]
     with open(folder / f"{command}.log", "w") as log:
@@ -98,7 +99,7 @@ def test_a_calibration_by_torch_workers_equals_a_native_one(coordinator: pathlib
     """Worker and coordinator are killed and restarted in between."""
     native, _ = start_coordinator(coordinator, tmp_path / "native", "--workers", "1")
     folder, spool = tmp_path / "torch", tmp_path / "spool"
-    running, endpoint = start_coordinator(coordinator, folder)
+    running, endpoint = start_coordinator(coordinator, folder, *TORCH)
     worker = start_worker(endpoint, spool)
     wait_for_results(folder, 2)
     worker.kill()
@@ -142,7 +143,7 @@ def test_keys_drain_and_refusals(coordinator: pathlib.Path, tmp_path: pathlib.Pa
     keys = [coordinator, "keys", "new", "node", "--keys", tmp_path / "keys", "-o", tmp_path / "node.key"]
     subprocess.run(keys, check=True, capture_output=True)
     folder = tmp_path / "run"
-    running, endpoint = start_coordinator(coordinator, folder, "--keys", str(tmp_path / "keys"))
+    running, endpoint = start_coordinator(coordinator, folder, "--keys", str(tmp_path / "keys"), *TORCH)
     try:
         worker = start_worker(endpoint, tmp_path / "spool", "--key", str(tmp_path / "node.key"))
         wait_for_results(folder, 1)
@@ -159,6 +160,88 @@ def test_keys_drain_and_refusals(coordinator: pathlib.Path, tmp_path: pathlib.Pa
     finally:
         running.kill()
         running.wait()
+
+
+def finish(running: subprocess.Popen[str], folder: pathlib.Path, worker: subprocess.Popen[str]) -> None:
+    _, errors = worker.communicate(timeout=600)
+    assert worker.returncode == 0, errors
+    assert running.wait(timeout=60) == 0, (folder / "run.log").read_text()
+
+
+def query(folder: pathlib.Path, sql: str) -> list[Any]:
+    with sqlite3.connect(f"file:{folder / 'run' / 'history.sqlite'}?mode=ro", uri=True) as history:
+        return history.execute(sql).fetchall()
+
+
+def test_engines_and_precisions_do_not_mix(coordinator: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for name, options, arguments, reason in (
+        ("native", (), (), 'engine is torch, the run\'s model.engine is native, and their results are not the same numbers: join with ecad-worker run, or start a run with model.engine = "torch"'),
+        ("single", TORCH, ("--dtype", "bfloat16"), "the run's model.precision is float32, the worker computes in bfloat16: start it with --dtype float32"),
+    ):
+        running, endpoint = start_coordinator(coordinator, tmp_path / name, *options)
+        try:
+            for more in ((), ("--check",)):
+                worker = start_worker(endpoint, tmp_path / "spool", *arguments, *more)
+                _, errors = worker.communicate(timeout=120)
+                last = errors.strip().splitlines()[-1]
+                assert worker.returncode == 1 and last.startswith("error: the coordinator refuse") and last.endswith(reason), errors
+            check = [sys.executable, "-m", "ecad_diffusers.worker", "--coordinator", endpoint, "--check", "--device", "cpu"]
+            environment = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[1] / "src")}
+            if options:
+                answer = subprocess.run(check, capture_output=True, text=True, env=environment, timeout=120)
+                assert answer.returncode == 0 and "(torch, float32)" in answer.stdout and f"torch {torch.__version__}" in answer.stdout, answer
+        finally:
+            running.kill()
+            running.wait()
+        log = (tmp_path / name / "run.log").read_text()
+        assert f"refused {socket.gethostname()}: " in log and reason in log, log
+        assert query(tmp_path / name, "select reason from refusals") == [("engine",)]
+        assert query(tmp_path / name, "select count(*) from workers") == [(0,)]
+
+
+def test_a_run_in_bfloat16_by_a_measured_cost_table(coordinator: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The worker takes the precision from the run, and measures the cost table of its device class."""
+    settings = ("--set", "model.precision=bfloat16", "--set", "objectives.cost=latency", "--set", "search.generations=2", "--set", "tasks.recheck_share=0")
+    running, endpoint = start_coordinator(coordinator, tmp_path, *TORCH, *settings)
+    finish(running, tmp_path, start_worker(endpoint, tmp_path / "spool"))
+    (costs, device, objective, error), = query(tmp_path, "select costs, worker_class, is_objective, fit_error from cost_tables")
+    table = json.loads(costs)
+    assert table["imageCount"] == 2 and objective == 1 and 0 <= error < 10
+    for phase in ("full", "gated"):
+        assert table[phase]["step"] > 0 and set(table[phase]["components"]) == {"attn1", "attn2", "ff"}
+    assert table["full"]["components"]["ff"]["compute"] > table["full"]["components"]["ff"]["read"] >= 0
+    assert f"torch {torch.__version__}" in device
+    assert query(tmp_path, "select name, engine, precision from evaluation_sets") == [("calibration", "torch", "bfloat16")]
+    assert query(tmp_path, "select distinct engine, precision from measured_by") == [("torch", "bfloat16")]
+    assert query(tmp_path, "select count(*) from evaluations where modelled_ratio is null") == [(0,)]
+
+
+def test_a_native_run_is_benchmarked_by_a_torch_worker(coordinator: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    running, _ = start_coordinator(coordinator, tmp_path, "--workers", "1", "--set", "search.generations=1")
+    assert running.wait(timeout=600) == 0, (tmp_path / "run.log").read_text()
+    (tmp_path / "unseen.txt").write_text("a green triangle\n")
+    endpoint = "tcp://127.0.0.1:" + str(free_port())
+    arguments = [coordinator, "benchmark", "--run-dir", tmp_path / "run", "--prompts", tmp_path / "unseen.txt", "--front", "--engine", "torch", "--bind", endpoint]
+    for options in (["--json"], []):
+        benchmark = subprocess.Popen([*arguments, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        worker = start_worker(endpoint, tmp_path / "spool")
+        output, errors = benchmark.communicate(timeout=600)
+        assert benchmark.returncode == 0, errors
+        worker.communicate(timeout=120)
+        if options:
+            report = json.loads(output)
+            assert [report[key] for key in ("prompt_set", "engine", "precision", "run_engine", "run_precision")] == ["unseen-torch-float32", "torch", "float32", "native", "float32"]
+        else:
+            assert "measured with torch, float32; the run was calibrated with native, float32" in output
+    assert query(tmp_path, "select distinct engine, precision, prompt_set from benchmark_summary") == [("torch", "float32", "unseen-torch-float32")]
+    mixed = subprocess.run([*arguments, "--name", "calibration"], capture_output=True, text=True)
+    assert mixed.returncode == 1 and "reserved for the search" in mixed.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
@@ -178,12 +261,12 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
 
 def messages() -> list[bytes]:
     """One valid message of each kind; the welcome's model is unknown, so no model is opened."""
-    settings = pb.RunSettings(model_hash="0" * 64, step_count=6, height=64, width=64, guidance_scale=2.5, scorers=["psnr", "ssim"])
+    settings = pb.RunSettings(model_hash="0" * 64, step_count=6, height=64, width=64, guidance_scale=2.5, scorers=["psnr", "ssim"], engine="torch")
     prompts = [pb.PromptEntry(index=index, text=f"prompt {index}") for index in range(3)]
     candidate = pb.AssignedCandidate(candidate_id=3, genome=bytes(range(9)), gene_count=72)
     bodies: list[dict[str, Any]] = [
         {"refusal": pb.Refusal(reason="busy", retry=True)},
-        {"welcome": pb.Welcome(run_id="run", settings=settings, prompts=prompts, heartbeat_seconds=2)},
+        {"welcome": pb.Welcome(run_id="run", settings=settings, prompts=prompts, heartbeat_seconds=2, cost_image_count=2)},
         {"assignment": pb.Assignment(task_id=1, lease_epoch=2, kind=1, candidates=[candidate], items=[pb.PromptSeed(prompt_index=1, seed=-5)])},
         {"acknowledgement": pb.Acknowledgement(task_id=1, lease_epoch=2, accepted=True)},
         {"wait": pb.Wait(retry_seconds=1.5)},

@@ -14,11 +14,11 @@ import time
 import torch
 
 from .. import __version__
-from ..pipelines import DTYPES
 from ..schedule import ScheduleError
+from .connection import PRECISIONS, Options, check_connection
 from .errors import WorkerError
 from .identity import Key
-from .worker import Options, Worker
+from .worker import Worker
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,10 +27,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--coordinator", required=True, metavar="ENDPOINT", help="such as tcp://head:5555")
     parser.add_argument("--key", metavar="FILE", help="key file of this worker, created by: ecad-coordinator keys new NAME")
     parser.add_argument("--insecure-plaintext", action="store_true", help="connect to another machine without key or encryption; only for trusted networks")
-    parser.add_argument("--models", required=True, metavar="DIR", help="model directory in the diffusers layout; must equal the run's model")
+    parser.add_argument("--models", metavar="DIR", help="model directory in the diffusers layout; must equal the run's model")
+    parser.add_argument("--check", action="store_true", help="only check whether this worker may join, in one line; needs no --models")
     parser.add_argument("--scorer", action="append", default=[], metavar="DIR", help="scorer model; those next to the model are found")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", metavar="DEVICE", help="torch device (default: cuda if there is one)")
-    parser.add_argument("--dtype", default="float32", choices=sorted(DTYPES), help="precision of the model (default: float32)")
+    parser.add_argument("--dtype", choices=sorted(PRECISIONS), help="join only runs of this precision (default: runs of either)")
     parser.add_argument("--batch", type=int, metavar="N", help="most images per batch (default: those of a task)")
     parser.add_argument("--name", default=socket.gethostname(), help="name of the worker in reports (default: the key's, or the host's)")
     parser.add_argument("--spool", metavar="DIR", help="directory of unacknowledged results (default: ~/.local/state/ecad-torch-worker/NAME)")
@@ -50,12 +51,27 @@ def main(arguments: list[str] | None = None) -> None:
         key = Key.read(options.key) if options.key else None
         name = key.name if key and key.name else options.name
         spool = options.spool or str(pathlib.Path.home() / ".local/state/ecad-torch-worker" / re.sub("[^A-Za-z0-9._-]", "-", name))
+        if options.check:
+            print(check_connection(Options(options.coordinator, key, "", name, spool, device(options.device), PRECISIONS.get(options.dtype))))
+            return
+        if options.models is None:
+            parser.error("--models DIR is required")
         if not pathlib.Path(options.models, "model_index.json").is_file():
             raise WorkerError(f"--models is {options.models}; expected a model directory with model_index.json")
-        worker = Worker(Options(options.coordinator, key, options.models, name, spool, torch.device(options.device), DTYPES[options.dtype], options.batch, options.scorer, options.grace, walltime))
-        worker.run()
+        dtype = PRECISIONS.get(options.dtype)
+        Worker(Options(options.coordinator, key, options.models, name, spool, device(options.device), dtype, options.batch, options.scorer, options.grace, walltime)).run()
     except (WorkerError, ScheduleError) as error:
         sys.exit(f"error: {error}")
+
+
+def device(name: str) -> torch.device:
+    """The device of `--device`, which must exist."""
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise WorkerError(f"--device is {name}: {str(error).splitlines()[0]}; expected cpu, or cuda where PyTorch finds a GPU") from None
+    return found
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import torch
 from ..apply import apply_schedule, transformer_shape
 from ..pipelines import is_flux, load_pipeline, noise, synchronize
 from ..schedule import Schedule, ScheduleError
-from . import model_scorers, scorers
+from . import costs, model_scorers, scorers
 from .errors import WorkerError
 
 CANDIDATES_BETWEEN_REFERENCES = 4
@@ -105,6 +105,16 @@ class Evaluator:
         count = min(CANARY_VALUES, latents.numel())
         return [float(latents[index * latents.numel() // count]) for index in range(count)]
 
+    def measure_costs(self, images: int, progress: Callable[[int, int], None], budget: float = 20.0) -> costs.Measured:
+        """The cost of every component for a batch of images of the run's first prompts, in about `budget` seconds."""
+        items = [(index % max(1, len(self._prompts)), index) for index in range(images)]
+        guided = self._settings.guidance_scale > 1
+
+        def run(schedule: Schedule | None) -> float:
+            return self._denoise(items, schedule).denoise_seconds * images
+
+        return costs.measure_costs(self._pipeline, self.shape, self._device, guided, images, run, budget, progress)
+
     def evaluate(
         self,
         candidates: list[tuple[int, Schedule]],
@@ -125,17 +135,19 @@ class Evaluator:
         before = self._run_reference(items) if measure_latency or tuple(items) not in self._references else None
         for first in range(0, len(candidates), CANDIDATES_BETWEEN_REFERENCES):
             group = candidates[first : first + CANDIDATES_BETWEEN_REFERENCES]
-            runs = []
+            runs: list[tuple[int, Images]] = []
+            # Candidates with equal plans make the same images from the same noise: one batch is theirs.
+            equal: dict[tuple[Any, int | None], Images] = {}
             for position, (candidate, schedule) in enumerate(group):
                 progress((first + position) * len(items), total)
                 try:
-                    images = self._denoise(items, schedule)
+                    key = (schedule.plan, schedule.effective_gate)
+                    if key not in equal:
+                        equal[key] = self._denoise(items, schedule)
+                        self._decode_finite(candidate, equal[key])
                 except ScheduleError as error:
                     raise CandidateError(candidate, str(error)) from None
-                if not torch.isfinite(images.latents).all():
-                    raise CandidateError(candidate, "its latents are not finite")
-                self._decode(images)
-                runs.append((candidate, images))
+                runs.append((candidate, equal[key]))
             reference_seconds = None
             if measure_latency:
                 after = self._run_reference(items)
@@ -145,6 +157,11 @@ class Evaluator:
                 results += self._score(candidate, images, items, reference_seconds, return_images)
         progress(total, total)
         return results
+
+    def _decode_finite(self, candidate: int, images: Images) -> None:
+        if not torch.isfinite(images.latents).all():
+            raise CandidateError(candidate, "its latents are not finite")
+        self._decode(images)
 
     def _score(self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float | None, return_images: bool) -> list[dict[str, Any]]:
         reference = self._references[tuple(items)]

@@ -12,6 +12,9 @@ from ..schedule import Schedule, ScheduleError, Shape
 from .errors import WorkerError
 from .evaluator import Cancelled, CandidateError, Evaluator
 
+MOST_IMAGES = 256
+"""The largest batch that a run configuration allows."""
+
 
 class EvaluationThread:
     """Requests in, outcomes out; only values cross over."""
@@ -37,6 +40,24 @@ class EvaluationThread:
                 return "failed", _line(error)
             self._evaluator = evaluator
             return "opened", (values, time.perf_counter() - start)
+
+        self._requests.put(request)
+
+    def measure_costs(self, images: int) -> None:
+        """Outcome `measured` with a `costs.Measured`, or `failed` with the reason."""
+        self._cancelled.clear()
+
+        def request() -> tuple[str, Any]:
+            try:
+                if self._evaluator is None:
+                    raise WorkerError("costs were requested before the model was opened")
+                if not 1 <= images <= MOST_IMAGES:
+                    raise WorkerError(f"the run requests costs of a batch of {images} images; expected 1 to {MOST_IMAGES}")
+                return "measured", self._evaluator.measure_costs(images, self._advance)
+            except Cancelled:
+                return "cancelled", None
+            except Exception as error:
+                return "failed", _line(error)
 
         self._requests.put(request)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import math
 import os
-import platform
 import random
 import signal
 import socket as sockets
@@ -17,15 +15,14 @@ from typing import Any
 
 import torch
 import zmq
-import zmq.utils.z85
 
 from .. import __version__
 from . import messages_pb2 as pb
 from . import protocol
+from .connection import ENGINE, PRECISIONS, Options, device_class, open_socket, processor
 from .errors import WorkerError
 from .evaluator import Evaluator, Settings
 from .fingerprint import fingerprint
-from .identity import Key
 from .model_scorers import MODEL_TYPES, find_models
 from .scorers import SCORERS
 from .spool import Spool
@@ -36,27 +33,6 @@ log = logging.getLogger("ecad-torch-worker")
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 32.0
 REQUEST_PAUSE = 5.0
 ACKNOWLEDGEMENT_SECONDS = 5.0
-
-
-@dataclasses.dataclass
-class Options:
-    """The configuration of a worker; `walltime_end` is a time.time(), `batch` None for whole tasks."""
-
-    coordinator: str
-    key: Key | None
-    model: str
-    name: str
-    spool: str
-    device: torch.device
-    dtype: torch.dtype
-    batch: int | None = None
-    scorers: list[str] = dataclasses.field(default_factory=list)
-    grace: float = 20.0
-    walltime_end: float | None = None
-
-    @property
-    def walltime_left(self) -> float | None:
-        return None if self.walltime_end is None else max(0.0, self.walltime_end - time.time())
 
 
 class Worker:
@@ -77,6 +53,7 @@ class Worker:
         self._stage = "joining"
         self._welcome: Any = None
         self._canary: Any = None
+        self._costs: Any = None
         self._task: tuple[int, int] | None = None
         self._task_started = 0.0
         self._download: _Download | None = None
@@ -127,23 +104,7 @@ class Worker:
         if self._socket is not None:
             self._socket.disable_monitor()
             self._socket.close(linger=0)
-        socket = context.socket(zmq.DEALER)
-        for option, value in (
-            (zmq.ROUTING_ID, self._session), (zmq.MAXMSGSIZE, protocol.MESSAGE_BYTES), (zmq.SNDHWM, 64), (zmq.RCVHWM, 64), (zmq.HEARTBEAT_IVL, 3000),
-            (zmq.HEARTBEAT_TIMEOUT, 15000), (zmq.HANDSHAKE_IVL, 10000), (zmq.CONNECT_TIMEOUT, 10000), (zmq.RECONNECT_IVL, 1000),
-            (zmq.RECONNECT_IVL_MAX, 32000), (zmq.LINGER, 2000), (zmq.IPV6, 1), (zmq.IMMEDIATE, 1),
-        ):  # fmt: skip
-            socket.setsockopt(option, value)
-        if self.options.key:
-            socket.curve_publickey = zmq.utils.z85.encode(self.options.key.public)
-            socket.curve_secretkey = zmq.utils.z85.encode(self.options.key.secret)
-            socket.curve_serverkey = zmq.utils.z85.encode(self.options.key.coordinator)
-        self._monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-        try:
-            socket.connect(self.options.coordinator)
-        except zmq.ZMQError as error:
-            raise WorkerError(f"--coordinator is {self.options.coordinator}: {error}; expected an endpoint such as tcp://head:5555") from None
-        self._socket = socket
+        self._socket, self._monitor = open_socket(context, self._session, self.options.coordinator, self.options.key)
 
     def _handshake_failed(self) -> bool:
         """Whether the coordinator rejected the connection, which libzmq does not retry."""
@@ -228,9 +189,12 @@ class Worker:
             engine_version=__version__,
             worker_name=options.name,
             host=sockets.gethostname(),
-            cpu=torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else platform.processor() or platform.machine(),
-            blas=f"torch {torch.__version__} {str(options.dtype).removeprefix('torch.')}",
+            cpu=processor(),
+            blas=f"torch {torch.__version__}",
             threads=torch.get_num_threads(),
+            engine=ENGINE,
+            precisions=options.precisions,
+            device_class=device_class(options.device),
             model_hash=self._model_hash,
             image_model_hash=self._image_hash,
             walltime_left_seconds=options.walltime_left,
@@ -244,14 +208,15 @@ class Worker:
         own = self._image_hash if welcome.HasField("embeddings") else self._model_hash
         if welcome.settings.model_hash != own:
             raise WorkerError(f"{self.options.model}: fingerprint is {own[:12]}; expected the run's model with {welcome.settings.model_hash[:12]}")
-        if welcome.HasField("cost_image_count"):
-            raise WorkerError("the run models latency by a table of component costs, which this worker does not measure; expected objectives.cost macs or measured, or a given cost_table")
         self._pause, self._next_heartbeat = SHORTEST_PAUSE, 0.0
         same = self._welcome is not None and self._welcome == welcome
         if not same:
-            self._canary = None
+            self._canary = self._costs = None
             self._unacknowledged = self._spool.results(welcome.run_id)
         self._welcome = welcome
+        # The costs precede the results, because the coordinator models their latencies with them.
+        if self._costs is not None:
+            self._send(cost_report=self._costs)
         for data in self._unacknowledged.values():
             self._send_bytes(data)
         if same:
@@ -273,10 +238,11 @@ class Worker:
             self._stage = "downloading"
             self._request_chunk()
             return
-        if self._canary is None:
+        if self._canary is not None:
+            self._send(canary=self._canary)
+        if self._canary is None or (self._costs is None and self._welcome.HasField("cost_image_count")):
             self._stage = "opening"
             return
-        self._send(canary=self._canary)
         if self._task:
             self._stage = "evaluating"
         else:
@@ -285,11 +251,16 @@ class Worker:
     def _open(self, embeddings: str | None) -> None:
         settings = _settings(self._welcome, self._scorer_folders)
         options = self.options
+        dtype = PRECISIONS.get(self._welcome.settings.precision or "float32")
+        if dtype is None or options.dtype not in (None, dtype):
+            raise WorkerError(f"the run's precision is {self._welcome.settings.precision[:40]}; this worker computes in {', '.join(options.precisions)}")
+        if self._welcome.settings.engine != ENGINE:
+            raise WorkerError(f"the run's engine is {self._welcome.settings.engine[:40] or 'native'}, this worker's is {ENGINE}: join it with ecad-worker run")
         self._stage = "opening"
 
         def make() -> Evaluator:
             try:
-                return Evaluator(options.model, settings, embeddings, options.device, options.dtype, options.batch)
+                return Evaluator(options.model, settings, embeddings, options.device, dtype, options.batch)
             finally:
                 if embeddings:
                     os.unlink(embeddings)
@@ -333,9 +304,21 @@ class Worker:
             self._canary = pb.Canary(values=values, seconds=seconds)
             if self._stage != "joining":
                 self._send(canary=self._canary)
-                self._request_task()
+            if self._welcome.HasField("cost_image_count"):
+                self._engine.measure_costs(self._welcome.cost_image_count)
+            else:
+                self._request_task_if_joined()
             return
-        assert self._task
+        if outcome == "measured":
+            self._costs = pb.CostReport(table=value.table, uncached_seconds=value.uncached_seconds, fit_error=value.fit_error)
+            log.info("costs of the components measured: uncached %.3f s, median error %.1f %%", value.uncached_seconds, 100 * value.fit_error)
+            if self._stage != "joining":
+                self._send(cost_report=self._costs)
+            self._request_task_if_joined()
+            return
+        if self._task is None:
+            return  # The cancelled measurement of costs; the worker is leaving.
+
         key, self._task = self._task, None
         if outcome == "evaluated":
             images, seconds = value

@@ -1,0 +1,110 @@
+"""The worker's evaluator and the loading of pipelines, without a coordinator."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import conftest
+import pytest
+import safetensors.torch
+import torch
+
+from ecad_diffusers import Schedule, ScheduleError
+from ecad_diffusers.pipelines import load_pipeline
+from ecad_diffusers.worker.evaluator import Cancelled, Evaluator, Settings
+
+CPU = torch.device("cpu")
+
+
+def evaluator(model: str = "shapes-pixart-alpha", guidance_scale: float = 2.5, **options: Any) -> Evaluator:
+    settings = Settings(6, 64, 64, guidance_scale, ["a red circle", "a blue square"], "", ["psnr"])
+    return Evaluator(str(conftest.MODELS / model), settings, None, CPU, torch.float32, options.pop("batch", None))
+
+
+def test_candidates_with_equal_plans_are_denoised_in_one_batch() -> None:
+    """Step 0 computes everything whatever its genes say; a TGATE gate at the end has no effect."""
+    subject = evaluator()
+    shape = subject.shape
+    fora = Schedule.fora(shape, 2)
+    other = Schedule(shape, (False,) * shape.genes_per_step + fora.bits[shape.genes_per_step :])
+    gated = Schedule(shape, fora.bits, gate_step=6)
+    calls = []
+    original = subject._pipeline.transformer.forward
+
+    def counted(*arguments: Any, **keywords: Any) -> Any:
+        calls.append(1)
+        return original(*arguments, **keywords)
+
+    subject._pipeline.transformer.forward = counted
+    items = [(0, 0), (1, 5)]
+    subject.evaluate([(1, fora)], items, False, False, lambda done, total: None)
+    calls.clear()
+    images = subject.evaluate([(1, fora), (2, other), (3, gated), (4, Schedule.fora(shape, 3))], items, False, False, lambda done, total: None)
+    assert len(calls) == 2 * 6
+    scores = {image["candidate_id"]: image["scores"] for image in images if image["prompt_index"] == 1}
+    assert scores[1] == scores[2] == scores[3] != scores[4]
+    assert [image["candidate_id"] for image in images] == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize(("model", "guidance_scale"), [("shapes-pixart-alpha", 2.5), ("shapes-pixart-alpha", 1.0), ("shapes-flux", 3.5)])
+def test_cost_tables_have_every_component(model: str, guidance_scale: float) -> None:
+    subject = evaluator(model, guidance_scale)
+    progress: list[tuple[int, int]] = []
+    measured = subject.measure_costs(2, lambda done, total: progress.append((done, total)), budget=0)
+    table = json.loads(measured.table)
+    names = {name for kind in subject.shape.kinds for name in kind.components}
+    assert set(table) == ({"imageCount", "full", "gated"} if model != "shapes-flux" and guidance_scale > 1 else {"imageCount", "full"})
+    for phase in set(table) - {"imageCount"}:
+        assert set(table[phase]["components"]) == names
+        costs = [table[phase]["step"], *(value for cost in table[phase]["components"].values() for value in cost.values())]
+        assert all(0 <= cost < 60 for cost in costs)
+    for name in names:
+        assert table["full"]["components"][name]["compute"] > table["full"]["components"][name]["read"], name
+    # Everything computed: the sum of the parts is about the whole, on an idle machine.
+    assert measured.uncached_seconds > 0 and measured.fit_error >= 0
+    assert progress[0] == (0, progress[0][1]) and all(done < total for done, total in progress)
+
+    def cancel(done: int, total: int) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        subject.measure_costs(2, cancel)
+
+
+def test_the_only_variant_of_a_directory_is_loaded(tmp_path: pathlib.Path) -> None:
+    source = conftest.MODELS / "shapes-pixart-alpha"
+    for part in source.iterdir():
+        if not part.is_dir():
+            (tmp_path / part.name).symlink_to(part)
+            continue
+        (tmp_path / part.name).mkdir()
+        for file in part.iterdir():
+            name = file.name.replace(".safetensors", ".fp16.safetensors") if part.name in ("transformer", "text_encoder") else file.name
+            (tmp_path / part.name / name).symlink_to(file)
+    found, expected = load_pipeline(tmp_path, torch.float32, CPU), load_pipeline(source, torch.float32, CPU)
+    for part in ("transformer", "text_encoder", "vae"):
+        weights = getattr(expected, part).state_dict()
+        assert all(torch.equal(tensor, weights[name]) for name, tensor in getattr(found, part).state_dict().items()), part
+    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").rename(tmp_path / "vae" / "diffusion_pytorch_model.bf16.safetensors")
+    with pytest.raises(ScheduleError, match="variants bf16 and fp16"):
+        load_pipeline(tmp_path, torch.float32, CPU)
+
+
+def test_a_text_encoder_that_was_not_loaded_is_an_error(tmp_path: pathlib.Path) -> None:
+    """Earlier versions of transformers leave weights random whose names they do not know, with a warning only."""
+    source = conftest.MODELS / "shapes-flux"
+    names = safetensors.torch.load_file(source / "text_encoder" / "model.safetensors")
+    assert all(name.startswith("text_model.") for name in names), "as in published checkpoints"
+    for part in source.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    load_pipeline(tmp_path, torch.float32, CPU)
+    (tmp_path / "text_encoder").unlink()
+    (tmp_path / "text_encoder").mkdir()
+    for file in (source / "text_encoder").glob("*.json"):
+        (tmp_path / "text_encoder" / file.name).symlink_to(file)
+    other = {"language_model." + name: tensor for name, tensor in names.items()}
+    safetensors.torch.save_file(other, tmp_path / "text_encoder" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ScheduleError, match="transformers did not load the weights"):
+        load_pipeline(tmp_path, torch.float32, CPU)
