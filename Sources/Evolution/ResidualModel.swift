@@ -19,7 +19,7 @@ struct ResidualModel {
     private static let sampleLimit = 400
     private static let searchLimit = 200
     /// Lengths tried, as shares of the number of genes.
-    private static let lengths = [1.0 / 64, 1.0 / 32, 1.0 / 16, 1.0 / 8, 1.0 / 4, 1.0 / 2]
+    private static let lengths = [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5]
     private static let nuggets = [0.02, 0.1, 0.3, 1, 3]
 
     private let samples: [Sample]
