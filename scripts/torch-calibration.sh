@@ -42,7 +42,7 @@ worker() {
     pids+=($!)
     last=$!
 }
-evaluations() { "$bin/ecad-coordinator" query --run-dir "$folder/torch" --sql 'select count(*) from evaluations' --format csv 2> /dev/null | tail -n 1 || echo 0; }
+evaluations() { "$bin/ecad-coordinator" query --run-dir "$folder/torch" --sql 'select count(*) from evaluations' --format csv 2> /dev/null | tail -n 1 | tr -d '\r' || echo 0; }
 wait_for() {
     for _ in $(seq 3600); do [ "$(evaluations || echo 0)" -ge "$1" ] 2> /dev/null && return; kill -0 "$coordinator" 2> /dev/null || return 0; sleep 1; done
     echo "error: fewer than $1 evaluations after an hour; see $folder" >&2
