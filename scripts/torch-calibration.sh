@@ -6,7 +6,7 @@
 #     scripts/torch-calibration.sh [DIR]
 #
 # Needs the release build or ECAD_BIN, and in ECAD_DIFFUSERS_VENV an environment with the dependencies of cluster/diffusers. GENERATIONS,
-# POPULATION and STEPS change the size; half an hour on two cores with the default ones.
+# POPULATION and STEPS change the size; a few minutes with the default ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$(cd "${ECAD_BIN:-.build/release}" && pwd)
@@ -42,7 +42,9 @@ worker() {
     pids+=($!)
     last=$!
 }
-evaluations() { "$bin/ecad-coordinator" query --run-dir "$folder/torch" --sql 'select count(*) from evaluations' --format csv 2> /dev/null | tail -n 1 || echo 0; }
+# Without the shell's message about it.
+end() { { kill "$1" "$2"; wait "$2"; } 2> /dev/null || true; }
+evaluations() { "$bin/ecad-coordinator" query --run-dir "$folder/torch" --sql 'select count(*) from evaluations' --format csv 2> /dev/null | tail -n 1 | tr -d '\r' || echo 0; }
 wait_for() {
     for _ in $(seq 3600); do [ "$(evaluations || echo 0)" -ge "$1" ] 2> /dev/null && return; kill -0 "$coordinator" 2> /dev/null || return 0; sleep 1; done
     echo "error: fewer than $1 evaluations after an hour; see $folder" >&2
@@ -59,16 +61,16 @@ pids+=("$coordinator")
 worker 1; first=$last
 worker 2; second=$last
 wait_for 15
-kill -9 "$first"; echo "killed worker 1 after $(evaluations) evaluations" >&2
+end -9 "$first"; echo "killed worker 1 after $(evaluations) evaluations" >&2
 worker 1; first=$last
 wait_for 30
-kill -9 "$coordinator"; echo "killed the coordinator after $(evaluations) evaluations" >&2
+end -9 "$coordinator"; echo "killed the coordinator after $(evaluations) evaluations" >&2
 sleep 2
 "$bin/ecad-coordinator" resume --run-dir "$folder/torch" --bind "tcp://127.0.0.1:$port" >> "$folder/torch.log" 2>&1 &
 coordinator=$!
 pids+=("$coordinator")
 wait_for 45
-kill "$second"; echo "terminated worker 2 after $(evaluations) evaluations" >&2
+end -TERM "$second"; echo "terminated worker 2 after $(evaluations) evaluations" >&2
 wait "$coordinator"
 wait "$first"
 pids=()

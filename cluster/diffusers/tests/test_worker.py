@@ -222,17 +222,16 @@ def test_a_native_run_is_benchmarked_by_a_torch_worker(coordinator: pathlib.Path
     (tmp_path / "unseen.txt").write_text("a green triangle\n")
     endpoint = "tcp://127.0.0.1:" + str(free_port())
     arguments = [coordinator, "benchmark", "--run-dir", tmp_path / "run", "--prompts", tmp_path / "unseen.txt", "--front", "--engine", "torch", "--bind", endpoint]
-    for options in (["--json"], []):
-        benchmark = subprocess.Popen([*arguments, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        worker = start_worker(endpoint, tmp_path / "spool")
-        output, errors = benchmark.communicate(timeout=600)
-        assert benchmark.returncode == 0, errors
-        worker.communicate(timeout=120)
-        if options:
-            report = json.loads(output)
-            assert [report[key] for key in ("prompt_set", "engine", "precision", "run_engine", "run_precision")] == ["unseen-torch-float32", "torch", "float32", "native", "float32"]
-        else:
-            assert "measured with torch, float32; the run was calibrated with native, float32" in output
+    benchmark = subprocess.Popen([*arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    worker = start_worker(endpoint, tmp_path / "spool")
+    output, errors = benchmark.communicate(timeout=600)
+    assert benchmark.returncode == 0, errors
+    worker.communicate(timeout=120)
+    report = json.loads(output)
+    assert [report[key] for key in ("prompt_set", "engine", "precision", "run_engine", "run_precision")] == ["unseen-torch-float32", "torch", "float32", "native", "float32"]
+    # All measurements are there: no worker is needed.
+    text = subprocess.run(arguments, capture_output=True, text=True, timeout=600)
+    assert "measured with torch, float32; the run was calibrated with native, float32" in text.stdout, text
     assert query(tmp_path, "select distinct engine, precision, prompt_set from benchmark_summary") == [("torch", "float32", "unseen-torch-float32")]
     mixed = subprocess.run([*arguments, "--name", "calibration"], capture_output=True, text=True)
     assert mixed.returncode == 1 and "reserved for the search" in mixed.stderr
@@ -242,6 +241,35 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_worker_inside_a_task_ends_cleanly_with_the_run(tmp_path: pathlib.Path) -> None:
+    """A task that another worker finished first must not make this one's end a crash."""
+    router = zmq.Context.instance().socket(zmq.ROUTER)
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+    settings = pb.RunSettings(model_hash=fingerprint(str(MODEL)), step_count=20, height=64, width=64, guidance_scale=2.5, scorers=["psnr"], engine="torch")
+    welcome = pb.Welcome(run_id="run", settings=settings, prompts=[pb.PromptEntry(index=0, text="a red circle")], heartbeat_seconds=0.1)
+    genes = Shape(False, 8, 0, 20).genes
+    candidates = [pb.AssignedCandidate(candidate_id=index, genome=bytes([index % 256]) * (genes // 8), gene_count=genes) for index in range(64)]
+    assignment = pb.Assignment(task_id=1, lease_epoch=1, kind=1, candidates=candidates, items=[pb.PromptSeed(prompt_index=0, seed=seed) for seed in range(32)])
+    worker = start_worker(f"tcp://127.0.0.1:{port}", tmp_path / "spool")
+    try:
+        while True:
+            assert router.poll(120_000), "no message of the worker"
+            peer, data = router.recv_multipart()
+            message = pb.WorkerMessage.FromString(data)
+            answers: dict[str, dict[str, Any]] = {"registration": {"welcome": welcome}, "task_request": {"assignment": assignment}}
+            kind = message.WhichOneof("body")
+            if kind in answers:
+                router.send_multipart([peer, pb.CoordinatorMessage(protocol_version=2, **answers[kind]).SerializeToString()])
+            if kind == "heartbeat" and message.heartbeat.HasField("task_id"):
+                router.send_multipart([peer, pb.CoordinatorMessage(protocol_version=2, finish=pb.Finish(reason="done")).SerializeToString()])
+                break
+        _, errors = worker.communicate(timeout=120)
+        assert worker.returncode == 0 and "finished: done" in errors and "terminate" not in errors, errors
+    finally:
+        worker.kill()
+        router.close(linger=0)
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:

@@ -59,9 +59,20 @@ def main(arguments: list[str] | None = None) -> None:
         if not pathlib.Path(options.models, "model_index.json").is_file():
             raise WorkerError(f"--models is {options.models}; expected a model directory with model_index.json")
         dtype = PRECISIONS.get(options.dtype)
-        Worker(Options(options.coordinator, key, options.models, name, spool, device(options.device), dtype, options.batch, options.scorer, options.grace, walltime)).run()
+        worker = Worker(Options(options.coordinator, key, options.models, name, spool, device(options.device), dtype, options.batch, options.scorer, options.grace, walltime))
     except (WorkerError, ScheduleError) as error:
         sys.exit(f"error: {error}")
+    status = 0
+    try:
+        worker.run()
+    except (WorkerError, ScheduleError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    if not worker.stop():
+        # PyTorch aborts the process if the interpreter ends while a thread is inside it.
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def device(name: str) -> torch.device:

@@ -22,10 +22,11 @@ class EvaluationThread:
     def __init__(self) -> None:
         self.outcomes: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.progress = (0, 0)
-        self._requests: queue.SimpleQueue[Callable[[], tuple[str, Any]]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Callable[[], tuple[str, Any]] | None] = queue.SimpleQueue()
         self._cancelled = threading.Event()
         self._evaluator: Evaluator | None = None
-        threading.Thread(target=self._run, name="evaluation", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="evaluation", daemon=True)
+        self._thread.start()
 
     def open(self, make: Callable[[], Evaluator]) -> None:
         """Outcome `opened` with the canary's values and seconds, or `failed` with the reason."""
@@ -89,14 +90,21 @@ class EvaluationThread:
     def cancel(self) -> None:
         self._cancelled.set()
 
+    def stop(self, timeout: float) -> bool:
+        """Cancels what is going on; whether the thread has ended within the time."""
+        self.cancel()
+        self._requests.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
     def _advance(self, done: int, total: int) -> None:
         self.progress = (done, total)
         if self._cancelled.is_set():
             raise Cancelled
 
     def _run(self) -> None:
-        while True:
-            self.outcomes.put(self._requests.get()())
+        while (request := self._requests.get()) is not None:
+            self.outcomes.put(request())
 
 
 def schedule(candidate: Any, shape: Shape) -> Schedule:

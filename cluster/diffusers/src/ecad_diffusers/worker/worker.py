@@ -98,6 +98,10 @@ class Worker:
             self._monitor.close()
             context.term()
 
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Ends the computing thread; false if it is still inside PyTorch after the time."""
+        return self._engine.stop(timeout)
+
     # Connection
 
     def _connect(self, context: Any) -> None:
