@@ -10,11 +10,20 @@ public enum Program {
 
     /// Parses the command line, runs the command and exits.
     ///
-    /// - Parameter command: The program's root command.
-    public static func main(_ command: any ParsableCommand.Type) -> Never {
+    /// - Parameters:
+    ///   - command: The program's root command.
+    ///   - emptyAllowed: Options whose value may be empty, such as `--prompt`; elsewhere an empty value, usually an unset
+    ///     variable of a script, is a usage error.
+    public static func main(_ command: any ParsableCommand.Type, emptyAllowed: Set<String> = []) -> Never {
         var running: (any ParsableCommand.Type)?
         do {
-            var parsed = try command.parseAsRoot()
+            let given = Array(CommandLine.arguments.dropFirst())
+            var arguments = CommandLineArguments(given, of: command, emptyAllowed: emptyAllowed)
+            running = arguments.command
+            try arguments.check(given)
+            running = nil
+            for warning in arguments.warnings { printError("\(command._commandName): warning: \(warning)") }
+            var parsed = try command.parseAsRoot(arguments.parsed)
             running = type(of: parsed)
             try parsed.run()
         } catch {
@@ -30,7 +39,7 @@ public enum Program {
             }
             command.exit(withError: error)
         }
-        exit(0)
+        exit(0, program: command._commandName)
     }
 
     /// The error, the usage of the command that was given, and how to learn more.
@@ -49,8 +58,15 @@ public enum Program {
     ///
     /// A worker that stops during a task has a computing thread: OpenBLAS would free its buffers under that thread, and
     /// the crash would be attributed to the task.
-    private static func exit(_ status: Int32) -> Never {
-        fflush(nil)
+    ///
+    /// - Parameters:
+    ///   - status: The exit status; 1 instead of 0 if the output could not be written, for example to a full disk.
+    ///   - program: The program's name, to report that.
+    private static func exit(_ status: Int32, program: String = "") -> Never {
+        if fflush(nil) != 0, status == 0 {
+            printError("\(program): error: standard output: cannot be written: \(systemErrorText())")
+            _exit(1)
+        }
         _exit(status)
     }
 

@@ -6,7 +6,7 @@ import Verification
 
 @main
 enum Main {
-    static func main() { Program.main(EcadCommand.self) }
+    static func main() { Program.main(EcadCommand.self, emptyAllowed: ["--prompt", "--negative-prompt"]) }
 }
 
 struct EcadCommand: ParsableCommand {
