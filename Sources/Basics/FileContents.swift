@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 import Synchronization
 
 /// Why a file could not be read or written.
@@ -196,4 +196,14 @@ package enum FileContents {
 package func systemErrorText(_ code: Int32 = errno) -> String {
     let text = String(cString: strerror(code))
     return text.prefix(1).lowercased() + text.dropFirst()
+}
+
+/// Writes the buffered output of the process.
+///
+/// - Returns: Nil if everything that was printed has been written, otherwise what failed: a full disk, a closed pipe.
+package func flushedOutputProblem() -> String? {
+    // A later flush may succeed although an earlier one, of a full buffer, has failed: the stream remembers that.
+    let code = fflush(stdout) == 0 ? 0 : errno
+    guard code != 0 || ferror(stdout) != 0 else { return nil }
+    return "standard output: cannot be written" + (code == 0 ? "" : ": \(systemErrorText(code))")
 }

@@ -63,10 +63,11 @@ public enum Program {
     ///   - status: The exit status; 1 instead of 0 if the output could not be written, for example to a full disk.
     ///   - program: The program's name, to report that.
     private static func exit(_ status: Int32, program: String = "") -> Never {
-        if fflush(nil) != 0, status == 0 {
-            printError("\(program): error: standard output: cannot be written: \(systemErrorText())")
+        if let problem = flushedOutputProblem(), status == 0 {
+            printError("\(program): error: \(problem)")
             _exit(1)
         }
+        fflush(nil)
         _exit(status)
     }
 

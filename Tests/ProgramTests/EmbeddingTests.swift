@@ -180,7 +180,7 @@ import Testing
         let prompts = try small.folder.write("a red cube\n\(long)\n", to: "prompts.txt")
         let expected =
             "warning: 1 of 2 prompts exceed the 120 tokens that the text encoder T5 reads: "
-            + "prompt 1 (\"a red cube a red cube a red cub...\") loses 1281"
+            + "prompt 1 (\"a red cube a red cube a red cu...\") loses 1281"
         let embed = try ProgramRun(
             "ecad",
             ["embed", "--model", SmallRun.model, "--prompts", prompts, "-o", small.folder.file("e.safetensors")])

@@ -262,7 +262,7 @@ import Testing
         ("flux-small", "transformer", "num_layers", "1"), ("flux-small", "transformer", "num_single_layers", "1"),
         ("flux-small", "transformer", "guidance_embeds", "false"),
         ("flux-small", "text_encoder", "num_hidden_layers", "1"),
-        ("sigma-small", "transformer", "use_additional_conditions", "false"),
+        ("alpha-micro", "transformer", "use_additional_conditions", "false"),
     ])
     func weightsThatTheConfigurationLeavesOutAreRejected(
         _ fixture: String, _ part: String, _ key: String, _ value: String

@@ -78,7 +78,10 @@ import Testing
 
     @Test(arguments: [
         ("alpha-small", "transformer", "transformer/diffusion_pytorch_model.safetensors", "proj_out.weight"),
-        ("flux-small", "transformer", "transformer/diffusion_pytorch_model.safetensors", "proj_out.weight"),
+        (
+            "flux-small", "transformer", "transformer/diffusion_pytorch_model-00003-of-00003.safetensors",
+            "proj_out.weight"
+        ),
         ("alpha-small", "vae-decoder", "vae/diffusion_pytorch_model.safetensors", "decoder.conv_out.weight"),
         ("alpha-small", "text-encoder", "text_encoder/model.safetensors", "encoder.final_layer_norm.weight"),
     ])

@@ -110,7 +110,8 @@ import Testing
             let (status, errors) = try run(program, arguments)
             #expect(status == 2 && errors.contains("\(part); expected a value"), "\(arguments): \(errors)")
         }
-        let key = try SmallRun().begin(workers: 1, ["--set", "prompts.calibration="])
+        let small = try SmallRun()
+        let key = try small.begin(workers: 1, ["--set", "prompts.calibration="])
         #expect(
             key.wait() == 1 && key.errors.contains("--set: prompts.calibration is \"\"; expected a path"),
             "\(key.errors)")
@@ -147,7 +148,7 @@ import Testing
         let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
         shell.waitUntilExit()
         #expect(shell.terminationStatus == 1)
-        #expect(text.contains("standard output: cannot be written: no space left on device"), "\(text)")
+        #expect(text.contains("standard output: cannot be written"), "\(text)")
     }
 
     // MARK: - Output paths
