@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 import Synchronization
 
 /// Why a file could not be read or written.
@@ -25,6 +25,12 @@ package enum FileContents {
 
     /// Whether a file or directory exists.
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// The size of a file in bytes; 0 if there is none.
+    package static func size(_ path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    }
 
     /// The target of a symbolic link whose target does not exist, as in a hub cache copied without its blobs.
     ///
@@ -73,6 +79,30 @@ package enum FileContents {
         return bytes
     }
 
+    /// Reads a file of UTF-8 text; a byte order mark is skipped.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - expected: What the file should be, for error messages.
+    /// - Returns: The text.
+    /// - Throws: ``FileError``.
+    package static func readText(_ path: String, expected: String) throws(FileError) -> String {
+        let bytes: [UInt8]
+        do {
+            bytes = try read(path)
+        } catch {
+            throw FileError(path: path, problem: "\(error.problem); expected \(expected)")
+        }
+        let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        guard let text = String(validating: bytes.dropFirst(bytes.starts(with: mark) ? mark.count : 0), as: UTF8.self)
+        else {
+            let isUTF16 = bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
+            throw FileError(
+                path: path, problem: "is \(isUTF16 ? "UTF-16" : "not text in UTF-8"); expected \(expected), in UTF-8")
+        }
+        return text
+    }
+
     /// Rejects content that is a Git LFS pointer: the small text that a clone without Git LFS has in place of a file.
     ///
     /// - Parameters:
@@ -92,6 +122,22 @@ package enum FileContents {
     /// What a Git LFS pointer is, and what to do about it.
     package static let pointerText =
         "a Git LFS pointer, not the file itself; run \"git lfs pull\" in the repository that it is from"
+
+    /// Creates a directory, and those that it is in; an existing one is left as it is.
+    ///
+    /// - Throws: ``FileError`` with the system's reason.
+    package static func createDirectory(_ path: String, mode: mode_t = 0o777) throws(FileError) {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
+        if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+            try createDirectory(String(path[..<slash]), mode: mode)
+        }
+        // Another process may have created it meanwhile.
+        guard mkdir(path, mode) != 0, !(errno == EEXIST && access("\(path)/.", F_OK) == 0) else { return }
+        let code = errno
+        let reason = code == EEXIST || code == ENOTDIR ? "it is not a directory" : systemErrorText(code)
+        throw FileError(path: path, problem: "cannot be created: \(reason)")
+    }
 
     /// Writes a file atomically: after a crash the path holds either its old content or all of the new.
     ///
@@ -150,4 +196,14 @@ package enum FileContents {
 package func systemErrorText(_ code: Int32 = errno) -> String {
     let text = String(cString: strerror(code))
     return text.prefix(1).lowercased() + text.dropFirst()
+}
+
+/// Writes the buffered output of the process.
+///
+/// - Returns: Nil if everything that was printed has been written, otherwise what failed: a full disk, a closed pipe.
+package func flushedOutputProblem() -> String? {
+    // A later flush may succeed although an earlier one, of a full buffer, has failed: the stream remembers that.
+    let code = fflush(stdout) == 0 ? 0 : errno
+    guard code != 0 || ferror(stdout) != 0 else { return nil }
+    return "standard output: cannot be written" + (code == 0 ? "" : ": \(systemErrorText(code))")
 }

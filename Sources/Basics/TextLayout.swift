@@ -119,3 +119,29 @@ extension Unicode.Scalar {
         }
     }
 }
+
+// MARK: - Suggestions
+
+extension String {
+    /// The name of a list that this misspelt one probably means; nil if none is close.
+    package func closest(in names: [String]) -> String? {
+        let closest = names.map { (name: $0, distance: editDistance(to: $0)) }.min { $0.distance < $1.distance }
+        return closest.flatMap { $0.distance <= Swift.max(3, count / 3) ? $0.name : nil }
+    }
+
+    /// The Levenshtein distance.
+    private func editDistance(to other: String) -> Int {
+        let (a, b) = (Array(self), Array(other))
+        var row = Array(0...b.count)
+        for i in 0..<a.count {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for j in 0..<b.count {
+                let substitution = diagonal + (a[i] == b[j] ? 0 : 1)
+                diagonal = row[j + 1]
+                row[j + 1] = Swift.min(substitution, row[j] + 1, row[j + 1] + 1)
+            }
+        }
+        return row[b.count]
+    }
+}

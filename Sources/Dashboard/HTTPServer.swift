@@ -59,7 +59,12 @@ actor HTTPServer {
             try await pool.prepare()
             listener = try AsyncSocket(socket: try address.listen(), pool: pool)
         } catch {
-            throw DashboardError.cannotListen(address: "\(address)", reason: "\(error)")
+            var reason = "\(error)"
+            if case SocketError.failed(_, let code, _) = error { reason = String(cString: strerror(code)) }
+            if case SocketError.failed(_, EADDRINUSE, _) = error {
+                reason = "the port is in use; stop the other process, or choose another port (0 for any)"
+            }
+            throw DashboardError.cannotListen(address: "\(address)", reason: reason)
         }
         defer { try? listener.socket.close() }
         switch try listener.socket.sockname() {

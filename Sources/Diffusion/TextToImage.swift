@@ -16,6 +16,8 @@ public final class TextToImage {
         public let decodeSeconds: Double
     }
 
+    /// Prompts that are longer than the text encoders read.
+    public let warnings: [String]
     private let model: DiffusionModel
     private let prompts: [DiffusionModel.Prompt]
     private let negative: DiffusionModel.Prompt
@@ -34,7 +36,9 @@ public final class TextToImage {
         _ folder: ModelFolder, prompts: [String], negativePrompt: String = "", source: EmbeddingSource = .textEncoders,
         precision: Precision = .float32
     ) throws {
-        let (negativeEmbedding, embeddings) = try source.embed(prompts, negativePrompt: negativePrompt, model: folder)
+        let (negativeEmbedding, embeddings, warnings) = try source.embed(
+            prompts, negativePrompt: negativePrompt, model: folder)
+        self.warnings = warnings
         model = try DiffusionModel(folder, precision: precision)
         self.prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)

@@ -26,6 +26,8 @@ public final class Evaluator {
 
     private let model: DiffusionModel
     private let settings: EvaluationSettings
+    /// Prompts that are longer than the text encoders read.
+    public let warnings: [String]
     private let prompts: [DiffusionModel.Prompt]
     private let negative: DiffusionModel.Prompt
     private let uncached: ExecutionPlan
@@ -44,10 +46,11 @@ public final class Evaluator {
     public init(
         model folder: ModelFolder, settings: EvaluationSettings, source: EmbeddingSource = .textEncoders
     ) throws {
-        let (negativeEmbedding, embeddings) = try source.embed(
+        let (negativeEmbedding, embeddings, warnings) = try source.embed(
             settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
         model = try DiffusionModel(folder, precision: settings.precision)
         self.settings = settings
+        self.warnings = warnings
         scorers = try ScorerSource.open(settings.scorers)
         prompts = try embeddings.map(model.prompt)
         negative = try model.prompt(negativeEmbedding)

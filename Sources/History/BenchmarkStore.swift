@@ -125,7 +125,8 @@ public struct BenchmarkStore: Sendable {
         }
         let stored = try RunStore.prompts(of: evaluationSet, run: run, in: db)
         guard stored.isEmpty || stored == prompts else {
-            throw HistoryError.refused(record: "evaluation set '\(evaluationSet)' already exists with other prompts")
+            throw HistoryError.refused(
+                record: "evaluation set '\(evaluationSet)' already exists with other prompts; expected another --name")
         }
         if stored.isEmpty { try RunStore.insertPrompts(prompts, of: evaluationSet, run: run, in: db) }
     }

@@ -16,7 +16,7 @@ final class CoordinatorLock: Sendable {
         // O_CLOEXEC: a worker started by the coordinator would otherwise inherit the lock and outlive it.
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw HistoryError.notWritable(file: path, reason: String(cString: strerror(errno))) }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        guard Self.lock(file) else {
             let code = errno
             let holder = Self.text(of: file)
             close(file)
@@ -33,6 +33,31 @@ final class CoordinatorLock: Sendable {
     }
 
     deinit { release() }
+
+    /// Which process has the lock of a run directory; nil if none has it.
+    ///
+    /// - Parameter folder: The run directory; it may be read-only.
+    /// - Returns: Such as "pid 812 on head".
+    static func holder(in folder: String) -> String? {
+        let file = open(folder + "/" + fileName, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        // A shared lock, for an instant; a coordinator that starts meanwhile tries again.
+        guard flock(file, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK else { return nil }
+        let holder = text(of: file)
+        return holder.isEmpty ? "unknown process" : holder
+    }
+
+    /// Locks the file; tries again for a moment, since ``holder(in:)`` may hold a shared lock.
+    private static func lock(_ file: Int32) -> Bool {
+        for _ in 0..<10 {
+            if flock(file, LOCK_EX | LOCK_NB) == 0 { return true }
+            guard errno == EWOULDBLOCK else { return false }
+            usleep(10_000)
+        }
+        errno = EWOULDBLOCK
+        return false
+    }
 
     /// Has no effect the second time.
     func release() {

@@ -71,6 +71,8 @@ public enum HistoryError: Error, Equatable, CustomStringConvertible {
         case .networkFileSystem(let folder, let kind):
             "\(folder) is on \(kind), where SQLite's write-ahead log is not safe: "
                 + "use a run directory on a local disk and copy backups of the history to the shared one"
+                + (kind.contains("virtual machine")
+                    ? ", or, if only this machine writes to it, name its type in \(NetworkFileSystem.variable)" : "")
         case .corrupt(let file, let reason):
             "\(file) is damaged: \(reason); restore a backup or try .recover of the sqlite3 shell"
         case .corruptValue(let file, let table, let row, let column, let found, let expected):

@@ -12,18 +12,34 @@ enum NetworkFileSystem {
         case shared(String)
         /// A FUSE file system of an unknown type, which may be either.
         case unknown(type: String)
+        /// Usually shared with the host of a virtual machine, but declared to be local.
+        case declaredLocal(type: String)
         case local
     }
+
+    /// The environment variable with types of file systems that only this machine writes to, separated by commas.
+    ///
+    /// For sandboxed containers (Kata, gVisor), whose own root is on virtiofs or 9p. Network file systems are not accepted.
+    static let variable = "ECAD_LOCAL_FILE_SYSTEMS"
 
     /// Name of the shared file system of an existing path; nil for another one and if the mount table is unreadable.
     static func kind(at path: String) -> String? {
         if case .shared(let name) = classify(path) { name } else { nil }
     }
 
-    /// What to warn of for an existing path: that it is unknown whether its file system is local; nil if that is known.
+    /// What to warn of for an existing path: that it is unknown whether its file system is local, or that it is local only
+    /// by the user's word; nil otherwise.
     static func warning(for path: String) -> String? {
-        guard case .unknown(let type) = classify(path) else { return nil }
-        return "\(path) is on a file system of the unknown type \(type): if other hosts can write to it too, SQLite's "
+        switch classify(path) {
+        case .shared, .local: return nil
+        case .declaredLocal(let type):
+            return "\(path) is on \(type), which \(variable) declares to be written to by this machine only"
+        case .unknown(let type): return unknownWarning(path, type)
+        }
+    }
+
+    private static func unknownWarning(_ path: String, _ type: String) -> String {
+        "\(path) is on a file system of the unknown type \(type): if other hosts can write to it too, SQLite's "
             + "write-ahead log is not safe there, and the run directory belongs on a local disk"
     }
 
@@ -35,13 +51,13 @@ enum NetworkFileSystem {
         guard let mounts = try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8) else {
             return .local
         }
-        return kind(of: String(cString: resolved), mounts: mounts)
+        return kind(of: String(cString: resolved), mounts: mounts, declaredLocal: declaredTypes)
     }
 
     /// The same for an absolute path without symbolic links and the content of /proc/self/mountinfo.
     ///
     /// See proc(5): the fifth field is the mount point, the type is the first field after a single hyphen.
-    static func kind(of path: String, mounts: String) -> Kind {
+    static func kind(of path: String, mounts: String, declaredLocal: Set<String> = []) -> Kind {
         var best = (length: -1, type: "")
         for line in mounts.split(separator: "\n") {
             let fields = line.split(separator: " ")
@@ -53,15 +69,20 @@ enum NetworkFileSystem {
             // A later mount on the same mount point hides the earlier one.
             if contains, point.utf8.count >= best.length { best = (point.utf8.count, String(fields[hyphen + 1])) }
         }
-        return kind(ofType: best.type)
+        return kind(ofType: best.type, declaredLocal: declaredLocal)
+    }
+
+    private static var declaredTypes: Set<String> {
+        Set((ProcessInfo.processInfo.environment[variable] ?? "").split(separator: ",").map(String.init))
     }
 
     /// The kind of a file system type as the mount table writes it, with the subtype of FUSE: `fuse.sshfs`.
-    static func kind(ofType type: String) -> Kind {
+    static func kind(ofType type: String, declaredLocal: Set<String> = []) -> Kind {
         let isFuse = type == "fuse" || type.hasPrefix("fuse.")
         // Many kernel file systems also have a FUSE client of the same name.
         let name = type.hasPrefix("fuse.") ? String(type.dropFirst("fuse.".count)) : type
         if let network = networkTypes[name] { return .shared("\(network), a network file system") }
+        if hostTypes[name] != nil, declaredLocal.contains(name) { return .declaredLocal(type: name) }
         if let host = hostTypes[name] { return .shared("\(host), shared with the host of this virtual machine") }
         return isFuse && !localFuseTypes.contains(name) ? .unknown(type: type) : .local
     }

@@ -106,6 +106,9 @@ public final class RunHistory: Sendable {
     /// What to warn of: the run directory is on a file system that several hosts may share; nil if it is not.
     public var storageWarning: String? { NetworkFileSystem.warning(for: databaseFile.folder) }
 
+    /// The coordinator that works in a run directory, such as "pid 812 on head"; nil if there is none.
+    public static func coordinator(of folder: String) -> String? { CoordinatorLock.holder(in: folder) }
+
     /// Current time in Unix seconds, the default of all `at` parameters.
     public static func now() -> Double {
         Date().timeIntervalSince1970
@@ -116,7 +119,8 @@ public final class RunHistory: Sendable {
         do {
             try FileManager.default.createDirectory(atPath: file.folder, withIntermediateDirectories: true)
         } catch {
-            throw HistoryError.notWritable(file: file.folder, reason: "the directory cannot be created")
+            let reason = mkdir(file.folder, 0o777) == 0 ? "" : ": \(String(cString: strerror(errno)))"
+            throw HistoryError.notWritable(file: file.folder, reason: "the directory cannot be created\(reason)")
         }
         try requireLocal(file)
     }

@@ -1,4 +1,5 @@
 import Basics
+import Foundation
 
 /// Which files of a model directory are loaded: those that the networks, tokenizers and samplers read, and no others.
 package enum ModelFiles {
@@ -110,7 +111,7 @@ public struct ModelFolder: Sendable {
     public init(path: String) throws {
         self.path = path
         let index = try Configuration(
-            path: "\(path)/model_index.json", expected: "a model directory in the diffusers layout")
+            path: "\(path)/model_index.json", expected: "a model directory in the diffusers layout\(Self.hint(path))")
         let pipeline = try index.require(
             "_class_name", oneOf: Self.pipelines.keys.sorted(), default: "PixArtAlphaPipeline")
         family = Self.pipelines[pipeline] ?? .pixartAlpha
@@ -120,6 +121,15 @@ public struct ModelFolder: Sendable {
             case .pixartSigma: 300
             case .flux: try Self.fluxTextLength(path)
             }
+    }
+
+    /// What a directory may be that is no model: one of the hub's cache, or a name on the hub.
+    private static func hint(_ path: String) -> String {
+        let snapshots = (try? FileManager.default.contentsOfDirectory(atPath: "\(path)/snapshots").sorted()) ?? []
+        if let snapshot = snapshots.last { return ", such as \(path)/snapshots/\(snapshot)" }
+        let isName = path.split(separator: "/", omittingEmptySubsequences: false).count == 2 && !path.hasPrefix(".")
+        guard isName, !path.hasPrefix("/"), !FileContents.exists(path) else { return "" }
+        return "; a model of the hub has to be downloaded first, with: hf download \(path) --local-dir DIR"
     }
 
     private static func fluxTextLength(_ path: String) throws -> Int {

@@ -83,6 +83,9 @@ public final class AutoencoderDecoder {
         let channels = Array(settings.blockChannels.reversed())
         let (z, top, last) = (settings.latentChannels, channels[0], channels[channels.count - 1])
         self.settings = settings
+        if !settings.usesPostQuantConvolution {
+            try checkpoint.requireNone("post_quant_conv", key: "use_post_quant_conv")
+        }
         postQuantConvolution =
             settings.usesPostQuantConvolution
             ? try layers.pointwise("post_quant_conv", inputs: z, outputs: z, precision: .float32) : nil

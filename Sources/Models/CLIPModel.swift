@@ -153,6 +153,7 @@ final class CLIPVisionEncoder {
         let tokenCount = 1 + (side / patch) * (side / patch)
         positions = try checkpoint.matrix(
             "\(root).embeddings.position_embedding.weight", shape: [tokenCount, d], rows: tokenCount, columns: d)
+        try checkpoint.requireNoMoreBlocks("\(root).encoder.layers", than: layerCount, key: "num_hidden_layers")
         layers = try (0..<layerCount).map { index in
             try CLIPLayer(
                 checkpoint, prefix: "\(root).encoder.layers.\(index)", width: d, feedForwardWidth: feedForwardWidth,

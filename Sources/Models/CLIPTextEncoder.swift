@@ -80,6 +80,8 @@ public final class CLIPTextEncoder {
             "\(root)embeddings.token_embedding.weight", rows: settings.vocabulary, columns: d)
         positions = try checkpoint.weight(
             "\(root)embeddings.position_embedding.weight", rows: settings.positionCount, columns: d)
+        try checkpoint.requireNoMoreBlocks(
+            "\(root)encoder.layers", than: settings.layerCount, key: "num_hidden_layers")
         layers = try (0..<settings.layerCount).map { index in
             try CLIPLayer(
                 checkpoint, prefix: "\(root)encoder.layers.\(index)", width: d,

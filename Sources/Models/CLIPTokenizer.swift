@@ -64,6 +64,9 @@ public struct CLIPTokenizer: Sendable {
             ids: ids + Array(repeating: Int64(paddingID), count: length - ids.count), tokenCount: ids.count)
     }
 
+    /// The number of ids of a text without truncation, with start and end tokens.
+    func tokenCount(of text: String) -> Int { ids(of: text).count + 2 }
+
     /// The ids without start and end tokens; special tokens in the text are recognised verbatim.
     private func ids(of text: String) -> [Int32] {
         specialTokens.split(text).flatMap { part in

@@ -33,6 +33,35 @@ public struct Checkpoint: Sendable {
     /// Whether there is a tensor with this name.
     public func has(_ name: String) -> Bool { fileOfTensor[name] != nil }
 
+    /// Rejects a checkpoint with more blocks than its configuration has: the model would compute something else.
+    ///
+    /// - Parameters:
+    ///   - prefix: What precedes the number of a block in tensor names, such as `transformer_blocks`.
+    ///   - count: The number of blocks in the configuration.
+    ///   - key: The key of `config.json`.
+    /// - Throws: ``ModelsError/invalidValue(path:key:expected:found:)``.
+    func requireNoMoreBlocks(_ prefix: String, than count: Int, key: String) throws {
+        let numbers = fileOfTensor.keys.lazy.filter { $0.hasPrefix("\(prefix).") }.compactMap {
+            Int($0.dropFirst(prefix.count + 1).prefix { $0 != "." })
+        }
+        guard let last = numbers.max(), last >= count else { return }
+        throw ModelsError.invalidValue(
+            path: "\(folder)/config.json", key: key, expected: "\(last + 1), as the weights have \(prefix).\(last)",
+            found: "\(count)")
+    }
+
+    /// Rejects weights that the configuration leaves out: the model would compute something else.
+    ///
+    /// - Parameters:
+    ///   - prefix: The beginning of the tensors' names.
+    ///   - key: The key of `config.json` that is false.
+    /// - Throws: ``ModelsError/invalidValue(path:key:expected:found:)``.
+    func requireNone(_ prefix: String, key: String) throws {
+        guard fileOfTensor.keys.contains(where: { $0.hasPrefix("\(prefix).") }) else { return }
+        throw ModelsError.invalidValue(
+            path: "\(folder)/config.json", key: key, expected: "true, as the weights have \(prefix)", found: "false")
+    }
+
     /// A tensor as stored, of any shape.
     func stored(_ name: String) throws -> StoredTensor {
         guard let index = fileOfTensor[name] else { throw ModelsError.missingTensor(path: folder, name: name) }

@@ -47,6 +47,12 @@ public final class FluxTransformer {
         pooledEmbedding1 = try checkpoint.linear(
             "time_text_embed.text_embedder.linear_1", inputs: settings.pooledWidth, outputs: d)
         pooledEmbedding2 = try checkpoint.linear("time_text_embed.text_embedder.linear_2", inputs: d, outputs: d)
+        try checkpoint.requireNoMoreBlocks("transformer_blocks", than: settings.fullBlockCount, key: "num_layers")
+        try checkpoint.requireNoMoreBlocks(
+            "single_transformer_blocks", than: settings.singleBlockCount, key: "num_single_layers")
+        if !settings.embedsGuidance {
+            try checkpoint.requireNone("time_text_embed.guidance_embedder", key: "guidance_embeds")
+        }
         fullBlocks = try (0..<settings.fullBlockCount).map {
             try FluxFullBlock(checkpoint, "transformer_blocks.\($0)", settings, precision)
         }

@@ -61,6 +61,9 @@ public final class PixArtTransformer {
             aspectRatioEmbedder = try SinusoidEmbedder(
                 checkpoint, prefix: "\(embedders).aspect_ratio_embedder", width: d / 3)
         } else {
+            for name in ["resolution_embedder", "aspect_ratio_embedder"] {
+                try checkpoint.requireNone("\(embedders).\(name)", key: "use_additional_conditions")
+            }
             resolutionEmbedder = nil
             aspectRatioEmbedder = nil
         }
@@ -68,6 +71,7 @@ public final class PixArtTransformer {
         captionProjection1 = try checkpoint.linear(
             "caption_projection.linear_1", inputs: settings.captionChannels, outputs: d)
         captionProjection2 = try checkpoint.linear("caption_projection.linear_2", inputs: d, outputs: d)
+        try checkpoint.requireNoMoreBlocks("transformer_blocks", than: settings.blockCount, key: "num_layers")
         blocks = try (0..<settings.blockCount).map { index in
             let prefix = "transformer_blocks.\(index)"
             func stacked(_ name: String, _ layers: [String]) throws -> StackedLinear {

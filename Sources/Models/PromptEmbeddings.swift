@@ -126,10 +126,12 @@ public struct PromptEmbeddings: Sendable {
     ///   - model: The model whose text encoders to use; they are released before this returns.
     ///   - fingerprint: The fingerprint of the text encoders and tokenizers.
     ///   - path: The file; an existing one is replaced atomically.
+    /// - Returns: Warnings about prompts that the text encoders truncate.
     /// - Throws: ``ModelsError``, `TensorsError`.
+    @discardableResult
     public static func write(
         prompts: [String], negativePrompt: String, model: ModelFolder, fingerprint: String, to path: String
-    ) throws {
+    ) throws -> [String] {
         let encoding = try TextEncoding(model: model)
         var tensors: [SafetensorsFile.NewTensor] = []
         let names = ["negative"] + prompts.indices.map(String.init)
@@ -148,6 +150,7 @@ public struct PromptEmbeddings: Sendable {
             Key.negativePrompt: negativePrompt, Key.maxLength: "\(model.maxTextLength)",
         ]
         try SafetensorsFile.write(tensors, metadata: metadata, to: path)
+        return encoding.truncationWarnings(prompts: prompts, negativePrompt: negativePrompt)
     }
 }
 
@@ -167,19 +170,24 @@ public enum EmbeddingSource {
     /// Embeddings computed beforehand.
     case file(PromptEmbeddings)
 
-    /// The embeddings of the negative prompt and of the prompts.
+    /// The embeddings of the negative prompt and of the prompts, and warnings about prompts that are truncated.
+    ///
+    /// A file of embeddings gives no warnings: `ecad embed` gave them.
     ///
     /// - Throws: ``ModelsError``, `TensorsError`.
     public func embed(
         _ prompts: [String], negativePrompt: String, model: ModelFolder
-    ) throws -> (negative: PromptEmbedding, prompts: [PromptEmbedding]) {
+    ) throws -> (negative: PromptEmbedding, prompts: [PromptEmbedding], warnings: [String]) {
         switch self {
         case .textEncoders:
             let text = try TextEncoding(model: model)
-            return (try text.embed(negativePrompt), try prompts.map { try text.embed($0) })
+            return (
+                try text.embed(negativePrompt), try prompts.map { try text.embed($0) },
+                text.truncationWarnings(prompts: prompts, negativePrompt: negativePrompt)
+            )
         case .file(let file):
             try file.check(for: model)
-            return (try file.negative(negativePrompt), try prompts.map(file.embedding))
+            return (try file.negative(negativePrompt), try prompts.map(file.embedding), [])
         }
     }
 }

@@ -68,6 +68,7 @@ public final class T5Encoder {
             "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
             shape: [settings.bucketCount, settings.headCount]
         ).floats()
+        try checkpoint.requireNoMoreBlocks("encoder.block", than: settings.layerCount, key: "num_layers")
         layers = try (0..<settings.layerCount).map { index in
             let attention = "encoder.block.\(index).layer.0"
             let feedForward = "encoder.block.\(index).layer.1"

@@ -60,6 +60,40 @@ public struct TextEncoding {
                 pooled: try clip.encoder.encode(ids: clip.tokenizer.encode(prompt).ids).pooled))
     }
 
+    /// Warnings about prompts that are longer than a text encoder reads; what is beyond its limit has no effect.
+    ///
+    /// - Parameters:
+    ///   - prompts: The prompts, counted from 0 in the warnings.
+    ///   - negativePrompt: The negative prompt.
+    /// - Returns: At most a line for each text encoder: how many prompts, which ones, and the tokens that each loses.
+    public func truncationWarnings(prompts: [String], negativePrompt: String = "") -> [String] {
+        let isCleaned = clip == nil
+        let t5 = Self.truncationWarning(prompts, negativePrompt, encoder: "T5", limit: maxLength) { prompt in
+            tokenizer.ids(of: isCleaned ? TextEncoding.cleaned(prompt) : prompt).count + 1
+        }
+        let pooled = clip.flatMap { clip in
+            Self.truncationWarning(prompts, negativePrompt, encoder: "CLIP", limit: clip.tokenizer.maxLength) {
+                clip.tokenizer.tokenCount(of: $0)
+            }
+        }
+        return [t5, pooled].compactMap(\.self)
+    }
+
+    private static func truncationWarning(
+        _ prompts: [String], _ negativePrompt: String, encoder: String, limit: Int, tokenCount: (String) -> Int
+    ) -> String? {
+        let named = prompts.enumerated().map { ("prompt \($0)", $1) } + [("the negative prompt", negativePrompt)]
+        let long = named.compactMap { name, text in
+            let lost = tokenCount(text) - limit
+            return lost > 0 ? "\(name) (\"\(text.prefix(30))...\") loses \(lost)" : nil
+        }
+        guard !long.isEmpty else { return nil }
+        let rest = long.count > 5 ? ["and \(long.count - 5) more"] : []
+        return
+            "\(long.count) of \(named.count - (negativePrompt.isEmpty ? 1 : 0)) prompts exceed the \(limit) tokens that the "
+            + "text encoder \(encoder) reads: \((long.prefix(5) + rest).joined(separator: ", "))"
+    }
+
     private func checked(_ embedding: PromptEmbedding) throws -> PromptEmbedding {
         let t5 = model.family == .flux ? "text_encoder_2" : "text_encoder"
         try embedding.text.requireFinite("the text encoder T5", folder: model.folder(t5))

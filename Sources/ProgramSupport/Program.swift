@@ -13,10 +13,20 @@ public enum Program {
     /// - Parameters:
     ///   - command: The program's root command.
     ///   - check: Checks the environment before the command runs.
-    public static func main(_ command: any ParsableCommand.Type, check: () throws -> Void = {}) -> Never {
+    ///   - emptyAllowed: Options whose value may be empty, such as `--prompt`; elsewhere an empty value, usually an unset
+    ///     variable of a script, is a usage error.
+    public static func main(
+        _ command: any ParsableCommand.Type, emptyAllowed: Set<String> = [], check: () throws -> Void = {}
+    ) -> Never {
         var running: (any ParsableCommand.Type)?
         do {
-            var parsed = try command.parseAsRoot()
+            let given = Array(CommandLine.arguments.dropFirst())
+            var arguments = CommandLineArguments(given, of: command, emptyAllowed: emptyAllowed)
+            running = arguments.command
+            try arguments.check(given)
+            running = nil
+            for warning in arguments.warnings { printError("\(command._commandName): warning: \(warning)") }
+            var parsed = try command.parseAsRoot(arguments.parsed)
             running = type(of: parsed)
             try check()
             try parsed.run()
@@ -33,7 +43,7 @@ public enum Program {
             }
             command.exit(withError: error)
         }
-        exit(0)
+        exit(0, program: command._commandName)
     }
 
     /// The error, the usage of the command that was given, and how to learn more.
@@ -52,7 +62,15 @@ public enum Program {
     ///
     /// A worker that stops during a task has a computing thread: OpenBLAS would free its buffers under that thread, and
     /// the crash would be attributed to the task.
-    private static func exit(_ status: Int32) -> Never {
+    ///
+    /// - Parameters:
+    ///   - status: The exit status; 1 instead of 0 if the output could not be written, for example to a full disk.
+    ///   - program: The program's name, to report that.
+    private static func exit(_ status: Int32, program: String = "") -> Never {
+        if let problem = flushedOutputProblem(), status == 0 {
+            printError("\(program): error: \(problem)")
+            _exit(1)
+        }
         fflush(nil)
         _exit(status)
     }

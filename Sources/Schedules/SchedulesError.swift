@@ -63,7 +63,8 @@ extension SchedulesError: CustomStringConvertible {
                 + "to recompute there"
         case .costTable(let source, let problem): "\(source): invalid cost table: \(problem)"
         case .scheduleChoice(let file, let count, let found):
-            "\(file): entry \(found) of \(count) schedules; expected 0 to \(count - 1) (--entry)"
+            "\(file): holds \(count) schedules; "
+                + (found == "none" ? "expected --entry" : "--entry is \(found); expected") + " 0 to \(count - 1)"
         }
     }
 }

@@ -55,6 +55,9 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The same port of an address.
+    func at(_ address: HostAddress) -> Endpoint { Endpoint(host: address.description, port: port) }
+
     /// Whether the host is a numeric address that only this machine can reach.
     public var isLoopback: Bool { HostAddress(numeric: host)?.isLoopback ?? false }
 

@@ -44,11 +44,13 @@ public struct WorkerSocket: ~Copyable {
     ///   - context: The context to create the socket in.
     ///   - options: Timeouts and limits.
     ///   - security: The keys to connect with, if any.
+    ///   - attempt: The number of sockets before this one: of a name's addresses, each socket tries the next.
     ///   - wakeup: Ends the blocking calls early.
     /// - Throws: `endpointSyntax` for a wildcard host or port; `curveMissing`.
     public init(
         connectingTo endpoint: Endpoint, as id: PeerID, in context: SocketContext,
-        options: SocketOptions = SocketOptions(), security: WorkerSecurity = .plaintext, wakeup: Wakeup
+        options: SocketOptions = SocketOptions(), security: WorkerSecurity = .plaintext, attempt: Int = 0,
+        wakeup: Wakeup
     ) throws(TransportError) {
         try endpoint.requireConnectable()
         let socket = try Socket.open(.worker(id, security), in: context, options, wakeup: wakeup)
@@ -58,12 +60,12 @@ public struct WorkerSocket: ~Copyable {
                     | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED
                     | ZMQ_EVENT_DISCONNECTED),
             context: context)
-        var (isIPv6, state) = (false, ConnectionState.connecting)
+        var (target, isIPv6, state) = (endpoint, false, ConnectionState.connecting)
         switch HostAddress.lookUp(endpoint.host) {
-        case .success(let addresses): isIPv6 = addresses.allSatisfy(\.isIPv6)
+        case .success(let addresses): (target, isIPv6) = Self.target(of: endpoint, addresses, attempt: attempt)
         case .failure(let failure): state = .unresolved(reason: failure.reason)
         }
-        try socket.connect(endpoint, withIPv6: isIPv6)
+        try socket.connect(target, withIPv6: isIPv6)
         self.isIPv6 = isIPv6
         connectionState = state
         lookup = NameLookup(endpoint.host)
@@ -72,6 +74,20 @@ public struct WorkerSocket: ~Copyable {
     }
 
     deinit { socket.stopMonitor() }
+
+    /// What to connect to: libzmq itself tries only the first address of a name.
+    ///
+    /// - Parameters:
+    ///   - endpoint: The coordinator's endpoint.
+    ///   - addresses: Those of its host, at least one.
+    ///   - attempt: The number of attempts so far.
+    /// - Returns: One of several addresses, or the name of a single one, which libzmq resolves at every attempt.
+    static func target(
+        of endpoint: Endpoint, _ addresses: [HostAddress], attempt: Int
+    ) -> (endpoint: Endpoint, isIPv6: Bool) {
+        let address = addresses[attempt % addresses.count]
+        return (addresses.count == 1 ? endpoint : endpoint.at(address), address.isIPv6)
+    }
 
     /// Processes pending monitor events and updates ``connectionState``.
     public mutating func processEvents() {
@@ -100,7 +116,9 @@ public struct WorkerSocket: ~Copyable {
         case .failure(let failure): connectionState = .unresolved(reason: failure.reason)
         case .success(let addresses):
             connectionState = .unreachable
-            if !wasResolved || addresses.allSatisfy(\.isIPv6) != isIPv6 { hasOutdatedAddress = true }
+            if !wasResolved || addresses.count > 1 || addresses.allSatisfy(\.isIPv6) != isIPv6 {
+                hasOutdatedAddress = true
+            }
         case nil: lookup.start(pause: Self.lookupPause)
         }
     }

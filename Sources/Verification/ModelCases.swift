@@ -42,6 +42,7 @@ extension Verification {
                 latents: input.rows(row..<(row + 1)), prompts: [transformer.prompt(caption)], modulation: modulation,
                 actions: actions, cache: cache, activations: activations, into: output.rows(row..<(row + 1)))
         }
+        try output.requireFinite("the transformer", folder: "\(model)/transformer")
         return [
             TensorComparison(
                 name: "sample", engine: output.values, reference: try expected.floats(), tolerance: bounds["sample"])
@@ -69,10 +70,12 @@ extension Verification {
         let (p, h, w) = (latents.shape[0], latents.shape[2], latents.shape[3])
         let expected = try file.tensor("image", shape: [p, 3, h * scale, w * scale])
         let input = Matrix(try latents.floats(), rows: p, columns: c * h * w)
-        let images = (0..<p).flatMap { row in
+        let images = try (0..<p).flatMap { row in
             let planes = FeatureMap(channelCount: c, height: h, width: w)
             planes.channels.reshaped(rows: 1, columns: c * h * w).copy(from: input.rows(row..<(row + 1)))
-            return decoder.decode(planes).channels.values
+            let image = decoder.decode(planes).channels
+            try image.requireFinite("the decoder", folder: "\(model)/vae")
+            return image.values
         }
         return [
             TensorComparison(
@@ -122,6 +125,7 @@ extension Verification {
                 actions: Array(repeating: .compute, count: 3 * blockCount), cache: ComponentCache(slots: []),
                 activations: activations, into: output.rows(row..<(row + 1)))
         }
+        try output.requireFinite("the transformer", folder: "\(model)/transformer")
         return [
             TensorComparison(
                 name: "sample", engine: output.values, reference: try expected.floats(), tolerance: bounds["sample"])

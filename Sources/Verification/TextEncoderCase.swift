@@ -25,7 +25,9 @@ extension Verification {
         }
         // The FLUX pipeline passes no attention mask to its encoders: tokens attend to the padding.
         let states = try texts.flatMap {
-            try encoder.encode(ids: $0.ids, attendedCount: family == .flux ? length : $0.tokenCount).values
+            let states = try encoder.encode(ids: $0.ids, attendedCount: family == .flux ? length : $0.tokenCount)
+            try states.requireFinite("the text encoder T5", folder: "\(model)/\(folder)")
+            return states.values
         }
         return try compareTokens(texts, file, length) + [
             TensorComparison(
@@ -48,6 +50,9 @@ extension Verification {
         let expectedStates = try file.tensor("hidden_states", shape: [prompts.count, length, encoder.width])
         let expectedPooled = try file.tensor("pooled", shape: [prompts.count, encoder.width])
         let outputs = try texts.map { try encoder.encode(ids: $0.ids) }
+        for output in outputs {
+            try output.hiddenStates.requireFinite("the text encoder CLIP", folder: "\(model)/text_encoder")
+        }
         return try compareTokens(texts, file, length) + [
             TensorComparison(
                 name: "hidden_states", engine: outputs.flatMap(\.hiddenStates.values),

@@ -127,8 +127,15 @@ public struct Doctor {
         probe.precisions = Precision.supported
         let request = try WorkerMessage.encode(.probe(probe))
         var isSent = false
+        var attempt = 0
         while clock.now < deadline {
             socket.processEvents()
+            if socket.needsReplacement, case .unreachable = socket.connectionState {
+                attempt += 1
+                socket = try WorkerSocket(
+                    connectingTo: endpoint, as: .random(), in: context, options: options, security: security,
+                    attempt: attempt, wakeup: Wakeup())
+            }
             switch socket.connectionState {
             case .notAuthorized:
                 if case .curve(let keys, _) = security { return .notAuthorized(keys.publicKey) }

@@ -32,7 +32,7 @@ final class EvaluationThread: Sendable {
     }
 
     enum Outcome: Sendable {
-        case opened(canary: [Float], seconds: Double)
+        case opened(canary: [Float], seconds: Double, warnings: [String])
         /// The model cannot be opened, or its weights are damaged: no task can succeed.
         case modelFailed(String)
         /// Also reported without a request, when drift makes a new measurement necessary.
@@ -124,7 +124,7 @@ final class EvaluationThread: Sendable {
                     let seconds = (clock.now - start) / .seconds(1)
                     try opened.checkImage()
                     evaluator = opened
-                    outcome = .opened(canary: canary, seconds: seconds)
+                    outcome = .opened(canary: canary, seconds: seconds, warnings: opened.warnings)
                 } catch {
                     outcome = .modelFailed("\(error)")
                 }

@@ -22,7 +22,7 @@ struct Spool {
     init(folder: String) throws {
         self.folder = folder
         do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try FileContents.createDirectory(folder)
             for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasSuffix(".result") {
                 let path = "\(folder)/\(name)"
                 let date = try? FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
@@ -30,8 +30,10 @@ struct Spool {
                     try FileManager.default.removeItem(atPath: path)
                 }
             }
+        } catch let error as FileError {
+            throw WorkerError.spool(path: error.path, reason: "\(error.problem); choose another directory with --spool")
         } catch {
-            throw WorkerError.spool(path: folder, reason: error.localizedDescription)
+            throw WorkerError.spool(path: folder, reason: "\(systemErrorText()); choose another directory with --spool")
         }
     }
 

@@ -73,6 +73,7 @@ public final class Worker {
     private var drain: Drain?
     private var connectionLog: ConnectionLog
 
+    private var connectionCount = 0
     private var registrationPause = Worker.shortestRegistrationPause
     private var nextRegistration = ContinuousClock.now
     private var nextRequest: ContinuousClock.Instant?
@@ -166,8 +167,10 @@ public final class Worker {
     // MARK: - Connection
 
     private func connect(in context: SocketContext) throws(TransportError) -> WorkerSocket {
-        try WorkerSocket(
-            connectingTo: options.coordinator, as: sessionID, in: context, security: options.security, wakeup: wakeup)
+        defer { connectionCount += 1 }
+        return try WorkerSocket(
+            connectingTo: options.coordinator, as: sessionID, in: context, security: options.security,
+            attempt: connectionCount, wakeup: wakeup)
     }
 
     private func send(_ body: WorkerMessage.Body, _ socket: inout WorkerSocket) throws {
@@ -229,7 +232,7 @@ public final class Worker {
         registration.sessionID = Data(sessionID.bytes)
         registration.engineVersion = options.engineVersion
         registration.workerName = options.name
-        registration.host = ProcessInfo.processInfo.hostName
+        registration.host = HostAddress.nameOfThisMachine
         registration.cpu = CPU.modelName
         registration.blas = "\(BLAS.version) \(BLAS.coreName)"
         registration.threads = UInt32(options.threads)
@@ -352,7 +355,8 @@ public final class Worker {
 
     private func report(_ outcome: EvaluationThread.Outcome, _ socket: inout WorkerSocket) throws {
         switch outcome {
-        case .opened(let values, let seconds):
+        case .opened(let values, let seconds, let warnings):
+            for warning in warnings { logger.warning("\(warning)") }
             var canary = Canary()
             canary.values = values
             canary.seconds = seconds

@@ -4,6 +4,7 @@ import Dashboard
 import Foundation
 import Logging
 import ProgramSupport
+import Synchronization
 import Transport
 
 @main
@@ -91,10 +92,16 @@ struct ServerOptions: ParsableArguments {
             try waitFor { try await report.write(to: path) }
             Program.printError(path)
         case .interrupted:
-            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runDirectory)")
+            Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(shellWord(runDirectory))")
             throw ExitCode(1)
         }
     }
+}
+
+/// A word of a command line that can be pasted into a shell.
+private func shellWord(_ text: String) -> String {
+    let isPlain = text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) || "/._-+:@%,=".contains($0) }
+    return isPlain ? text : "'\(text.replacing("'", with: "'\\''"))'"
 }
 
 /// New places of the models that a run was started with; they are recorded.
@@ -119,17 +126,30 @@ struct MovedOptions: ParsableArguments {
 }
 
 extension ServerOptions {
-    /// Serves metrics until the process exits; the run goes on without them if the address becomes unusable.
+    /// Serves metrics until the process exits; the run goes on without them if they fail later.
+    ///
+    /// - Throws: `DashboardError` for an address that cannot be listened on.
     func serveMetrics(of runDirectory: String, _ logger: Logger) throws {
         guard let metrics else { return }
         let server = try MetricsServer(address: ListenAddress(metrics), folder: runDirectory)
+        let started = DispatchSemaphore(value: 0)
+        let isReady = Mutex(false)
+        let failure = Mutex<(any Error)?>(nil)
         Task {
             do {
-                try await server.run { logger.notice("metrics: \($0)") }
+                try await server.run { url in
+                    logger.notice("metrics: \(url)")
+                    isReady.withLock { $0 = true }
+                    started.signal()
+                }
             } catch {
-                logger.error("metrics: \(error)")
+                if isReady.withLock({ $0 }) { return logger.error("metrics: \(error)") }
+                failure.withLock { $0 = error }
+                started.signal()
             }
         }
+        started.wait()
+        if let error = failure.withLock({ $0 }) { throw error }
     }
 }
 

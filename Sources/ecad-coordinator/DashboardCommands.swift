@@ -8,7 +8,7 @@ extension CoordinatorCommand {
     struct Dashboard: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "dashboard",
-            abstract: "Show runs in a browser, live while they work and for ever after.",
+            abstract: "Show runs in a browser, finished or running.",
             discussion: """
                 Read-only. Any address but the loopback requires a token, which the sign-in page asks for; programs send \
                 it as the header "Authorization: Bearer TOKEN". The metrics of Prometheus are at /metrics.
@@ -33,7 +33,7 @@ extension CoordinatorCommand {
 
     struct Report: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Write the dashboard of a run to one HTML file, to mail and to keep.")
+            abstract: "Write the dashboard of a run to one self-contained HTML file.")
 
         @Option(help: "Run directory.")
         var runDir: String

@@ -160,7 +160,12 @@ extension CoordinatorCommand {
             let export = try ScheduleExport(folder: runDir, candidate: candidate)
             switch format {
             case .compact: try export.writeCompact(to: output)
-            case .published: try export.writePublished(to: output, asFolder: front)
+            case .published:
+                let others = try export.writePublished(to: output, asFolder: front)
+                guard let first = others.first else { return }
+                Program.printError(
+                    "ecad-coordinator: warning: \(output) also holds \(others.count) other JSON files, such as \(first)"
+                )
             }
         }
     }

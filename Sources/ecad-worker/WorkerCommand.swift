@@ -102,7 +102,10 @@ extension WorkerCommand {
         )
         var threads: Int?
 
-        @Option(help: "Directory of unacknowledged results (default: ~/.local/state/ecad-worker/NAME).")
+        @Option(
+            help:
+                "Directory of unacknowledged results (default: ~/.local/state/ecad-worker/NAME, with the name of the key if there is one)."
+        )
         var spool: String?
 
         @Option(help: "Seconds that the current task may take after SIGTERM before it is returned.")
@@ -143,7 +146,8 @@ extension WorkerCommand {
             let (endpoint, security, keyName) = try connection.connection()
             let (threads, reason) = chosenThreads
             let ignoredName = keyName.flatMap { $0 == self.name ? nil : self.name }
-            let name = name ?? keyName ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())"
+            // The name of a key first: the coordinator knows the worker by it, and its spool outlives the process.
+            let name = keyName ?? self.name ?? "\(HostAddress.nameOfThisMachine)-\(getpid())"
             let environment = ProcessInfo.processInfo.environment
             let options = WorkerOptions(
                 coordinator: endpoint, security: security, model: models, scorers: scorers, name: name,
@@ -174,7 +178,8 @@ extension WorkerCommand {
         }
 
         private func defaultSpool(_ name: String, _ environment: [String: String]) -> String {
-            let state = environment["XDG_STATE_HOME"] ?? "\(NSHomeDirectory())/.local/state"
+            func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+            let state = value("XDG_STATE_HOME") ?? "\(value("HOME") ?? NSHomeDirectory())/.local/state"
             return "\(state)/ecad-worker/\(name.replacing("/", with: "-"))"
         }
     }

@@ -7,7 +7,9 @@ import Verification
 
 @main
 enum Main {
-    static func main() { Program.main(EcadCommand.self, check: CPU.checkKernels) }
+    static func main() {
+        Program.main(EcadCommand.self, emptyAllowed: ["--prompt", "--negative-prompt"], check: CPU.checkKernels)
+    }
 }
 
 struct EcadCommand: ParsableCommand {

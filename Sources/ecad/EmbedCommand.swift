@@ -53,12 +53,14 @@ extension EcadCommand {
             // With any scale that enables it.
             try guidance.check(negativePrompt: negativePrompt, scale: guidance.defaultScale)
             let texts = try promptsFormat.read(prompts).texts
-            try PromptEmbeddings.write(
+            let warnings = try PromptEmbeddings.write(
                 prompts: texts, negativePrompt: negativePrompt, model: folder,
                 fingerprint: try ModelFingerprint.compute(folder: model, part: .text), to: output)
+            for warning in warnings { Program.printError("ecad: warning: \(warning)") }
             let report = Report(
                 file: output, prompts: texts.count, sha256: try SHA256.digest(ofFile: output).hexadecimal)
-            guard json else { return Program.printText("\(output): \(texts.count) prompts, SHA-256 \(report.sha256)") }
+            let count = texts.count == 1 ? "1 prompt" : "\(texts.count) prompts"
+            guard json else { return Program.printText("\(output): \(count), SHA-256 \(report.sha256)") }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             print(String(decoding: try encoder.encode(report), as: UTF8.self))

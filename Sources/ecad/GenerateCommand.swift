@@ -43,7 +43,7 @@ extension EcadCommand {
         @Option(help: "Index of the schedule in a compact file, from 0.")
         var entry: Int?
 
-        @Option(help: "Seed of the initial noise, the same for every prompt.")
+        @Option(help: "Seed of the initial noise, 0 to 2^64 - 1, the same for every prompt.")
         var seed: UInt64 = 0
 
         @Option(help: "Number of denoising steps (default: those of the schedule, or \(ModelFamily.defaultStepCount)).")
@@ -110,18 +110,24 @@ extension EcadCommand {
             let generator = try TextToImage(
                 folder, prompts: texts, negativePrompt: negative,
                 source: embedded.map(EmbeddingSource.file) ?? .textEncoders, precision: precision.resolved)
+            for warning in generator.warnings { Program.printError("ecad: warning: \(warning)") }
             let size = (height: height ?? generator.nativeSize, width: width ?? generator.nativeSize)
             let bin = aspectBins ? try generator.aspectRatioBin(height: size.height, width: size.width) : size
             let settings = GenerationSettings(
                 height: bin.height, width: bin.width,
                 stepCount: steps ?? schedule?.shape.stepCount ?? ModelFamily.defaultStepCount,
                 guidanceScale: Float(guidance.scale))
-            if !isFile { try createFolder() }
+            if !isFile { try FileContents.createDirectory(output) }
             let used = guidance.isNegativePromptUsed ? negative : ""
             var rows: [Row] = []
             for (index, text) in texts.enumerated() {
-                let generated = try generator.generate(
-                    prompt: index, seed: seed, settings: settings, schedule: schedule, outputSize: size)
+                let generated: TextToImage.Generated
+                do {
+                    generated = try generator.generate(
+                        prompt: index, seed: seed, settings: settings, schedule: schedule, outputSize: size)
+                } catch let error as DiffusionError {
+                    throw FileError(path: self.schedule ?? model, problem: "\(error)")
+                }
                 let file = isFile ? output : "\(output)/\(String(format: "%05d", index)).png"
                 try generated.image.write(to: file, text: chunks(text, used, settings, guidance))
                 let row = Row(
@@ -147,14 +153,6 @@ extension EcadCommand {
                     fileEndings: [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
             }
             try OutputPath.checkFile("--output", output, endings: [".png"])
-        }
-
-        private func createFolder() throws {
-            do {
-                try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
-            } catch {
-                throw ModelsError.invalidArgument("--output \(output): the directory cannot be created")
-            }
         }
 
         /// The settings that had an effect, for the text chunks of the PNG file.

@@ -187,7 +187,7 @@ import Testing
         ("search.mode=fast", "search.mode is \"fast\"; expected one of \"generations\", \"steady-state\""),
     ])
     func unacceptableValuesAreShownWithTheExpectedOnes(_ assignment: String, _ message: String) {
-        #expect(error(minimal, [assignment]) == "run.toml: \(message)")
+        #expect(error(minimal, [assignment]) == "--set: \(message)")
     }
 
     @Test(arguments: [
@@ -210,7 +210,7 @@ import Testing
         let folder = try TemporaryFolder()
         let path = try folder.write(minimal, to: "run.toml")
         #expect(
-            complaint { try RunConfiguration(path: path, overrides: overrides) }.isOneLine(naming: "run.toml: \(part)"))
+            complaint { try RunConfiguration(path: path, overrides: overrides) }.isOneLine(naming: "--set: \(part)"))
         let stored = try read(minimal, overrides)
         #expect(try read(stored.resolved) == stored)
     }
@@ -241,7 +241,7 @@ import Testing
     @Test func costTableRequiresTheCostLatency() {
         #expect(
             error(minimal, ["objectives.cost=macs", "objectives.cost_table=t.json"])
-                == "run.toml: objectives.cost_table is only allowed with objectives.cost = \"latency\" (found \"macs\")"
+                == "--set: objectives.cost_table is only allowed with objectives.cost = \"latency\" (found \"macs\")"
         )
     }
 

@@ -28,4 +28,13 @@ import Testing
         }
         _ = try CoordinatorLock(folder: folder.path)
     }
+
+    @Test func holderIsNamedWhileItHoldsTheLock() throws {
+        let folder = try TemporaryFolder()
+        #expect(CoordinatorLock.holder(in: folder.path) == nil)
+        let lock = try CoordinatorLock(folder: folder.path)
+        #expect(CoordinatorLock.holder(in: folder.path)?.hasPrefix("pid \(getpid()) on ") == true)
+        lock.release()
+        #expect(CoordinatorLock.holder(in: folder.path) == nil)
+    }
 }

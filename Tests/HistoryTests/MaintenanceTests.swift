@@ -174,7 +174,10 @@ import Testing
             on: "parti", of: sample.run, prompts: prompts, entries: entries, tasks: tasks)
         #expect(again.candidateIDs == work.candidateIDs && again.taskIDs != work.taskIDs)
         #expect(try sample.history.runs.snapshot().tasks.map(\.id) == sample.work.taskIDs + again.taskIDs)
-        #expect(throws: HistoryError.refused(record: "evaluation set 'parti' already exists with other prompts")) {
+        #expect(
+            throws: HistoryError.refused(
+                record: "evaluation set 'parti' already exists with other prompts; expected another --name")
+        ) {
             try sample.history.benchmarks.begin(on: "parti", of: sample.run, prompts: ["x"], entries: [], tasks: [])
         }
         #expect(

@@ -52,4 +52,17 @@ import Testing
         #expect(NetworkFileSystem.kind(at: "/proc/self") == nil)
         #expect(NetworkFileSystem.warning(for: "/proc/self") == nil)
     }
+
+    /// The root of a sandboxed container is on virtiofs or 9p.
+    @Test func hostsFileSystemsMayBeDeclaredLocal() {
+        let kind = NetworkFileSystem.kind(ofType: "virtiofs", declaredLocal: ["virtiofs"])
+        #expect(kind == .declaredLocal(type: "virtiofs"))
+        for type in ["nfs4", "fuse.sshfs", "9p"] {
+            guard case .shared = NetworkFileSystem.kind(ofType: type, declaredLocal: ["virtiofs", "nfs4", "sshfs"])
+            else {
+                Issue.record("\(type) is accepted")
+                continue
+            }
+        }
+    }
 }

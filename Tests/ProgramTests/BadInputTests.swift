@@ -61,6 +61,49 @@ import Transport
             ["broken.toml", "line 1"])
     }
 
+    @Test func unreadableConfigurationsAreNamedWithTheReason() throws {
+        let small = try SmallRun()
+        let utf16 = small.folder.file("utf16.toml")
+        try Data([0xFF, 0xFE, 0x5B, 0]).write(to: URL(fileURLWithPath: utf16))
+        for (path, part) in [
+            (small.folder.path, "cannot be read: is a directory"), (utf16, "is UTF-16; expected a run configuration"),
+            (small.folder.file("none.toml"), "cannot be read: no such file or directory"),
+        ] {
+            expectOneLine(
+                try ProgramRun("ecad-coordinator", ["run", "--config", path, "--run-dir", small.runFolder]), status: 1,
+                ["\(path): \(part)"])
+        }
+    }
+
+    /// Editors of Windows write a byte order mark and carriage returns.
+    @Test func configurationMayHaveAByteOrderMark() throws {
+        let small = try SmallRun(generations: 1)
+        let text = try String(contentsOfFile: small.configuration, encoding: .utf8)
+        let marked = "\u{FEFF}" + text.replacing("\n", with: "\r\n")
+        try Data(marked.utf8).write(to: URL(fileURLWithPath: small.configuration))
+        let run = try small.begin(workers: 1)
+        #expect(run.wait() == 0, "\(run.errors)")
+    }
+
+    @Test func metricsPortInUseEndsTheCommandBeforeTheRunBegins() throws {
+        let small = try SmallRun()
+        let context = try SocketContext()
+        let socket = try CoordinatorSocket(listeningOn: Endpoint("tcp://127.0.0.1:0"), in: context, wakeup: Wakeup())
+        let address = "127.0.0.1:\(socket.endpoint.port)"
+        expectOneLine(
+            try small.begin(workers: 1, ["--metrics", address]), status: 1,
+            ["cannot listen on \(address): the port is in use"])
+        #expect(!FileManager.default.fileExists(atPath: small.runFolder))
+    }
+
+    @Test func modelOfAnotherScorerIsNamedBeforeTheRunBegins() throws {
+        let small = try SmallRun()
+        expectOneLine(
+            try small.begin(workers: 1, ["--set", "scorers.image-reward=\(Fixtures.folder)/clip/model"]), status: 1,
+            ["clip/model/config.json: model_type is \"clip\"; expected image-reward"])
+        #expect(!FileManager.default.fileExists(atPath: small.runFolder))
+    }
+
     @Test func emptyPromptFileIsNamed() throws {
         let small = try SmallRun()
         _ = try small.folder.write("\n  \n", to: "prompts.txt")

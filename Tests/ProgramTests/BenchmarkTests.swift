@@ -164,4 +164,16 @@ import Testing
             #expect(program.errors.contains(part), "\(program.errors)")
         }
     }
+
+    @Test func scorerGivenTwiceIsRejected() throws {
+        let run = try SmallRun(generations: 1)
+        let clip = "\(Fixtures.folder)/clip/model"
+        #expect(try run.begin(workers: 1, ["--set", "scorers.clip=\(clip)"]).wait() == 0)
+        let prompts = try run.folder.write("some words\n", to: "other.txt")
+        let refused = try benchmark(
+            run, ["--prompts", prompts, "--front", "--scorer", clip, "--set", "scorers.clip=/elsewhere"])
+        #expect(refused.wait() == 1)
+        #expect(
+            refused.errors.contains("both are the model of scorers.clip; expected one of them"), "\(refused.errors)")
+    }
 }

@@ -77,4 +77,35 @@ import Testing
         coordinator.terminate()
         _ = coordinator.wait()
     }
+
+    // MARK: - Spool
+
+    /// Containers set HOME for a user id that the user database does not know, or knows with another directory.
+    @Test func spoolIsInTheHomeDirectoryOfTheEnvironment() throws {
+        let folder = try TemporaryFolder()
+        let shell = Process()
+        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+        shell.arguments = [
+            "-c",
+            "unset XDG_STATE_HOME; HOME=\"$1\" exec \"$0\" run --coordinator tcp://127.0.0.1:1 --models \"$2\" --name w "
+                + "--coordinator-timeout 0.2 2>/dev/null",
+            "\(ProgramRun.productFolder)/ecad-worker", folder.path, SmallRun.model,
+        ]
+        try shell.run()
+        shell.waitUntilExit()
+        #expect(shell.terminationStatus == 1)
+        #expect(FileManager.default.fileExists(atPath: folder.file(".local/state/ecad-worker/w")))
+    }
+
+    @Test func spoolThatCannotBeCreatedIsNamedWithTheRemedy() throws {
+        let small = try SmallRun()
+        let file = try small.folder.write("", to: "file")
+        let worker = try ProgramRun(
+            "ecad-worker",
+            ["run", "--coordinator", "tcp://127.0.0.1:1", "--models", SmallRun.model, "--spool", "\(file)/spool"])
+        #expect(worker.wait() == 1)
+        #expect(
+            worker.errors.contains("\(file): cannot store results: cannot be created: it is not a directory; choose "),
+            "\(worker.errors)")
+    }
 }

@@ -170,4 +170,29 @@ import Testing
             ]), [file, "other text encoders"])
         #expect(!FileManager.default.fileExists(atPath: small.runFolder))
     }
+
+    // MARK: - Text limit
+
+    /// The prompt has 1401 T5 tokens by transformers, of which PixArt-alpha reads 120.
+    @Test func promptsBeyondTheTextLimitAreWarnedOf() throws {
+        let small = try SmallRun(generations: 1)
+        let long = Array(repeating: "a red cube", count: 200).joined(separator: " ")
+        let prompts = try small.folder.write("a red cube\n\(long)\n", to: "prompts.txt")
+        let expected =
+            "warning: 1 of 2 prompts exceed the 120 tokens that the text encoder T5 reads: "
+            + "prompt 1 (\"a red cube a red cube a red cu...\") loses 1281"
+        let embed = try ProgramRun(
+            "ecad",
+            ["embed", "--model", SmallRun.model, "--prompts", prompts, "-o", small.folder.file("e.safetensors")])
+        #expect(embed.wait() == 0 && embed.errors.contains(expected), "\(embed.errors)")
+        let generate = try ProgramRun(
+            "ecad",
+            ["generate", "--model", SmallRun.model, "--prompt", long, "--steps", "1", "-o", small.folder.file("x.png")])
+        #expect(generate.wait() == 0, "\(generate.errors)")
+        #expect(generate.errors.contains("1 of 1 prompts exceed the 120 tokens"), "\(generate.errors)")
+        // Once, although both local workers say so.
+        let run = try small.begin(workers: 2)
+        #expect(run.wait() == 0, "\(run.errors)")
+        #expect(run.errors.split(separator: "\n").count { $0.contains("loses 1281") } == 1, "\(run.errors)")
+    }
 }

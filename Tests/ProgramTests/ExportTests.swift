@@ -44,9 +44,13 @@ import Testing
         #expect(compact.settingsHash == settings.hash)
 
         let jsonFolder = folder.file("schedules")
+        try FileManager.default.createDirectory(atPath: jsonFolder, withIntermediateDirectories: false)
+        _ = try folder.write("{}", to: "schedules/earlier.json")
         let published = try coordinator(
             "export", "--run-dir", small.runFolder, "--front", "--format", "ecad-json", "-o", jsonFolder)
         #expect(published.status == 0, "\(published.errors)")
+        #expect(published.errors.contains("also holds 1 other JSON files, such as earlier.json"), "\(published.errors)")
+        try FileManager.default.removeItem(atPath: "\(jsonFolder)/earlier.json")
         #expect(try FileManager.default.contentsOfDirectory(atPath: jsonFolder).count == front.count)
         let one = folder.file("one.json")
         _ = try coordinator(

@@ -104,6 +104,20 @@ import Testing
             [snapshot, "has changed since the run began"])
     }
 
+    @Test func directoriesThatAreNoModelAreExplained() throws {
+        let folder = try TemporaryFolder()
+        let snapshot = try folder.hubCache(of: SmallRun.model)
+        let cache = URL(fileURLWithPath: snapshot).deletingLastPathComponent().deletingLastPathComponent().path
+        for (model, part) in [
+            (cache, "expected a model directory in the diffusers layout, such as \(snapshot)"),
+            ("someone/some-model", "with: hf download someone/some-model --local-dir DIR"),
+        ] {
+            expectOneLine(
+                try ProgramRun("ecad", ["generate", "--model", model, "--prompt", "x", "-o", folder.file("x.png")]),
+                ["\(model)/model_index.json: not found; ", part])
+        }
+    }
+
     // MARK: - Moved files
 
     @Test func runThatMovedWithItsModelGoesOnByItself() throws {
@@ -142,6 +156,30 @@ import Testing
         #expect(try small.count("SELECT count(*) FROM generations") == 3)
         // Recorded: needed once only.
         #expect(try coordinator(extend).wait() == 0)
+    }
+
+    @Test func resumeTakesANewPlace() throws {
+        let small = try SmallRun(generations: 400)
+        let first = try ModelCopy(of: "alpha-micro")
+        let run = try small.begin(workers: 1, ["--set", "model.path=\(first.path)"])
+        #expect(small.eventually("SELECT count(*) > 0 FROM evaluations", is: 1))
+        run.terminate()
+        #expect(run.wait() == 1)
+        #expect(run.errors.contains("interrupted; resume with"), "\(run.errors)")
+        let status = try ProgramRun("ecad-coordinator", ["status", "--run-dir", small.runFolder])
+        #expect(status.wait() == 0 && status.output.contains("status       interrupted\n"), "\(status.output)")
+        let before = try small.count("SELECT count(*) FROM evaluations")
+        try FileManager.default.removeItem(atPath: first.path)
+        let resume = ["resume", "--run-dir", small.runFolder, "--workers", "1"]
+        expectOneLine(try coordinator(resume), [first.path, "not found", "--model DIR"])
+        let resumed = try coordinator(resume + ["--model", SmallRun.model])
+        #expect(small.eventually("SELECT count(*) > \(before) FROM evaluations", is: 1), "\(resumed.errors)")
+        let running = try ProgramRun("ecad-coordinator", ["status", "--run-dir", small.runFolder])
+        #expect(running.wait() == 0)
+        #expect(running.output.contains("status       running (pid \(resumed.processID) on "), "\(running.output)")
+        resumed.terminate()
+        #expect(resumed.wait() == 1)
+        #expect(try text("SELECT configuration FROM runs", in: small.runFolder).contains("\"\(SmallRun.model)\""))
     }
 
     @Test func forkAndBenchmarkTakeANewPlace() throws {
@@ -214,5 +252,25 @@ import Testing
         #expect(try text("SELECT model_hash FROM runs", in: small.runFolder) == current)
         try sql("UPDATE runs SET model_hash = '\(String(recorded.reversed()))'", in: small.runFolder)
         expectOneLine(try coordinator(extend), ["has changed since the run began"])
+    }
+
+    // MARK: - Weights without effect
+
+    /// As in diffusers, which would compute with the rest and say which weights it did not use.
+    @Test(arguments: [
+        ("alpha-micro", "transformer", "num_layers", "1"), ("flux-small", "text_encoder_2", "num_layers", "1"),
+        ("flux-small", "transformer", "num_layers", "1"), ("flux-small", "transformer", "num_single_layers", "1"),
+        ("flux-small", "transformer", "guidance_embeds", "false"),
+        ("flux-small", "text_encoder", "num_hidden_layers", "1"),
+        ("alpha-micro", "transformer", "use_additional_conditions", "false"),
+    ])
+    func weightsThatTheConfigurationLeavesOutAreRejected(
+        _ fixture: String, _ part: String, _ key: String, _ value: String
+    ) throws {
+        let model = try ModelCopy(of: fixture)
+        try model.set(key, to: value, in: "\(part)/config.json")
+        let run = try ProgramRun(
+            "ecad", ["generate", "--model", model.path, "--prompt", "x", "--steps", "1", "-o", model.file("x.png")])
+        expectOneLine(run, ["\(model.file(part))/config.json: \(key) is \(value); expected", "as the weights have"])
     }
 }

@@ -76,6 +76,26 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("alpha-small", "transformer", "transformer/diffusion_pytorch_model.safetensors", "proj_out.weight"),
+        (
+            "flux-small", "transformer", "transformer/diffusion_pytorch_model-00003-of-00003.safetensors",
+            "proj_out.weight"
+        ),
+        ("alpha-small", "vae-decoder", "vae/diffusion_pytorch_model.safetensors", "decoder.conv_out.weight"),
+        ("alpha-small", "text-encoder", "text_encoder/model.safetensors", "encoder.final_layer_norm.weight"),
+    ])
+    func damagedWeightsEndAVerification(
+        _ fixture: String, _ reference: String, _ file: String, _ tensor: String
+    ) throws {
+        let model = try ModelCopy(of: fixture)
+        try damage(model, file, tensor, .nan)
+        try expectFailure(
+            "ecad",
+            ["verify", "--model", model.path, "--reference", "\(Fixtures.folder)/\(fixture)/\(reference).safetensors"],
+            naming: [model.file(file), "\"\(tensor)\" contains NaN"])
+    }
+
     @Test func damagedEmbeddingsEndGeneration() throws {
         let model = "\(Fixtures.folder)/alpha-micro/model"
         let prompts = try folder.write("a fox\n", to: "prompts.txt")

@@ -69,6 +69,16 @@ import Testing
         ("ecad-coordinator", "simulate --config c --price inf", "--price inf: expected 0 to"),
         ("ecad-testing", "load --coordinator tcp://127.0.0.1:1 --models m --seconds nan", "--seconds nan"),
         ("ecad-testing", "load --coordinator tcp://127.0.0.1:1 --models m --count 0", "--count 0"),
+        ("ecad", "generate --model m --promt x -o x.png", "unknown option --promt; did you mean --prompt?"),
+        (
+            "ecad-worker", "run --coordinator tcp://127.0.0.1:1 --model m",
+            "unknown option --model; did you mean --models?"
+        ),
+        ("ecad", "generate --model m --prompt x -o x.png --steps -5", "--steps -5: expected 1 to 1000"),
+        ("ecad", "generate --model m --prompt x -o x.png --seed -1", "'-1' is invalid for '--seed"),
+        ("ecad-coordinator", "run --config c --run-dir r --workers -1", "--workers -1: expected 0 to 1024"),
+        ("ecad-worker", "run --coordinator tcp://127.0.0.1:1 --models m --grace -.5", "--grace -0.5: expected 0"),
+        ("ecad-coordinator", "run --config= --run-dir r", "--config is empty; expected a value"),
         // Found only while the command runs.
         ("ecad", "score --scorer nonsense --images i", "--scorer nonsense: expected psnr"),
         ("ecad-coordinator", "keys authorize w nothex --keys /nowhere", "expected 64 hexadecimal digits"),
@@ -85,6 +95,64 @@ import Testing
             errors.contains("\nUsage: \(command) [") || errors.contains("\nUsage: \(command) -")
                 || errors.contains("\nUsage: \(command) <"), "\(errors)")
         #expect(errors.contains("See '\(command) --help'"), "\(errors)")
+    }
+
+    @Test func misspeltSubcommandsAreNamed() throws {
+        let (status, errors) = try run("ecad", ["generat", "--model", "m"])
+        #expect(status == 2 && errors.contains("unknown subcommand \"generat\"; did you mean generate?"), "\(errors)")
+    }
+
+    /// An unset variable of a script gives an empty argument, and `""` as a path would be the current directory, or the root.
+    @Test func emptyValuesAreRejected() throws {
+        for (program, arguments, part) in [
+            ("ecad-coordinator", ["run", "--config", "@run.toml", "--run-dir", ""], "--run-dir is empty"),
+            ("ecad-coordinator", ["status", "--run-dir", ""], "--run-dir is empty"),
+            ("ecad-worker", ["run", "--coordinator", "tcp://127.0.0.1:1", "--models", ""], "--models is empty"),
+            ("ecad", ["generate", "--model", "m", "--prompt", "x", "-o", ""], "-o is empty"),
+            ("ecad", ["schedule", "info", ""], "an argument is empty"),
+        ] {
+            let (status, errors) = try run(program, arguments)
+            #expect(status == 2 && errors.contains("\(part); expected a value"), "\(arguments): \(errors)")
+        }
+        let small = try SmallRun()
+        let key = try small.begin(workers: 1, ["--set", "prompts.calibration="])
+        #expect(
+            key.wait() == 1 && key.errors.contains("--set: prompts.calibration is \"\"; expected a path"),
+            "\(key.errors)")
+        // An empty prompt is one.
+        let (status, errors) = try run(
+            "ecad", ["generate", "--model", SmallRun.model, "--prompt", "", "--steps", "1", "-o", "@empty.png"])
+        #expect(status == 0, "\(errors)")
+    }
+
+    @Test func repeatedOptionsAreWarnedOf() throws {
+        let (status, errors) = try run(
+            "ecad-coordinator", ["status", "--run-dir", "/nowhere", "--run-dir", "/nowhere-else"])
+        #expect(status == 1 && errors.contains("warning: --run-dir is given more than once"), "\(errors)")
+        #expect(errors.contains("/nowhere-else/history.sqlite does not exist"), "\(errors)")
+    }
+
+    // MARK: - Output
+
+    /// `/dev/full` accepts nothing, like a full disk.
+    @Test(arguments: [10, 100_000])
+    func outputThatCannotBeWrittenIsAnError(_ rows: Int) throws {
+        let small = try SmallRun(generations: 1)
+        #expect(try small.begin(workers: 1).wait() == 0)
+        let sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT \(rows)) SELECT x FROM c"
+        let shell = Process()
+        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+        shell.arguments = [
+            "-c", "exec \"$0\" query --run-dir \"$1\" --sql \"$2\" >/dev/full",
+            "\(ProgramRun.productFolder)/ecad-coordinator", small.runFolder, sql,
+        ]
+        let errors = Pipe()
+        shell.standardError = errors
+        try shell.run()
+        let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+        shell.waitUntilExit()
+        #expect(shell.terminationStatus == 1)
+        #expect(text.contains("standard output: cannot be written"), "\(text)")
     }
 
     // MARK: - Output paths
@@ -159,6 +227,9 @@ import Testing
     @Test(arguments: [
         ("tasks.seconds=5", "tasks.seconds is only allowed without tasks.schedules"),
         ("prompts.negative=blurred", "prompts.negative is \"blurred\""),
+        ("search.seeding=[\"fora\", \"fora\"]", "search.seeding is [\"fora\", \"fora\"]; expected every source once"),
+        ("search.seeding=[]", "search.seeding is []; expected every source once, and at least one"),
+        ("run.directory=x", "--set: run.directory is only allowed in the configuration that the coordinator stores"),
     ])
     func keysWithoutEffectEndARun(_ assignment: String, _ part: String) throws {
         let run = try SmallRun()

@@ -86,7 +86,7 @@ import Testing
             try ScheduleFile(path: folder.file("again.json")) == ScheduleFile(path: folder.file("3.json")))
         #expect(try json(run("info", "@f.ecad", "--json").output).count == 3)
         let unchosen = try run("convert", "@f.ecad", "-o", "@x.json")
-        #expect(unchosen.status == 1 && unchosen.errors.contains("f.ecad: entry none of 3 schedules"))
+        #expect(unchosen.status == 1 && unchosen.errors.contains("f.ecad: holds 3 schedules; expected --entry 0 to 2"))
     }
 
     @Test func measurementsOfAnotherModelNeedForce() throws {

@@ -60,10 +60,12 @@ import Testing
     @Test func oneOfSeveralMustBeChosen() throws {
         let document = ScheduleDocument.compact(try CompactScheduleFile(packing: [file("a"), file("b")]))
         #expect(try document.file(entry: 1, path: "f").schedule.name == "b")
-        for (entry, found) in [(nil, "none"), (2, "2"), (-1, "-1")] as [(Int?, String)] {
+        for (entry, found) in [
+            (nil, "expected --entry"), (2, "--entry is 2; expected"), (-1, "--entry is -1; expected"),
+        ] as [(Int?, String)] {
             #expect(
                 complaint { try document.file(entry: entry, path: "f.ecad") }
-                    .isOneLine(naming: "f.ecad: entry \(found) of 2 schedules; expected 0 to 1"))
+                    .isOneLine(naming: "f.ecad: holds 2 schedules; \(found) 0 to 1"))
         }
         #expect(try ScheduleDocument.published(file("c")).file(entry: nil, path: "f").schedule.name == "c")
     }

@@ -157,4 +157,18 @@ import Testing
         let endpoint = try Endpoint("tcp://0.0.0.0:80")
         #expect(TransportError.bind(EACCES, endpoint) == .permissionDenied(endpoint: "tcp://0.0.0.0:80"))
     }
+
+    /// libzmq tries only the first address of a name.
+    @Test func socketsTryTheAddressesOfANameInTurn() throws {
+        let endpoint = try Endpoint("tcp://head:5555")
+        let addresses = try ["192.0.2.7", "fd00::7"].map { try #require(HostAddress(numeric: $0)) }
+        let targets = (0..<3).map { WorkerSocket.target(of: endpoint, addresses, attempt: $0) }
+        #expect(
+            targets.map(\.endpoint.description) == [
+                "tcp://192.0.2.7:5555", "tcp://[fd00::7]:5555", "tcp://192.0.2.7:5555",
+            ])
+        #expect(targets.map(\.isIPv6) == [false, true, false])
+        // The name of a single address is resolved again at every attempt.
+        #expect(WorkerSocket.target(of: endpoint, [addresses[1]], attempt: 1).endpoint == endpoint)
+    }
 }

@@ -4,8 +4,10 @@ import History
 
 /// The state of a run, read from its history; the coordinator may be running.
 public struct RunStatusReport: Sendable, Encodable {
-    /// running, finished, stopped or failed; a killed coordinator leaves "running".
+    /// running, interrupted, finished, stopped or failed.
     private let status: String
+    /// The process that works on the run, such as "pid 812 on head".
+    private let coordinator: String?
     /// What its workers compute with.
     private let engine, precision: String
     /// The current generation, 1-based.
@@ -23,7 +25,7 @@ public struct RunStatusReport: Sendable, Encodable {
     private let walBytes: Int
 
     private enum CodingKeys: String, CodingKey {
-        case status, engine, precision, generation, generations, evaluations, front, hypervolume
+        case status, coordinator, engine, precision, generation, generations, evaluations, front, hypervolume
         case openTasks = "open_tasks"
         case walBytes = "wal_bytes"
     }
@@ -36,7 +38,10 @@ public struct RunStatusReport: Sendable, Encodable {
         let snapshot = try history.runs.snapshot()
         let configuration = try RunConfiguration(
             text: snapshot.run.configuration, file: history.file, folder: folder)
-        status = snapshot.run.status.rawValue
+        // A coordinator that was interrupted or killed leaves "running".
+        coordinator = RunHistory.coordinator(of: folder)
+        let isInterrupted = snapshot.run.status == .running && coordinator == nil
+        status = isInterrupted ? "interrupted" : snapshot.run.status.rawValue
         engine = configuration.arithmetic.engine.rawValue
         precision = configuration.arithmetic.precision.rawValue
         generation = (snapshot.generation?.number ?? 0) + 1
@@ -51,7 +56,8 @@ public struct RunStatusReport: Sendable, Encodable {
     /// Aligned lines, without a final newline.
     public var text: String {
         [
-            "status       \(status)", "engine       \(engine), \(precision)",
+            "status       \(status)" + (coordinator.map { " (\($0))" } ?? ""),
+            "engine       \(engine), \(precision)",
             "generation   \(generation) of \(generations)", "evaluations  \(evaluations)",
             "open tasks   \(openTasks)", "front        \(front)",
             "hypervolume  " + (hypervolume.map { String(format: "%.4f", $0) } ?? "-"), "log          \(walBytes) bytes",

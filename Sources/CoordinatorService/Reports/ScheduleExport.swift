@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import JSON
@@ -78,14 +79,17 @@ public struct ScheduleExport {
     /// - Parameters:
     ///   - path: The file, or the directory, which is created if missing.
     ///   - asFolder: Whether the path is a directory.
-    /// - Throws: ``CoordinatorError/runDirectory(path:reason:)``, `SchedulesError`.
-    public func writePublished(to path: String, asFolder: Bool) throws {
-        guard asFolder else { return try files[0].write(to: path) }
-        do {
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw CoordinatorError.runDirectory(path: path, reason: "cannot create: \(error.localizedDescription)")
+    /// - Returns: Names of other JSON files in the directory, such as those of an earlier front.
+    /// - Throws: `FileError`, `SchedulesError`.
+    public func writePublished(to path: String, asFolder: Bool) throws -> [String] {
+        guard asFolder else {
+            try files[0].write(to: path)
+            return []
         }
+        try FileContents.createDirectory(path)
         for file in files { try file.write(to: "\(path)/\(file.schedule.name).json") }
+        let own = Set(files.map { "\($0.schedule.name).json" })
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        return names.filter { $0.hasSuffix(".json") && !own.contains($0) }.sorted()
     }
 }

@@ -36,6 +36,7 @@ final class Benchmark: DistributedRun {
         var configuration = try RunConfiguration(
             recorded: run.configuration, file: history.file, folder: folder, moved: options.moved)
         let recorded = configuration
+        try options.rejectScorersGivenTwice()
         if let engine = options.engine { configuration.arithmetic.engine = engine }
         if let precision = options.precision { configuration.arithmetic.precision = precision }
         let (arithmetic, runArithmetic) = (configuration.arithmetic, recorded.arithmetic)
@@ -174,6 +175,20 @@ extension RunConfiguration {
         for (scorer, path) in other.scorerPaths where scorerPaths[scorer] != path {
             scorerPaths[scorer] = path
             scorerFingerprints[scorer] = nil
+        }
+    }
+}
+
+extension BenchmarkOptions {
+    /// Rejects a new place of a scorer's model, which would be recorded, together with another model for the benchmark.
+    fileprivate func rejectScorersGivenTwice() throws {
+        for path in moved.scorers {
+            let type = try Configuration(path: "\(path)/config.json", expected: "the model of a scorer")
+                .require("model_type", oneOf: ScorerKind.modelled.map(\.rawValue))
+            let other = scorers.first { ConfigurationFile.key(ofAssignment: $0) == "scorers.\(type)" }
+            guard let other else { continue }
+            throw CoordinatorError.invalidBenchmark(
+                "--scorer \(path) and --set \(other): both are the model of scorers.\(type); expected one of them")
         }
     }
 }

@@ -256,9 +256,7 @@ extension Calibration {
         _ configuration: RunConfiguration, shape: ScheduleShape, into history: RunHistory, run: Int64
     ) throws {
         guard let path = configuration.costTablePath else { return }
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw CoordinatorError.unreadableFile(path: path, what: "the cost table")
-        }
+        let text = try FileContents.readText(path, expected: "a cost table, from ecad bench model -o")
         let table = try CostTable(json: text, shape: shape, source: path)
         try history.runs.insertCostTable(NewCostTable(workerID: nil, costs: table.json), of: run)
     }
@@ -268,7 +266,7 @@ extension RunConfiguration {
     /// Rejects overrides of a fork that change nothing.
     fileprivate func rejectKeysInFork(_ overrides: [String], file: String) throws {
         let keys = Set(overrides.map(ConfigurationFile.key))
-        try rejectKeysWithoutEffect(keys, file: file)
+        try rejectKeysWithoutEffect(keys) { _ in file }
         for key in ["search.seeding", "search.measured_images", "search.warm_start", "prompts.format"]
         where keys.contains(key) {
             throw CoordinatorError.keyNotAllowed(
@@ -312,7 +310,7 @@ struct WarmStart {
     init(path: String, shape: ScheduleShape, count: Int) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-            throw CoordinatorError.unreadableFile(path: path, what: "the run directory or schedules of the warm start")
+            throw FileContents.missing(path, expected: "the run directory or schedule file of search.warm_start")
         }
         let files = try isFolder.boolValue ? ScheduleExport(folder: path).files : ScheduleDocument(path: path).files
         let schedules = files.map(\.schedule).filter { $0.gateStep == nil }

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// The description of one key of the run configuration.
@@ -117,13 +118,12 @@ extension ConfigurationFormat<String> {
 
     /// A file or directory; stored absolute.
     static var path: Self {
-        Self(values: "path") { _ in
-            "a string"
+        Self(values: "path") { found in
+            found.string == nil ? "a string" : "a path"
         } decode: { value, folder in
-            value.string.map { path in
-                path.hasPrefix("/")
-                    ? path : URL(fileURLWithPath: folder).appendingPathComponent(path).standardized.path
-            }
+            guard let path = value.string, !path.isEmpty else { return nil }
+            return path.hasPrefix("/")
+                ? path : URL(fileURLWithPath: folder).appendingPathComponent(path).standardized.path
         } encode: {
             quoted($0)
         }
@@ -187,6 +187,7 @@ struct ConfigurationFile {
     /// The directory that relative paths start from.
     let folder: String
     private var values: [String: TOMLValue]
+    private var overridden: Set<String> = []
 
     /// The keys that are present.
     var keys: Set<String> { Set(values.keys) }
@@ -214,8 +215,12 @@ struct ConfigurationFile {
             throw CoordinatorError.invalidTOML(source: "--set \(assignment)", reason: "expected section.key=value")
         }
         let (key, value) = (String(parts[0]), String(parts[1]))
+        overridden.insert(key)
         values[key] = (try? TOMLParser.parseValue(value)) ?? .string(value)
     }
+
+    /// Where a key was set, for error messages: the file, or `--set`.
+    func source(of key: String) -> String { overridden.contains(key) ? "--set" : name }
 
     /// The value of a key; nil if the key is absent.
     ///
@@ -224,7 +229,7 @@ struct ConfigurationFile {
         guard let found = values[key] else { return nil }
         guard let value = format.decode(found, folder) else {
             throw CoordinatorError.invalidValue(
-                file: name, key: key, expected: format.expected(found), found: "\(found)")
+                file: source(of: key), key: key, expected: format.expected(found), found: "\(found)")
         }
         return value
     }
@@ -234,26 +239,7 @@ struct ConfigurationFile {
     /// - Throws: ``CoordinatorError/unknownKey(file:key:suggestion:)``.
     func rejectUnknownKeys(allowed: [String]) throws {
         for key in values.keys.sorted() where !allowed.contains(key) {
-            let closest = allowed.map { (name: $0, distance: Self.editDistance($0, key)) }
-                .min { $0.distance < $1.distance }
-            let suggestion = closest.flatMap { $0.distance <= max(3, key.count / 3) ? $0.name : nil }
-            throw CoordinatorError.unknownKey(file: name, key: key, suggestion: suggestion)
+            throw CoordinatorError.unknownKey(file: source(of: key), key: key, suggestion: key.closest(in: allowed))
         }
-    }
-
-    /// The Levenshtein distance.
-    private static func editDistance(_ a: String, _ b: String) -> Int {
-        let (a, b) = (Array(a), Array(b))
-        var row = Array(0...b.count)
-        for i in 0..<a.count {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for j in 0..<b.count {
-                let substitution = diagonal + (a[i] == b[j] ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(substitution, row[j] + 1, row[j + 1] + 1)
-            }
-        }
-        return row[b.count]
     }
 }

@@ -29,13 +29,14 @@ struct EmbeddingsFile: Sendable {
             throw FileContents.missing(path, expected: "prompt embeddings, the output of ecad embed")
         }
         do {
-            handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+            guard let file = FileHandle(forReadingAtPath: path) else { throw Self.unreadable(path) }
+            handle = file
             var reference = BlobReference()
             reference.sha256 = Data(try SHA256.digest(ofFile: path))
             reference.byteCount = try handle.seekToEnd()
             self.reference = reference
-        } catch {
-            throw CoordinatorError.unreadableFile(path: path, what: "the prompt embeddings")
+        } catch is CocoaError {
+            throw Self.unreadable(path)
         }
         try handle.seek(toOffset: 0)
         try FileContents.rejectPointer(try handle.read(upToCount: 64) ?? Data(), path: path)
@@ -53,6 +54,10 @@ struct EmbeddingsFile: Sendable {
         self.negativePrompt = negativePrompt
         self.kind = kind
         self.textEncoder = textEncoder
+    }
+
+    private static func unreadable(_ path: String) -> FileError {
+        FileError(path: path, problem: "cannot be read: \(systemErrorText()); expected the output of ecad embed")
     }
 
     /// The `__metadata__` of a safetensors file, which begins with the 8-byte length of its JSON header and the header.

@@ -193,6 +193,8 @@ extension RunConfiguration {
                     expected: "the model of the scorer \(scorer.rawValue)"
                         + (scorerFingerprints[scorer] == nil ? "" : "; if it has moved, pass --scorer DIR"))
             }
+            _ = try Configuration(path: "\(path)/config.json", expected: "the model of the scorer \(scorer.rawValue)")
+                .require("model_type", oneOf: [scorer.rawValue])
             let current = try ModelFingerprint.compute(folder: path)
             if let recorded = scorerFingerprints[scorer] {
                 let agreement = ModelFingerprint.compare(recorded, with: current, folder: path)

@@ -79,14 +79,12 @@ public struct RunConfiguration: Sendable, Equatable {
     ///   - overrides: Assignments such as `search.generations=50`.
     /// - Throws: ``CoordinatorError``.
     public init(path: String, overrides: [String]) throws {
-        guard let bytes = try? FileContents.read(path), let text = String(validating: bytes, as: UTF8.self) else {
-            throw CoordinatorError.unreadableFile(path: path, what: "the run configuration")
-        }
+        let text = try FileContents.readText(path, expected: "a run configuration, a TOML file")
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
         var document = try ConfigurationFile(text: text, name: path, folder: folder)
         for assignment in overrides { try document.override(assignment) }
         try self.init(document)
-        try rejectKeysWithoutEffect(document.keys, file: path)
+        try rejectKeysWithoutEffect(document.keys, source: document.source)
     }
 
     /// Parses a configuration.
@@ -109,7 +107,7 @@ public struct RunConfiguration: Sendable, Equatable {
         for key in Self.keys { try key.read(document, &self) }
         if costTablePath != nil, cost != .latency {
             throw CoordinatorError.keyNotAllowed(
-                file: file, key: "objectives.cost_table",
+                file: document.source(of: "objectives.cost_table"), key: "objectives.cost_table",
                 condition: "with objectives.cost = \"latency\" (found \"\(cost.rawValue)\")")
         }
         if measuresReuse, arithmetic.engine == .torch {
@@ -127,13 +125,23 @@ public struct RunConfiguration: Sendable, Equatable {
     ///
     /// A stored configuration is not checked: it holds every key.
     ///
+    /// - Parameters:
+    ///   - keys: The keys that a user has set.
+    ///   - source: Where a key was set, for error messages.
     /// - Throws: ``CoordinatorError/keyNotAllowed(file:key:condition:)``.
-    func rejectKeysWithoutEffect(_ keys: Set<String>, file: String) throws {
+    func rejectKeysWithoutEffect(_ keys: Set<String>, source: (_ key: String) -> String) throws {
         func require(_ isEffective: Bool, _ key: String, _ condition: String) throws {
             guard keys.contains(key), !isEffective else { return }
-            throw CoordinatorError.keyNotAllowed(file: file, key: key, condition: condition)
+            throw CoordinatorError.keyNotAllowed(file: source(key), key: key, condition: condition)
         }
+        try require(false, "run.directory", "in the configuration that the coordinator stores")
         try require(schedulesPerTask == nil, "tasks.seconds", "without tasks.schedules, which fixes the size of tasks")
+        if keys.contains("search.seeding"), Set(seeding).count != seeding.count || seeding.isEmpty && warmStart == nil {
+            throw CoordinatorError.invalidValue(
+                file: source("search.seeding"), key: "search.seeding",
+                expected: "every source once, and at least one unless there is a search.warm_start",
+                found: "[\(seeding.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))]")
+        }
         try require(stop.flatGenerations != nil, "stop.flat_gain", "with stop.flat_generations")
         try require(
             measuresReuse, "search.measured_images", "with search.preset = \"default\" or seeding \"calibrated\"")

@@ -14,6 +14,8 @@ final class LocalWorkers {
         let name: String
         let logPath: String
         var process: Process
+        /// Bytes of its log that have been searched for warnings.
+        var readBytes: Int
         /// Whether its end has been logged.
         var isGivenUp = false
     }
@@ -25,6 +27,7 @@ final class LocalWorkers {
     private let logger: Logger
     private var workers: [Worker] = []
     private var restartCount = 0
+    private var shownWarnings: Set<String> = []
 
     /// Starts workers.
     ///
@@ -63,7 +66,9 @@ final class LocalWorkers {
         for number in 0..<count {
             let name = "\(KeyFolder.localPrefix)\(number + 1)"
             let logPath = "\(folder)/\(name).log"
-            workers.append(Worker(name: name, logPath: logPath, process: try launch(name, logPath)))
+            let logged = FileContents.size(logPath)
+            workers.append(
+                Worker(name: name, logPath: logPath, process: try launch(name, logPath), readBytes: logged))
         }
     }
 
@@ -106,6 +111,7 @@ final class LocalWorkers {
     /// - Throws: ``CoordinatorError/localWorkersFailed(_:)`` if all have exited and no other worker is connected, with the last
     ///   one's reason.
     func check(isAlone: Bool) throws {
+        for index in workers.indices { showWarnings(of: &workers[index]) }
         for index in workers.indices where !workers[index].process.isRunning {
             let worker = workers[index]
             guard worker.process.terminationReason == .uncaughtSignal, restartCount < Self.restartLimit else {
@@ -128,6 +134,25 @@ final class LocalWorkers {
         let text = (try? String(contentsOfFile: last.logPath, encoding: .utf8)) ?? ""
         let reason = text.split(separator: "\n").last.map(String.init) ?? "\(last.logPath) gives no reason"
         throw CoordinatorError.localWorkersFailed("all local workers have exited: \(reason)")
+    }
+
+    /// Repeats warnings of a worker's log in the coordinator's: nobody reads the former while the run works.
+    ///
+    /// Several workers give the same ones, about the prompts or the machine; each is shown once.
+    private func showWarnings(of worker: inout Worker) {
+        guard FileContents.size(worker.logPath) > worker.readBytes,
+            let log = FileHandle(forReadingAtPath: worker.logPath)
+        else { return }
+        defer { try? log.close() }
+        guard (try? log.seek(toOffset: UInt64(worker.readBytes))) != nil, let new = try? log.readToEnd(),
+            let end = new.lastIndex(of: UInt8(ascii: "\n"))
+        else { return }
+        worker.readBytes += end + 1
+        let prefix = "ecad-worker: warning: "
+        for line in String(decoding: new[...end], as: UTF8.self).split(separator: "\n") where line.hasPrefix(prefix) {
+            let text = String(line.dropFirst(prefix.count)).replacing(" worker=\(worker.name)", with: "")
+            if shownWarnings.insert(text).inserted { logger.warning("\(worker.name): \(text)") }
+        }
     }
 
     /// Terminates the workers and waits for their exit.
