@@ -129,7 +129,9 @@ let programs: [Target] = [
         ]),
     program("ecad-worker", ["Tensors", "Transport", "WorkerService", logging]),
     program("ecad-testing", ["ClusterTesting", "ModelConfiguration", "Transport"]),
-    program("ecad-coordinator", ["CoordinatorService", "Dashboard", "History", "Prompts", "Transport", logging]),
+    program(
+        "ecad-coordinator",
+        ["Basics", "CoordinatorService", "Dashboard", "History", "Prompts", "Transport", logging]),
     .testTarget(
         name: "ProgramTests",
         dependencies: [

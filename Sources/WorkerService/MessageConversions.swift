@@ -55,6 +55,12 @@ extension EvaluationTask {
                 EvaluationItem(prompt: Int($0.promptIndex), seed: UInt64(bitPattern: $0.seed))
             },
             measuresLatency: assignment.measureLatency, returnsImages: assignment.returnImages)
+        thumbnails = Set(
+            assignment.thumbnails.map {
+                EvaluationItem(prompt: Int($0.promptIndex), seed: UInt64(bitPattern: $0.seed))
+            })
+        returnsReferences = assignment.returnReferences
+        imagePixels = assignment.imagePixels == 0 ? nil : Int(assignment.imagePixels)
     }
 }
 
@@ -70,6 +76,7 @@ extension ImageMeasurement {
         if let seconds = result.referenceSeconds { referenceSeconds = seconds }
         decodeSeconds = result.decodeSeconds
         if let image = result.image { png = Data(try image.pngData(text: [])) }
+        if let image = result.reference { referencePng = Data(try image.pngData(text: [])) }
     }
 }
 

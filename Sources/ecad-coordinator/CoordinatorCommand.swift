@@ -18,7 +18,8 @@ struct CoordinatorCommand: ParsableCommand {
         version: Program.version,
         subcommands: [
             Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
-            Benchmark.self, Dashboard.self, Report.self, Keys.self, Simulate.self, ConfigKeys.self,
+            Benchmark.self, Dashboard.self, Report.self, Plot.self, Keys.self, Simulate.self, ConfigKeys.self,
+            HistorySchema.self,
         ])
 }
 
@@ -86,14 +87,24 @@ struct ServerOptions: ParsableArguments {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
-            let path = "\(runDirectory)/run.html"
-            let report = try RunReport(folder: runDirectory)
-            try waitFor { try await report.write(to: path) }
-            Program.printError(path)
+            writeReport(of: runDirectory, logger)
         case .interrupted:
             Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(runDirectory)")
             throw ExitCode(1)
         }
+    }
+}
+
+/// Writes the report beside the history; the run is complete without it.
+private func writeReport(of runDirectory: String, _ logger: Logger) {
+    let path = "\(runDirectory)/run.html"
+    do {
+        let report = try RunReport(folder: runDirectory)
+        try waitFor { try await report.write(to: path) }
+        Program.printError(path)
+    } catch {
+        let command = "ecad-coordinator report --run-dir \(runDirectory) -o FILE"
+        logger.warning("the report was not written: \(error); the run is complete, repeat with: \(command)")
     }
 }
 

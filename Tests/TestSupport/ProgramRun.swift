@@ -12,12 +12,16 @@ public final class ProgramRun: @unchecked Sendable {
 
     /// Starts an executable such as `ecad-coordinator`.
     ///
+    /// - Parameters:
+    ///   - name: The executable.
+    ///   - arguments: Its arguments.
+    ///   - input: Its standard input.
     /// - Throws: A Foundation error if it has not been built.
-    public init(_ name: String, _ arguments: [String]) throws {
+    public init(_ name: String, _ arguments: [String], input: String = "") throws {
         folder = try TemporaryFolder()
         process.executableURL = URL(fileURLWithPath: "\(Self.productFolder)/\(name)")
         process.arguments = arguments
-        process.standardInput = FileHandle.nullDevice
+        process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: folder.write(input, to: "in")))
         process.standardOutput = try Self.writer(folder.file("out"))
         process.standardError = try Self.writer(folder.file("err"))
         try process.run()

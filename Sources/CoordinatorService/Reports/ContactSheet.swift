@@ -34,6 +34,7 @@ struct ContactSheet {
         }
         assignment.items = images.map(PromptSeed.init)
         assignment.returnImages = true
+        assignment.imagePixels = UInt32(context.configuration.thumbnailPixels)
         self.assignment = assignment
     }
 

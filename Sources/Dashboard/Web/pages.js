@@ -1,5 +1,5 @@
 // The other pages: progress, genes, workers, candidates, benchmarks, events.
-import { load } from "./data.js";
+import { isReport } from "./data.js";
 import { csv, duration, el, figure, moment, percent, save, scorerName, table, times, vector, whole } from "./format.js";
 import { bounds, geneBit, heatMaps, lineChart, runColour } from "./plot.js";
 import { tile } from "./explorer.js";
@@ -10,6 +10,14 @@ const card = (title, ...content) => el("section", { class: "card" }, title ? el(
 async function perRun(app, body) {
   const runs = app.runs.filter(run => run.visible);
   return el("div", { class: "stack" }, await Promise.all(runs.map(async run => card(app.runs.length > 1 ? run.summary.name : null, await body(run)))));
+}
+
+/** Minutes without results get a row as well, so that a pause is not drawn as work: [minute, images, workers]. */
+function withGaps(rows) {
+  return rows.flatMap(([minute, ...row], index) => {
+    const next = rows[index + 1]?.[0] ?? minute + 60;
+    return next > minute + 60 ? [[minute, ...row], [minute + 60, 0, 0], [next - 60, 0, 0]] : [[minute, ...row]];
+  });
 }
 
 /** Hypervolume against evaluations, images or seconds; stop rules; images per second. */
@@ -31,7 +39,7 @@ export class ProgressPage {
       return { name: run.summary.name, colour: runColour(run.number), x: kept.map(index => pages[position][this.axis][index]), y: kept.map(index => pages[position].hypervolume[index]) };
     });
     const rates = runs.map((run, position) => {
-      const rows = [...pages[position].throughput].reverse();
+      const rows = withGaps([...pages[position].throughput].reverse());
       const start = rows[0]?.[0] ?? 0;
       return { name: run.summary.name, colour: runColour(run.number), x: rows.map(row => (row[0] - start) / 60), y: rows.map(row => row[1] / 60) };
     });
@@ -72,13 +80,15 @@ export class GenesPage {
 
   async update() {
     const select = el("select", { "aria-label": "Candidates", onchange: () => { this.part = select.value; this.update(); } },
-      [["front", "The whole front"], ["fast", "The faster half of the front"], ["slow", "The slower half of the front"], ["chosen", "The chosen candidates"]]
+      [["front", "The whole front"], ["fast", "The faster half of the front"], ["slow", "The slower half of the front"], ["chosen", "The chosen candidates"],
+        ...(this.app.explorer.selection.length ? [["selection", `The selection in the explorer (${whole(this.app.explorer.selection.length)})`]] : [])]
         .map(([value, text]) => el("option", { value, selected: value === this.part }, text)));
     const content = await perRun(this.app, async run => {
       const layout = await run.layoutOfGenes();
       const half = Math.ceil(run.front.length / 2);
       const indexes = { front: run.front, fast: run.front.slice(0, half), slow: run.front.slice(half) }[this.part];
-      const ids = indexes ? indexes.map(index => run.id[index]) : this.app.explorer.chosen.filter(choice => choice.run === run).map(choice => choice.id);
+      const picked = this.part === "selection" ? this.app.explorer.selection : this.app.explorer.chosen;
+      const ids = indexes ? indexes.map(index => run.id[index]) : picked.filter(choice => choice.run === run).map(choice => choice.id);
       const genomes = await run.genomes(ids);
       const found = ids.map(id => genomes[id]).filter(Boolean);
       if (!found.length) return el("p", { class: "note" }, "No candidates.");
@@ -89,7 +99,8 @@ export class GenesPage {
         const genes = layout.step.map((value, gene) => value === step && layout.component[gene] === component ? gene : -1).filter(gene => gene >= 0);
         return genes.reduce((sum, gene) => sum + shares[gene], 0) / Math.max(1, genes.length);
       }) }));
-      return [el("p", { class: "note" }, `Share of ${found.length} schedules that recompute a component: darker is more often.`), heatMaps(layout, gene => shares[gene]),
+      const part = found.length < ids.length ? ` (of ${whole(ids.length)}; ${isReport ? "a report has the genomes of the front only" : "the first ones"})` : "";
+      return [el("p", { class: "note" }, `Share of ${found.length} schedules${part} that recompute a component: darker is more often.`), heatMaps(layout, gene => shares[gene], null, 720),
         el("h3", {}, "By step"), el("p", { class: "legend note" }, components.map((component, position) => el("span", { class: "key" }, el("i", { class: "square", style: { background: `var(--run-${position})` } }), component))),
         lineChart({ label: "Share recomputed by step", series: byStep, fromZero: true, titles: { x: "step", y: "share recomputed" }, format: { x: figure, y: percent } })];
     });
@@ -122,6 +133,13 @@ export class WorkersPage {
   }
 }
 
+/** Round times from 0, about six of them. */
+function roundSeconds(length) {
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+  const step = steps.find(step => length / step <= 7) ?? 86400 * Math.ceil(length / 86400 / 7);
+  return Array.from({ length: Math.floor(length / step) + 1 }, (_, index) => index * step);
+}
+
 function timeline(page, isLive) {
   const node = el("div", { class: "timeline", role: "img", "aria-label": `Leases of ${page.workers.length} workers over time` });
   const draw = () => {
@@ -138,7 +156,8 @@ function timeline(page, isLive) {
       page.workers.map((worker, index) => row < 12 ? null : vector("text", { class: "tick", x: left - 8, y: index * row + row / 2 + 4, "text-anchor": "end" }, worker.name.slice(0, 16))),
       page.leases.map(([worker, from, to, outcome]) => vector("rect", { class: `lease ${outcome ?? "open"}`, x: at(from), y: (rows.get(worker) ?? 0) * row + 2, width: Math.max(1, at(to ?? end) - at(from) - 0.5), height: row - 4 },
         vector("title", {}, `${outcome ?? "in progress"}, ${duration((to ?? end) - from)}, ${moment(from)}`))),
-      [0, 0.25, 0.5, 0.75, 1].map(share => vector("text", { class: "tick", x: at(start + share * (end - start)), y: height - 10, "text-anchor": share === 1 ? "end" : "middle" }, duration(share * (end - start))))));
+      roundSeconds(end - start).map(seconds => [vector("line", { class: "grid", x1: at(start + seconds), x2: at(start + seconds), y1: 0, y2: height - 26 }),
+        vector("text", { class: "tick", x: at(start + seconds), y: height - 10, "text-anchor": "middle" }, duration(seconds))]).flat()));
   };
   new ResizeObserver(draw).observe(node);
   return [node, el("p", { class: "legend note" }, [["done", "done"], ["open", "in progress"], ["failed", "failed, expired or lost"], ["returned", "returned or superseded"]]

@@ -258,14 +258,14 @@ def test_checksum_covers_every_field() -> None:
     result = pb.TaskResult(task_id=1, lease_epoch=2, images=[image], task_seconds=3)
     sums = {protocol.checksum(result)}
     for change in (
-        {"seed": 4}, {"scores": {"psnr": 1.5, "b": float("inf")}}, {"decode_seconds": 1.0}, {"png": b"y"}, {"candidate_id": 1}, {"reference_seconds": 0.5},
+        {"seed": 4}, {"scores": {"psnr": 1.5, "b": float("inf")}}, {"decode_seconds": 1.0}, {"png": b"y"}, {"reference_png": b"z"}, {"candidate_id": 1}, {"reference_seconds": 0.5},
     ):  # fmt: skip
         other = pb.TaskResult()
         other.CopyFrom(result)
         del other.images[0].scores["a"]
         other.images[0].MergeFrom(pb.ImageMeasurement(**change))
         sums.add(protocol.checksum(other))
-    assert len(sums) == 7
+    assert len(sums) == 8
     assert protocol.checksum(pb.TaskResult()) == zlib.crc32(bytes(32))
 
 
