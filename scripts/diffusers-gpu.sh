@@ -1,36 +1,54 @@
 #!/usr/bin/env bash
-# Measures PixArt-XL-2-256 with random weights on a GPU in bfloat16, in under five minutes: images per second by batch, and wall time of
-# schedules against uncached. Needs CUDA, an environment with the package cluster/diffusers (ECAD_DIFFUSERS_VENV) and a checkpoint directory
-# from scripts/make_random_checkpoint.py. With `ecad-coordinator` in ECAD_BIN, a calibration of two minutes by the GPU worker follows.
+# Measures a checkpoint on a GPU in under five minutes: images per second by batch size, the wall speed-up of schedules beside the ratio of
+# their arithmetic, and a calibration of two minutes by the PyTorch worker.
 #
-#     scripts/diffusers-gpu.sh CHECKPOINT SCHEDULE.json... > report.txt
+#     ECAD_BIN=.build/release scripts/diffusers-gpu.sh CHECKPOINT SCHEDULE.json...
+#
+# CHECKPOINT is a model directory, such as scripts/make_random_checkpoint.py writes it. The calibration needs `ecad-coordinator` in ECAD_BIN
+# and is left out without. ECAD_DIFFUSERS_VENV names an environment with what the package cluster/diffusers needs (default: python3);
+# DEVICE (cuda), DTYPE (bfloat16), BATCHES ("1 8 32 64"), WORKER_BATCH (64) and SECONDS_OF_CALIBRATION (120) may be set.
 set -euo pipefail
-checkpoint=$1
+checkpoint=$(cd "${1:?usage: diffusers-gpu.sh CHECKPOINT SCHEDULE.json...}" && pwd)
 shift
-python=${ECAD_DIFFUSERS_VENV:?set it to the environment}/bin/python
-root=$(cd "$(dirname "$0")/.." && pwd)
-export PYTHONPATH=$root/cluster/diffusers/src
+python=${ECAD_DIFFUSERS_VENV:+$ECAD_DIFFUSERS_VENV/bin/}python3
+device=${DEVICE:-cuda}
+dtype=${DTYPE:-bfloat16}
+export PYTHONPATH=$(cd "$(dirname "$0")/.." && pwd)/cluster/diffusers/src${PYTHONPATH:+:$PYTHONPATH} PYTHONWARNINGS=ignore HF_HUB_OFFLINE=1
 schedules=()
 for file; do schedules+=(--schedule "$file"); done
-for batch in 1 8 32; do
-  timeout 60 "$python" -m ecad_diffusers benchmark --model "$checkpoint" --dtype bfloat16 --device cuda --batch "$batch" --repeats 3 "${schedules[@]}" || echo "batch $batch: not finished"
+
+for batch in ${BATCHES:-1 8 32 64}; do
+  timeout 90 "$python" -m ecad_diffusers benchmark --model "$checkpoint" --dtype "$dtype" --device "$device" --batch "$batch" --repeats 5 "${schedules[@]}" 2> /tmp/ecad-benchmark.log ||
+    { tail -n 3 /tmp/ecad-benchmark.log; echo "batch $batch: not finished"; }
 done
+
 [[ -n ${ECAD_BIN:-} ]] || exit 0
 work=$(mktemp -d)
-trap 'kill "${coordinator:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
-printf '%s\n' 'a red fox in the snow' 'a lighthouse at dawn' > "$work/prompts.txt"
-cat > "$work/run.toml" <<TOML
+trap 'kill "${coordinator:-}" 2> /dev/null || true; rm -rf "$work"' EXIT
+printf '%s\n' "a "{red,blue}" "{fox,ship,lamp,tower}" in the "{snow,rain} > "$work/prompts.txt"
+cat > "$work/run.toml" << TOML
 [model]
-path = "$(cd "$checkpoint" && pwd)"
+path = "$checkpoint"
 [prompts]
 calibration = "$work/prompts.txt"
 [objectives]
-cost = "measured"
+cost = "macs"
+quality = "psnr"
+[search]
+population = 24
+generations = 1000
+seeding = ["default", "fora", "random"]
+[tasks]
+images = 16
+schedules = 4
 [stop]
-seconds = 120
+seconds = ${SECONDS_OF_CALIBRATION:-120}
 TOML
 "$ECAD_BIN/ecad-coordinator" run --config "$work/run.toml" --run-dir "$work/run" --bind tcp://127.0.0.1:5599 > "$work/coordinator.log" 2>&1 &
 coordinator=$!
-"$python" -m ecad_diffusers.worker --coordinator tcp://127.0.0.1:5599 --models "$checkpoint" --device cuda --dtype bfloat16 --spool "$work/spool" || true
+"$python" -m ecad_diffusers.worker --coordinator tcp://127.0.0.1:5599 --models "$checkpoint" --device "$device" --dtype "$dtype" --batch "${WORKER_BATCH:-64}" --spool "$work/spool" > "$work/worker.log" 2>&1 || true
 wait "$coordinator" || true
+tail -n 8 "$work/coordinator.log"
+tail -n 3 "$work/worker.log"
+"$ECAD_BIN/ecad-coordinator" query --run-dir "$work/run" --sql 'SELECT count(*) AS schedules, sum(image_count) AS images FROM evaluations' || true
 "$ECAD_BIN/ecad-coordinator" query --run-dir "$work/run" pareto_front --format markdown

@@ -129,7 +129,8 @@ extension RunConfiguration {
             "Ends the run after this many evaluated candidates."),
         .optional(
             "stop.seconds", \.stop.seconds, .number(1...1e9),
-            "Ends the run after this many seconds during which a coordinator was running."),
+            "Begins no further generation once a coordinator has been running for this many seconds; what is in work is finished first."
+        ),
         .optional(
             "stop.flat_generations", \.stop.flatGenerations, .integer(1...100_000),
             "Ends the run once the hypervolume has grown by at most `stop.flat_gain` in this many generations."),

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from .files import read_schedules
 from .generate import call, open_pipeline
@@ -18,7 +19,8 @@ from .schedule import Schedule, ScheduleError
 def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measures denoising (text encoding included, decoding not), uncached and every schedule once per round, after one warm-up of each.
 
-    The speed-up of a schedule is the median over the rounds of uncached seconds by its own, so drift of the device cancels.
+    The speed-up of a schedule is the median over the rounds of uncached seconds by its own, so drift of the device cancels. Beside it stands the ratio
+    of the transformer's arithmetic, counted by torch during the warm-up: what the speed-up would be if time were arithmetic alone.
     """
     runs: list[tuple[str, Schedule | None]] = [("uncached", None)]
     for file in options.schedule:
@@ -38,7 +40,11 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
         synchronize(device)
         return time.perf_counter() - start
 
+    flops = []
     for _, schedule in runs:
+        with FlopCounterMode(display=False, depth=1) as counter:
+            seconds(schedule)
+        flops.append(sum(counter.get_flop_counts()[type(pipeline.transformer).__name__].values()))
         seconds(schedule)
     rounds = [[seconds(schedule) for _, schedule in runs] for _ in range(options.repeats)]
     rows = []
@@ -49,6 +55,8 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
             "name": name,
             "computed": schedule.computed if schedule else None,
             "components": schedule.total if schedule else None,
+            "flops": flops[index],
+            "flops_ratio": flops[0] / flops[index],
             "median_seconds": statistics.median(own),
             "min_seconds": min(own),
             "max_seconds": max(own),
@@ -66,9 +74,9 @@ def table(report: dict[str, Any]) -> str:
     """The report as text; ranges are the extremes over the rounds."""
     width = max(len(row["name"]) for row in report["results"])
     head = f"{report['device']}, {report['dtype']}, torch {report['torch']}, batch {report['batch']}, {report['steps']} steps, {report['rounds']} rounds"
-    lines = [head, f"{'schedule':{width}}  {'seconds':>24}  {'speed-up':>24}  images/s"]
+    lines = [head, f"{'schedule':{width}}  {'seconds':>24}  {'speed-up':>24}  arithmetic  images/s"]
     for row in report["results"]:
         seconds = f"{row['median_seconds']:.3f} ({row['min_seconds']:.3f} to {row['max_seconds']:.3f})"
         speedup = f"{row['speedup']:.2f} ({row['min_speedup']:.2f} to {row['max_speedup']:.2f})"
-        lines.append(f"{row['name']:{width}}  {seconds:>24}  {speedup:>24}  {row['images_per_second']:8.2f}")
+        lines.append(f"{row['name']:{width}}  {seconds:>24}  {speedup:>24}  {row['flops_ratio']:10.2f}  {row['images_per_second']:8.2f}")
     return "\n".join(lines)
