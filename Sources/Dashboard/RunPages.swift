@@ -1,5 +1,6 @@
 import Foundation
 import History
+import Synchronization
 
 /// The data of the pages, read from one run's history: each page is one JSON document of bounded size.
 ///
@@ -11,6 +12,15 @@ final class RunPages: Sendable {
     private let history: RunHistory
     private let queue: DispatchQueue
     private let runID: Int64
+    private let documents = Mutex(Documents())
+
+    /// The latest documents: many readers of the same page share one query and one copy of its answer.
+    private struct Documents {
+        static let limit = 16
+        var tasks: [String: (version: Int64, task: Task<Data?, any Error>)] = [:]
+        /// Least recently requested first.
+        var order: [String] = []
+    }
 
     /// Opens the latest run of a directory.
     ///
@@ -63,6 +73,37 @@ final class RunPages: Sendable {
         case "benchmarks": return try await json(Self.benchmarks, [run])
         case "events": return try await json(Self.events, [run])
         default: return nil
+        }
+    }
+
+    /// A page as a document that all requests for it share until the history changes.
+    ///
+    /// - Parameters:
+    ///   - name: As for ``page(_:_:)``.
+    ///   - query: As for ``page(_:_:)``.
+    /// - Returns: JSON; nil if there is no such page.
+    /// - Throws: `HistoryError`.
+    func document(_ name: String, _ query: [String: String]) async throws -> Data? {
+        // These two say what time it is.
+        if name == "summary" || name == "workers" { return try await page(name, query).map { Data($0.utf8) } }
+        let key = ([name] + query.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }).joined(separator: "&")
+        let version = try await version()
+        let task = documents.withLock { documents in
+            documents.order.removeAll { $0 == key }
+            documents.order.append(key)
+            if let known = documents.tasks[key], known.version == version { return known.task }
+            let task = Task { try await self.page(name, query).map { Data($0.utf8) } }
+            documents.tasks[key] = (version, task)
+            while documents.order.count > Documents.limit {
+                documents.tasks[documents.order.removeFirst()] = nil
+            }
+            return task
+        }
+        do {
+            return try await task.value
+        } catch {
+            documents.withLock { $0.tasks[key] = nil }
+            throw error
         }
     }
 

@@ -161,6 +161,7 @@ public struct ResultStore: Sendable {
     ///   - candidates: Candidates in the order of their importance; as many as fit keep their images.
     ///   - byteLimit: Bytes of the images of candidates that stay at most.
     ///   - runID: The run.
+    /// - Throws: `HistoryError`.
     public func pruneThumbnails(keeping candidates: [Int64], byteLimit: Int, of runID: Int64) throws {
         try history.write { db in
             let rows = try db.cachedRows(

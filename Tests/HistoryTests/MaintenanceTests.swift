@@ -36,7 +36,7 @@ import Testing
             #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM image_scores") == 0)
             // As many results at a time as the coordinator finds when it looks.
             for first in stride(from: 0, to: count, by: 20) {
-                try history.transaction {
+                try history.transaction { () throws -> Void in
                     for index in first..<(first + 20) {
                         let candidate = work.candidateIDs[index]
                         let scores = images.map {

@@ -122,4 +122,46 @@ import Testing
         #expect(run.errors.contains("run.html") && run.errors.contains("the report was not written"), "\(run.errors)")
         #expect(try small.count("SELECT count(*) FROM runs WHERE status = 'finished'") == 1)
     }
+
+    @Test(arguments: ["generations", "steady-state"])
+    func runKeepsImagesOfItsFrontOnly(mode: String) throws {
+        let small = try SmallRun()
+        let run = try small.begin(
+            workers: 2,
+            [
+                "--set", "search.mode=\(mode)", "--set", "thumbnails.prompts=2", "--set", "thumbnails.pixels=16",
+                "--set", "search.generations=5",
+            ])
+        #expect(run.wait() == 0, "\(run.errors)")
+        // Each member of the front has the images of both prompts, as has the uncached model.
+        #expect(
+            try small.count(
+                """
+                SELECT count(*) FROM pareto_front f WHERE (SELECT count(*) FROM thumbnails t
+                    JOIN prompts p ON p.id = t.prompt_id WHERE t.candidate_id = f.candidate_id AND p.prompt_index < 2) <> 2
+                """) == 0)
+        #expect(try small.count("SELECT count(*) FROM thumbnails WHERE candidate_id IS NULL") >= 2)
+        // Candidates settled since the last deletion may still have theirs.
+        let others = try small.count(
+            """
+            SELECT count(DISTINCT candidate_id) FROM thumbnails
+            WHERE candidate_id NOT IN (SELECT candidate_id FROM pareto_front)
+            """)
+        #expect(others < 6 && (mode != "generations" || others == 0), "\(others)")
+        let evaluations = try small.count("SELECT count(*) FROM evaluations")
+        #expect(evaluations > 20)
+    }
+
+    @Test func runWithoutThumbnailsHasThoseOfItsContactSheet() throws {
+        let small = try SmallRun(generations: 2)
+        let run = try small.begin(workers: 1, ["--set", "thumbnails.prompts=0"])
+        #expect(run.wait() == 0, "\(run.errors)")
+        #expect(try small.count("SELECT count(DISTINCT candidate_id) FROM thumbnails") <= 3)
+        let plot = try coordinator(
+            "plot", "sheet", "--run-dir", small.runFolder, "-o", small.folder.file("sheet.svg"))
+        #expect(plot.status == 0, "\(plot.errors)")
+        #expect(
+            FileManager.default.contents(atPath: small.folder.file("sheet.svg"))
+                == FileManager.default.contents(atPath: "\(small.runFolder)/sheet.svg"))
+    }
 }

@@ -292,7 +292,7 @@ final class Calibration: DistributedRun {
     private func pruneThumbnails() throws {
         unprunedCount = 0
         let front = search.front.sorted { $0.objectives[0] < $1.objectives[0] }
-            .compactMap { candidateOfGenome[$0.genome] }
+            .compactMap { candidateOfGenome[$0.offspring.genome] }
         try history.results.pruneThumbnails(
             keeping: Self.spread(front, to: configuration.thumbnailMembers),
             byteLimit: Int(configuration.thumbnailMegabytes * 1e6), of: runID)
@@ -304,10 +304,11 @@ final class Calibration: DistributedRun {
         let count = min(limit, front.count)
         let even = (0..<count).map { front[$0 * (front.count - 1) / (count - 1)] }
         var ordered: [Int64] = []
+        var seen: Set<Int> = []
         var step = 1
         while step < count { step *= 2 }
         while step >= 1 {
-            for index in stride(from: 0, to: count, by: step) where !ordered.contains(even[index]) {
+            for index in stride(from: 0, to: count, by: step) where seen.insert(index).inserted {
                 ordered.append(even[index])
             }
             step /= 2

@@ -238,14 +238,22 @@ export class BenchmarksPage {
 
   async update() {
     this.node.replaceChildren(await perRun(this.app, async run => {
-      const page = await run.page("benchmarks");
+      const page = await run.benchmarks();
       if (!page.scores.length) return [el("p", { class: "note" }, "No benchmark yet. To measure the front on prompts that the search has not used:"),
         el("div", { class: "command" }, el("code", {}, `ecad-coordinator benchmark --run-dir ${run.summary.folder} --prompts FILE --front --heuristics --workers 2`))];
       const ratios = new Map(page.schedules.map(schedule => [`${schedule.set}/${schedule.id}`, schedule.ratio]));
-      return [...new Set(page.scores.map(score => score.set))].map(set => [el("h3", {}, set),
-        table(["Schedule", "Time", "Scorer", "Mean", "Standard error", "5th percentile", "Worst", "Worst prompt", "Images"], page.scores.filter(score => score.set === set)
-          .sort((a, b) => a.scorer < b.scorer ? -1 : a.scorer > b.scorer ? 1 : (ratios.get(`${set}/${a.id}`) ?? 0) - (ratios.get(`${set}/${b.id}`) ?? 0))
-          .map(score => [score.schedule, percent(ratios.get(`${set}/${score.id}`)), scorerName(score.scorer), figure(score.mean), figure(score.standard_error, 3), figure(score.p5), figure(score.worst), el("span", { class: "prompt", dir: "auto" }, score.worst_prompt), score.images]), `Benchmark ${set}`)]);
+      const scorers = [...new Set(page.scores.map(score => score.scorer))];
+      const scorer = scorers.includes(this.scorer) ? this.scorer : scorers.includes(run.summary.quality) ? run.summary.quality : scorers[0];
+      const select = el("select", { "aria-label": "Scorer", onchange: () => { this.scorer = select.value; this.update(); } },
+        scorers.map(name => el("option", { value: name, selected: name === scorer }, scorerName(name))));
+      const scores = page.scores.filter(score => score.scorer === scorer);
+      return [el("div", { class: "controls" }, select, el("span", { class: "note" }, "The explorer can show a benchmark beside the candidates.")),
+        ...[...new Set(scores.map(score => score.set))].map(set => [el("h3", {}, set),
+          table(["Schedule", "Time", "Mean", "Standard error", "5th percentile", "Worst", "Worst prompt", "Images"], scores.filter(score => score.set === set)
+            .sort((a, b) => (ratios.get(`${set}/${a.id}`) ?? 0) - (ratios.get(`${set}/${b.id}`) ?? 0))
+            .map(score => [el("button", { type: "button", class: "link", onclick: () => this.app.open(run, score.id) }, score.schedule), percent(ratios.get(`${set}/${score.id}`)),
+              figure(score.mean), figure(score.standard_error, 3), figure(score.p5), figure(score.worst),
+              el("span", { class: "prompt", dir: "auto", title: score.worst_prompt }, score.worst_prompt), score.images]), `Benchmark ${set}`)])];
     }));
   }
 }
