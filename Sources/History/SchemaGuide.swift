@@ -30,8 +30,8 @@ public enum SchemaGuide {
         let name: String
         let isView: Bool
         let columns: [Column]
-        /// Column, referenced table, and whether the column may be NULL.
-        let references: [(column: String, table: String, isOptional: Bool)]
+        /// Columns, referenced table, and whether one of the columns may be NULL.
+        let references: [(columns: [String], table: String, isOptional: Bool)]
     }
 
     struct Column {
@@ -55,12 +55,20 @@ public enum SchemaGuide {
                 let info = try Row.fetchAll(db, sql: "SELECT * FROM pragma_table_info(?)", arguments: [name])
                 let optional = Set(info.filter { $0["notnull"] == 0 }.map { $0["name"] as String })
                 let keys = try Row.fetchAll(
-                    db, sql: "SELECT * FROM pragma_foreign_key_list(?) WHERE seq = 0 ORDER BY id DESC",
+                    db,
+                    sql: """
+                        SELECT "table", group_concat("from") AS columns FROM (
+                            SELECT * FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq)
+                        GROUP BY id ORDER BY id DESC
+                        """,
                     arguments: [name])
                 return Entity(
                     name: name, isView: row["type"] == "view",
                     columns: info.map { Column(name: $0["name"], type: $0["type"], isKey: $0["pk"] > 0) },
-                    references: keys.map { ($0["from"], $0["table"], optional.contains($0["from"])) })
+                    references: keys.map { key in
+                        let columns = (key["columns"] as String).split(separator: ",").map(String.init)
+                        return (columns, key["table"], !optional.isDisjoint(with: columns))
+                    })
             }
         }
     }
@@ -79,7 +87,7 @@ public enum SchemaGuide {
     private static func diagram(of tables: [Entity]) -> String {
         let relations = tables.flatMap { table in
             table.references.map { reference in
-                "    \(reference.table) \(reference.isOptional ? "|o" : "||")--o{ \(table.name) : \(reference.column)"
+                "    \(reference.table) \(reference.isOptional ? "|o" : "||")--o{ \(table.name) : \(reference.columns[reference.columns.count - 1])"
             }
         }
         return (["erDiagram"] + relations).joined(separator: "\n")
@@ -89,7 +97,9 @@ public enum SchemaGuide {
         let note = notes[entity.name]
         let summary =
             note?.summary ?? Schema.views.first { $0.name == entity.name }.map { "\($0.summary)" } ?? ""
-        let references = Dictionary(entity.references.map { ($0.column, $0.table) }) { first, _ in first }
+        let references = Dictionary(
+            entity.references.filter { $0.columns.count == 1 }.map { ($0.columns[0], $0.table) }
+        ) { first, _ in first }
         let rows = entity.columns.map { column in
             let type = [
                 column.type.lowercased(), column.isKey ? "key" : "", references[column.name].map { "→ `\($0)`" } ?? "",

@@ -186,6 +186,7 @@ final class Calibration: DistributedRun {
             of: search.front.map(\.objectives), reference: [reference.cost, -reference.quality])
         try history.search.completeGeneration(
             number, of: runID, searchState: encodedSearch, hypervolume: hypervolume, wallSeconds: seconds)
+        try pruneThumbnails()
         hypervolumes.append(hypervolume)
         secondsBefore += seconds
         generationStart = ContinuousClock.now

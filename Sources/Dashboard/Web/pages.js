@@ -124,7 +124,7 @@ export class WorkersPage {
         el("h3", {}, "Workers"),
         table(["Worker", "Host", "Processor", "Threads", "Evaluations", "Images", "Busy", "Utilisation", "Failures", "State"], page.workers.map(worker => [
           worker.name, worker.host, worker.cpu, worker.threads, whole(worker.evaluations), whole(worker.images), duration(worker.busy), percent(worker.utilisation), worker.failures,
-          worker.quarantine ? el("span", { class: "bad" }, `quarantined: ${worker.quarantine}`) : isLive && page.now - worker.last_seen < 15 ? "connected" : `last seen ${moment(worker.last_seen)}`]), "Workers"),
+          worker.quarantine ? el("span", { class: "bad" }, `quarantined: ${worker.quarantine}`) : isLive && page.now - worker.last_seen < 15 ? "connected" : el("span", { class: "nowrap" }, `last seen ${moment(worker.last_seen)}`)]), "Workers"),
         el("h3", {}, "Failures"), page.failures.length ? table(["Worker", "Outcome", "Leases", "Last", "Reason"], page.failures.map(([name, outcome, leases, at, reason]) => [name, outcome, leases, moment(at), reason ?? "–"]), "Failures") : el("p", { class: "note" }, "None."),
         el("h3", {}, "Refused peers and messages"), page.refusals.length ? table(["Reason", "Count", "First", "Last"], page.refusals.map(([reason, count, first, last]) => [reason, count, moment(first), moment(last)]), "Refusals") : el("p", { class: "note" }, "None."),
         el("p", { class: "note" }, `${page.rechecks[0]} results were computed a second time, ${page.rechecks[1]} of them agreed.`),

@@ -131,6 +131,7 @@ export class Scatter {
     }
     context.setLineDash([]);
     const styles = new Map();
+    let dots = null;
     this.grid = new Map();
     this.cell = 16;
     for (const point of this.points) {
@@ -140,8 +141,21 @@ export class Scatter {
       const bucket = this.grid.get(key);
       if (bucket) bucket.push(point); else this.grid.set(key, [point]);
       if (!styles.has(point.style)) styles.set(point.style, { ...point.style, paint: colour(point.style.colour) });
-      drawMark(context, px, py, styles.get(point.style));
+      const style = styles.get(point.style);
+      if (style.shape !== "dot") {
+        drawMark(context, px, py, style);
+        dots = null;
+        continue;
+      }
+      // Tens of thousands of them: the style is set once for each run of equal ones.
+      if (dots !== style) {
+        context.fillStyle = style.paint;
+        context.globalAlpha = style.opacity;
+        dots = style;
+      }
+      context.fillRect(px - style.radius, py - style.radius, 2 * style.radius, 2 * style.radius);
     }
+    context.globalAlpha = 1;
   }
 
   #drawOver() {
@@ -281,29 +295,23 @@ export class Scatter {
   }
 }
 
-/** A mark of a shape: dot, disc, square, diamond or triangle. */
-function drawMark(context, px, py, { shape, radius, paint, opacity }) {
-  context.globalAlpha = opacity ?? 1;
-  if (shape === "dot") {
-    context.fillStyle = paint;
-    context.fillRect(px - radius, py - radius, 2 * radius, 2 * radius);
-  } else {
-    context.beginPath();
-    if (shape === "disc") context.arc(px, py, radius, 0, 2 * Math.PI);
-    else if (shape === "square") context.rect(px - 0.8 * radius, py - 0.8 * radius, 1.6 * radius, 1.6 * radius);
-    else if (shape === "diamond") [[0, -1], [1, 0], [0, 1], [-1, 0]].forEach(([dx, dy], corner) => corner ? context.lineTo(px + dx * radius, py + dy * radius) : context.moveTo(px + dx * radius, py + dy * radius));
-    else [[0, -1.1], [1, 0.8], [-1, 0.8]].forEach(([dx, dy], corner) => corner ? context.lineTo(px + dx * radius, py + dy * radius) : context.moveTo(px + dx * radius, py + dy * radius));
-    context.closePath();
-    if (shape === "disc") {
-      context.fillStyle = paint;
-      context.fill();
-    } else {
-      context.strokeStyle = paint;
-      context.lineWidth = 2;
-      context.stroke();
-    }
-  }
+/** A mark of a shape: disc, square, diamond or triangle. */
+function drawMark(context, px, py, { shape, radius, paint }) {
+  const polygon = corners => corners.forEach(([dx, dy], corner) => corner ? context.lineTo(px + dx * radius, py + dy * radius) : context.moveTo(px + dx * radius, py + dy * radius));
   context.globalAlpha = 1;
+  context.beginPath();
+  if (shape === "disc") context.arc(px, py, radius, 0, 2 * Math.PI);
+  else if (shape === "square") context.rect(px - 0.8 * radius, py - 0.8 * radius, 1.6 * radius, 1.6 * radius);
+  else polygon(shape === "diamond" ? [[0, -1], [1, 0], [0, 1], [-1, 0]] : [[0, -1.1], [1, 0.8], [-1, 0.8]]);
+  context.closePath();
+  if (shape === "disc") {
+    context.fillStyle = paint;
+    context.fill();
+  } else {
+    context.strokeStyle = paint;
+    context.lineWidth = 2;
+    context.stroke();
+  }
 }
 
 /** Lines over a common axis as SVG that scales with its box; `series` are {name, colour, x, y}. */
