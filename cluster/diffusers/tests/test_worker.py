@@ -21,7 +21,7 @@ import pytest
 import torch
 import zmq
 
-from ecad_diffusers import Shape
+from ecad_diffusers import Schedule, Shape
 from ecad_diffusers.worker import messages_pb2 as pb
 from ecad_diffusers.worker import protocol, scorers
 from ecad_diffusers.worker.errors import WorkerError
@@ -243,6 +243,26 @@ def test_an_evaluation_thread_survives_any_assignment() -> None:
     thread.evaluate(pb.Assignment(task_id=1))
     kind, value = thread.outcomes.get(timeout=60)
     assert kind == "task-failed" and "before the model was opened" in value[1]
+
+
+def test_thumbnails_are_reduced_images_of_some_items() -> None:
+    import io
+
+    from PIL import Image
+
+    from ecad_diffusers.worker.evaluator import Evaluator, Returned, Settings
+
+    model = conftest.FIXTURES / "alpha-micro" / "model"
+    settings = Settings(4, 16, 24, 4.5, ["a red cube", "a ball"], "", ["psnr"])
+    evaluator = Evaluator(str(model), settings, None, torch.device("cpu"), torch.float32, None)
+    uncached = Schedule.uncached(evaluator.shape)
+    items = [(0, 0), (1, 0)]
+    found = evaluator.evaluate([(1, Schedule.fora(evaluator.shape, 2)), (2, uncached)], items, False, Returned(False, {(1, 0)}, True, 12), lambda done, total: None)
+    assert [row.keys() & {"png", "reference_png"} for row in found] == [set(), {"png", "reference_png"}, set(), {"png"}]
+    assert found[1]["reference_png"] == found[3]["png"] != found[1]["png"]
+    assert Image.open(io.BytesIO(found[1]["png"])).size == (12, 8)
+    everything = evaluator.evaluate([(1, uncached)], items, False, Returned(True, set(), False, 0), lambda done, total: None)
+    assert [Image.open(io.BytesIO(row["png"])).size for row in everything] == [(24, 16)] * 2
 
 
 def test_refusals_of_other_protocol_versions_are_readable() -> None:
