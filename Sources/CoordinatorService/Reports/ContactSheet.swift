@@ -108,7 +108,7 @@ struct ContactSheetDrawing {
             )
             for (line, words) in Self.wrapped(row.subtitle, columns: 27, lines: 2).enumerated() {
                 lines.append(
-                    "<text x=\"10\" y=\"\(y + 78 + Double(line) * 15)\" font-size=\"12\">\(words.xmlEscaped)</text>"
+                    "<text x=\"10\" y=\"\(y + 78 + Double(line) * 15)\" font-size=\"11\">\(words.xmlEscaped)</text>"
                 )
             }
             for (column, png) in row.images.enumerated() {

@@ -1,6 +1,6 @@
 // One candidate, or two side by side: images, scores by prompt, schedule, lineage, commands.
 import { ancestors, isReport } from "./data.js";
-import { el, figure, percent, scorerName, times, table, whole } from "./format.js";
+import { el, figure, percent, scored, scorerName, times, table, whole } from "./format.js";
 import { geneBit, heatMaps } from "./plot.js";
 
 /** The content of the panel for a candidate and, if given, one to compare it with; each is {run, id}. */
@@ -89,18 +89,25 @@ function promptScores(shown, details) {
   const best = { ssim: 1, "latent-error": 0 };
   const rows = details[0].scores.filter(score => score[2] === quality).sort((a, b) => a[3] - b[3]);
   if (!rows.length) return el("p", { class: "note" }, "No scores are stored.");
-  const uncached = row => best[quality] ?? value(details[0].uncached, row[0], row[1], quality);
   const low = rows[0][3], high = rows.at(-1)[3];
+  const uncached = row => best[quality] ?? value(details[0].uncached, row[0], row[1], quality);
+  // A prompt may have a low score without a cache as well: what the schedule loses says more, where it is known.
+  const sortsByLoss = hasLoss && rows.every(row => uncached(row) !== undefined);
+  if (sortsByLoss) rows.sort((a, b) => uncached(b) - b[3] - (uncached(a) - a[3]));
+  const [worst] = rows;
+  const text = run.prompts.get(worst[0])?.text ?? String(worst[0]);
+  const summary = el("p", {}, "Worst prompt: ", el("q", { dir: "auto" }, text.length > 140 ? `${text.slice(0, 140)}…` : text),
+    sortsByLoss ? `, ${scored(quality, worst[3])} instead of ${figure(uncached(worst))} uncached.` : `, ${scored(quality, worst[3])}.`);
   const others = scorers.filter(scorer => scorer !== quality);
   const header = ["Prompt", scorerName(quality), ...(shown[1] ? [`of ${shown[1].id}`] : []), ...(hasLoss ? ["Loss"] : []), ...others.map(scorerName)];
-  return table(header, rows.slice(0, 200).map(row => {
+  return [summary, table(header, rows.slice(0, 200).map(row => {
     const loss = uncached(row) === undefined ? "–" : figure(uncached(row) - row[3], 3);
     const width = high > low ? 12 + 88 * (row[3] - low) / (high - low) : 100;
     return [el("span", { class: "prompt", dir: "auto", title: run.prompts.get(row[0])?.text }, run.prompts.get(row[0])?.text ?? row[0]),
       el("span", { class: "bar" }, el("i", { style: { width: `${width}%` } }), el("span", {}, figure(row[3]))),
       ...(shown[1] ? [figure(value(details[1]?.scores, row[0], row[1], quality))] : []), ...(hasLoss ? [loss] : []),
       ...others.map(scorer => figure(value(details[0].scores, row[0], row[1], scorer)))];
-  }), "Scores by prompt");
+  }), "Scores by prompt")];
 }
 
 function lineage(run, id, actions) {
