@@ -206,7 +206,7 @@ extension CoordinatorCommand {
         static let configuration = CommandConfiguration(
             abstract: "Copy a run up to a generation and continue the copy with other settings.",
             discussion: """
-                Keys of the sections search, stop and tasks may change, except tasks.images. Evaluations of the original run are reused, those of \
+                Keys of the sections search, stop, tasks and thumbnails may change, except tasks.images. Evaluations of the original run are reused, those of \
                 later generations included.
                 """)
 

@@ -63,6 +63,7 @@ export class Explorer {
     const brush = el("button", { type: "button", class: "quiet", "aria-pressed": "false", title: "Draw a box around candidates to see their gene usage (or drag with Alt)", onclick: () => {
       this.scatter.isBrushing = !this.scatter.isBrushing;
       brush.setAttribute("aria-pressed", String(this.scatter.isBrushing));
+      this.scatter.canvas.classList.toggle("brushing", this.scatter.isBrushing);
     } }, "Select");
     this.selected = el("span", { class: "picked", role: "status" });
     return [
