@@ -196,7 +196,8 @@ def check_interaction(browser, url):
     paint = browser.run("return performance.getEntriesByType('paint').map(entry => entry.startTime).at(-1) ?? 0")
     check(paint < 1000, f"the first paint is after {paint:.0f} ms")
     actions = {
-        "hover": "canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + 80 + turn * 9, clientY: box.top + 90 + turn * 7, pointerType: 'mouse' }))",
+        "hover": "const point = explorer.scatter.points[turn * 997 % explorer.scatter.points.length]; "
+                 "canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + point.px, clientY: box.top + point.py, pointerType: 'mouse' }))",
         "zoom": "canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: turn % 2 ? 100 : -100, clientX: box.left + 300, clientY: box.top + 200, cancelable: true }))",
         "arrow key": "canvas.focus(); canvas.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', cancelable: true }))",
         # Until the details are drawn.
