@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Drives the dashboard with headless Chromium: scripts/dashboard-test.sh starts the server and calls this.
 
-    dashboard_test.py URL [--report FILE] [--screenshots DIR] [--live RUN_DIR]
+    dashboard_test.py URL [--report FILE] [--screenshots DIR] [--live RUN_DIR] [--running URL RUN_DIR] [--large URL] [--process PID]
 
-Checks that every page renders, that points can be chosen with mouse and keyboard, that images appear, that no request leaves
-the origin, that the console stays empty, and, with --live, that an update of the history is shown within 2 seconds.
+Checks that every page renders, that points can be chosen with mouse and keyboard, that a box selects points, that images appear, that the
+front never goes down, that no request leaves the origin and that the console stays empty. With --live, an update of the history must be
+shown within 2 seconds; with --running, the results of a run in progress; with --large, interactions with 40,000 candidates must take less
+than 100 ms; with --process, the server is held to its limits by slow readers and by a thousand streams.
 """
 import argparse
 import base64
 import json
 import pathlib
+import socket
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
@@ -123,6 +127,126 @@ def check_choosing(browser, url, images=True):
     check(browser.run("return document.querySelectorAll('.maps svg rect').length") > 10, "the schedule is drawn")
 
 
+def mouse(browser, *moves):
+    """Presses at the first position, goes to the others and releases; positions in the window."""
+    first, *rest = [{"type": "pointerMove", "x": round(x), "y": round(y), "duration": 30} for x, y in moves]
+    browser.call("POST", "/actions", {"actions": [{"type": "pointer", "id": "m", "parameters": {"pointerType": "mouse"}, "actions": [
+        first, {"type": "pointerDown", "button": 0}, *rest, {"type": "pointerUp", "button": 0}]}]})
+
+
+def check_front(browser):
+    """The drawn front is a front over the shown axes, whatever the axis."""
+    choose = lambda value: browser.run("""const axis = document.querySelector("select[aria-label='Horizontal axis']");
+        axis.value = arguments[0]; axis.dispatchEvent(new Event('change'))""", value)
+    for axis, sign in (("speed", -1), ("gmacs", 1), ("time", 1)):
+        choose(axis)
+        time.sleep(0.3)
+        line = browser.run("return window.ecad.explorer.scatter.lines[0].points.map(point => [point.x, point.y])")
+        ordered = sorted(line, key=lambda point: sign * point[0])
+        check(len(line) > 1 and all(a[1] <= b[1] for a, b in zip(ordered, ordered[1:])), f"the front over {axis} rises with its cost ({len(line)} members)")
+
+
+def check_brushing(browser, url):
+    box = browser.run("const box = document.querySelector('.plot').getBoundingClientRect(); return [box.left, box.top, box.width, box.height]")
+    browser.run("[...document.querySelectorAll('.controls button')].find(button => button.innerText === 'Select').click()")
+    mouse(browser, (box[0] + 70, box[1] + 20), (box[0] + box[2] / 2, box[1] + box[3] / 2), (box[0] + box[2] - 30, box[1] + box[3] - 60))
+    browser.wait("document.querySelector('.picked a')", "a box selects candidates")
+    count = int("".join(filter(str.isdigit, browser.run("return document.querySelector('.picked a').innerText"))))
+    check(count > 1, f"a box selects {count} candidates")
+    browser.run("document.querySelector('.picked a').click()")
+    browser.wait("document.querySelector('#main select')?.value === 'selection' && document.querySelectorAll('.maps svg rect').length > 10", "gene usage of the selection")
+    print("ok: the gene usage of the selection is shown")
+    browser.run("location.hash = '#explorer'")
+    browser.wait("document.querySelector('.picked button')", "the explorer")
+    browser.run("document.querySelector('.picked button').click()")
+    browser.run("[...document.querySelectorAll('.controls button')].find(button => button.innerText === 'Select').click()")
+
+
+def check_running(browser, url, folder):
+    """The results of a coordinator at work arrive within two seconds."""
+    browser.open("about:blank")
+    browser.logs("performance")
+    browser.open(url)
+    browser.wait("document.documentElement.dataset.ready && document.getElementById('live').innerText === 'live'", "live", 30)
+    shown = lambda: browser.run("return window.ecad.runs[0].count")
+    count = lambda db: db.execute("SELECT count(*) FROM evaluations e JOIN candidates c ON c.id = e.candidate_id WHERE c.generation IS NOT NULL").fetchone()[0]
+    delays = []
+    with sqlite3.connect(f"file:{folder}/history.sqlite?mode=ro", uri=True) as db:
+        is_running = lambda: db.execute("SELECT max(status) FROM runs").fetchone()[0] == "running"
+        while is_running() and len(delays) < 5:
+            before = count(db)
+            while count(db) == before and is_running():
+                time.sleep(0.02)
+            stored, start = count(db), time.monotonic()
+            while shown() < stored:
+                if time.monotonic() - start > 10:
+                    sys.exit(f"FAILED: {stored} evaluations are stored, {shown()} are shown after 10 s")
+                time.sleep(0.02)
+            delays.append(time.monotonic() - start)
+    check(len(delays) >= 2 and max(delays) < 2, f"results of a run in progress are shown after {', '.join(f'{delay:.2f}' for delay in delays)} s")
+
+
+def check_interaction(browser, url):
+    """Handlers with 40,000 candidates: milliseconds until the page is drawn."""
+    browser.open("about:blank")
+    browser.logs("performance")
+    browser.open(url)
+    browser.wait("document.documentElement.dataset.ready", "ready", 60)
+    browser.wait("document.querySelector('.panel .facts')", "the suggested candidate")
+    paint = browser.run("return performance.getEntriesByType('paint').map(entry => entry.startTime).at(-1) ?? 0")
+    check(paint < 1000, f"the first paint is after {paint:.0f} ms")
+    actions = {
+        "hover": "const point = explorer.scatter.points[turn * 997 % explorer.scatter.points.length]; "
+                 "canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + point.px, clientY: box.top + point.py, pointerType: 'mouse' }))",
+        "zoom": "canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: turn % 2 ? 100 : -100, clientX: box.left + 300, clientY: box.top + 200, cancelable: true }))",
+        "arrow key": "canvas.focus(); canvas.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', cancelable: true }))",
+        # Until the details are drawn.
+        "choose": "explorer.choose(run, run.id[run.front[turn % run.front.length]]); await new Promise(drawn => new MutationObserver(drawn).observe(explorer.panel, { childList: true }))",
+    }
+    for name, action in actions.items():
+        times = browser.run(f"""return (async () => {{ const explorer = window.ecad.explorer, run = window.ecad.runs[0];
+            const canvas = document.querySelector('.plot canvas'), box = canvas.getBoundingClientRect(), times = [];
+            for (let turn = 0; turn < 15; turn++) {{ const start = performance.now(); {action}; times.push(performance.now() - start); }}
+            return times; }})()""")
+        # The lower quartile: other programs of the machine delay some.
+        quartile, median, _ = statistics.quantiles(times, n=4)
+        check(quartile < 100, f"{name} with {browser.run('return window.ecad.runs[0].count')} candidates takes {quartile:.1f} ms, in the median {median:.1f} ms")
+
+
+def resident(process):
+    lines = pathlib.Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def check_limits(url, process):
+    """Slow readers and a thousand streams: others are answered at once, and memory stays bounded."""
+    host, port = url.split("/")[2].rsplit(":", 1)
+    sockets = []
+    for number in range(1300):
+        connection = socket.create_connection((host, int(port)), timeout=10)
+        connection.sendall([b"GET /api/changes HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /api/0/points HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                            b"GET /api/0/events HTTP"][0 if number < 1000 else 1 if number < 1200 else 2])
+        sockets.append(connection)
+    # Those that ask for points do not read them, and the last ones never end their request.
+    time.sleep(3)
+    start = time.monotonic()
+    urllib.request.urlopen(f"{url}api/0/summary", timeout=10).read()
+    seconds = time.monotonic() - start
+    check(seconds < 1, f"beside 1,000 streams, 200 that do not read and 100 that do not ask, a page takes {seconds:.2f} s")
+    check(resident(process) < 300, f"the server's memory is {resident(process):.0f} MB")
+    time.sleep(25)
+    closed = 0
+    for connection in sockets[1200:]:
+        connection.settimeout(1)
+        try:
+            closed += connection.recv(1) == b""
+        except (ConnectionError, TimeoutError):
+            pass
+    check(closed == 100, f"{closed} of 100 requests that never ended were closed")
+    for connection in sockets:
+        connection.close()
+
+
 def check_purity(browser, origin):
     errors = [entry for entry in browser.logs("browser") if entry["level"] in ("SEVERE", "WARNING")]
     check(not errors, f"the console is empty {errors[:3]}")
@@ -156,13 +280,26 @@ def main():
     parser.add_argument("--live")
     parser.add_argument("--screenshots")
     parser.add_argument("--no-images", action="store_true")
+    parser.add_argument("--running", nargs=2, metavar=("URL", "RUN_DIR"))
+    parser.add_argument("--large", metavar="URL")
+    parser.add_argument("--process", type=int)
     options = parser.parse_args()
     browser = Browser()
     try:
         browser.command("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
         check_pages(browser, options.url)
         check_choosing(browser, options.url, not options.no_images)
+        check_front(browser)
+        check_brushing(browser, options.url)
         check_purity(browser, options.url)
+        if options.running:
+            check_running(browser, *options.running)
+            check_purity(browser, options.running[0])
+        if options.large:
+            check_interaction(browser, options.large)
+            check_purity(browser, options.large)
+        if options.process:
+            check_limits(options.large or options.url, options.process)
         if options.live:
             check_live(browser, options.url, options.live)
         if options.screenshots:

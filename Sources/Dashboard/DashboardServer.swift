@@ -75,10 +75,10 @@ public struct DashboardServer: Sendable {
             response.headers = [("Cache-Control", "private, max-age=600")]
             return response
         }
-        guard parts.count == 3, let json = try await runs[run].page(parts[2], request.query) else {
+        guard parts.count == 3, let json = try await runs[run].document(parts[2], request.query) else {
             return HTTPResponse(.notFound)
         }
-        return HTTPResponse(json: json)
+        return HTTPResponse(contentType: "application/json", json)
     }
 
     private static func file(_ text: String, _ type: String) -> HTTPResponse {

@@ -1,5 +1,6 @@
 import Foundation
 import History
+import Synchronization
 
 /// The data of the pages, read from one run's history: each page is one JSON document of bounded size.
 ///
@@ -11,6 +12,15 @@ final class RunPages: Sendable {
     private let history: RunHistory
     private let queue: DispatchQueue
     private let runID: Int64
+    private let documents = Mutex(Documents())
+
+    /// The latest documents: many readers of the same page share one query and one copy of its answer.
+    private struct Documents {
+        static let limit = 16
+        var tasks: [String: (version: Int64, task: Task<Data?, any Error>)] = [:]
+        /// Least recently requested first.
+        var order: [String] = []
+    }
 
     /// Opens the latest run of a directory.
     ///
@@ -37,14 +47,17 @@ final class RunPages: Sendable {
     ///
     /// - Parameters:
     ///   - name: One of ``names``, or `candidate`.
-    ///   - query: `after` for `points`, the last evaluation already known; `ids` for `genomes`, separated by commas, by
+    ///   - query: `after` for `points`, the last evaluation already known, and `limit`, about how many there are in all;
+    ///     `ids` for `genomes`, separated by commas, by
     ///     default the front; `id` for `candidate`.
     /// - Returns: The document; nil if there is no page of that name, or no such candidate.
     /// - Throws: `HistoryError`.
     func page(_ name: String, _ query: [String: String] = [:]) async throws -> String? {
         let run = QueryValue.integer(runID)
         switch name {
-        case "points": return try await json(Self.points, [run, .integer(Int64(query["after"] ?? "0") ?? 0)])
+        case "points":
+            let every = try await pointStride(limit: query["limit"].flatMap { Int64($0) } ?? .max)
+            return try await json(Self.points, [run, .integer(Int64(query["after"] ?? "0") ?? 0), .integer(every)])
         case "candidate":
             guard let id = query["id"].flatMap({ Int64($0) }) else { return nil }
             return try await json(Self.candidate, [run, .integer(id)])
@@ -61,6 +74,48 @@ final class RunPages: Sendable {
         case "events": return try await json(Self.events, [run])
         default: return nil
         }
+    }
+
+    /// A page as a document that all requests for it share until the history changes.
+    ///
+    /// - Parameters:
+    ///   - name: As for ``page(_:_:)``.
+    ///   - query: As for ``page(_:_:)``.
+    /// - Returns: JSON; nil if there is no such page.
+    /// - Throws: `HistoryError`.
+    func document(_ name: String, _ query: [String: String]) async throws -> Data? {
+        // These two say what time it is.
+        if name == "summary" || name == "workers" { return try await page(name, query).map { Data($0.utf8) } }
+        let key = ([name] + query.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }).joined(separator: "&")
+        let version = try await version()
+        let task = documents.withLock { documents in
+            documents.order.removeAll { $0 == key }
+            documents.order.append(key)
+            if let known = documents.tasks[key], known.version == version { return known.task }
+            let task = Task { try await self.page(name, query).map { Data($0.utf8) } }
+            documents.tasks[key] = (version, task)
+            while documents.order.count > Documents.limit {
+                documents.tasks[documents.order.removeFirst()] = nil
+            }
+            return task
+        }
+        do {
+            return try await task.value
+        } catch {
+            documents.withLock { $0.tasks[key] = nil }
+            throw error
+        }
+    }
+
+    /// The distance of the evaluations of a sample of about `limit`.
+    private func pointStride(limit: Int64) async throws -> Int64 {
+        guard limit < .max else { return 1 }
+        let sql = """
+            SELECT count(*) FROM evaluations e JOIN candidates c ON c.id = e.candidate_id
+            WHERE c.run_id = ? AND c.generation IS NOT NULL
+            """
+        guard let count = try await integers(sql).first else { return 1 }
+        return max(1, (count + max(1, limit) - 1) / max(1, limit))
     }
 
     /// A stored image, PNG; nil if there is none of that number.
@@ -141,6 +196,7 @@ extension RunPages {
                 coalesce(e.macs, c.macs) AS macs, e.images, c.origin, c.operator, c.parent_a, c.parent_b
             FROM evaluations e JOIN candidates c ON c.id = e.candidate_id JOIN runs r ON r.id = c.run_id
             WHERE c.run_id = ?1 AND e.evaluation_set = 'calibration' AND c.generation IS NOT NULL AND e.id > ?2
+                AND (e.id % ?3 = 0 OR ?3 > 1 AND c.id IN (SELECT candidate_id FROM pareto_front WHERE run_id = ?1))
             ORDER BY e.id LIMIT 20000
         )
         SELECT json_object('last', max(evaluation), 'more', json(iif(count(*) = 20000, 'true', 'false')),
@@ -236,7 +292,8 @@ extension RunPages {
         SELECT json_object(
             'schedules', (SELECT json_group_array(json_object('id', c.id, 'label', substr(c.label, 1, 200),
                     'set', e.evaluation_set, 'ratio', round(coalesce(e.latency_ratio, e.modelled_ratio, e.cost), 6),
-                    'cost', e.cost, 'quality', e.quality, 'images', e.images))
+                    'cost', e.cost, 'quality', e.quality, 'images', e.images,
+                    'gmacs', round(coalesce(e.macs, c.macs) / 1e9, 4)))
                 FROM candidates c JOIN evaluations e ON e.candidate_id = c.id
                 WHERE c.run_id = ?1 AND c.generation IS NULL),
             'scores', (SELECT json_group_array(json_object('schedule', substr(schedule, 1, 200), 'set', prompt_set,

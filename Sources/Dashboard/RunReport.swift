@@ -4,8 +4,10 @@ import History
 
 /// The dashboard of one run as a single file without a server: the same script, with the answers it would request.
 public struct RunReport: Sendable {
-    /// Bytes of images that a report contains at most.
-    public static let imageLimit = 5 << 20
+    /// Bytes of a report to which images are added; small enough to mail.
+    static let sizeLimit = 9_500_000
+    /// Evaluated candidates that a report contains at most: the front, and of the others an even sample.
+    static let pointLimit = 40_000
     /// Candidates whose details a report contains at most: the front, slowest first, then the heuristics.
     static let candidateLimit = 300
 
@@ -29,7 +31,9 @@ public struct RunReport: Sendable {
         var parts: [String] = []
         var last = "0"
         repeat {
-            guard let json = try await pages.page("points", ["after": last]) else { break }
+            guard let json = try await pages.page("points", ["after": last, "limit": "\(Self.pointLimit)"]) else {
+                break
+            }
             parts.append(json)
             guard json.contains("\"more\":true"), let next = Self.number("last", in: json) else { break }
             last = next
@@ -40,11 +44,13 @@ public struct RunReport: Sendable {
                 answers.append(("0/candidate?id=\(id)", json))
             }
         }
-        var bytes = 0
+        var bytes = answers.reduce(WebApp.script.utf8.count + WebApp.style.utf8.count) { $0 + $1.json.utf8.count }
         for id in try await pages.imageIDs() {
-            guard let png = try await pages.image(id), bytes + png.count <= Self.imageLimit else { continue }
-            bytes += png.count
-            answers.append(("0/image/\(id)", "\"data:image/png;base64,\(png.base64EncodedString())\""))
+            guard let png = try await pages.image(id) else { continue }
+            let source = "\"data:image/png;base64,\(png.base64EncodedString())\""
+            guard bytes + source.utf8.count <= Self.sizeLimit else { continue }
+            bytes += source.utf8.count
+            answers.append(("0/image/\(id)", source))
         }
         // "<" could end the element that contains the data.
         let data = ("{" + answers.map { "\"\($0.path)\":\($0.json)" }.joined(separator: ",\n") + "}")

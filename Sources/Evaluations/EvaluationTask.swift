@@ -54,6 +54,12 @@ public struct EvaluationTask: Sendable {
     public var measuresLatency: Bool
     /// Whether results include the images.
     public var returnsImages: Bool
+    /// Items whose images results include in any case.
+    public var thumbnails: Set<EvaluationItem> = []
+    /// Whether the results of the first candidate include the uncached images of ``thumbnails``.
+    public var returnsReferences = false
+    /// The longest edge of the images in results in pixels, to which larger ones are reduced; nil for any.
+    public var imagePixels: Int?
 
     /// A task for the coordinator's candidates.
     public init(
@@ -83,11 +89,13 @@ public struct ImageResult: Sendable {
     public let decodeSeconds: Double
     /// The image, if the task requested it.
     public let image: Image?
+    /// The uncached image, if the task requested it.
+    public let reference: Image?
 
     /// A result with all measurements.
     public init(
         candidateID: Int64, item: EvaluationItem, scores: [String: Double], denoiseSeconds: Double,
-        referenceSeconds: Double?, decodeSeconds: Double, image: Image?
+        referenceSeconds: Double?, decodeSeconds: Double, image: Image?, reference: Image? = nil
     ) {
         self.candidateID = candidateID
         self.item = item
@@ -96,5 +104,6 @@ public struct ImageResult: Sendable {
         self.referenceSeconds = referenceSeconds
         self.decodeSeconds = decodeSeconds
         self.image = image
+        self.reference = reference
     }
 }

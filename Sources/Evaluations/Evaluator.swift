@@ -207,11 +207,16 @@ public final class Evaluator {
                 scores[index][scorer.name] = value
             }
         }
+        let hasReferences = task.returnsReferences && candidate == task.candidates.first?.id
         return task.items.indices.map { index in
-            ImageResult(
+            let isThumbnail = task.thumbnails.contains(task.items[index])
+            let image = task.returnsImages || isThumbnail ? run.images[index] : nil
+            let uncached = hasReferences && isThumbnail ? reference?.images[index] : nil
+            return ImageResult(
                 candidateID: candidate, item: task.items[index], scores: scores[index],
                 denoiseSeconds: run.secondsPerImage, referenceSeconds: referenceSeconds,
-                decodeSeconds: run.decodeSecondsPerImage, image: task.returnsImages ? run.images[index] : nil)
+                decodeSeconds: run.decodeSecondsPerImage, image: image?.reduced(toEdge: task.imagePixels),
+                reference: uncached?.reduced(toEdge: task.imagePixels))
         }
     }
 

@@ -57,6 +57,8 @@ public struct TaskResult: Sendable {
     public var timings: [ImageTiming]
     /// Seconds the worker spent on the task.
     public var seconds: Double
+    /// Images of the task's candidates and of the uncached model, to be stored with the result.
+    public var thumbnails: [Thumbnail] = []
 
     /// A result; `seconds` is the worker's time from start to result.
     public init(taskID: Int64, workerID: Int64, scores: [ImageScore], timings: [ImageTiming], seconds: Double) {
@@ -125,4 +127,11 @@ public struct Thumbnail: Hashable, Sendable {
     public let image: ImageKey
     /// Content of a PNG file.
     public let png: [UInt8]
+
+    /// An image; `candidateID` is nil for the uncached one.
+    public init(candidateID: Int64?, image: ImageKey, png: [UInt8]) {
+        self.candidateID = candidateID
+        self.image = image
+        self.png = png
+    }
 }

@@ -26,6 +26,7 @@ public struct ResultStore: Sendable {
             try Self.insert(result.scores, promptIDs: promptIDs, in: db)
             try Self.insert(result.timings, promptIDs: promptIDs, of: result, in: db)
             try Self.updateStatistics(of: task.candidateIDs, in: db)
+            for thumbnail in result.thumbnails { try Self.insert(thumbnail, promptIDs: promptIDs, in: db) }
             try Self.closeTask(of: result, at: instant, in: db)
             return .committed
         }
@@ -125,12 +126,62 @@ public struct ResultStore: Sendable {
     ) throws {
         try history.write { db in
             let promptIDs = try RunStore.promptIDs(of: evaluationSet, run: runID, in: db)
-            try db.execute(
+            try Self.insert(Thumbnail(candidateID: candidateID, image: image, png: png), promptIDs: promptIDs, in: db)
+        }
+    }
+
+    private static func insert(_ thumbnail: Thumbnail, promptIDs: [Int64], in db: Database) throws {
+        try db.executeCached(
+            sql: """
+                INSERT INTO thumbnails (candidate_id, prompt_id, seed, png) VALUES (?, ?, ?, ?)
+                ON CONFLICT (prompt_id, seed, ifnull(candidate_id, 0)) DO UPDATE SET png = excluded.png
+                """,
+            arguments: [
+                thumbnail.candidateID, try promptID(thumbnail.image, promptIDs), thumbnail.image.seed,
+                Data(thumbnail.png),
+            ])
+    }
+
+    /// The images of the uncached model that are stored.
+    public func storedReferences(of runID: Int64) throws -> Set<ImageKey> {
+        try history.read { db in
+            let rows = try db.cachedRows(
                 sql: """
-                    INSERT INTO thumbnails (candidate_id, prompt_id, seed, png) VALUES (?, ?, ?, ?)
-                    ON CONFLICT (prompt_id, seed, ifnull(candidate_id, 0)) DO UPDATE SET png = excluded.png
-                    """,
-                arguments: [candidateID, try Self.promptID(image, promptIDs), image.seed, Data(png)])
+                    SELECT p.prompt_index, t.seed FROM thumbnails t JOIN prompts p ON p.id = t.prompt_id
+                    WHERE t.candidate_id IS NULL AND p.run_id = ? AND p.evaluation_set = ?
+                    """, arguments: [runID, RunHistory.calibration])
+            return Set(rows.map { ImageKey(prompt: $0["prompt_index"], seed: $0["seed"]) })
+        }
+    }
+
+    /// Deletes the images of evaluated candidates except the given ones; those of candidates whose evaluation is not
+    /// complete, and of the uncached model, stay.
+    ///
+    /// - Parameters:
+    ///   - candidates: Candidates in the order of their importance; as many as fit keep their images.
+    ///   - byteLimit: Bytes of the images of candidates that stay at most.
+    ///   - runID: The run.
+    /// - Throws: `HistoryError`.
+    public func pruneThumbnails(keeping candidates: [Int64], byteLimit: Int, of runID: Int64) throws {
+        try history.write { db in
+            let rows = try db.cachedRows(
+                sql: """
+                    SELECT t.candidate_id, sum(length(t.png)) AS bytes FROM thumbnails t
+                    JOIN evaluations e ON e.candidate_id = t.candidate_id AND e.evaluation_set = ?
+                    JOIN candidates c ON c.id = t.candidate_id
+                    WHERE c.run_id = ? GROUP BY t.candidate_id
+                    """, arguments: [RunHistory.calibration, runID])
+            var pruned = Dictionary(
+                uniqueKeysWithValues: rows.map { ($0["candidate_id"] as Int64, $0["bytes"] as Int) })
+            var left = byteLimit
+            for candidate in candidates {
+                guard let bytes = pruned[candidate], bytes <= left else { continue }
+                pruned[candidate] = nil
+                left -= bytes
+            }
+            for candidate in pruned.keys {
+                try db.executeCached(sql: "DELETE FROM thumbnails WHERE candidate_id = ?", arguments: [candidate])
+            }
         }
     }
 

@@ -19,7 +19,7 @@ public struct NewCandidate: Sendable {
     public var origin: String
     /// Multiply-accumulate operations to denoise one image.
     public var macs: Int64?
-    /// First step without guidance of a TGATE schedule, counted from 1; only benchmarked schedules have one.
+    /// First step without guidance of a TGATE schedule, counted from 0 and at least 1; only benchmarked schedules have one.
     public var gateStep: Int?
     /// A candidate of another run with equal images, whose scores and timings are copied to this one.
     public var measuredAs: Int64?
@@ -111,7 +111,7 @@ public struct CandidateRecord: Hashable, Sendable {
     public let origin: String
     /// Multiply-accumulate operations to denoise one image.
     public let macs: Int64?
-    /// First step without guidance of a benchmarked TGATE schedule, counted from 1.
+    /// First step without guidance of a benchmarked TGATE schedule, counted from 0 and at least 1.
     public let gateStep: Int?
     /// Totals on the calibration set; nil until the evaluation is complete.
     public let evaluation: EvaluationTotals?

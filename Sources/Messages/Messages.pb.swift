@@ -474,7 +474,7 @@ package nonisolated struct ImageMeasurement: Sendable {
 
   package var decodeSeconds: Double = 0
 
-  /// The image as PNG; absent unless the assignment requests images.
+  /// The image as PNG; absent unless the assignment requests it.
   package var png: Data {
     get {_png ?? Data()}
     set {_png = newValue}
@@ -484,12 +484,23 @@ package nonisolated struct ImageMeasurement: Sendable {
   /// Clears the value of `png`. Subsequent reads from it will return its default value.
   package mutating func clearPng() {self._png = nil}
 
+  /// The uncached image as PNG; absent unless the assignment requests it, and in all entries but the first candidate's.
+  package var referencePng: Data {
+    get {_referencePng ?? Data()}
+    set {_referencePng = newValue}
+  }
+  /// Returns true if `referencePng` has been explicitly set.
+  package var hasReferencePng: Bool {self._referencePng != nil}
+  /// Clears the value of `referencePng`. Subsequent reads from it will return its default value.
+  package mutating func clearReferencePng() {self._referencePng = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _referenceSeconds: Double? = nil
   fileprivate var _png: Data? = nil
+  fileprivate var _referencePng: Data? = nil
 }
 
 /// A task failed.
@@ -756,6 +767,15 @@ package nonisolated struct Assignment: Sendable {
 
   /// The lease expires after this time without progress.
   package var leaseSeconds: Double = 0
+
+  /// Items whose images are returned as PNG beside their measurements.
+  package var thumbnails: [PromptSeed] = []
+
+  /// Also return the uncached images of `thumbnails`.
+  package var returnReferences: Bool = false
+
+  /// Longest edge of returned images in pixels; larger ones are reduced. 0 returns them as they are.
+  package var imagePixels: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1706,7 +1726,7 @@ nonisolated extension TaskResult: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ImageMeasurement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageMeasurement"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}candidate_id\0\u{3}prompt_index\0\u{1}seed\0\u{1}scores\0\u{3}denoise_seconds\0\u{3}reference_seconds\0\u{3}decode_seconds\0\u{1}png\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}candidate_id\0\u{3}prompt_index\0\u{1}seed\0\u{1}scores\0\u{3}denoise_seconds\0\u{3}reference_seconds\0\u{3}decode_seconds\0\u{1}png\0\u{3}reference_png\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1722,6 +1742,7 @@ nonisolated extension ImageMeasurement: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 6: try { try decoder.decodeSingularDoubleField(value: &self._referenceSeconds) }()
       case 7: try { try decoder.decodeSingularDoubleField(value: &self.decodeSeconds) }()
       case 8: try { try decoder.decodeSingularBytesField(value: &self._png) }()
+      case 9: try { try decoder.decodeSingularBytesField(value: &self._referencePng) }()
       default: break
       }
     }
@@ -1756,6 +1777,9 @@ nonisolated extension ImageMeasurement: SwiftProtobuf.Message, SwiftProtobuf._Me
     try { if let v = self._png {
       try visitor.visitSingularBytesField(value: v, fieldNumber: 8)
     } }()
+    try { if let v = self._referencePng {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1768,6 +1792,7 @@ nonisolated extension ImageMeasurement: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs._referenceSeconds != rhs._referenceSeconds {return false}
     if lhs.decodeSeconds != rhs.decodeSeconds {return false}
     if lhs._png != rhs._png {return false}
+    if lhs._referencePng != rhs._referencePng {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2213,7 +2238,7 @@ nonisolated extension PromptEntry: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension Assignment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Assignment"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}task_id\0\u{3}lease_epoch\0\u{1}kind\0\u{1}candidates\0\u{1}items\0\u{3}measure_latency\0\u{3}return_images\0\u{3}lease_seconds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}task_id\0\u{3}lease_epoch\0\u{1}kind\0\u{1}candidates\0\u{1}items\0\u{3}measure_latency\0\u{3}return_images\0\u{3}lease_seconds\0\u{1}thumbnails\0\u{3}return_references\0\u{3}image_pixels\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2229,6 +2254,9 @@ nonisolated extension Assignment: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 6: try { try decoder.decodeSingularBoolField(value: &self.measureLatency) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.returnImages) }()
       case 8: try { try decoder.decodeSingularDoubleField(value: &self.leaseSeconds) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.thumbnails) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.returnReferences) }()
+      case 11: try { try decoder.decodeSingularUInt32Field(value: &self.imagePixels) }()
       default: break
       }
     }
@@ -2259,6 +2287,15 @@ nonisolated extension Assignment: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.leaseSeconds.bitPattern != 0 {
       try visitor.visitSingularDoubleField(value: self.leaseSeconds, fieldNumber: 8)
     }
+    if !self.thumbnails.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.thumbnails, fieldNumber: 9)
+    }
+    if self.returnReferences != false {
+      try visitor.visitSingularBoolField(value: self.returnReferences, fieldNumber: 10)
+    }
+    if self.imagePixels != 0 {
+      try visitor.visitSingularUInt32Field(value: self.imagePixels, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2271,6 +2308,9 @@ nonisolated extension Assignment: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.measureLatency != rhs.measureLatency {return false}
     if lhs.returnImages != rhs.returnImages {return false}
     if lhs.leaseSeconds != rhs.leaseSeconds {return false}
+    if lhs.thumbnails != rhs.thumbnails {return false}
+    if lhs.returnReferences != rhs.returnReferences {return false}
+    if lhs.imagePixels != rhs.imagePixels {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -34,8 +34,8 @@ extension TaskResult {
     /// Covers, in this order and little-endian: task, lease epoch, bits of the task seconds and the number of images;
     /// then for each image candidate, prompt, seed, bits of the denoising and decoding seconds, 1 and the bits of the
     /// reference seconds or 0, the number of scores, each score (sorted by the UTF-8 bytes of its name) as length, name
-    /// and bits, and 1, length and bytes of the PNG or 0; last, if there are reuse errors, their length and bytes. Counts,
-    /// lengths and flags are 8 bytes each.
+    /// and bits, 1, length and bytes of the PNG or 0, and length and bytes of the uncached image's PNG if there is one;
+    /// last, if there are reuse errors, their length and bytes. Counts, lengths and flags are 8 bytes each.
     package var contentChecksum: UInt32 {
         var crc = CRC32()
         crc.update(taskID)
@@ -74,6 +74,10 @@ extension ImageMeasurement {
         if hasPng {
             crc.update(png.count)
             crc.update(bytes: png)
+        }
+        if hasReferencePng {
+            crc.update(referencePng.count)
+            crc.update(bytes: referencePng)
         }
     }
 }

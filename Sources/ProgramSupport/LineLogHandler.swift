@@ -121,7 +121,7 @@ public final class StatusLine: Sendable {
     public func show(_ text: String) {
         guard isInteractive else { return }
         shown.withLock { shown in
-            shown = String(text.terminalEscaped.prefix(terminalColumns - 1))
+            shown = String(text.terminalEscaped.prefix((terminalColumns(STDERR_FILENO) ?? 80) - 1))
             write("\r\u{1B}[K\(shown)")
         }
     }
@@ -136,10 +136,10 @@ public final class StatusLine: Sendable {
 
     // One write per line, so that lines of several threads and processes do not mix.
     private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+}
 
-    private var terminalColumns: Int {
-        var size = winsize()
-        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-        return isKnown ? Int(size.ws_col) : 80
-    }
+/// Characters of a line of the terminal to which a descriptor writes; nil if it is not a terminal, or does not tell.
+public func terminalColumns(_ descriptor: Int32) -> Int? {
+    var size = winsize()
+    return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : nil
 }

@@ -27,6 +27,14 @@ extension Image {
         return Image(width: width, height: height, pixels: pixels)
     }
 
+    /// The image with a longest edge of at most `edge` pixels, in the same proportions; unchanged if it is no larger.
+    public func reduced(toEdge edge: Int?) -> Image {
+        guard let edge, edge > 0, max(width, height) > edge else { return self }
+        let scale = Double(edge) / Double(max(width, height))
+        func scaled(_ length: Int) -> Int { max(1, Int((Double(length) * scale).rounded())) }
+        return resized(width: scaled(width), height: scaled(height))
+    }
+
     /// Weighted sums of runs of bytes that are `sourceStep` apart, line by line.
     private static func resample(
         _ source: [UInt8], _ table: BicubicTable, count: Int, lines: Int, sourceLine: Int, sourceStep: Int,

@@ -75,6 +75,12 @@ extension EvaluationTask {
             },
             items: assignment.items.map { EvaluationItem($0) },
             measuresLatency: assignment.measureLatency, returnsImages: assignment.returnImages)
+        thumbnails = Set(
+            assignment.thumbnails.map {
+                EvaluationItem(prompt: Int($0.promptIndex), seed: UInt64(bitPattern: $0.seed))
+            })
+        returnsReferences = assignment.returnReferences
+        imagePixels = assignment.imagePixels == 0 ? nil : Int(assignment.imagePixels)
     }
 }
 
@@ -90,6 +96,7 @@ extension ImageMeasurement {
         if let seconds = result.referenceSeconds { referenceSeconds = seconds }
         decodeSeconds = result.decodeSeconds
         if let image = result.image { png = Data(try image.pngData(text: [])) }
+        if let image = result.reference { referencePng = Data(try image.pngData(text: [])) }
     }
 }
 

@@ -19,7 +19,8 @@ struct CoordinatorCommand: ParsableCommand {
         version: Program.version,
         subcommands: [
             Run.self, Resume.self, Extend.self, Fork.self, Status.self, Pick.self, Export.self, Query.self,
-            Benchmark.self, Dashboard.self, Report.self, Keys.self, Simulate.self, ConfigKeys.self,
+            Benchmark.self, Dashboard.self, Report.self, Plot.self, Keys.self, Simulate.self, ConfigKeys.self,
+            HistorySchema.self,
         ])
 }
 
@@ -87,10 +88,7 @@ struct ServerOptions: ParsableArguments {
         case .finished(let front, let files):
             print(json ? try FrontTable.json(front) : FrontTable.text(front))
             for file in files { Program.printError(file) }
-            let path = "\(runDirectory)/run.html"
-            let report = try RunReport(folder: runDirectory)
-            try waitFor { try await report.write(to: path) }
-            Program.printError(path)
+            writeReport(of: runDirectory, logger)
         case .interrupted:
             Program.printError("interrupted; resume with: ecad-coordinator resume --run-dir \(shellWord(runDirectory))")
             throw ExitCode(1)
@@ -102,6 +100,19 @@ struct ServerOptions: ParsableArguments {
 private func shellWord(_ text: String) -> String {
     let isPlain = text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) || "/._-+:@%,=".contains($0) }
     return isPlain ? text : "'\(text.replacing("'", with: "'\\''"))'"
+}
+
+/// Writes the report beside the history; the run is complete without it.
+private func writeReport(of runDirectory: String, _ logger: Logger) {
+    let path = "\(runDirectory)/run.html"
+    do {
+        let report = try RunReport(folder: runDirectory)
+        try waitFor { try await report.write(to: path) }
+        Program.printError(path)
+    } catch {
+        let command = "ecad-coordinator report --run-dir \(shellWord(runDirectory)) -o FILE"
+        logger.warning("the report was not written: \(error); the run is complete, repeat with: \(command)")
+    }
 }
 
 /// New places of the models that a run was started with; they are recorded.
@@ -215,7 +226,7 @@ extension CoordinatorCommand {
         static let configuration = CommandConfiguration(
             abstract: "Copy a run up to a generation and continue the copy with other settings.",
             discussion: """
-                Keys of the sections search, stop and tasks may change, except tasks.images. Evaluations of the original run are reused, those of \
+                Keys of the sections search, stop, tasks and thumbnails may change, except tasks.images. Evaluations of the original run are reused, those of \
                 later generations included.
                 """)
 

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Basics
 import CoordinatorService
+import Foundation
 import History
 import ProgramSupport
 
@@ -22,7 +24,10 @@ extension CoordinatorCommand {
     struct Query: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Query the run history by view name or read-only SQL.",
-            discussion: "Without a view and --sql, lists the views.")
+            discussion: """
+                Without a view and --sql, lists the views. On a terminal, cells of a table are cut to its width, unless --exact is \
+                given. cluster/history.md describes all tables and views and has recipes.
+                """)
 
         @Option(help: "Run directory.")
         var runDir: String
@@ -30,7 +35,7 @@ extension CoordinatorCommand {
         @Argument(help: "View, e.g. pareto_front.")
         var name: String?
 
-        @Option(help: "SQL query.")
+        @Option(help: "SQL query, @FILE to read it from a file, or - to read it from standard input.")
         var sql: String?
 
         @Option(help: "Output format: table, csv, json or markdown.")
@@ -50,7 +55,7 @@ extension CoordinatorCommand {
             let history = try RunHistory.openReadOnly(in: runDir)
             let result: QueryResult
             if let sql {
-                result = try history.query(sql)
+                result = try history.query(try Self.text(of: sql))
             } else if let name {
                 result = try history.query(named: name)
             } else {
@@ -58,7 +63,52 @@ extension CoordinatorCommand {
                     columns: ["view", "shows"],
                     rows: RunHistory.namedQueries.map { [.text($0.name), .text($0.summary)] })
             }
-            print(format.print(result, isExact: exact), terminator: "")
+            let width = exact ? nil : terminalColumns(STDOUT_FILENO)
+            print(format.print(result, isExact: exact, width: width), terminator: "")
+        }
+
+        /// The statement that `--sql` gives or refers to; no statement begins with @ or is a dash.
+        private static func text(of option: String) throws -> String {
+            let bytes: [UInt8]
+            switch option {
+            case "-": bytes = Array(FileHandle.standardInput.readDataToEndOfFile())
+            case _ where option.hasPrefix("@"): bytes = try FileContents.read(String(option.dropFirst()))
+            default: return option
+            }
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw ValidationError("--sql \(option): invalid UTF-8; expected SQL")
+            }
+            return text
+        }
+    }
+
+    struct HistorySchema: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print the tables and views of the run history as Markdown.")
+
+        func run() throws { print(try SchemaGuide.markdown(), terminator: "") }
+    }
+
+    struct Plot: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Draw a run, finished or running, as SVG or PNG.",
+            discussion: """
+                front: quality against speed-up. hypervolume: against evaluated candidates. genes: what the front recomputes. workers: \
+                leases over time. sheet: images, uncached and under schedules of the front. PNG needs rsvg-convert (Debian: librsvg2-bin).
+                """)
+
+        @Argument(help: "front, hypervolume, genes, workers or sheet.")
+        var kind: RunPlot.Kind
+
+        @Option(help: "Run directory.")
+        var runDir: String
+
+        @Option(name: .shortAndLong, help: "Output file (.svg or .png).")
+        var output: String
+
+        func run() throws {
+            try OutputPath.checkFile("--output", output, endings: RunPlot.endings)
+            try RunPlot(folder: runDir).write(kind, to: output)
         }
     }
 
@@ -172,3 +222,4 @@ extension CoordinatorCommand {
 }
 
 extension TableFormat: ExpressibleByArgument {}
+extension RunPlot.Kind: ExpressibleByArgument {}

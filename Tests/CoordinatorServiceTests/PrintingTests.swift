@@ -51,6 +51,26 @@ import Testing
         #expect(TableFormat.table.print(numbers) == "  n  text\n  5  x\n500  yy\n")
     }
 
+    @Test func tablesAreCutToTheTerminalInColumnsOfTextOnly() {
+        let result = QueryResult(
+            columns: ["n", "prompt", "name"],
+            rows: [
+                [.integer(1_234_567), .text("a red fox in the snow at dawn"), .text("node-1")],
+                [.integer(5), .text("short"), .text("node-2")],
+            ])
+        let lines = TableFormat.table.print(result, width: 36).split(separator: "\n")
+        #expect(
+            lines == [
+                "      n  prompt               name", "1234567  a red fox in the s…  node-1",
+                "      5  short                node-2",
+            ])
+        #expect(lines.allSatisfy { $0.count <= 36 })
+        // Numbers are never cut, nor is text to less than eight characters.
+        #expect(TableFormat.table.print(result, width: 3).contains("1234567  a red f…  node-1"))
+        #expect(TableFormat.table.print(result, width: 80) == TableFormat.table.print(result))
+        #expect(TableFormat.csv.print(result, width: 10) == TableFormat.csv.print(result))
+    }
+
     @Test func progressLineShowsThroughputAndRemainingTime() {
         var line = ProgressLine()
         var state = ProgressLine.State()

@@ -146,6 +146,47 @@ private final class Served: Sendable {
             try await served.object("/api/0/points?after=\(last - 1)")["id"] as? [Int] == [Int(served.candidates[2])])
     }
 
+    @Test func aSampleOfThePointsContainsTheFront() async throws {
+        // All three are on the front: the cost rises with the quality. A dominated one is left out of the sample.
+        let served = try await Served()
+        let pages = try RunPages(folder: served.folder.path)
+        for quality in [0.0, 0, 0, 0, 0] {
+            let more = try served.history.search.beginGeneration(
+                0, of: served.run, isContinued: true, searchState: [0],
+                candidates: [
+                    NewCandidate(
+                        genome: [1, 1], genomeSHA256: String(repeating: "a", count: 64),
+                        canonicalHash: UUID().uuidString,
+                        origin: "random", macs: 1)
+                ], tasks: [])
+            try served.history.search.recordEvaluations([
+                (
+                    more.candidateIDs[0],
+                    EvaluationTotals(cost: 0.9, quality: quality, images: 2, denoiseSeconds: 1, referenceSeconds: 2)
+                )
+            ])
+        }
+        func ids(_ query: [String: String]) async throws -> [Int] {
+            let text = try #require(try await pages.page("points", query))
+            let object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+            return try #require(object?["id"] as? [Int])
+        }
+        #expect(try await ids([:]).count == 8)
+        let sample = try await ids(["limit": "2"])
+        #expect(sample.count < 8 && Set(sample).isSuperset(of: served.candidates.map(Int.init)), "\(sample)")
+    }
+
+    @Test func documentsAreSharedUntilTheHistoryChanges() async throws {
+        let served = try await Served()
+        let pages = try RunPages(folder: served.folder.path)
+        let first = try await pages.document("events", [:])
+        #expect(try await pages.document("events", [:]) == first)
+        try served.history.events.record("note", "one more", run: served.run)
+        let second = try #require(try await pages.document("events", [:]))
+        #expect(second != first && String(decoding: second, as: UTF8.self).contains("one more"))
+        #expect(try await pages.document("nothing", [:]) == nil)
+    }
+
     @Test func candidateHasItsScoresByPrompt() async throws {
         let served = try await Served()
         let found = try await served.object("/api/0/candidate?id=\(served.candidates[1])")

@@ -53,6 +53,24 @@ import Testing
         }
     }
 
+    @Test func thumbnailsAreReducedImagesOfSomeItems() throws {
+        var task = EvaluationTask(
+            candidates: [(1, caching(0)), (2, nil)], items: items, measuresLatency: false, returnsImages: false)
+        let plain = try #require(try evaluator.evaluate(task) { _, _ in true })
+        #expect(plain.allSatisfy { $0.image == nil && $0.reference == nil })
+        task.thumbnails = [items[1], EvaluationItem(prompt: 2, seed: 9)]
+        task.returnsReferences = true
+        task.imagePixels = 12
+        let results = try #require(try evaluator.evaluate(task) { _, _ in true })
+        #expect(results.map { $0.image != nil } == [false, true, false, true])
+        // The uncached image once, and equal to that of the uncached candidate.
+        #expect(results.map { $0.reference != nil } == [false, true, false, false])
+        #expect(results[1].reference == results[3].image && results[1].image != results[3].image)
+        let whole = try #require(try evaluate([(1, caching(0))], returnsImages: true)?[1].image)
+        #expect(results[1].image == whole.resized(width: 12, height: 8))
+        #expect(zip(plain, results).allSatisfy { $0.scores == $1.scores })
+    }
+
     @Test func resultsAreOrderedByCandidateAndItem() throws {
         let ids: [Int64] = [9, 3, 7, 7, -1, 12]
         let candidates = ids.enumerated().map { (id: $1, schedule: Optional(caching($0))) }

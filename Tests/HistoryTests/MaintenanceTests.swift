@@ -19,6 +19,46 @@ import Testing
         #expect(sample.history.walBytes == 0)
     }
 
+    @Test func openReaderDuringTenThousandResultsDelaysNothing() throws {
+        let count = 10_000
+        let folder = try TemporaryFolder()
+        // Not durable: the test is of locks and of the log, not of the disk.
+        let history = try RunHistory.create(in: folder.path, isDurable: false)
+        let run = try history.runs.create(sampleRun())
+        let worker = try history.workers.upsert(sampleWorker("w"))
+        let images = [ImageKey(prompt: 0, seed: 0), ImageKey(prompt: 1, seed: 0)]
+        let work = try history.search.beginGeneration(
+            0, of: run, searchState: [1], candidates: (0..<count).map { sampleCandidate($0) },
+            tasks: (0..<count).map { NewTask(candidates: [$0], images: images) })
+        try history.checkpoint()
+        let reader = try RunHistory.openReadOnly(in: folder.path)
+        try reader.read { db in
+            #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM image_scores") == 0)
+            // As many results at a time as the coordinator finds when it looks.
+            for first in stride(from: 0, to: count, by: 20) {
+                try history.transaction { () throws -> Void in
+                    for index in first..<(first + 20) {
+                        let candidate = work.candidateIDs[index]
+                        let scores = images.map {
+                            ImageScore(candidateID: candidate, image: $0, scorer: "psnr", value: Double(index))
+                        }
+                        let result = TaskResult(
+                            taskID: work.taskIDs[index], workerID: worker, scores: scores, timings: [], seconds: 1)
+                        #expect(try history.results.commit(result) == .committed)
+                    }
+                }
+            }
+            // A writer that a reader blocked would have failed after `busySeconds`. The reader still sees its snapshot.
+            #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM image_scores") == 0)
+            #expect(try history.checkpoint() == false)
+            // The log holds the changed pages of each transaction: it grows with the results, by some kilobytes each.
+            #expect(history.walBytes < count * 16_384, "\(history.walBytes / count) bytes per result")
+        }
+        #expect(try reader.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM image_scores") } == 2 * count)
+        #expect(try history.checkpoint() == true)
+        #expect(history.walBytes == 0)
+    }
+
     @Test(arguments: [false, true]) func backupIsACompleteHistory(byReader: Bool) throws {
         let sample = try SampleHistory()
         let copy = try TemporaryFolder()

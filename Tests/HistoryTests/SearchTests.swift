@@ -126,4 +126,38 @@ import Testing
                 [1], of: nil, image: ImageKey(prompt: 3, seed: 0), run: sample.run)
         }
     }
+
+    @Test func thumbnailsAreStoredWithResultsAndPrunedToWhatFits() throws {
+        let sample = try SampleHistory()
+        let results = sample.history.results
+        let candidates = sample.work.candidateIDs
+        for index in candidates.indices {
+            var result = sample.result(index)
+            result.thumbnails = [
+                Thumbnail(
+                    candidateID: candidates[index], image: sample.images[0], png: Array(repeating: 1, count: 100)),
+                Thumbnail(candidateID: nil, image: sample.images[0], png: [2]),
+            ]
+            #expect(try results.commit(result) == .committed)
+        }
+        func owners() throws -> [QueryValue] {
+            try sample.history.query("SELECT candidate_id FROM thumbnails ORDER BY candidate_id").rows.map { $0[0] }
+        }
+        let all: [QueryValue] = [.null] + candidates.map { .integer($0) }
+        #expect(try owners() == all)
+        #expect(try results.storedReferences(of: sample.run) == [sample.images[0]])
+        // Those of candidates without an evaluation stay: they may still come to the front.
+        try results.pruneThumbnails(keeping: [], byteLimit: 0, of: sample.run)
+        #expect(try owners() == all)
+        for candidate in candidates {
+            try sample.history.search.recordEvaluation(of: candidate, totals: totals(cost: 1, quality: 1))
+        }
+        try results.pruneThumbnails(keeping: candidates, byteLimit: 200, of: sample.run)
+        #expect(try owners() == all)
+        // The first ones have precedence, and the uncached images stay.
+        try results.pruneThumbnails(keeping: candidates.reversed(), byteLimit: 199, of: sample.run)
+        #expect(try owners() == [.null, .integer(candidates[1])])
+        try results.pruneThumbnails(keeping: [candidates[0]], byteLimit: 1000, of: sample.run)
+        #expect(try owners() == [.null])
+    }
 }

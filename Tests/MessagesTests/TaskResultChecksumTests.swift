@@ -58,6 +58,7 @@ import Testing
             ("scorer", { $0.images[0].scores["clip"] = nil }),
             ("png", { $0.images[0].png.append(0) }),
             ("no png", { $0.images[0].clearPng() }),
+            ("reference png", { $0.images[0].referencePng = Data([1]) }),
         ]
         let original = Samples.taskResult.contentChecksum
         for (name, change) in changes {

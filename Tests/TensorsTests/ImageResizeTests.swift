@@ -46,6 +46,14 @@ import Testing
         #expect(crc32(bytes) == row.floats, "\(row)")
     }
 
+    @Test func reductionKeepsProportionsAndSmallImages() {
+        let image = Image(width: 40, height: 10, pixels: (0..<1200).map { UInt8($0 % 251) })
+        #expect(image.reduced(toEdge: 20) == image.resized(width: 20, height: 5))
+        #expect(image.reduced(toEdge: 40) == image && image.reduced(toEdge: nil) == image)
+        let narrow = Image(width: 1, height: 300, pixels: Array(repeating: 7, count: 900)).reduced(toEdge: 100)
+        #expect(narrow.width == 1 && narrow.height == 100)
+    }
+
     @Test func croppingSelectsARectangle() {
         let image = Self.image(5, 4, seed: 3)
         let part = image.cropped(x: 1, y: 2, width: 3, height: 2)

@@ -35,6 +35,25 @@ import Testing
         #expect(
             task.items == [EvaluationItem(prompt: 1, seed: .max)], "a seed is an unsigned bit pattern")
         #expect(task.measuresLatency && !task.returnsImages)
+        #expect(task.thumbnails.isEmpty && !task.returnsReferences && task.imagePixels == nil)
+    }
+
+    @Test func requestedThumbnailsTravelAsPNG() throws {
+        let task = try EvaluationTask(
+            assignment {
+                $0.thumbnails = $0.items
+                $0.returnReferences = true
+                $0.imagePixels = 64
+            }, shape: shape)
+        #expect(task.thumbnails == Set(task.items) && task.returnsReferences && task.imagePixels == 64)
+        let (image, uncached) = (
+            Image(width: 2, height: 1, pixels: [1, 2, 3, 4, 5, 6]), Image(width: 1, height: 1, pixels: [9, 8, 7])
+        )
+        let message = try ImageMeasurement(
+            ImageResult(
+                candidateID: 1, item: task.items[0], scores: [:], denoiseSeconds: 1, referenceSeconds: nil,
+                decodeSeconds: 1, image: image, reference: uncached))
+        #expect(try Image(png: Array(message.png)) == image && Image(png: Array(message.referencePng)) == uncached)
     }
 
     @Test func genomeOfAnotherModelIsRejected() {

@@ -284,7 +284,8 @@ final class Coordinator {
                 of: key.taskID, to: worker, epoch: key.epoch, expiresAt: RunHistory.now() + seconds)
         case .endLease(let key, let outcome): try history.tasks.endLease(key, outcome: outcome)
         case .recordCrash(let key): _ = try history.tasks.recordCrash(key)
-        case .commit(let result):
+        case .commit(var result):
+            result.thumbnails.removeAll { !run.context.accepts($0) }
             guard try history.results.commit(result) == .committed else {
                 throw CoordinatorError.searchFailed("task \(result.taskID) is open here, but closed in \(history.file)")
             }

@@ -73,6 +73,14 @@ extension History.TaskResult {
         }
         self.init(
             taskID: result.taskID, workerID: workerID, scores: scores, timings: timings, seconds: result.taskSeconds)
+        for (key, image) in zip(keys, result.images) {
+            if image.hasPng {
+                thumbnails.append(Thumbnail(candidateID: key.candidate, image: key.image, png: Array(image.png)))
+            }
+            if image.hasReferencePng {
+                thumbnails.append(Thumbnail(candidateID: nil, image: key.image, png: Array(image.referencePng)))
+            }
+        }
     }
 }
 

@@ -34,6 +34,7 @@ struct ContactSheet {
         }
         assignment.items = images.map(PromptSeed.init)
         assignment.returnImages = true
+        assignment.imagePixels = UInt32(context.configuration.thumbnailPixels)
         self.assignment = assignment
     }
 
@@ -107,7 +108,7 @@ struct ContactSheetDrawing {
             )
             for (line, words) in Self.wrapped(row.subtitle, columns: 27, lines: 2).enumerated() {
                 lines.append(
-                    "<text x=\"10\" y=\"\(y + 78 + Double(line) * 15)\" font-size=\"12\">\(words.xmlEscaped)</text>"
+                    "<text x=\"10\" y=\"\(y + 78 + Double(line) * 15)\" font-size=\"11\">\(words.xmlEscaped)</text>"
                 )
             }
             for (column, png) in row.images.enumerated() {

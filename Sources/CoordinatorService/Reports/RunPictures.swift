@@ -2,18 +2,26 @@ import Basics
 import Foundation
 import History
 
-/// The pictures in a run directory: the plot of the front and the contact sheet.
+/// The pictures of a run, drawn from its history: those that a run leaves in its directory, and the other plots.
 struct RunPictures {
-    let context: RunContext
-    /// The members on the contact sheet.
-    let members: [FrontRecord]
+    let history: RunHistory
+    let runID: Int64
+    let configuration: RunConfiguration
+    /// The calibration prompts.
+    let prompts: [String]
     let front: [FrontRecord]
 
     /// Writes `front.svg` and `sheet.svg` and returns their paths.
-    func write(to folder: String) throws -> [String] {
+    ///
+    /// - Parameters:
+    ///   - folder: Directory.
+    ///   - members: The schedules on the contact sheet.
+    /// - Returns: The paths.
+    /// - Throws: `HistoryError`, ``CoordinatorError/runDirectory(path:reason:)``.
+    func write(to folder: String, sheet members: [FrontRecord]) throws -> [String] {
         let plot = "\(folder)/front.svg"
         let sheet = "\(folder)/sheet.svg"
-        for (path, svg) in [(plot, try frontPlot().svg()), (sheet, try contactSheet().svg())] {
+        for (path, svg) in [(plot, try frontPlot().svg()), (sheet, try contactSheet(members).svg())] {
             do {
                 try FileContents.write(svg, to: path)
             } catch {
@@ -23,41 +31,97 @@ struct RunPictures {
         return [plot, sheet]
     }
 
-    private var modelName: String { URL(fileURLWithPath: context.configuration.modelPath).lastPathComponent }
+    private var modelName: String { URL(fileURLWithPath: configuration.modelPath).lastPathComponent }
 
-    private func frontPlot() throws -> FrontPlot {
+    func frontPlot() throws -> FrontPlot {
         let onFront = Set(front.map(\.candidateID))
-        let points = try context.history.search.candidates(of: context.runID).compactMap { candidate in
+        let points = try history.search.candidates(of: runID).compactMap { candidate in
             candidate.evaluation.map {
                 // The same ratio as in the view pareto_front.
-                let ratio = context.configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
+                let ratio = configuration.cost == .latency ? $0.modelledRatio : $0.latencyRatio
                 return FrontPlot.Point(
                     candidate: candidate.id, speedup: 1 / (ratio ?? $0.cost), quality: $0.quality,
                     origin: candidate.origin, isOnFront: onFront.contains(candidate.id))
             }
         }
-        let images = context.prompts.count * context.configuration.seedsPerPrompt
+        let images = prompts.count * configuration.seedsPerPrompt
         return FrontPlot(
             title: "\(modelName): \(points.count) candidates, \(images) images each",
-            qualityName: context.configuration.quality.title,
+            qualityName: configuration.quality.title,
             points: points)
     }
 
-    private func contactSheet() throws -> ContactSheetDrawing {
+    func contactSheet(_ members: [FrontRecord]) throws -> ContactSheetDrawing {
+        let prompts = Array(prompts.prefix(ContactSheet.promptCount))
         func images(_ candidate: Int64?) throws -> [[UInt8]] {
-            try context.history.results.thumbnails(of: candidate, run: context.runID).map(\.png)
+            try history.results.thumbnails(of: candidate, run: runID)
+                .filter { $0.image.prompt < prompts.count && $0.image.seed == 0 }.map(\.png)
         }
         var rows = [ContactSheetDrawing.Row(title: "uncached", subtitle: "1.00x", images: try images(nil))]
         for member in members {
             let speedup = String(format: "%.2fx", member.speedup ?? 1 / member.cost)
-            let quality = context.configuration.quality.text(member.quality)
+            let quality = configuration.quality.text(member.quality)
             rows.append(
                 ContactSheetDrawing.Row(
                     title: speedup, subtitle: "candidate \(member.candidateID), \(quality)",
                     images: try images(member.candidateID)))
         }
         return ContactSheetDrawing(
-            title: "\(modelName), uncached and with \(members.count) schedules of the front",
-            prompts: Array(context.prompts.prefix(ContactSheet.promptCount)), rows: rows)
+            title: "\(modelName), uncached and with \(members.count) schedules of the front", prompts: prompts,
+            rows: rows)
+    }
+
+    func hypervolumePlot() throws -> HypervolumePlot {
+        var evaluations = 0
+        let generations = try history.search.generations(of: runID).filter(\.isFinished)
+        let points = generations.compactMap { generation in
+            evaluations += generation.evaluations
+            return generation.hypervolume.map { (evaluations: Double(evaluations), hypervolume: $0) }
+        }
+        return HypervolumePlot(
+            title: "\(modelName): hypervolume over \(points.count) generations", points: points)
+    }
+
+    func genesPlot() throws -> GenesPlot {
+        let rows = try history.query(
+            "SELECT step, block, component, recompute_share FROM gene_usage WHERE run_id = ?", [.integer(runID)]
+        ).rows
+        return GenesPlot(
+            title: "\(modelName): what \(front.count) schedules of the front recompute",
+            genes: rows.compactMap { row in
+                guard case .integer(let step) = row[0], case .integer(let block) = row[1],
+                    case .text(let name) = row[2],
+                    case .real(let share) = row[3]
+                else { return nil }
+                return GenesPlot.Gene(step: Int(step), block: Int(block), component: name, share: share)
+            })
+    }
+
+    func workersPlot() throws -> WorkersPlot {
+        let rows = try history.query(
+            """
+            SELECT w.name, l.leased_at - min(l.leased_at) OVER (),
+                coalesce(l.ended_at, max(l.leased_at) OVER ()) - min(l.leased_at) OVER (),
+                l.outcome IS NULL OR l.outcome = 'done'
+            FROM leases l JOIN tasks t ON t.id = l.task_id JOIN workers w ON w.id = l.worker_id
+            WHERE t.run_id = ? AND t.generation IS NOT NULL ORDER BY l.id
+            """, [.integer(runID)]
+        ).rows
+        return WorkersPlot(
+            title: "\(modelName): leases of \(Set(rows.map { $0[0] }).count) workers",
+            leases: rows.compactMap { row in
+                guard case .text(let name) = row[0], case .real(let start) = row[1], case .real(let end) = row[2] else {
+                    return nil
+                }
+                return WorkersPlot.Lease(worker: name, start: start, end: end, hasResult: row[3] == .integer(1))
+            })
+    }
+}
+
+extension RunPictures {
+    init(context: RunContext, front: [FrontRecord]) {
+        self.init(
+            history: context.history, runID: context.runID, configuration: context.configuration,
+            prompts: context.prompts, front: front)
     }
 }

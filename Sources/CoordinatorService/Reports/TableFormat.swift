@@ -22,11 +22,16 @@ public enum TableFormat: String, Sendable, CaseIterable {
     /// - Parameters:
     ///   - result: Columns and rows.
     ///   - isExact: Whether tables show all digits of a number, as CSV and JSON always do.
+    ///   - width: Characters of a line of the terminal, to which cells of text in an aligned table are cut; nil for any.
     /// - Returns: The text.
-    public func print(_ result: QueryResult, isExact: Bool = false) -> String {
+    public func print(_ result: QueryResult, isExact: Bool = false, width: Int? = nil) -> String {
         let cells = result.rows.map { row in row.map { isForReading && !isExact ? $0.shortText : $0.text } }
         switch self {
-        case .table: return alignedTable([result.columns] + cells, isNumeric: Self.numericColumns(result))
+        case .table:
+            let isNumeric = Self.numericColumns(result)
+            let rows = [result.columns] + cells
+            return alignedTable(
+                width.map { Self.cut(rows, isNumeric: isNumeric, to: $0) } ?? rows, isNumeric: isNumeric)
         case .csv:
             return ([result.columns] + cells).map { $0.map(\.csvField).joined(separator: ",") + "\r\n" }.joined()
         case .json: return Self.json(result) + "\n"
@@ -35,6 +40,22 @@ public enum TableFormat: String, Sendable, CaseIterable {
             return ([result.columns, rule] + cells).map { row in
                 "| " + row.map(\.markdownCell).joined(separator: " | ") + " |\n"
             }.joined()
+        }
+    }
+
+    /// Shortens the longest columns of text, none below eight characters, until lines fit; cut cells end in "…".
+    private static func cut(_ rows: [[String]], isNumeric: [Bool], to width: Int) -> [[String]] {
+        let rows = rows.map { $0.map(\.terminalEscaped) }
+        var widths = isNumeric.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        while widths.reduce(2 * (widths.count - 1), +) > width,
+            let longest = widths.indices.filter({ !isNumeric[$0] && widths[$0] > 8 }).max(by: {
+                widths[$0] < widths[$1]
+            })
+        {
+            widths[longest] -= 1
+        }
+        return rows.map { row in
+            zip(row, widths).map { cell, width in cell.count > width ? cell.prefix(width - 1) + "…" : cell }
         }
     }
 

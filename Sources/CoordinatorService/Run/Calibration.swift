@@ -35,6 +35,8 @@ final class Calibration: DistributedRun {
     private var generationStart = ContinuousClock.now
     /// Whether results of the current generation are still to be settled together.
     private var isGenerationOpen = false
+    /// Candidates settled since the images of those off the front were deleted.
+    private var unprunedCount = 0
     /// The candidate whose images determine the result of a pending offspring.
     private var candidateOfOffspring: [Int: Int64] = [:]
     private var candidateOfHash: [String: Int64] = [:]
@@ -197,6 +199,7 @@ final class Calibration: DistributedRun {
             of: search?.front.map(\.objectives) ?? [], reference: [reference.cost, -reference.quality])
         try history.search.completeGeneration(
             number, of: runID, searchState: encodedSearch, hypervolume: hypervolume, wallSeconds: seconds)
+        try pruneThumbnails()
         hypervolumes.append(hypervolume)
         secondsBefore += seconds
         generationStart = ContinuousClock.now
@@ -299,6 +302,8 @@ final class Calibration: DistributedRun {
         try history.search.recordEvaluations(new.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
         try search?.tell(outcomes)
         try search?.discard(discarded)
+        unprunedCount += offspring.count
+        if unprunedCount >= configuration.population { try pruneThumbnails() }
     }
 
     /// Natural logarithm of the mean squared error against the uncached images, for the error model.
@@ -311,6 +316,34 @@ final class Calibration: DistributedRun {
         }
         guard !scores.isEmpty else { return nil }
         return -scores.reduce(0) { $0 + $1.value } / Double(scores.count) * log(10) / 10
+    }
+
+    /// Deletes the images of candidates that are not on the front.
+    private func pruneThumbnails() throws {
+        unprunedCount = 0
+        let front = (search?.front ?? []).sorted { $0.objectives[0] < $1.objectives[0] }
+            .compactMap { candidateOfGenome[$0.offspring.genome] }
+        try history.results.pruneThumbnails(
+            keeping: Self.spread(front, to: configuration.thumbnailMembers),
+            byteLimit: Int(configuration.thumbnailMegabytes * 1e6), of: runID)
+    }
+
+    /// At most `limit` elements, evenly spread; every other one first, so that a prefix is spread as well.
+    static func spread(_ front: [Int64], to limit: Int) -> [Int64] {
+        guard front.count > 1, limit > 1 else { return Array(front.prefix(limit)) }
+        let count = min(limit, front.count)
+        let even = (0..<count).map { front[$0 * (front.count - 1) / (count - 1)] }
+        var ordered: [Int64] = []
+        var seen: Set<Int> = []
+        var step = 1
+        while step < count { step *= 2 }
+        while step >= 1 {
+            for index in stride(from: 0, to: count, by: step) where seen.insert(index).inserted {
+                ordered.append(even[index])
+            }
+            step /= 2
+        }
+        return ordered
     }
 
     private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {

@@ -68,6 +68,14 @@ public struct RunConfiguration: Sendable, Equatable {
     var secondsPerTask = 15.0
     /// Fraction of tasks that a second worker recomputes, to detect faulty workers.
     var recheckShare = 0.02
+    /// Prompts whose images are stored for members of the front; 0 for none.
+    var thumbnailPrompts = 4
+    /// Longest edge of stored images in pixels.
+    var thumbnailPixels = 192
+    /// Members of the front whose images are stored at most.
+    var thumbnailMembers = 100
+    /// Megabytes of stored images at most.
+    var thumbnailMegabytes = 16.0
 
     /// All defaults; the paths of model and prompts are empty.
     init() {}
@@ -136,7 +144,9 @@ public struct RunConfiguration: Sendable, Equatable {
         }
         try require(false, "run.directory", "in the configuration that the coordinator stores")
         try require(schedulesPerTask == nil, "tasks.seconds", "without tasks.schedules, which fixes the size of tasks")
-        if keys.contains("search.seeding"), Set(seeding).count != seeding.count || seeding.isEmpty && warmStart == nil {
+        if let seeding, keys.contains("search.seeding"),
+            Set(seeding).count != seeding.count || seeding.isEmpty && warmStart == nil
+        {
             throw CoordinatorError.invalidValue(
                 file: source("search.seeding"), key: "search.seeding",
                 expected: "every source once, and at least one unless there is a search.warm_start",
@@ -145,6 +155,9 @@ public struct RunConfiguration: Sendable, Equatable {
         try require(stop.flatGenerations != nil, "stop.flat_gain", "with stop.flat_generations")
         try require(
             measuresReuse, "search.measured_images", "with search.preset = \"default\" or seeding \"calibrated\"")
+        for key in ["pixels", "members", "megabytes"] {
+            try require(thumbnailPrompts > 0, "thumbnails.\(key)", "with thumbnails.prompts above 0")
+        }
         try require(embeddingsPath != nil, "prompts.embeddings_sha256", "with prompts.embeddings")
         for scorer in ScorerKind.modelled {
             let name = "scorers.\(scorer.rawValue)"

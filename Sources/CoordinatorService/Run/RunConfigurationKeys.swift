@@ -6,7 +6,8 @@ import Prompts
 extension RunConfiguration {
     /// All keys, in the order of the documentation and of the resolved configuration.
     static let keys: [ConfigurationKey] =
-        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys + directoryKeys
+        modelKeys + promptKeys + objectiveKeys + scorerKeys + searchKeys + stopKeys + taskKeys + thumbnailKeys
+        + directoryKeys
 
     private static let modelKeys: [ConfigurationKey] = [
         .key("model.path", \.modelPath, .path, isRequired: true, "Model directory in the diffusers layout."),
@@ -176,6 +177,27 @@ extension RunConfiguration {
             Fraction of tasks that a second worker recomputes, to detect faulty workers; with 1, the search uses a result \
             only once it is confirmed, as long as another worker is connected.
             """),
+    ]
+
+    private static let thumbnailKeys: [ConfigurationKey] = [
+        .key(
+            "thumbnails.prompts", \.thumbnailPrompts, .integer(0...32),
+            """
+            Prompts, the first ones, whose images (seed 0) are kept for members of the front, uncached and cached; 0 keeps \
+            none. Workers send them with their measurements, which costs no denoising.
+            """),
+        .key(
+            "thumbnails.pixels", \.thumbnailPixels, .integer(16...1024),
+            "Longest edge of stored images in pixels; larger ones are reduced."),
+        .key(
+            "thumbnails.members", \.thumbnailMembers, .integer(1...10000),
+            """
+            Members of the front that keep their images at most, evenly spread over a longer one. Those of schedules that \
+            leave the front are deleted.
+            """),
+        .key(
+            "thumbnails.megabytes", \.thumbnailMegabytes, .number(0.01...10_000),
+            "Megabytes of the images of members at most."),
     ]
 
     /// The Markdown table of all keys that `cluster/README.md` contains.

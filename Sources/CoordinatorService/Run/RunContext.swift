@@ -201,7 +201,7 @@ struct RunContext {
     func assignment(of item: WorkItem, under lease: Dispatcher.Lease) throws -> Assignment {
         var assignment =
             switch item.work {
-            case .evaluation(let task): try assignment(of: task)
+            case .evaluation(let task): try withThumbnails(assignment(of: task))
             case .recheck(let recheck): try assignment(of: recheck.task)
             case .contactSheet(let sheet): sheet.assignment
             case .reuseErrors(let measurement): measurement.assignment
@@ -210,6 +210,31 @@ struct RunContext {
         assignment.leaseEpoch = Int64(lease.epoch)
         assignment.leaseSeconds = lease.seconds
         return assignment
+    }
+
+    /// Requests the images that a member of the front keeps: whether a candidate becomes one is not known before.
+    private func withThumbnails(_ assignment: Assignment) throws -> Assignment {
+        let images = assignment.items.map { ImageKey(prompt: Int($0.promptIndex), seed: $0.seed) }
+        let wanted = images.filter(hasThumbnail)
+        guard !wanted.isEmpty else { return assignment }
+        var assignment = assignment
+        assignment.thumbnails = wanted.map(PromptSeed.init)
+        assignment.imagePixels = UInt32(configuration.thumbnailPixels)
+        assignment.returnReferences = try !history.results.storedReferences(of: runID).isSuperset(of: wanted)
+        return assignment
+    }
+
+    /// Whether members of the front keep this image.
+    private func hasThumbnail(_ image: ImageKey) -> Bool {
+        evaluationSet == RunHistory.calibration && image.seed == 0 && image.prompt < configuration.thumbnailPrompts
+    }
+
+    /// Whether a worker's image is stored: one that was requested, of the size that was requested.
+    func accepts(_ thumbnail: Thumbnail) -> Bool {
+        // A PNG of noise has little more than three bytes for each pixel.
+        let byteLimit = 4 * configuration.thumbnailPixels * configuration.thumbnailPixels + 1024
+        return hasThumbnail(thumbnail.image) && thumbnail.png.count <= byteLimit
+            && thumbnail.png.starts(with: [0x89, 0x50, 0x4E, 0x47])
     }
 
     private func assignment(of task: TaskRecord) throws -> Assignment {

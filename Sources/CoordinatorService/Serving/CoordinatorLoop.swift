@@ -12,6 +12,8 @@ struct CoordinatorLoop: ~Copyable {
     let coordinator: Coordinator
     private var socket: CoordinatorSocket
     private var unreachable: [PeerID] = []
+    /// The size of the write-ahead log in bytes from which on a reader that holds it is reported.
+    private var reportedLogBytes = 256 << 20
 
     init(coordinator: Coordinator, socket: consuming CoordinatorSocket) {
         self.coordinator = coordinator
@@ -41,7 +43,18 @@ struct CoordinatorLoop: ~Copyable {
         }
         try sendAll()
         // Few messages are due between generations: time to write the log back into the database.
-        if generation != coordinator.run.generation { try coordinator.run.history.checkpoint() }
+        if generation != coordinator.run.generation { try writeLogBack() }
+    }
+
+    /// A reader that keeps a transaction open keeps the log from being written back: it grows with every result.
+    private mutating func writeLogBack() throws {
+        let history = coordinator.run.history
+        guard try !history.checkpoint(), history.walBytes > reportedLogBytes else { return }
+        coordinator.log(
+            nil,
+            "\(history.file)-wal has \(history.walBytes >> 20) MiB: a program that reads the history keeps a transaction open"
+        )
+        reportedLogBytes = 2 * history.walBytes
     }
 
     /// Tells every worker that the run is over.

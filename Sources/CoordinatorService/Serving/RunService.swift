@@ -121,8 +121,8 @@ public struct RunService {
             }
             display.end()
             try session.finish("the last generation is complete")
-            let files = try RunPictures(context: calibration.context, members: sheet.members, front: front).write(
-                to: folder)
+            let files = try RunPictures(context: calibration.context, front: front).write(
+                to: folder, sheet: sheet.members)
             try calibration.history.runs.setStatus(.finished, of: calibration.runID)
             try calibration.history.close()
             return .finished(front: front, files: files)

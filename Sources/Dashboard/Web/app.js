@@ -32,6 +32,9 @@ class App {
     await page.update();
   }
 
+  /** Lets the page of gene usage begin with a part of the candidates. */
+  showGenes(part) { this.pages.find(([name]) => name === "genes")[2].part = part; }
+
   open(run, id) {
     this.explorer.opened = true;
     location.hash = "#explorer";
@@ -93,7 +96,7 @@ async function start() {
   const { count } = await load("runs");
   const runs = Array.from({ length: count }, (_, number) => new Run(number));
   await Promise.all(runs.map(run => run.refresh()));
-  const app = new App(runs);
+  const app = window.ecad = new App(runs);
   await app.show();
   document.documentElement.dataset.ready = "yes";
   const live = document.getElementById("live");

@@ -1,6 +1,6 @@
 // One candidate, or two side by side: images, scores by prompt, schedule, lineage, commands.
 import { ancestors, isReport } from "./data.js";
-import { el, figure, percent, scorerName, times, table, whole } from "./format.js";
+import { el, figure, percent, scored, scorerName, times, table, whole } from "./format.js";
 import { geneBit, heatMaps } from "./plot.js";
 
 /** The content of the panel for a candidate and, if given, one to compare it with; each is {run, id}. */
@@ -9,7 +9,7 @@ export async function showCandidate(first, second, actions) {
   const details = await Promise.all(shown.map(({ run, id }) => run.detail(id)));
   const layout = await first.run.layoutOfGenes();
   const parts = [
-    el("div", { class: "heads" }, shown.map(({ run, id }, position) => candidateHead(run, id, position, shown.length, actions))),
+    el("div", { class: "heads" }, shown.map(({ run, id }, position) => candidateHead(run, id, position, details[position], actions))),
     section("Images", candidateImages(shown, actions)),
   ];
   if (!details[0]) {
@@ -31,9 +31,14 @@ export async function showCandidate(first, second, actions) {
 
 const section = (title, ...content) => el("section", {}, el("h3", {}, title), content);
 
-function candidateHead(run, id, position, count, actions) {
+function candidateHead(run, id, position, detail, actions) {
   const index = run.byID.get(id);
-  if (index === undefined) return el("div", {}, el("h2", {}, `Candidate ${id}`));
+  if (index === undefined) {
+    // A schedule that was only benchmarked.
+    return el("div", {}, el("h2", {}, detail?.label ?? `Candidate ${id}`),
+      el("dl", { class: "facts" }, (detail?.statistics ?? []).map(row => fact(`${scorerName(row.scorer)}, ${row.set}`, figure(row.mean)))),
+      el("span", { class: "badge off" }, "benchmarked"));
+  }
   const ratio = run.ratio[index] ?? run.cost[index];
   return el("div", {},
     el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`,
@@ -54,6 +59,7 @@ function candidateImages(shown, actions) {
   const keys = [...references.keys()].filter(key => sets.some(set => set.has(key)));
   if (!keys.length && !sets[0].size) {
     const index = run.byID.get(id);
+    if (index === undefined) return el("p", { class: "note" }, "A benchmark stores no images.");
     const time = position => run.ratio[position] ?? run.cost[position];
     const nearest = [...run.images_.keys()].filter(candidate => candidate && run.byID.has(candidate))
       .sort((a, b) => Math.abs(time(run.byID.get(a)) - time(index)) - Math.abs(time(run.byID.get(b)) - time(index)))[0];
@@ -83,23 +89,30 @@ function promptScores(shown, details) {
   const best = { ssim: 1, "latent-error": 0 };
   const rows = details[0].scores.filter(score => score[2] === quality).sort((a, b) => a[3] - b[3]);
   if (!rows.length) return el("p", { class: "note" }, "No scores are stored.");
-  const uncached = row => best[quality] ?? value(details[0].uncached, row[0], row[1], quality);
   const low = rows[0][3], high = rows.at(-1)[3];
+  const uncached = row => best[quality] ?? value(details[0].uncached, row[0], row[1], quality);
+  // A prompt may have a low score without a cache as well: what the schedule loses says more, where it is known.
+  const sortsByLoss = hasLoss && rows.every(row => uncached(row) !== undefined);
+  if (sortsByLoss) rows.sort((a, b) => uncached(b) - b[3] - (uncached(a) - a[3]));
+  const [worst] = rows;
+  const text = run.prompts.get(worst[0])?.text ?? String(worst[0]);
+  const summary = el("p", {}, "Worst prompt: ", el("q", { dir: "auto" }, text.length > 140 ? `${text.slice(0, 140)}…` : text),
+    sortsByLoss ? `, ${scored(quality, worst[3])} instead of ${figure(uncached(worst))} uncached.` : `, ${scored(quality, worst[3])}.`);
   const others = scorers.filter(scorer => scorer !== quality);
   const header = ["Prompt", scorerName(quality), ...(shown[1] ? [`of ${shown[1].id}`] : []), ...(hasLoss ? ["Loss"] : []), ...others.map(scorerName)];
-  return table(header, rows.slice(0, 200).map(row => {
+  return [summary, table(header, rows.slice(0, 200).map(row => {
     const loss = uncached(row) === undefined ? "–" : figure(uncached(row) - row[3], 3);
     const width = high > low ? 12 + 88 * (row[3] - low) / (high - low) : 100;
-    return [el("span", { class: "prompt", dir: "auto" }, run.prompts.get(row[0])?.text ?? row[0]),
+    return [el("span", { class: "prompt", dir: "auto", title: run.prompts.get(row[0])?.text }, run.prompts.get(row[0])?.text ?? row[0]),
       el("span", { class: "bar" }, el("i", { style: { width: `${width}%` } }), el("span", {}, figure(row[3]))),
       ...(shown[1] ? [figure(value(details[1]?.scores, row[0], row[1], quality))] : []), ...(hasLoss ? [loss] : []),
       ...others.map(scorer => figure(value(details[0].scores, row[0], row[1], scorer)))];
-  }), "Scores by prompt");
+  }), "Scores by prompt")];
 }
 
 function lineage(run, id, actions) {
   const found = ancestors(run, id);
-  if (!found.length) return el("p", { class: "note" }, "A seed: it has no parents.");
+  if (!found.length) return el("p", { class: "note" }, run.byID.has(id) ? "A seed: it has no parents." : "Not bred by the search.");
   const seeds = found.filter(ancestor => {
     const index = run.byID.get(ancestor);
     return index !== undefined && run.parent_a[index] === null && run.parent_b[index] === null;

@@ -94,6 +94,18 @@ export class Run {
 
   page(name) { return load(`${this.number}/${name}`); }
 
+  /** Schedules measured on other prompts; loaded once, and again when a benchmark has gone on. */
+  async benchmarks() {
+    if (!this.benchmarks_ || this.benchmarksAt !== this.summary.images) {
+      this.benchmarks_ = await this.page("benchmarks");
+      this.benchmarksAt = this.summary.images;
+    }
+    return this.benchmarks_;
+  }
+
+  /** What the run minimises, in words. */
+  get costName() { return { latency: "modelled time", measured: "measured time", macs: "multiply-adds" }[this.summary.cost] ?? this.summary.cost; }
+
   get prompts() { return this.prompts_ ??= new Map(this.summary.prompts.map(([id, text, set]) => [id, { text, set }])); }
 
   /** A value of the stored configuration, as written. */
@@ -112,15 +124,19 @@ export class Run {
   get kind() { return (index => originKind(this.origin[index])); }
 }
 
-/** Indexes of the non-dominated candidates among `indexes`, by ascending cost; equal ones all stay, as in `pareto_front`. */
-export function paretoFront(run, indexes) {
-  const sorted = [...indexes].sort((a, b) => run.cost[a] - run.cost[b] || run.quality[b] - run.quality[a]);
+/**
+ * Indexes of the non-dominated candidates among `indexes`, by ascending cost; equal ones all stay, as in `pareto_front`.
+ * `cost` maps an index to what is minimised, by default the run's own objective.
+ */
+export function paretoFront(run, indexes, cost = index => run.cost[index]) {
+  const costs = new Map(indexes.map(index => [index, cost(index)]).filter(([, value]) => Number.isFinite(value)));
+  const sorted = [...costs.keys()].sort((a, b) => costs.get(a) - costs.get(b) || run.quality[b] - run.quality[a]);
   const front = [];
   let best = -Infinity;
   for (let start = 0; start < sorted.length;) {
     const first = sorted[start];
     let end = start;
-    while (end < sorted.length && run.cost[sorted[end]] === run.cost[first] && run.quality[sorted[end]] === run.quality[first]) end++;
+    while (end < sorted.length && costs.get(sorted[end]) === costs.get(first) && run.quality[sorted[end]] === run.quality[first]) end++;
     if (run.quality[first] > best) {
       front.push(...sorted.slice(start, end));
       best = run.quality[first];
@@ -134,7 +150,7 @@ export function paretoFront(run, indexes) {
 export function originKind(origin) {
   if (/^(fora|tgate|evenly|default)/.test(origin)) return "heuristic";
   if (origin.startsWith("random")) return "random";
-  if (/crossover|mutation|offspring|surrogate/.test(origin)) return "offspring";
+  if (/crossover|mutation|copy|offspring|surrogate/.test(origin)) return "offspring";
   return "imported";
 }
 

@@ -1,13 +1,17 @@
-// The Pareto explorer: candidates by cost and quality, the front, a choice by a limit, and the details of what is chosen.
-import { paretoFront, originKind } from "./data.js";
+// The Pareto explorer: candidates by cost and quality, the front, a choice by a limit, benchmarked schedules, a selection,
+// and the details of what is chosen.
+import { isReport, paretoFront, originKind } from "./data.js";
 import { el, figure, percent, scored, scorerName, shellWord, times, whole, command, say } from "./format.js";
 import { Scatter, runColour } from "./plot.js";
 import { showCandidate } from "./candidate.js";
 
 const xAxes = {
-  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.ratio[index] ?? run.cost[index], label: value => `${figure(100 * value, 3)} %`, lowerIsBetter: true },
-  speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / (run.ratio[index] ?? run.cost[index]), label: times, isLogarithmic: true },
-  gmacs: { title: "multiply-adds per image (billions)", value: (run, index) => run.gmacs[index], label: figure, lowerIsBetter: true },
+  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.ratio[index] ?? run.cost[index], label: value => `${figure(100 * value, 3)} %`, lowerIsBetter: true,
+    shows: ["latency", "measured"], benchmarked: schedule => schedule.ratio },
+  speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / (run.ratio[index] ?? run.cost[index]), label: times, isLogarithmic: true,
+    shows: ["latency", "measured"], benchmarked: schedule => 1 / schedule.ratio },
+  gmacs: { title: "multiply-adds per image (billions)", value: (run, index) => run.gmacs[index] ?? NaN, label: figure, lowerIsBetter: true,
+    shows: ["macs"], benchmarked: schedule => schedule.gmacs ?? NaN },
 };
 
 export class Explorer {
@@ -17,13 +21,17 @@ export class Explorer {
     this.axis = "time";
     this.limit = 0.4;
     this.chosen = [];
+    /** Candidates inside the box drawn last, for the page of gene usage: {run, id}. */
+    this.selection = [];
+    this.benchmark = "";
     this.scatter = new Scatter({
       label: "Candidates by cost and quality. Left and right arrow keys go along the front, up and down through all candidates, Enter chooses, plus and minus zoom.",
-      titles: {}, onselect: (point, isComparison) => this.choose(point.run, point.run.id[point.index], isComparison),
+      titles: {}, onselect: (point, isComparison) => this.choose(point.run, point.id ?? point.run.id[point.index], isComparison),
+      onbrush: points => this.#brush(points),
       describe: point => this.#describe(point), format: { x: figure, y: figure },
     });
     this.panel = el("section", { class: "panel card", "aria-label": "Candidate" });
-    this.node = el("div", { class: "explorer" }, el("section", { class: "card" }, this.#controls(), this.scatter.node, this.#legend()), this.panel);
+    this.node = el("div", { class: "explorer" }, el("section", { class: "card" }, this.#controls(), this.scatter.node, this.frontNote = el("p", { class: "note" }), this.#legend()), this.panel);
     this.#empty();
   }
 
@@ -51,22 +59,31 @@ export class Explorer {
     } });
     this.sliderText = el("output", { class: "note" });
     this.answer = el("div", { class: "answer" });
+    this.overlay = el("select", { "aria-label": "Benchmarked schedules", hidden: true, onchange: () => { this.benchmark = this.overlay.value; this.scatter.reset(); this.update(); } });
+    const brush = el("button", { type: "button", class: "quiet", "aria-pressed": "false", title: "Draw a box around candidates to see their gene usage (or drag with Alt)", onclick: () => {
+      this.scatter.isBrushing = !this.scatter.isBrushing;
+      brush.setAttribute("aria-pressed", String(this.scatter.isBrushing));
+      this.scatter.canvas.classList.toggle("brushing", this.scatter.isBrushing);
+    } }, "Select");
+    this.selected = el("span", { class: "picked", role: "status" });
     return [
       el("div", { class: "choice" }, el("label", { for: "limit" }, "Best quality in at most"), limit, el("span", {}, "% of the time:"), this.answer),
-      el("div", { class: "controls" }, axis, kinds, el("label", { class: "check" }, front, "Front only"),
+      el("div", { class: "controls" }, axis, this.overlay, kinds, el("label", { class: "check" }, front, "Front only"),
         el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
-        el("button", { type: "button", class: "quiet", onclick: () => this.scatter.reset() }, "Reset zoom")),
+        brush, el("button", { type: "button", class: "quiet", onclick: () => this.scatter.reset() }, "Reset zoom"), this.selected),
     ];
   }
 
   #legend() {
     const key = (kind, text) => el("span", { class: "key" }, el("i", { class: kind, "aria-hidden": "true" }), text);
-    return el("p", { class: "legend note" }, key("disc", "front"), key("diamond", "FORA, TGATE"), key("triangle", "imported"), key("dot", "all evaluated"),
+    return el("p", { class: "legend note" }, key("disc", "front"), key("diamond", "FORA, TGATE"), key("triangle", "imported"), key("dot", "all evaluated"), this.benchmarkKey = el("span", { class: "key", hidden: true }, el("i", { class: "box-mark", "aria-hidden": "true" }), "benchmarked"),
       el("span", { class: "hint" }, "Click: details. Shift-click: compare. Drag: zoom. Arrow keys: walk."));
   }
 
   #describe(point) {
     const { run, index } = point;
+    if (point.schedule) return [`${point.schedule.label}, benchmark ${point.schedule.set}`, `${percent(point.schedule.ratio)} of the time, ${times(1 / point.schedule.ratio)}`,
+      scored(run.summary.quality, point.schedule.quality), `${point.schedule.images} images`];
     return [`candidate ${run.id[index]}${this.app.runs.length > 1 ? `, ${run.summary.name}` : ""}`,
       `${percent(run.ratio[index] ?? run.cost[index])} of the time, ${times(1 / (run.ratio[index] ?? run.cost[index]))}`,
       scored(run.summary.quality, run.quality[index]), `${run.origin[index]}, generation ${run.generation[index]}`];
@@ -76,7 +93,7 @@ export class Explorer {
   update() {
     const runs = this.app.runs.filter(run => run.visible);
     const axis = xAxes[this.axis];
-    const points = [], lines = [], front = [];
+    const points = [], lines = [], front = [], best = [];
     this.points = new Map();
     let last = 0;
     for (const run of runs) {
@@ -89,7 +106,9 @@ export class Explorer {
         if (run.generation[index] > last) last = run.generation[index];
         if (run.generation[index] <= this.filter.generation && this.filter.kinds.has(originKind(run.origin[index]))) kept.push(index);
       }
-      const members = new Set(paretoFront(run, kept));
+      // The line is the front over the shown axes; the answer comes from the run's own front, as that of `pick`.
+      const members = new Set(paretoFront(run, kept, index => (axis.lowerIsBetter ? 1 : -1) * axis.value(run, index)));
+      best.push(...(axis.shows.includes(run.summary.cost) ? [...members] : paretoFront(run, kept)).map(index => ({ run, index })));
       const above = [];
       for (const index of kept) {
         const isMember = members.has(index);
@@ -104,7 +123,11 @@ export class Explorer {
       const own = front.filter(point => point.run === run).sort((a, b) => axis.lowerIsBetter ? a.x - b.x : b.x - a.x);
       lines.push({ colour: paint, points: own, isStep: true });
     }
-    points.push(...front);
+    points.push(...front, ...this.#benchmarked(runs, axis));
+    const other = runs.filter(run => !axis.shows.includes(run.summary.cost));
+    this.frontNote.textContent = other.length ? `The line is the front over the shown axes; the search minimised ${[...new Set(other.map(run => run.costName))].join(" and ")}.` : "";
+    const sampled = runs.filter(run => isReport && run.count < run.summary.evaluations);
+    if (sampled.length) this.frontNote.textContent += ` This report shows the front and a sample, ${whole(sampled[0].count)} of ${whole(sampled[0].summary.evaluations)} candidates.`;
     this.slider.max = last;
     if (this.filter.generation === Infinity) this.slider.value = last;
     this.sliderText.textContent = `${this.filter.generation === Infinity ? last : this.filter.generation} of ${last}`;
@@ -112,21 +135,48 @@ export class Explorer {
     this.scatter.format = { x: axis.label, y: figure };
     const mark = { time: this.limit, speed: 1 / this.limit }[this.axis];
     this.scatter.show(points, lines, Number.isFinite(mark) && mark > 0 ? [{ x: mark, text: `${figure(100 * this.limit, 3)} % of the time` }] : [], axis.isLogarithmic);
-    this.#answer(front);
+    this.#answer(best);
     this.#mark();
+    this.#offerBenchmarks(runs);
+  }
+
+  /** Schedules of the chosen benchmark; their quality is that on its prompts. */
+  #benchmarked(runs, axis) {
+    this.benchmarkKey.hidden = !this.benchmark;
+    if (!this.benchmark) return [];
+    return runs.flatMap(run => (run.benchmarks_?.schedules ?? []).filter(schedule => schedule.set === this.benchmark).map(schedule => ({
+      x: axis.benchmarked(schedule), y: schedule.quality, run, id: schedule.id, schedule,
+      style: { shape: /^(fora|tgate)/.test(schedule.label) ? "diamond" : "square", radius: 5.5, colour: /^(fora|tgate)/.test(schedule.label) ? "heuristic" : "benchmark" },
+    }))).filter(point => Number.isFinite(point.x));
+  }
+
+  async #offerBenchmarks(runs) {
+    const pages = await Promise.all(runs.map(run => run.benchmarks()));
+    const sets = [...new Set(pages.flatMap(page => (page?.schedules ?? []).map(schedule => schedule.set)))];
+    if (this.overlay.options.length === sets.length + 1) return;
+    this.overlay.hidden = !sets.length;
+    this.overlay.replaceChildren(el("option", { value: "" }, "No benchmark"), ...sets.map(set => el("option", { value: set, selected: set === this.benchmark }, `Benchmark ${set}`)));
+  }
+
+  #brush(points) {
+    this.selection = points.filter(point => point.index !== undefined).map(point => ({ run: point.run, id: point.run.id[point.index] }));
+    const count = this.selection.length;
+    this.selected.replaceChildren(...(count ? [el("a", { href: "#genes", onclick: () => this.app.showGenes("selection") }, `Gene usage of ${whole(count)} selected`),
+      el("button", { type: "button", class: "quiet", onclick: () => { this.scatter.brushed = null; this.#brush([]); this.scatter.draw(); } }, "Clear")] : []));
+    say(`${whole(count)} candidates selected`);
   }
 
   /** The same choice as `ecad-coordinator pick --max-latency`. */
   #answer(front) {
     const time = point => xAxes.time.value(point.run, point.index);
-    const best = front.filter(point => time(point) <= this.limit).sort((a, b) => b.y - a.y)[0];
+    const best = front.filter(point => time(point) <= this.limit).sort((a, b) => b.run.quality[b.index] - a.run.quality[a.index])[0];
     if (!best) {
       const fastest = Math.min(...front.map(time));
       return this.answer.replaceChildren(el("span", {}, front.length ? `no candidate is that fast; the fastest takes ${percent(fastest)}` : "no candidates yet"));
     }
     const id = best.run.id[best.index];
     this.answer.replaceChildren(el("button", { type: "button", class: "primary", onclick: () => this.choose(best.run, id) },
-      `candidate ${id}: ${times(1 / time(best))}, ${scored(best.run.summary.quality, best.y)}`));
+      `candidate ${id}: ${times(1 / time(best))}, ${scored(best.run.summary.quality, best.run.quality[best.index])}`));
     if (!this.chosen.length && !this.opened) {
       this.opened = true;
       this.choose(best.run, id, false, true);

@@ -39,8 +39,10 @@ export const times = value => value === null || value === undefined ? "–" : `$
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
   if (seconds < 60) return `${figure(seconds, 3)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ${Math.round(seconds % 3600 / 60)} min`;
+  const joined = (large, unit, small, rest) => small ? `${large} ${unit} ${small} ${rest}` : `${large} ${unit}`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return joined(Math.floor(whole / 60), "min", whole % 60, "s");
+  if (seconds < 172800) return joined(Math.floor(whole / 3600), "h", Math.floor(whole % 3600 / 60), "min");
   return `${figure(seconds / 86400, 3)} days`;
 }
 

@@ -1,5 +1,5 @@
 // The other pages: progress, genes, workers, candidates, benchmarks, events.
-import { load } from "./data.js";
+import { isReport } from "./data.js";
 import { csv, duration, el, figure, moment, percent, save, scorerName, table, times, vector, whole } from "./format.js";
 import { bounds, geneBit, heatMaps, lineChart, runColour } from "./plot.js";
 import { tile } from "./explorer.js";
@@ -10,6 +10,14 @@ const card = (title, ...content) => el("section", { class: "card" }, title ? el(
 async function perRun(app, body) {
   const runs = app.runs.filter(run => run.visible);
   return el("div", { class: "stack" }, await Promise.all(runs.map(async run => card(app.runs.length > 1 ? run.summary.name : null, await body(run)))));
+}
+
+/** Minutes without results get a row as well, so that a pause is not drawn as work: [minute, images, workers]. */
+function withGaps(rows) {
+  return rows.flatMap(([minute, ...row], index) => {
+    const next = rows[index + 1]?.[0] ?? minute + 60;
+    return next > minute + 60 ? [[minute, ...row], [minute + 60, 0, 0], [next - 60, 0, 0]] : [[minute, ...row]];
+  });
 }
 
 /** Hypervolume against evaluations, images or seconds; stop rules; images per second. */
@@ -31,7 +39,7 @@ export class ProgressPage {
       return { name: run.summary.name, colour: runColour(run.number), x: kept.map(index => pages[position][this.axis][index]), y: kept.map(index => pages[position].hypervolume[index]) };
     });
     const rates = runs.map((run, position) => {
-      const rows = [...pages[position].throughput].reverse();
+      const rows = withGaps([...pages[position].throughput].reverse());
       const start = rows[0]?.[0] ?? 0;
       return { name: run.summary.name, colour: runColour(run.number), x: rows.map(row => (row[0] - start) / 60), y: rows.map(row => row[1] / 60) };
     });
@@ -72,13 +80,15 @@ export class GenesPage {
 
   async update() {
     const select = el("select", { "aria-label": "Candidates", onchange: () => { this.part = select.value; this.update(); } },
-      [["front", "The whole front"], ["fast", "The faster half of the front"], ["slow", "The slower half of the front"], ["chosen", "The chosen candidates"]]
+      [["front", "The whole front"], ["fast", "The faster half of the front"], ["slow", "The slower half of the front"], ["chosen", "The chosen candidates"],
+        ...(this.app.explorer.selection.length ? [["selection", `The selection in the explorer (${whole(this.app.explorer.selection.length)})`]] : [])]
         .map(([value, text]) => el("option", { value, selected: value === this.part }, text)));
     const content = await perRun(this.app, async run => {
       const layout = await run.layoutOfGenes();
       const half = Math.ceil(run.front.length / 2);
       const indexes = { front: run.front, fast: run.front.slice(0, half), slow: run.front.slice(half) }[this.part];
-      const ids = indexes ? indexes.map(index => run.id[index]) : this.app.explorer.chosen.filter(choice => choice.run === run).map(choice => choice.id);
+      const picked = this.part === "selection" ? this.app.explorer.selection : this.app.explorer.chosen;
+      const ids = indexes ? indexes.map(index => run.id[index]) : picked.filter(choice => choice.run === run).map(choice => choice.id);
       const genomes = await run.genomes(ids);
       const found = ids.map(id => genomes[id]).filter(Boolean);
       if (!found.length) return el("p", { class: "note" }, "No candidates.");
@@ -89,7 +99,8 @@ export class GenesPage {
         const genes = layout.step.map((value, gene) => value === step && layout.component[gene] === component ? gene : -1).filter(gene => gene >= 0);
         return genes.reduce((sum, gene) => sum + shares[gene], 0) / Math.max(1, genes.length);
       }) }));
-      return [el("p", { class: "note" }, `Share of ${found.length} schedules that recompute a component: darker is more often.`), heatMaps(layout, gene => shares[gene]),
+      const part = found.length < ids.length ? ` (of ${whole(ids.length)}; ${isReport ? "a report has the genomes of the front only" : "the first ones"})` : "";
+      return [el("p", { class: "note" }, `Share of ${found.length} schedules${part} that recompute a component: darker is more often.`), heatMaps(layout, gene => shares[gene], null, 720),
         el("h3", {}, "By step"), el("p", { class: "legend note" }, components.map((component, position) => el("span", { class: "key" }, el("i", { class: "square", style: { background: `var(--run-${position})` } }), component))),
         lineChart({ label: "Share recomputed by step", series: byStep, fromZero: true, titles: { x: "step", y: "share recomputed" }, format: { x: figure, y: percent } })];
     });
@@ -113,13 +124,20 @@ export class WorkersPage {
         el("h3", {}, "Workers"),
         table(["Worker", "Host", "Engine", "Device", "Evaluations", "Images", "Busy", "Utilisation", "Failures", "State"], page.workers.map(worker => [
           worker.name, worker.host, worker.engine, worker.device, whole(worker.evaluations), whole(worker.images), duration(worker.busy), percent(worker.utilisation), worker.failures,
-          worker.quarantine ? el("span", { class: "bad" }, `quarantined: ${worker.quarantine}`) : isLive && page.now - worker.last_seen < 15 ? "connected" : `last seen ${moment(worker.last_seen)}`]), "Workers"),
+          worker.quarantine ? el("span", { class: "bad" }, `quarantined: ${worker.quarantine}`) : isLive && page.now - worker.last_seen < 15 ? "connected" : el("span", { class: "nowrap" }, `last seen ${moment(worker.last_seen)}`)]), "Workers"),
         el("h3", {}, "Failures"), page.failures.length ? table(["Worker", "Outcome", "Leases", "Last", "Reason"], page.failures.map(([name, outcome, leases, at, reason]) => [name, outcome, leases, moment(at), reason ?? "–"]), "Failures") : el("p", { class: "note" }, "None."),
         el("h3", {}, "Refused peers and messages"), page.refusals.length ? table(["Reason", "Count", "First", "Last"], page.refusals.map(([reason, count, first, last]) => [reason, count, moment(first), moment(last)]), "Refusals") : el("p", { class: "note" }, "None."),
         el("p", { class: "note" }, `${page.rechecks[0]} results were computed a second time, ${page.rechecks[1]} of them agreed.`),
       ];
     }));
   }
+}
+
+/** Round times from 0, about six of them. */
+function roundSeconds(length) {
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+  const step = steps.find(step => length / step <= 7) ?? 86400 * Math.ceil(length / 86400 / 7);
+  return Array.from({ length: Math.floor(length / step) + 1 }, (_, index) => index * step);
 }
 
 function timeline(page, isLive) {
@@ -138,7 +156,8 @@ function timeline(page, isLive) {
       page.workers.map((worker, index) => row < 12 ? null : vector("text", { class: "tick", x: left - 8, y: index * row + row / 2 + 4, "text-anchor": "end" }, worker.name.slice(0, 16))),
       page.leases.map(([worker, from, to, outcome]) => vector("rect", { class: `lease ${outcome ?? "open"}`, x: at(from), y: (rows.get(worker) ?? 0) * row + 2, width: Math.max(1, at(to ?? end) - at(from) - 0.5), height: row - 4 },
         vector("title", {}, `${outcome ?? "in progress"}, ${duration((to ?? end) - from)}, ${moment(from)}`))),
-      [0, 0.25, 0.5, 0.75, 1].map(share => vector("text", { class: "tick", x: at(start + share * (end - start)), y: height - 10, "text-anchor": share === 1 ? "end" : "middle" }, duration(share * (end - start))))));
+      roundSeconds(end - start).map(seconds => [vector("line", { class: "grid", x1: at(start + seconds), x2: at(start + seconds), y1: 0, y2: height - 26 }),
+        vector("text", { class: "tick", x: at(start + seconds), y: height - 10, "text-anchor": "middle" }, duration(seconds))]).flat()));
   };
   new ResizeObserver(draw).observe(node);
   return [node, el("p", { class: "legend note" }, [["done", "done"], ["open", "in progress"], ["failed", "failed, expired or lost"], ["returned", "returned or superseded"]]
@@ -219,14 +238,22 @@ export class BenchmarksPage {
 
   async update() {
     this.node.replaceChildren(await perRun(this.app, async run => {
-      const page = await run.page("benchmarks");
+      const page = await run.benchmarks();
       if (!page.scores.length) return [el("p", { class: "note" }, "No benchmark yet. To measure the front on prompts that the search has not used:"),
         el("div", { class: "command" }, el("code", {}, `ecad-coordinator benchmark --run-dir ${run.summary.folder} --prompts FILE --front --heuristics --workers 2`))];
       const ratios = new Map(page.schedules.map(schedule => [`${schedule.set}/${schedule.id}`, schedule.ratio]));
-      return [...new Set(page.scores.map(score => score.set))].map(set => [el("h3", {}, set),
-        table(["Schedule", "Time", "Scorer", "Mean", "Standard error", "5th percentile", "Worst", "Worst prompt", "Images"], page.scores.filter(score => score.set === set)
-          .sort((a, b) => a.scorer < b.scorer ? -1 : a.scorer > b.scorer ? 1 : (ratios.get(`${set}/${a.id}`) ?? 0) - (ratios.get(`${set}/${b.id}`) ?? 0))
-          .map(score => [score.schedule, percent(ratios.get(`${set}/${score.id}`)), scorerName(score.scorer), figure(score.mean), figure(score.standard_error, 3), figure(score.p5), figure(score.worst), el("span", { class: "prompt", dir: "auto" }, score.worst_prompt), score.images]), `Benchmark ${set}`)]);
+      const scorers = [...new Set(page.scores.map(score => score.scorer))];
+      const scorer = scorers.includes(this.scorer) ? this.scorer : scorers.includes(run.summary.quality) ? run.summary.quality : scorers[0];
+      const select = el("select", { "aria-label": "Scorer", onchange: () => { this.scorer = select.value; this.update(); } },
+        scorers.map(name => el("option", { value: name, selected: name === scorer }, scorerName(name))));
+      const scores = page.scores.filter(score => score.scorer === scorer);
+      return [el("div", { class: "controls" }, select, el("span", { class: "note" }, "The explorer can show a benchmark beside the candidates.")),
+        ...[...new Set(scores.map(score => score.set))].map(set => [el("h3", {}, set),
+          table(["Schedule", "Time", "Mean", "Standard error", "5th percentile", "Worst", "Worst prompt", "Images"], scores.filter(score => score.set === set)
+            .sort((a, b) => (ratios.get(`${set}/${a.id}`) ?? 0) - (ratios.get(`${set}/${b.id}`) ?? 0))
+            .map(score => [el("button", { type: "button", class: "link", onclick: () => this.app.open(run, score.id) }, score.schedule), percent(ratios.get(`${set}/${score.id}`)),
+              figure(score.mean), figure(score.standard_error, 3), figure(score.p5), figure(score.worst),
+              el("span", { class: "prompt", dir: "auto", title: score.worst_prompt }, score.worst_prompt), score.images]), `Benchmark ${set}`)])];
     }));
   }
 }

@@ -61,13 +61,14 @@ export function axes(x, y, size, titles, label = { x: figure, y: figure }) {
 }
 
 /**
- * Points on a canvas under axes in SVG: hover, click, drag to zoom, wheel, pinch, arrow keys.
+ * Points on a canvas under axes in SVG: hover, click, drag to zoom, wheel, arrow keys. While `isBrushing`, or with Alt, a
+ * drag selects the points in its box instead.
  *
  * `layers` are arrays of {x, y, style, key}; the later ones are drawn above.
  */
 export class Scatter {
-  constructor({ label, titles, onselect, describe, format }) {
-    Object.assign(this, { titles, onselect, describe, format, points: [], lines: [], marks: [], zoom: null, hovered: null, selected: [] });
+  constructor({ label, titles, onselect, onbrush, describe, format }) {
+    Object.assign(this, { titles, onselect, onbrush, describe, format, isBrushing: false, brushed: null, points: [], lines: [], marks: [], zoom: null, hovered: null, selected: [] });
     this.frame = vector("svg", { class: "frame", "aria-hidden": "true" });
     this.canvas = el("canvas", { tabindex: "0", role: "application", "aria-label": label });
     this.over = vector("svg", { class: "over", "aria-hidden": "true" });
@@ -130,6 +131,7 @@ export class Scatter {
     }
     context.setLineDash([]);
     const styles = new Map();
+    let dots = null;
     this.grid = new Map();
     this.cell = 16;
     for (const point of this.points) {
@@ -139,8 +141,21 @@ export class Scatter {
       const bucket = this.grid.get(key);
       if (bucket) bucket.push(point); else this.grid.set(key, [point]);
       if (!styles.has(point.style)) styles.set(point.style, { ...point.style, paint: colour(point.style.colour) });
-      drawMark(context, px, py, styles.get(point.style));
+      const style = styles.get(point.style);
+      if (style.shape !== "dot") {
+        drawMark(context, px, py, style);
+        dots = null;
+        continue;
+      }
+      // Tens of thousands of them: the style is set once for each run of equal ones.
+      if (dots !== style) {
+        context.fillStyle = style.paint;
+        context.globalAlpha = style.opacity;
+        dots = style;
+      }
+      context.fillRect(px - style.radius, py - style.radius, 2 * style.radius, 2 * style.radius);
     }
+    context.globalAlpha = 1;
   }
 
   #drawOver() {
@@ -154,6 +169,10 @@ export class Scatter {
       vector("text", { class: "limit-label", x: this.x.at(mark.x) + 5, y: height - bottom - 8 }, mark.text)]);
     const box = this.drag ? [vector("rect", { class: "box", x: Math.min(this.drag[0], this.drag[2]), y: Math.min(this.drag[1], this.drag[3]),
       width: Math.abs(this.drag[2] - this.drag[0]), height: Math.abs(this.drag[3] - this.drag[1]) })] : [];
+    if (this.brushed && !this.drag) {
+      const [x1, x2, y1, y2] = this.brushed, [px, py] = [this.x.at(x1), this.y.at(y2)];
+      box.push(vector("rect", { class: "box brushed", x: Math.min(px, this.x.at(x2)), y: Math.min(py, this.y.at(y1)), width: Math.abs(this.x.at(x2) - px), height: Math.abs(this.y.at(y1) - py) }));
+    }
     this.over.replaceChildren(...marks.flat(), ...rings, ...box);
   }
 
@@ -202,6 +221,7 @@ export class Scatter {
 
   reset() {
     this.zoom = null;
+    this.brushed = null;
     this.draw();
   }
 
@@ -215,7 +235,7 @@ export class Scatter {
     let pressed = null;
     canvas.addEventListener("pointermove", event => {
       const [px, py] = this.#position(event);
-      if (pressed && event.pointerType === "mouse" && Math.hypot(px - pressed[0], py - pressed[1]) > 6) {
+      if (pressed && (event.pointerType === "mouse" || this.isBrushing) && Math.hypot(px - pressed[0], py - pressed[1]) > 6) {
         this.drag = [...pressed, px, py];
         this.tip.hidden = true;
         return this.#drawOver();
@@ -227,7 +247,7 @@ export class Scatter {
     canvas.addEventListener("pointerleave", () => { if (document.activeElement !== canvas) this.hover(null); });
     canvas.addEventListener("pointerdown", event => {
       pressed = this.#position(event);
-      if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
+      if (event.pointerType === "mouse" || this.isBrushing) canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener("pointerup", event => {
       const [px, py] = this.#position(event);
@@ -235,7 +255,12 @@ export class Scatter {
       [this.drag, pressed] = [null, null];
       if (drag) {
         const xs = [this.x.value(drag[0]), this.x.value(drag[2])], ys = [this.y.value(drag[1]), this.y.value(drag[3])];
-        if (Math.abs(drag[0] - drag[2]) > 8 && Math.abs(drag[1] - drag[3]) > 8) this.zoom = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+        const box = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+        const isLarge = Math.abs(drag[0] - drag[2]) > 8 && Math.abs(drag[1] - drag[3]) > 8;
+        if (this.isBrushing || event.altKey) {
+          this.brushed = isLarge ? box : null;
+          this.onbrush(isLarge ? this.points.filter(({ x, y }) => x >= box[0] && x <= box[1] && y >= box[2] && y <= box[3]) : []);
+        } else if (isLarge) this.zoom = box;
         return this.draw();
       }
       const point = this.nearest(px, py, event.pointerType === "touch" ? 34 : 22);
@@ -270,28 +295,23 @@ export class Scatter {
   }
 }
 
-/** A mark of a shape: dot, disc, diamond or triangle. */
-function drawMark(context, px, py, { shape, radius, paint, opacity }) {
-  context.globalAlpha = opacity ?? 1;
-  if (shape === "dot") {
-    context.fillStyle = paint;
-    context.fillRect(px - radius, py - radius, 2 * radius, 2 * radius);
-  } else {
-    context.beginPath();
-    if (shape === "disc") context.arc(px, py, radius, 0, 2 * Math.PI);
-    else if (shape === "diamond") [[0, -1], [1, 0], [0, 1], [-1, 0]].forEach(([dx, dy], corner) => corner ? context.lineTo(px + dx * radius, py + dy * radius) : context.moveTo(px + dx * radius, py + dy * radius));
-    else [[0, -1.1], [1, 0.8], [-1, 0.8]].forEach(([dx, dy], corner) => corner ? context.lineTo(px + dx * radius, py + dy * radius) : context.moveTo(px + dx * radius, py + dy * radius));
-    context.closePath();
-    if (shape === "disc") {
-      context.fillStyle = paint;
-      context.fill();
-    } else {
-      context.strokeStyle = paint;
-      context.lineWidth = 2;
-      context.stroke();
-    }
-  }
+/** A mark of a shape: disc, square, diamond or triangle. */
+function drawMark(context, px, py, { shape, radius, paint }) {
+  const polygon = corners => corners.forEach(([dx, dy], corner) => corner ? context.lineTo(px + dx * radius, py + dy * radius) : context.moveTo(px + dx * radius, py + dy * radius));
   context.globalAlpha = 1;
+  context.beginPath();
+  if (shape === "disc") context.arc(px, py, radius, 0, 2 * Math.PI);
+  else if (shape === "square") context.rect(px - 0.8 * radius, py - 0.8 * radius, 1.6 * radius, 1.6 * radius);
+  else polygon(shape === "diamond" ? [[0, -1], [1, 0], [0, 1], [-1, 0]] : [[0, -1.1], [1, 0.8], [-1, 0.8]]);
+  context.closePath();
+  if (shape === "disc") {
+    context.fillStyle = paint;
+    context.fill();
+  } else {
+    context.strokeStyle = paint;
+    context.lineWidth = 2;
+    context.stroke();
+  }
 }
 
 /** Lines over a common axis as SVG that scales with its box; `series` are {name, colour, x, y}. */
@@ -333,12 +353,12 @@ export function bounds(values) {
 
 /**
  * A heat map for each component: steps as columns, blocks as rows. `share` gives 0 to 1 for a gene; `other`, if given, is
- * compared with it: cells that only one of the two recomputes stand out.
+ * compared with it: cells that only one of the two recomputes stand out. `width` is that of one map in pixels at most.
  */
-export function heatMaps(layout, share, other = null) {
+export function heatMaps(layout, share, other = null, width = 300) {
   const components = [...new Set(layout.component)];
   const blocks = Math.max(...bounds(layout.block)) + 1, steps = Math.max(...bounds(layout.step)) + 1;
-  const cell = Math.max(4, Math.min(12, Math.floor(300 / steps)));
+  const cell = Math.max(4, Math.min(width > 300 ? 16 : 12, Math.floor(width / steps)));
   return el("div", { class: "maps" }, components.map(component => {
     const cells = [];
     let sum = 0, count = 0;
@@ -355,11 +375,11 @@ export function heatMaps(layout, share, other = null) {
         class: difference > 0 ? "only-first" : difference < 0 ? "only-second" : "cell", style: difference ? {} : { "fill-opacity": (0.08 + 0.92 * value).toFixed(3) } },
       vector("title", {}, `${component}, step ${layout.step[gene]}, block ${block}: ${value === 1 ? "recompute" : value === 0 ? "reuse" : `${Math.round(100 * value)} % recompute`}`)));
     });
-    const width = 24 + steps * cell, height = 18 + rows.size * cell;
+    const mapWidth = 24 + steps * cell, height = 18 + rows.size * cell;
     const labels = [0, Math.floor(steps / 2), steps - 1].map(step => vector("text", { class: "tick", x: 22 + step * cell + cell / 2, y: 11, "text-anchor": "middle" }, step));
     const sides = [0, rows.size - 1].map(row => vector("text", { class: "tick", x: 18, y: 16 + row * cell + cell - 2, "text-anchor": "end" }, row));
     return el("figure", {}, el("figcaption", {}, `${component} `, el("span", { class: "note" }, `${Math.round(100 * sum / count)} % recomputed`)),
-      vector("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
+      vector("svg", { viewBox: `0 0 ${mapWidth} ${height}`, width: mapWidth, height, role: "img",
         "aria-label": `${component}: ${Math.round(100 * sum / count)} percent of ${steps} steps and ${rows.size} of ${blocks} blocks recomputed` }, labels, sides, cells));
   }));
 }

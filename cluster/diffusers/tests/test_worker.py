@@ -21,7 +21,7 @@ import pytest
 import torch
 import zmq
 
-from ecad_diffusers import Shape
+from ecad_diffusers import Schedule, Shape
 from ecad_diffusers.worker import messages_pb2 as pb
 from ecad_diffusers.worker import protocol, scorers
 from ecad_diffusers.worker.errors import WorkerError
@@ -356,6 +356,26 @@ def test_an_evaluation_thread_survives_any_assignment() -> None:
     assert kind == "task-failed" and "before the model was opened" in value[1]
 
 
+def test_thumbnails_are_reduced_images_of_some_items() -> None:
+    import io
+
+    from PIL import Image
+
+    from ecad_diffusers.worker.evaluator import Evaluator, Returned, Settings
+
+    model = conftest.FIXTURES / "alpha-micro" / "model"
+    settings = Settings(4, 16, 24, 4.5, ["a red cube", "a ball"], "", ["psnr"])
+    evaluator = Evaluator(str(model), settings, None, torch.device("cpu"), torch.float32, None)
+    uncached = Schedule.uncached(evaluator.shape)
+    items = [(0, 0), (1, 0)]
+    found = evaluator.evaluate([(1, Schedule.fora(evaluator.shape, 2)), (2, uncached)], items, False, Returned(False, {(1, 0)}, True, 12), lambda done, total: None)
+    assert [row.keys() & {"png", "reference_png"} for row in found] == [set(), {"png", "reference_png"}, set(), {"png"}]
+    assert found[1]["reference_png"] == found[3]["png"] != found[1]["png"]
+    assert Image.open(io.BytesIO(found[1]["png"])).size == (12, 8)
+    everything = evaluator.evaluate([(1, uncached)], items, False, Returned(True, set(), False, 0), lambda done, total: None)
+    assert [Image.open(io.BytesIO(row["png"])).size for row in everything] == [(24, 16)] * 2
+
+
 def test_refusals_of_other_protocol_versions_are_readable() -> None:
     data = pb.Preamble(protocol_version=9, refusal=pb.Refusal(reason="release 2 is needed")).SerializeToString()
     kind, body = protocol.decode(data)
@@ -369,14 +389,14 @@ def test_checksum_covers_every_field() -> None:
     result = pb.TaskResult(task_id=1, lease_epoch=2, images=[image], task_seconds=3)
     sums = {protocol.checksum(result)}
     for change in (
-        {"seed": 4}, {"scores": {"psnr": 1.5, "b": float("inf")}}, {"decode_seconds": 1.0}, {"png": b"y"}, {"candidate_id": 1}, {"reference_seconds": 0.5},
+        {"seed": 4}, {"scores": {"psnr": 1.5, "b": float("inf")}}, {"decode_seconds": 1.0}, {"png": b"y"}, {"reference_png": b"z"}, {"candidate_id": 1}, {"reference_seconds": 0.5},
     ):  # fmt: skip
         other = pb.TaskResult()
         other.CopyFrom(result)
         del other.images[0].scores["a"]
         other.images[0].MergeFrom(pb.ImageMeasurement(**change))
         sums.add(protocol.checksum(other))
-    assert len(sums) == 7
+    assert len(sums) == 8
     assert protocol.checksum(pb.TaskResult()) == zlib.crc32(bytes(32))
 
 

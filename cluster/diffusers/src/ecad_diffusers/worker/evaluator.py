@@ -54,6 +54,19 @@ class Settings:
     """Directories of the scorers that have a model."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Returned:
+    """Which images a result includes."""
+
+    everything: bool
+    thumbnails: set[tuple[int, int]]
+    """Pairs of a prompt's index and a seed whose images are included in any case."""
+    references: bool
+    """Whether the measurements of the first candidate include the uncached images of `thumbnails`."""
+    edge: int
+    """Longest edge in pixels, to which larger images are reduced; 0 for any."""
+
+
 @dataclasses.dataclass
 class Images:
     """Images `[P, 3, H, W]` of 8-bit values, latents `[P, C, h, w]`, seconds per image."""
@@ -120,7 +133,7 @@ class Evaluator:
         candidates: list[tuple[int, Schedule]],
         items: list[tuple[int, int]],
         measure_latency: bool,
-        return_images: bool,
+        returned: Returned,
         progress: Callable[[int, int], None],
     ) -> list[dict[str, Any]]:
         """Measurements of every candidate and item, in that order; `progress` raises Cancelled to stop.
@@ -154,7 +167,7 @@ class Evaluator:
                 assert before is not None
                 reference_seconds, before = (before + after) / 2, after
             for candidate, images in runs:
-                results += self._score(candidate, images, items, reference_seconds, return_images)
+                results += self._score(candidate, images, items, reference_seconds, returned, candidate == candidates[0][0])
         progress(total, total)
         return results
 
@@ -163,7 +176,9 @@ class Evaluator:
             raise CandidateError(candidate, "its latents are not finite")
         self._decode(images)
 
-    def _score(self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float | None, return_images: bool) -> list[dict[str, Any]]:
+    def _score(
+        self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float | None, returned: Returned, is_first: bool
+    ) -> list[dict[str, Any]]:
         reference = self._references[tuple(items)]
         batch = scorers.Scored(run.images, run.latents, reference.images, reference.latents, [self._settings.prompts[prompt] for prompt, _ in items])
         scores: list[dict[str, float]] = [{} for _ in items]
@@ -180,8 +195,10 @@ class Evaluator:
             }  # fmt: skip
             if reference_seconds is not None:
                 measurement["reference_seconds"] = reference_seconds
-            if return_images:
-                measurement["png"] = _png(run.images[index])
+            if returned.everything or (prompt, seed) in returned.thumbnails:
+                measurement["png"] = _png(run.images[index], returned.edge)
+            if returned.references and is_first and (prompt, seed) in returned.thumbnails:
+                measurement["reference_png"] = _png(reference.images[index], returned.edge)
             measurements.append(measurement)
         return measurements
 
@@ -315,9 +332,14 @@ class _Clock:
         return float(self._events[0].elapsed_time(self._events[1])) / 1000
 
 
-def _png(image: torch.Tensor) -> bytes:
+def _png(image: torch.Tensor, edge: int) -> bytes:
+    """The image as PNG, reduced to a longest edge of `edge` pixels; 0 keeps its size."""
     from PIL import Image
 
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    longest = max(picture.size)
+    if 0 < edge < longest:
+        picture = picture.resize((max(1, round(picture.width * edge / longest)), max(1, round(picture.height * edge / longest))), Image.Resampling.BICUBIC)
     stream = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(stream, "PNG")
+    picture.save(stream, "PNG")
     return stream.getvalue()

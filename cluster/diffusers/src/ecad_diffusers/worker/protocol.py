@@ -91,4 +91,5 @@ def checksum(result: Any) -> int:
         for name in sorted(image.scores, key=str.encode):
             parts += [integer(len(name.encode())), name.encode(), number(image.scores[name])]
         parts += [integer(1), integer(len(image.png)), image.png] if image.HasField("png") else [integer(0)]
+        parts += [integer(len(image.reference_png)), image.reference_png] if image.HasField("reference_png") else []
     return zlib.crc32(b"".join(parts))

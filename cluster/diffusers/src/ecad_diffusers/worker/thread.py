@@ -10,7 +10,7 @@ from typing import Any
 
 from ..schedule import Schedule, ScheduleError, Shape
 from .errors import WorkerError
-from .evaluator import Cancelled, CandidateError, Evaluator
+from .evaluator import Cancelled, CandidateError, Evaluator, Returned
 
 MOST_IMAGES = 256
 """The largest batch that a run configuration allows."""
@@ -76,7 +76,9 @@ class EvaluationThread:
                 items = [(item.prompt_index, item.seed) for item in assignment.items]
                 if not candidates or not items:
                     raise WorkerError("the task has no images; expected at least one candidate and one prompt")
-                images = self._evaluator.evaluate(candidates, items, assignment.measure_latency, assignment.return_images, self._advance)
+                thumbnails = {(item.prompt_index, item.seed) for item in assignment.thumbnails}
+                returned = Returned(assignment.return_images, thumbnails, assignment.return_references, assignment.image_pixels)
+                images = self._evaluator.evaluate(candidates, items, assignment.measure_latency, returned, self._advance)
             except Cancelled:
                 return "cancelled", None
             except CandidateError as error:
