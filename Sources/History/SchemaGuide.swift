@@ -186,6 +186,8 @@ extension SchemaGuide {
          failures: attempts that failed on it
          quarantined_at: Unix seconds; NULL if trusted
          quarantine_reason: why its results are no longer used
+         engine: `native` or `torch`
+         device_class: equal where equal work takes equal time
         events: one row per event of a run
          seq: increasing number
          run_id: run; NULL if about all
@@ -209,7 +211,7 @@ extension SchemaGuide {
          genome_sha256: SHA-256 of the genome as ASCII 0 and 1
          canonical_hash: equal for genomes that generate the same images
          parent_a, parent_b: parents; NULL for seeds
-         operator: `seed`, `crossover`, `mutation`, `crossover+mutation` or `copy`; NULL for a benchmarked schedule
+         operator: `seed`, `solved`, `crossover`, `mutation`, `crossover+mutation` or `copy`; NULL for a benchmarked schedule
          origin: label of a seed such as `fora-3` or `random`, otherwise the operator; of a benchmarked schedule its source
          macs: multiply-adds per image
          gate_step: first step without guidance of a benchmarked TGATE schedule, from 0
@@ -283,6 +285,20 @@ extension SchemaGuide {
          fit_error: median relative error of the fit
          is_objective: 1 for the table by which the run models latencies
          measured_at: Unix seconds
+        reuse_errors: one row per image in which it was measured, before the search, what reuse changes
+         run_id: run
+         prompt_id: prompt
+         seed: seed of the initial noise
+         errors: by chain, step and source, 32-bit floats, little-endian
+         worker_id: worker
+         seconds: seconds from start to result on that worker
+         image_equivalents: uncached images that take as long
+         measured_at: Unix seconds
+        evaluation_sets: one row per prompt set
+         run_id: run
+         name: `calibration`, or a benchmark's
+         engine: `native` or `torch`, which computed all its images
+         precision: of the products
         refusals: one row per reason for refusing a peer or a message
          run_id: run
          reason: one of a fixed set
