@@ -85,8 +85,8 @@ let modules: [Target] =
             "Basics", "Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors", "TestSupport",
         ])
     + module(
-        "Verification", ["Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
-        tests: ["TestSupport"])
+        "Verification", ["Basics", "Diffusion", "ModelConfiguration", "Models", "Schedules", "Scoring", "Tensors"],
+        tests: ["Basics", "Tensors", "TestSupport"])
     + module("History", [grdb], tests: ["TestSupport", grdb])
     + module(
         "Dashboard", ["Basics", "History", flyingSocks],
@@ -105,7 +105,11 @@ let modules: [Target] =
             "Basics", "Evolution", "History", "Messages", "ModelConfiguration", "TestSupport", "Transport", logging,
         ])
     + module(
-        "Benchmarks", ["Evaluations", "Evolution", "History", "ModelConfiguration", "Schedules"],
+        "Benchmarks",
+        [
+            "Basics", "Diffusion", "Evaluations", "Evolution", "History", "ModelConfiguration", "Models", "Schedules",
+            "Tensors",
+        ],
         tests: ["Diffusion", "Evaluations", "Evolution", "ModelConfiguration", "Models", "Schedules", "TestSupport"])
     + module(
         "WorkerService",

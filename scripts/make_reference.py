@@ -11,7 +11,8 @@
     python scripts/make_reference.py frechet      --model INCEPTION --count 12 -o frechet.safetensors
 
 DIR is a model directory in the diffusers layout (PixArt-alpha, PixArt-Sigma or FLUX); SCORER, CLIP and INCEPTION are scorer
-directories as described in scripts/convert_scorers.py. Everything runs in float32 on the CPU, whatever type the weights have. Needs torch, diffusers, transformers, sentencepiece, protobuf; written with torch 2.15, diffusers 0.42.1,
+directories as described in scripts/convert_scorers.py. Everything runs in float32 on the CPU, whatever type the weights
+have; --bfloat16 also measures the libraries' error in bfloat16. Needs torch, diffusers, transformers, sentencepiece, protobuf; written with torch 2.15, diffusers 0.42.1,
 transformers 5.23. The requirements of the scorer cases are listed in scripts/reference/scorers.py.
 """
 
@@ -83,6 +84,10 @@ def add_latents(case: argparse.ArgumentParser) -> None:
     case.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
 
 
+def add_bfloat16(case: argparse.ArgumentParser) -> None:
+    case.add_argument("--bfloat16", action="store_true", help="store the libraries' own error in bfloat16, for ecad verify --precision bfloat16")
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cases = parser.add_subparsers(dest="case", required=True, metavar="CASE")
@@ -108,6 +113,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_latents(case)
     case.add_argument("--count", type=int, default=2, help="images")
 
+    for each in (cases.choices["transformer"], case):
+        add_bfloat16(each)
+
     case = add("noise", noise, "seeded normal noise", needs_model=False)
     case.add_argument("--seeds", type=int, nargs="+", required=True)
     case.add_argument("--shape", type=int, nargs="+", required=True, help="shape of one draw, for example 4 32 32")
@@ -121,6 +129,8 @@ def make_parser() -> argparse.ArgumentParser:
     case.add_argument("--height", type=int, help="pixels (default: the model's native size; no aspect-ratio binning)")
     case.add_argument("--width", type=int, help="pixels (default: the model's native size; no aspect-ratio binning)")
     case.add_argument("--schedule", type=pathlib.Path, help="published JSON file; copied next to the output if it is elsewhere")
+
+    add_bfloat16(case)
 
     for name, help in (("image-reward", "rewards of random images for prompts"), ("clip-score", "CLIP features of random images and prompts")):
         case = add(name, of_scorer(name.replace("-", "_")), help)

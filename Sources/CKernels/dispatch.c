@@ -1,6 +1,8 @@
 #include "table.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const ck_table *table_of(ck_level level) {
 #if defined(__x86_64__)
@@ -11,7 +13,7 @@ static const ck_table *table_of(ck_level level) {
     return &ck_portable_table;
 }
 
-ck_level ck_best_level(void) {
+static ck_level level_of_processor(void) {
 #if defined(__x86_64__)
     // __builtin_cpu_supports also checks that the operating system saves the wide registers.
     __builtin_cpu_init();
@@ -19,6 +21,28 @@ ck_level ck_best_level(void) {
         return __builtin_cpu_supports("avx512f") ? CK_AVX512 : CK_AVX2;
 #endif
     return CK_PORTABLE;
+}
+
+// The level named by CK_KERNELS_VARIABLE; -1 without it, -2 if it names no level of this processor.
+static int requested_level(void) {
+    static const char *const names[] = {"portable", "avx2", "avx512"};
+    const char *const name = getenv(CK_KERNELS_VARIABLE);
+    if (!name || !*name) return -1;
+    for (int level = 0; level <= (int)level_of_processor(); level++)
+        if (strcmp(name, names[level]) == 0) return level;
+    return -2;
+}
+
+bool ck_requested_level_is_valid(void) { return requested_level() != -2; }
+
+ck_level ck_best_level(void) {
+    static _Atomic int best = -1;
+    int level = atomic_load_explicit(&best, memory_order_relaxed);
+    if (level < 0) {
+        level = requested_level() >= 0 ? requested_level() : (int)level_of_processor();
+        atomic_store_explicit(&best, level, memory_order_relaxed);
+    }
+    return (ck_level)level;
 }
 
 // -1 until the first call; concurrent first calls store the same value.
@@ -39,8 +63,3 @@ ck_level ck_set_level(ck_level level) {
 #define CK_DISPATCH(name, parameters, arguments) \
     void ck_##name parameters { table_of(ck_current_level())->name arguments; }
 CK_KERNELS(CK_DISPATCH)
-
-size_t ck_attention_scratch(size_t dimension, size_t keys) {
-    // The transposed keys of one head and the scores of sixteen queries; keys are rounded up to whole vectors.
-    return (dimension + 16) * ((keys + 15) / 16 * 16);
-}

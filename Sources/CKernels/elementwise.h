@@ -8,33 +8,6 @@ static void k_tanh(const float *x, float *y, size_t count) {
     for (size_t j = 0; j < count; j += LANES) store_some(y + j, tanh16(load_some(x + j, count - j)), count - j);
 }
 
-// `activation` is a constant at each call site, so the compiler hoists the switch out of the loop.
-INLINE void bias_activation_rows(float *y, size_t stride, const float *bias, size_t rows, size_t columns,
-                                 ck_activation activation) {
-    for (size_t i = 0; i < rows; i++, y += stride) {
-        for (size_t j = 0; j < columns; j += LANES) {
-            const size_t count = columns - j;
-            vf v = load_some(y + j, count);
-            if (bias) v += load_some(bias + j, count);
-            store_some(y + j, activate(v, activation), count);
-        }
-    }
-}
-
-static void k_bias_activation(float *y, size_t stride, const float *bias, size_t rows, size_t columns,
-                              ck_activation activation) {
-    switch (activation) {
-    case CK_NONE:
-        if (bias) bias_activation_rows(y, stride, bias, rows, columns, CK_NONE);
-        return;
-    case CK_GELU_TANH: return bias_activation_rows(y, stride, bias, rows, columns, CK_GELU_TANH);
-    case CK_GELU: return bias_activation_rows(y, stride, bias, rows, columns, CK_GELU);
-    case CK_QUICK_GELU: return bias_activation_rows(y, stride, bias, rows, columns, CK_QUICK_GELU);
-    case CK_SILU: return bias_activation_rows(y, stride, bias, rows, columns, CK_SILU);
-    case CK_RELU: return bias_activation_rows(y, stride, bias, rows, columns, CK_RELU);
-    }
-}
-
 static void k_gated_add(float *x, size_t x_stride, const float *y, size_t y_stride, const float *gate, size_t rows,
                         size_t columns) {
     for (size_t i = 0; i < rows; i++, x += x_stride, y += y_stride) {
@@ -62,19 +35,26 @@ static void k_axpby(float a, const float *x, size_t x_stride, float b, float *y,
     }
 }
 
-static void k_rotary(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
-                     size_t dimension) {
-    for (size_t i = 0; i < rows; i++, x += stride, cosine += dimension, sine += dimension) {
-        for (size_t h = 0; h < heads; h++) {
-            float *head = x + h * dimension;
-            for (size_t j = 0; j < dimension; j += LANES) {
-                const size_t count = dimension - j;
-                const vf v = load_some(head + j, count);
-                const vf partner = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-                const vf rotated = partner * load_some(sine + j, count);
-                store_some(head + j, fma16(v, load_some(cosine + j, count), rotated), count);
-            }
+// `activation` is a constant at each call site, so the compiler hoists the switch out of the loop.
+INLINE void activation_rows(const float *x, size_t x_stride, float *y, uint16_t *narrow, size_t y_stride, size_t rows,
+                            size_t columns, ck_activation activation) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j += LANES) {
+            const vf v = activate(load_some(x + i * x_stride + j, columns - j), activation);
+            if (narrow) store_narrow(narrow + i * y_stride + j, v, columns - j);
+            else store_some(y + i * y_stride + j, v, columns - j);
         }
+}
+
+static void k_activate(const float *x, size_t x_stride, float *y, uint16_t *narrow, size_t y_stride, size_t rows,
+                         size_t columns, ck_activation activation) {
+    switch (activation) {
+    case CK_NONE: return activation_rows(x, x_stride, y, narrow, y_stride, rows, columns, CK_NONE);
+    case CK_GELU_TANH: return activation_rows(x, x_stride, y, narrow, y_stride, rows, columns, CK_GELU_TANH);
+    case CK_GELU: return activation_rows(x, x_stride, y, narrow, y_stride, rows, columns, CK_GELU);
+    case CK_QUICK_GELU: return activation_rows(x, x_stride, y, narrow, y_stride, rows, columns, CK_QUICK_GELU);
+    case CK_SILU: return activation_rows(x, x_stride, y, narrow, y_stride, rows, columns, CK_SILU);
+    case CK_RELU: return activation_rows(x, x_stride, y, narrow, y_stride, rows, columns, CK_RELU);
     }
 }
 

@@ -9,23 +9,12 @@ enum { PANEL = CK_PANEL, MAX_TILE_ROWS = 14 };
 // Beyond this depth a panel and a tile's rows leave the second-level cache; sums continue in the output.
 enum { DEPTH_BLOCK = CK_DEPTH_BLOCK };
 
-// 16 bits of a bfloat16 in each lane, rounded to nearest even; NaN stays NaN.
-INLINE vh narrow_bf16(vf v) {
-    const vu u = (vu)v;
-    const vu rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-    const vu quiet = (u >> 16) | 0x40;
-    return __builtin_convertvector((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded, vh);
-}
-
-INLINE void store_narrow(uint16_t *p, vf v, size_t count) {
-    const vh bits = narrow_bf16(v);
-    memcpy(p, &bits, 2 * smaller(count, LANES));
-}
-
 // Adds bias and earlier sums to a tile [rows, PANEL], applies the activation and writes the result.
 INLINE void finish_tile_of(const float *tile, size_t rows, size_t columns, bool continues, bool ends,
                            const ck_output *out, size_t row, size_t column, ck_activation activation) {
     for (size_t r = 0; r < rows; r++) {
+        const float *gate = out->gate;
+        if (gate && out->gate_rows) gate += (out->first_row + row + r) / out->gate_rows * out->gate_stride;
         for (size_t j = 0; j < columns; j += LANES) {
             const size_t count = columns - j, index = column + j;
             vf v = load(tile + r * PANEL + j);
@@ -38,7 +27,7 @@ INLINE void finish_tile_of(const float *tile, size_t rows, size_t columns, bool 
                 if (out->residual) {
                     float *const x = out->residual + (row + r) * out->residual_stride + index;
                     const vf old = load_some(x, count);
-                    store_some(x, out->gate ? fma16(load_some(out->gate + index, count), v, old) : old + v, count);
+                    store_some(x, gate ? fma16(load_some(gate + index, count), v, old) : old + v, count);
                 }
             }
             if (y) store_some(y, v, count);

@@ -17,21 +17,7 @@ bool ck_has_bf16(void) {
 
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma,f16c"))), apply_to = function)
-#include "vector.h"
-
-INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)((1u << count) - 1); }
-
-INLINE vf load_first(const float *p, size_t count) { return (vf)_mm512_maskz_loadu_ps(first_lanes(count), p); }
-
-INLINE void store_first(float *p, vf v, size_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), (__m512)v); }
-
-INLINE vf widen_f16(vh bits) {
-    __m256i words;
-    memcpy(&words, &bits, sizeof words);
-    return (vf)_mm512_cvtph_ps(words);
-}
-
-#include "vector_math.h"
+#include "vector_avx512.h"
 
 #include "gemm.h"
 

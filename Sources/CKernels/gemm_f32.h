@@ -1,28 +1,5 @@
 // Products of float32 rows with a weight as stored, which is widened and transposed panel by panel.
 
-// Lanes (a0 b0 a1 b1 ...) of the lower or upper halves.
-INLINE vf interleave_low(vf a, vf b) {
-    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-INLINE vf interleave_high(vf a, vf b) {
-    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-}
-
-// Four perfect shuffles of sixteen vectors transpose them.
-INLINE void transpose_16x16(vf a[LANES]) {
-    vf b[LANES];
-    UNROLL for (size_t round = 0; round < 2; round++) {
-        UNROLL for (size_t i = 0; i < 8; i++) {
-            b[2 * i] = interleave_low(a[i], a[i + 8]);
-            b[2 * i + 1] = interleave_high(a[i], a[i + 8]);
-        }
-        UNROLL for (size_t i = 0; i < 8; i++) {
-            a[2 * i] = interleave_low(b[i], b[i + 8]);
-            a[2 * i + 1] = interleave_high(b[i], b[i + 8]);
-        }
-    }
-}
-
 // panel[k, o] = weight[o, k]: `outputs` rows of the weight from `element` on, zeros beyond them.
 static void pack_panel(ck_type type, const void *weight, size_t element, size_t stride, size_t outputs, size_t depth,
                        float *panel) {

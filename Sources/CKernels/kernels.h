@@ -1,6 +1,7 @@
 // All kernels for the instruction set of the including file, and their table CK_TABLE.
 #include "gemm.h"
 
+#include "attention_f32.h"
 #include "elementwise.h"
 #include "gemm_f32.h"
 #include "norms.h"

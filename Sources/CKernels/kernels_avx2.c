@@ -7,8 +7,9 @@
 #include "vector.h"
 
 #define CK_TABLE ck_avx2_table
-// Vectors per attention tile: two registers each; three of the sixteen registers hold the factors.
-#define CK_TILE_VECTORS 4
+// Tiles of attention: one vector of six rows, twelve of the sixteen registers.
+#define CK_ATTENTION_VECTORS 1
+#define CK_ATTENTION_ROWS 6
 // A tile of a product: twelve of the sixteen registers hold sums.
 #define CK_GEMM_ROWS 6
 #define CK_GEMM_VECTORS 1

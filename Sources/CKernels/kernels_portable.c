@@ -3,7 +3,8 @@
 #include "vector.h"
 
 #define CK_TABLE ck_portable_table
-#define CK_TILE_VECTORS 2
+#define CK_ATTENTION_VECTORS 1
+#define CK_ATTENTION_ROWS 3
 #define CK_GEMM_ROWS 4
 #define CK_GEMM_VECTORS 1
 
@@ -27,3 +28,6 @@ INLINE vf widen_f16(vh bits) {
 #include "vector_math.h"
 
 #include "kernels.h"
+
+// The pieces for bfloat16 are not larger than those for float32.
+size_t ck_attention_scratch(size_t dimension, size_t queries) { return divide_scratch(NULL, dimension, queries, NULL); }

@@ -60,6 +60,29 @@ static void k_rms_norm(const float *x, size_t x_stride, const float *weight, flo
     }
 }
 
+static void k_rotary(const float *x, size_t x_stride, const float *weight, float epsilon, const float *cosine,
+                     const float *sine, float *y, uint16_t *narrow, size_t y_stride, size_t rows, size_t heads,
+                     size_t dimension) {
+    for (size_t i = 0; i < rows; i++, cosine += dimension, sine += dimension) {
+        for (size_t h = 0; h < heads; h++) {
+            const float *const head = x + i * x_stride + h * dimension;
+            const size_t first = i * y_stride + h * dimension;
+            vf factor = 0;
+            if (weight) factor = splat(inverse_root(squares_of(head, dimension, 0.0f) / (float)dimension + epsilon));
+            for (size_t j = 0; j < dimension; j += LANES) {
+                const size_t count = dimension - j;
+                vf v = load_some(head + j, count);
+                if (weight) v = v * factor * load_some(weight + j, count);
+                const vf partner = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+                const vf rotated = partner * load_some(sine + j, count);
+                const vf result = fma16(v, load_some(cosine + j, count), rotated);
+                if (narrow) store_narrow(narrow + first + j, result, count);
+                else store_some(y + first + j, result, count);
+            }
+        }
+    }
+}
+
 // x = exp(scale * x + bias - max) of one row; returns the sum for the caller to divide by.
 INLINE float exponentials_of(float *x, float scale, const float *bias, size_t columns) {
     const vf none = splat(-INFINITY);

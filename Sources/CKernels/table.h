@@ -8,9 +8,10 @@
 #define CK_KERNELS(X)                                                                                                  \
     X(exp, (const float *x, float *y, size_t count), (x, y, count))                                                    \
     X(tanh, (const float *x, float *y, size_t count), (x, y, count))                                                   \
-    X(bias_activation,                                                                                                 \
-      (float *y, size_t stride, const float *bias, size_t rows, size_t columns, ck_activation activation),             \
-      (y, stride, bias, rows, columns, activation))                                                                    \
+    X(activate,                                                                                                      \
+      (const float *x, size_t x_stride, float *y, uint16_t *narrow, size_t y_stride, size_t rows, size_t columns,      \
+       ck_activation activation),                                                                                      \
+      (x, x_stride, y, narrow, y_stride, rows, columns, activation))                                                   \
     X(gated_add,                                                                                                       \
       (float *x, size_t x_stride, const float *y, size_t y_stride, const float *gate, size_t rows, size_t columns),    \
       (x, x_stride, y, y_stride, gate, rows, columns))                                                                 \
@@ -31,14 +32,15 @@
       (float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows, size_t columns),      \
       (x, stride, scale, bias, bias_stride, rows, columns))                                                            \
     X(rotary,                                                                                                          \
-      (float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads, size_t dimension),  \
-      (x, stride, cosine, sine, rows, heads, dimension))                                                               \
+      (const float *x, size_t x_stride, const float *weight, float epsilon, const float *cosine, const float *sine,    \
+       float *y, uint16_t *narrow, size_t y_stride, size_t rows, size_t heads, size_t dimension),                      \
+      (x, x_stride, weight, epsilon, cosine, sine, y, narrow, y_stride, rows, heads, dimension))                       \
     X(widen, (ck_type type, const void *source, float *destination, size_t count), (type, source, destination, count)) \
     X(linear_rows,                                                                                                     \
       (const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,           \
        const float *bias, float *y, size_t y_stride, size_t outputs, size_t inputs),                                   \
       (x, x_stride, rows, type, weight, weight_stride, bias, y, y_stride, outputs, inputs))                            \
-    X(narrow, (const float *source, uint16_t *destination, size_t count), (source, destination, count))               \
+    X(narrow, (const float *source, uint16_t *destination, size_t count), (source, destination, count))                \
     X(product,                                                                                                         \
       (const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,           \
        size_t first, size_t last, size_t depth, const ck_output *out, float *scratch),                                 \
@@ -70,11 +72,7 @@
       (const float *x, size_t x_stride, const ck_normalization *normalization, float *y, size_t y_stride,              \
        size_t pixels, size_t channels),                                                                                \
       (x, x_stride, normalization, y, y_stride, pixels, channels))                                                     \
-    X(attention,                                                                                                       \
-      (ck_attention_shape shape, const float *q, size_t q_stride, const float *k, size_t k_stride, const float *v,     \
-       size_t v_stride, float scale, const float *bias, size_t bias_stride, float *output, size_t output_stride,       \
-       float *scratch),                                                                                                \
-      (shape, q, q_stride, k, k_stride, v, v_stride, scale, bias, bias_stride, output, output_stride, scratch))
+    X(attention, (const ck_attention_head *head, void *scratch), (head, scratch))
 
 #define CK_MEMBER(name, parameters, arguments) void(*name) parameters;
 typedef struct ck_table {

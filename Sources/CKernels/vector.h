@@ -82,3 +82,39 @@ INLINE float horizontal_max(vf v) {
 }
 
 INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+// 16 bits of a bfloat16 in each lane, rounded to nearest even; NaN stays NaN.
+INLINE vh narrow_bf16(vf v) {
+    const vu u = (vu)v;
+    const vu rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+    const vu quiet = (u >> 16) | 0x40;
+    return __builtin_convertvector((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded, vh);
+}
+
+INLINE void store_narrow(uint16_t *p, vf v, size_t count) {
+    const vh bits = narrow_bf16(v);
+    memcpy(p, &bits, 2 * smaller(count, LANES));
+}
+
+// Lanes (a0 b0 a1 b1 ...) of the lower or upper halves.
+INLINE vf interleave_low(vf a, vf b) {
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+INLINE vf interleave_high(vf a, vf b) {
+    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+// Four perfect shuffles of sixteen vectors transpose them.
+INLINE void transpose_16x16(vf a[LANES]) {
+    vf b[LANES];
+    UNROLL for (size_t round = 0; round < 2; round++) {
+        UNROLL for (size_t i = 0; i < 8; i++) {
+            b[2 * i] = interleave_low(a[i], a[i + 8]);
+            b[2 * i + 1] = interleave_high(a[i], a[i + 8]);
+        }
+        UNROLL for (size_t i = 0; i < 8; i++) {
+            a[2 * i] = interleave_low(b[i], b[i + 8]);
+            a[2 * i + 1] = interleave_high(b[i], b[i + 8]);
+        }
+    }
+}

@@ -79,9 +79,9 @@ public struct Checkpoint: Sendable {
     public func linear(
         _ prefix: String, inputs: Int, outputs: Int, bias: Bool = true, precision: Precision = .float32
     ) throws -> Linear {
-        let stored = try weight("\(prefix).weight", rows: outputs, columns: inputs)
-        return Linear(
-            weight: precision == .bfloat16 ? Weight(packing: [stored]) : stored,
+        let layer = Linear(
+            weight: try weight("\(prefix).weight", rows: outputs, columns: inputs),
             bias: bias ? try vector("\(prefix).bias", count: outputs) : nil)
+        return precision == .bfloat16 ? layer.packed : layer
     }
 }

@@ -6,7 +6,9 @@ import Tensors
 
 /// Joint attention: the input projections, per-head RMS norms of queries and keys, rotary embeddings.
 struct FluxAttention {
-    let query, key, value: Linear
+    /// Queries and keys, which norms and rotary embeddings follow in float32.
+    let queryKey: StackedLinear
+    let value: Linear
     /// `[1, head dimension]`.
     let queryNorm, keyNorm: Matrix
     let headCount, headDimension: Int
@@ -19,37 +21,45 @@ struct FluxAttention {
         let d = settings.width
         headCount = settings.headCount
         headDimension = settings.headDimension
-        query = try checkpoint.linear("\(prefix).\(names[0])", inputs: d, outputs: d, precision: precision)
-        key = try checkpoint.linear("\(prefix).\(names[1])", inputs: d, outputs: d, precision: precision)
+        queryKey = try StackedLinear(
+            checkpoint, prefix, [names[0], names[1]], inputs: d, outputs: d, precision: precision)
         value = try checkpoint.linear("\(prefix).\(names[2])", inputs: d, outputs: d, precision: precision)
         queryNorm = try checkpoint.vector("\(prefix).\(names[3]).weight", count: settings.headDimension)
         keyNorm = try checkpoint.vector("\(prefix).\(names[4]).weight", count: settings.headDimension)
     }
 
-    /// Queries, keys and values of a range of tokens, with per-head RMS norms of queries and keys.
+    /// Queries, keys and values of rows of the normalised hidden states, before norms and rotary embeddings.
     func project(_ a: FluxTransformer.Activations, _ rows: Range<Int>, workspace: Workspace) {
-        let (queries, keys) = (a.queries.rows(rows), a.keys.rows(rows))
-        linear(a.normed.rows(rows), query, into: queries, workspace: workspace)
-        linear(a.normed.rows(rows), key, into: keys, workspace: workspace)
-        linear(a.normed.rows(rows), value, into: a.values.rows(rows), workspace: workspace)
-        normHeads(of: queries, weight: queryNorm)
-        normHeads(of: keys, weight: keyNorm)
+        let input = a.normed.rows(rows)
+        queryKey.apply(input, into: a.queryKey.rows(rows), workspace: workspace)
+        linear(input, value, into: a.values.rows(rows), workspace: workspace)
     }
 
-    private func normHeads(of x: Matrix, weight: Matrix) {
-        let heads = x.reshaped(rows: x.rows * headCount, columns: headDimension)
-        rmsNorm(heads, weight: weight, epsilon: FluxTransformer.epsilon, into: heads)
+    /// Norms and rotary embeddings of the queries and keys of a stream.
+    func rotate(_ a: FluxTransformer.Activations, isText: Bool) {
+        let d = a.hidden.columns
+        let tokens = isText ? 0..<a.textTokenCount : a.textTokenCount..<a.tokenCount
+        for image in 0..<a.imageCount {
+            let rows = a.rows(image, isText: isText)
+            let input = a.queryKey.rows(rows)
+            a.rotation.apply(
+                to: input.columns(0..<d), tokens: tokens, normWeight: queryNorm, epsilon: FluxTransformer.epsilon,
+                into: a.queries.rows(rows))
+            a.rotation.apply(
+                to: input.columns(d..<(2 * d)), tokens: tokens, normWeight: keyNorm, epsilon: FluxTransformer.epsilon,
+                into: a.keys.rows(rows))
+        }
     }
 
-    /// Rotary embeddings and joint attention over all tokens of an image.
-    func attend(_ a: FluxTransformer.Activations, _ image: Int, into output: Matrix, workspace: Workspace) {
-        let rows = a.rows(image)
-        a.rotation.apply(to: a.queries.rows(rows))
-        a.rotation.apply(to: a.keys.rows(rows))
-        attention(
-            queries: a.queries.rows(rows), keys: a.keys.rows(rows), values: a.values.rows(rows),
-            headCount: headCount, scale: 1 / Float(headDimension).squareRoot(),
-            into: output.rows(rows), workspace: workspace)
+    /// Joint attention over all tokens of each image.
+    func attend(_ a: FluxTransformer.Activations, into output: Matrix, workspace: Workspace) {
+        Tensors.attention(
+            queries: a.queries, imageCount: a.imageCount, headCount: headCount,
+            scale: 1 / Float(headDimension).squareRoot(), into: output, workspace: workspace
+        ) { image in
+            let tokens = a.tokens(image)
+            return (tokens, KeysAndValues(keys: a.keys, values: a.values, rows: tokens))
+        }
     }
 }
 
@@ -107,32 +117,30 @@ struct FluxFullBlock {
         actions: ArraySlice<ComponentAction>, cache: ComponentCache, workspace: Workspace
     ) {
         let first = actions.startIndex
-        let images = 0..<a.imageCount
-        let attention = cache.output(actions[first], rows: 0..<a.hidden.rows, scratch: a.component) { output in
-            for image in images {
-                let (imageRows, textRows) = (a.imageRows(image), a.textRows(image))
-                a.modulate(imageRows, imageModulation, image, shift: 0, scale: 1)
-                a.modulate(textRows, textModulation, image, shift: 0, scale: 1)
-                self.image.attention.project(a, imageRows, workspace: workspace)
-                text.attention.project(a, textRows, workspace: workspace)
-                self.image.attention.attend(a, image, into: a.attended, workspace: workspace)
-                linear(
-                    a.attended.rows(imageRows), self.image.attentionOutput, into: output.rows(imageRows),
-                    workspace: workspace)
-                linear(
-                    a.attended.rows(textRows), text.attentionOutput, into: output.rows(textRows),
-                    workspace: workspace)
-            }
+        let all = 0..<a.hidden.rows
+        let attention = cache.output(actions[first], rows: all, scratch: a.component) { output in
+            project(image, a, imageModulation, isText: false, workspace: workspace)
+            project(text, a, textModulation, isText: true, workspace: workspace)
+            image.attention.attend(a, into: a.attended, workspace: workspace)
+            let (imageRows, textRows) = (a.rows(isText: false), a.rows(isText: true))
+            linear(
+                a.attended.rows(imageRows), image.attentionOutput, into: output.rows(imageRows), workspace: workspace)
+            linear(a.attended.rows(textRows), text.attentionOutput, into: output.rows(textRows), workspace: workspace)
         }
-        for image in images {
-            let (imageRows, textRows) = (a.imageRows(image), a.textRows(image))
-            add(attention.rows(imageRows), gate: a.part(2, of: imageModulation, image), to: a.hidden.rows(imageRows))
-            add(attention.rows(textRows), gate: a.part(2, of: textModulation, image), to: a.hidden.rows(textRows))
-        }
-        applyFeedForward(
-            image, a, imageModulation, actions[first + 1], cache, isText: false, workspace: workspace)
-        applyFeedForward(
-            text, a, textModulation, actions[first + 2], cache, isText: true, workspace: workspace)
+        a.addToHidden(attention, gate: 2, of: imageModulation, isText: false)
+        a.addToHidden(attention, gate: 2, of: textModulation, isText: true)
+        applyFeedForward(image, a, imageModulation, actions[first + 1], cache, isText: false, workspace: workspace)
+        applyFeedForward(text, a, textModulation, actions[first + 2], cache, isText: true, workspace: workspace)
+    }
+
+    /// The inputs of the attention of one stream.
+    private func project(
+        _ stream: Stream, _ a: FluxTransformer.Activations, _ modulation: Matrix, isText: Bool, workspace: Workspace
+    ) {
+        let rows = a.rows(isText: isText)
+        a.modulate(isText: isText, modulation, shift: 0, scale: 1, into: a.normed.rows(rows))
+        stream.attention.project(a, rows, workspace: workspace)
+        stream.attention.rotate(a, isText: isText)
     }
 
     /// Adds the feed-forward of one stream to its hidden states.
@@ -140,23 +148,16 @@ struct FluxFullBlock {
         _ stream: Stream, _ a: FluxTransformer.Activations, _ modulation: Matrix, _ action: ComponentAction,
         _ cache: ComponentCache, isText: Bool, workspace: Workspace
     ) {
-        let count = isText ? a.textTokenCount : a.imageTokenCount
-        func rows(_ image: Int) -> Range<Int> { (image * count)..<((image + 1) * count) }
-        let all = 0..<(a.imageCount * count)
-        let feedForward = cache.output(action, rows: all, scratch: a.component.rows(all)) { output in
-            for image in 0..<a.imageCount {
-                let hiddenRows = a.rows(image, isText: isText)
-                a.modulate(hiddenRows, modulation, image, shift: 3, scale: 4)
-                let mlpHidden = a.mlpHidden.rows(hiddenRows)
-                linear(
-                    a.normed.rows(hiddenRows), stream.feedForwardIn, activation: .geluTanh, into: mlpHidden,
-                    workspace: workspace)
-                linear(mlpHidden, stream.feedForwardOut, into: output.rows(rows(image)), workspace: workspace)
-            }
-        }
-        for image in 0..<a.imageCount {
-            let hiddenRows = a.rows(image, isText: isText)
-            add(feedForward.rows(rows(image)), gate: a.part(5, of: modulation, image), to: a.hidden.rows(hiddenRows))
+        let rows = a.rows(isText: isText)
+        let residual = ResidualSum(a.hidden.rows(rows), gate: a.part(5, of: modulation))
+        let scratch = a.component.rows(rows)
+        cache.addOutput(action, rows: 0..<rows.count, scratch: scratch, to: residual) { output, isKept in
+            let (normed, mlpHidden) = (a.normed.rows(rows), a.mlpHidden.rows(rows))
+            a.modulate(isText: isText, modulation, shift: 3, scale: 4, into: normed)
+            linear(normed, stream.feedForwardIn, activation: .geluTanh, into: mlpHidden, workspace: workspace)
+            linear(
+                mlpHidden, stream.feedForwardOut, addingTo: residual, storesResult: isKept, into: output,
+                workspace: workspace)
         }
     }
 }
@@ -194,39 +195,52 @@ struct FluxSingleBlock {
         let first = actions.startIndex
         let all = 0..<a.hidden.rows
         if actions[first].isComputed || actions[first + 1].isComputed {
-            for image in 0..<a.imageCount { a.modulate(a.rows(image), modulation, image, shift: 0, scale: 1) }
+            a.modulate(isText: true, modulation, shift: 0, scale: 1, into: a.normed.rows(a.rows(isText: true)))
+            a.modulate(isText: false, modulation, shift: 0, scale: 1, into: a.normed.rows(a.rows(isText: false)))
         }
         let attended = cache.output(actions[first], rows: all, scratch: a.attended) { output in
             attention.project(a, all, workspace: workspace)
-            for image in 0..<a.imageCount { attention.attend(a, image, into: output, workspace: workspace) }
+            attention.rotate(a, isText: true)
+            attention.rotate(a, isText: false)
+            attention.attend(a, into: output, workspace: workspace)
         }
         // Cached before GELU, which is also applied to a reused output.
+        let isFused = actions[first + 1] == .compute
         let mlpHidden = cache.output(actions[first + 1], rows: all, scratch: a.mlpHidden) { output in
-            linear(a.normed, projMLP, into: output, workspace: workspace)
+            linear(
+                a.normed, projMLP, activation: isFused ? .geluTanh : .none, into: output, workspace: workspace)
         }
         let projected = cache.output(actions[first + 2], rows: all, scratch: a.component) { output in
-            if attended.pointer != a.attended.pointer { a.attended.copy(from: attended) }
-            if mlpHidden.pointer != a.mlpHidden.pointer { a.mlpHidden.copy(from: mlpHidden) }
-            gelu(a.mlpHidden)
+            if actions[first] != .compute { activate(.none, attended, into: a.attended) }
+            if !isFused { activate(.geluTanh, mlpHidden, into: a.mlpHidden) }
             linear(a.combined, projOut, into: output, workspace: workspace)
         }
-        for image in 0..<a.imageCount {
-            let rows = a.rows(image)
-            add(projected.rows(rows), gate: a.part(2, of: modulation, image), to: a.hidden.rows(rows))
-        }
+        a.addToHidden(projected, gate: 2, of: modulation, isText: true)
+        a.addToHidden(projected, gate: 2, of: modulation, isText: false)
     }
 }
 
 extension FluxTransformer.Activations {
-    /// One of the D-wide parts of an image's modulation, `[1, D]`.
-    func part(_ index: Int, of modulation: Matrix, _ image: Int) -> Matrix {
-        modulation.rows(image..<(image + 1)).columns((index * hidden.columns)..<((index + 1) * hidden.columns))
+    /// One of the D-wide parts of the images' modulations, `[P, D]`.
+    func part(_ index: Int, of modulation: Matrix) -> Matrix {
+        modulation.columns((index * hidden.columns)..<((index + 1) * hidden.columns))
     }
 
-    /// Adaptive layer norm of rows of an image's hidden states; `shift` and `scale` are parts of the modulation.
-    func modulate(_ rows: Range<Int>, _ modulation: Matrix, _ image: Int, shift: Int, scale: Int) {
-        modulatedLayerNorm(
-            hidden.rows(rows), scale: part(scale, of: modulation, image), shift: part(shift, of: modulation, image),
-            epsilon: FluxTransformer.epsilon, into: normed.rows(rows))
+    /// Adds a stream's rows of a component's output, `[P·S, D]`, to the hidden states, times a part of the modulation.
+    func addToHidden(_ output: Matrix, gate: Int, of modulation: Matrix, isText: Bool) {
+        let rows = rows(isText: isText)
+        ResidualSum(hidden.rows(rows), gate: part(gate, of: modulation)).add(output.rows(rows))
+    }
+
+    /// Adaptive layer norm of a stream's hidden states; `shift` and `scale` are parts of the modulation.
+    func modulate(isText: Bool, _ modulation: Matrix, shift: Int, scale: Int, into y: Matrix) {
+        let (shift, scale) = (part(shift, of: modulation), part(scale, of: modulation))
+        let count = isText ? textTokenCount : imageTokenCount
+        for image in 0..<imageCount {
+            modulatedLayerNorm(
+                hidden.rows(rows(image, isText: isText)), scale: scale.rows(image..<(image + 1)),
+                shift: shift.rows(image..<(image + 1)), epsilon: FluxTransformer.epsilon,
+                into: y.rows((image * count)..<((image + 1) * count)))
+        }
     }
 }

@@ -4,10 +4,12 @@ import Tensors
 
 /// The FLUX.1 diffusion transformer: `FluxTransformer2DModel` of diffusers.
 ///
-/// Shapes: P images, L text tokens, T image tokens, S = L + T, D width. Hidden states `[P·S, D]` are image-major, with the
-/// text tokens of each image before its image tokens. Inputs that do not depend on the latents are computed in advance:
+/// Shapes: P images, L text tokens, T image tokens, S = L + T, D width. Hidden states `[P·S, D]` are those of the text tokens
+/// of all images, then those of the image tokens, so that a product of either stream reads its weight once. Inputs that do not depend on the latents are computed in advance:
 /// ``prompt(text:pooled:)`` per prompt, ``modulations(timesteps:guidance:prompts:)`` per trajectory.
 public final class FluxTransformer {
+    /// The precision of the products in the blocks.
+    public let precision: Precision
     /// The architecture of the network.
     public let settings: FluxConfiguration
 
@@ -35,6 +37,7 @@ public final class FluxTransformer {
         let checkpoint = try Checkpoint(folder: folder, library: .diffusers)
         let d = settings.width
         self.settings = settings
+        self.precision = precision
         latentEmbedding = try checkpoint.linear("x_embedder", inputs: settings.patchChannels, outputs: d)
         textEmbedding = try checkpoint.linear("context_embedder", inputs: settings.textWidth, outputs: d)
         timestepEmbedder = try SinusoidEmbedder(checkpoint, prefix: "time_text_embed.timestep_embedder", width: d)
@@ -151,21 +154,32 @@ public final class FluxTransformer {
         /// `[P·T, patch channels]`.
         let patches: Matrix
         /// `[P·S, D]`.
-        let hidden, normed, component, queries, keys, values: Matrix
-        /// `[P·S, 5 D]`: the attention output, then the hidden layer of the MLP.
+        let hidden, component: Matrix
+        /// Queries and keys before norms and rotary embeddings, `[P·S, 2 D]`.
+        let queryKey: Matrix
+        /// In the precision of the products: `[P·S, D]`.
+        let normed, queries, keys, values: Matrix
+        /// In the precision of the products: the attention output, then the hidden layer of the MLP, `[P·S, 5 D]`.
         let combined: Matrix
+        /// The input of the output layer, `[P·T, D]`.
+        let finalNormed: Matrix
 
         /// S: tokens per image.
         var tokenCount: Int { textTokenCount + imageTokenCount }
         var attended: Matrix { combined.columns(0..<hidden.columns) }
         var mlpHidden: Matrix { combined.columns(hidden.columns..<combined.columns) }
 
-        func rows(_ image: Int) -> Range<Int> { (image * tokenCount)..<((image + 1) * tokenCount) }
-        func textRows(_ image: Int) -> Range<Int> {
-            (image * tokenCount)..<(image * tokenCount + textTokenCount)
+        /// The rows of a stream of all images.
+        func rows(isText: Bool) -> Range<Int> { isText ? 0..<(imageCount * textTokenCount) : imageStream }
+        private var imageStream: Range<Int> { (imageCount * textTokenCount)..<(imageCount * tokenCount) }
+        /// The rows of an image in a stream.
+        func rows(_ image: Int, isText: Bool) -> Range<Int> {
+            let count = isText ? textTokenCount : imageTokenCount
+            let first = rows(isText: isText).lowerBound + image * count
+            return first..<(first + count)
         }
-        func imageRows(_ image: Int) -> Range<Int> { textRows(image).upperBound..<rows(image).upperBound }
-        func rows(_ image: Int, isText: Bool) -> Range<Int> { isText ? textRows(image) : imageRows(image) }
+        /// The rows of an image's tokens, text before image.
+        func tokens(_ image: Int) -> TokenRows { TokenRows(rows(image, isText: true), rows(image, isText: false)) }
 
         /// Allocates a cache slot for a component's output.
         public func cacheSlot(_ extent: ComponentExtent) -> Matrix {
@@ -204,14 +218,19 @@ public final class FluxTransformer {
         let imageTokenCount = grid.rows * grid.columns
         let rows = imageCount * (textTokenCount + imageTokenCount)
         func matrix(_ columns: Int) -> Matrix { Matrix(rows: rows, columns: columns) }
+        func input(_ columns: Int) -> Matrix { Matrix(rows: rows, columns: columns, precision: precision) }
+        let (component, queryKey) = (matrix(d), matrix(2 * d))
+        // Norms and rotary embeddings are applied in place in float32.
+        let queries = precision == .float32 ? queryKey.columns(0..<d) : input(d)
+        let keys = precision == .float32 ? queryKey.columns(d..<(2 * d)) : input(d)
         return Activations(
             imageCount: imageCount, textTokenCount: textTokenCount, grid: grid,
             rotation: RotaryEmbedding(
                 positions: positions ?? Self.positions(grid, textTokenCount: textTokenCount),
                 dimensions: settings.rotaryDimensions),
             patches: Matrix(rows: imageCount * imageTokenCount, columns: settings.patchChannels), hidden: matrix(d),
-            normed: matrix(d), component: matrix(d), queries: matrix(d), keys: matrix(d), values: matrix(d),
-            combined: matrix(5 * d))
+            component: component, queryKey: queryKey, normed: input(d), queries: queries, keys: keys, values: input(d),
+            combined: input(5 * d), finalNormed: component.rows(0..<(imageCount * imageTokenCount)))
     }
 
     private static func positions(_ grid: PatchGrid, textTokenCount: Int) -> Matrix {
@@ -242,12 +261,12 @@ public final class FluxTransformer {
     ) {
         precondition(prompts.count == a.imageCount, "\(prompts.count) prompts for \(a.imageCount) images")
         let t = a.imageTokenCount
+        func patches(_ image: Int) -> Matrix { a.patches.rows((image * t)..<((image + 1) * t)) }
         for image in 0..<a.imageCount {
-            let patches = a.patches.rows((image * t)..<((image + 1) * t))
-            a.grid.patchify(latents.rows(image..<(image + 1)), into: patches)
-            a.hidden.rows(a.textRows(image)).copy(from: prompts[image].text)
-            linear(patches, latentEmbedding, into: a.hidden.rows(a.imageRows(image)), workspace: workspace)
+            a.grid.patchify(latents.rows(image..<(image + 1)), into: patches(image))
+            a.hidden.rows(a.rows(image, isText: true)).copy(from: prompts[image].text)
         }
+        linear(a.patches, latentEmbedding, into: a.hidden.rows(a.rows(isText: false)), workspace: workspace)
         for index in fullBlocks.indices {
             let (image, text) = (modulation.fullImage[index], modulation.fullText[index])
             fullBlocks[index].apply(
@@ -260,13 +279,9 @@ public final class FluxTransformer {
                 a, modulation: modulation.single[index], actions: actions[first..<(first + 3)], cache: cache,
                 workspace: workspace)
         }
-        for image in 0..<a.imageCount {
-            let rows = a.imageRows(image)
-            let patches = a.patches.rows((image * t)..<((image + 1) * t))
-            // Unlike in the blocks, scale precedes shift.
-            a.modulate(rows, modulation.final, image, shift: 1, scale: 0)
-            linear(a.normed.rows(rows), projOut, into: patches, workspace: workspace)
-            a.grid.unpatchify(patches, into: output.rows(image..<(image + 1)))
-        }
+        // Unlike in the blocks, scale precedes shift.
+        a.modulate(isText: false, modulation.final, shift: 1, scale: 0, into: a.finalNormed)
+        linear(a.finalNormed, projOut, into: a.patches, workspace: workspace)
+        for image in 0..<a.imageCount { a.grid.unpatchify(patches(image), into: output.rows(image..<(image + 1))) }
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Tensors
 
@@ -13,6 +14,36 @@ struct LayerNorm {
     }
 
     func apply(_ x: Matrix, into y: Matrix) { layerNorm(x, weight: weight, bias: bias, epsilon: epsilon, into: y) }
+}
+
+/// Layers with a common input, computed as one: the columns of the output are those of the layers side by side.
+struct StackedLinear {
+    /// One layer with a packed weight in bfloat16; in float32 each layer, whose weight stays as stored.
+    private let layers: [Linear]
+
+    init(
+        _ checkpoint: Checkpoint, _ prefix: String, _ names: [String], inputs: Int, outputs: Int, precision: Precision
+    ) throws {
+        let stored = try names.map { try checkpoint.linear("\(prefix).\($0)", inputs: inputs, outputs: outputs) }
+        guard precision == .bfloat16, outputs % Weight.packedRowMultiple == 0 else {
+            layers = precision == .float32 ? stored : stored.map(\.packed)
+            return
+        }
+        let bias = Matrix(rows: 1, columns: names.count * outputs)
+        for (index, layer) in stored.enumerated() {
+            if let part = layer.bias { bias.columns((index * outputs)..<((index + 1) * outputs)).copy(from: part) }
+        }
+        layers = [Linear(weight: Weight(packing: stored.map(\.weight)), bias: bias)]
+    }
+
+    func apply(_ x: Matrix, into y: Matrix, workspace: Workspace) {
+        var first = 0
+        for layer in layers {
+            let columns = first..<(first + layer.weight.rows)
+            linear(x, layer, into: y.columns(columns), workspace: workspace)
+            first = columns.upperBound
+        }
+    }
 }
 
 /// The sinusoidal embedding of diffusers' `Timesteps`: [cos | sin] with `downscale_freq_shift` 0.
@@ -99,9 +130,11 @@ struct RotaryEmbedding: Sendable {
         sine = Matrix(angles.flatMap { [Float(-sin($0)), Float(sin($0))] }, rows: positions.rows, columns: columns)
     }
 
-    /// Rotates queries or keys, `[T, heads · head dimension]`, in place.
-    func apply(to x: Matrix) {
-        applyRotaryEmbedding(to: x, cosine: cosine, sine: sine)
+    /// Applies a norm to each head of queries or keys of some tokens, `[tokens, heads · head dimension]`, and rotates them.
+    func apply(to x: Matrix, tokens: Range<Int>, normWeight: Matrix, epsilon: Float, into y: Matrix) {
+        applyRotaryEmbedding(
+            to: x, normWeight: normWeight, epsilon: epsilon, cosine: cosine.rows(tokens), sine: sine.rows(tokens),
+            into: y)
     }
 }
 

@@ -23,23 +23,15 @@ public final class PixArtTransformer {
     private let projOut: Linear
     private let workspace = Workspace()
 
-    private struct Attention {
-        let query, key, value, output: Linear
-
-        init(_ checkpoint: Checkpoint, _ prefix: String, width: Int, precision: Precision) throws {
-            func layer(_ name: String) throws -> Linear {
-                try checkpoint.linear("\(prefix).\(name)", inputs: width, outputs: width, precision: precision)
-            }
-            query = try layer("to_q")
-            key = try layer("to_k")
-            value = try layer("to_v")
-            output = try layer("to_out.0")
-        }
-    }
-
     private struct Block {
         let scaleShiftTable: Matrix
-        let attn1, attn2: Attention
+        /// Self-attention: queries, keys and values, then the output projection.
+        let attn1Inputs: StackedLinear
+        let attn1Output: Linear
+        /// Cross-attention: queries of the image, keys and values of the text, then the output projection.
+        let attn2Query: Linear
+        let attn2KeyValue: StackedLinear
+        let attn2Output: Linear
         let feedForwardIn, feedForwardOut: Linear
     }
 
@@ -78,11 +70,19 @@ public final class PixArtTransformer {
         captionProjection2 = try checkpoint.linear("caption_projection.linear_2", inputs: d, outputs: d)
         blocks = try (0..<settings.blockCount).map { index in
             let prefix = "transformer_blocks.\(index)"
+            func stacked(_ name: String, _ layers: [String]) throws -> StackedLinear {
+                try StackedLinear(
+                    checkpoint, "\(prefix).\(name)", layers, inputs: d, outputs: d, precision: precision)
+            }
+            func layer(_ name: String) throws -> Linear {
+                try checkpoint.linear("\(prefix).\(name)", inputs: d, outputs: d, precision: precision)
+            }
             return Block(
                 scaleShiftTable: try checkpoint.matrix(
                     "\(prefix).scale_shift_table", shape: [6, d], rows: 1, columns: 6 * d),
-                attn1: try Attention(checkpoint, "\(prefix).attn1", width: d, precision: precision),
-                attn2: try Attention(checkpoint, "\(prefix).attn2", width: d, precision: precision),
+                attn1Inputs: try stacked("attn1", ["to_q", "to_k", "to_v"]), attn1Output: try layer("attn1.to_out.0"),
+                attn2Query: try layer("attn2.to_q"), attn2KeyValue: try stacked("attn2", ["to_k", "to_v"]),
+                attn2Output: try layer("attn2.to_out.0"),
                 feedForwardIn: try checkpoint.linear(
                     "\(prefix).ff.net.0.proj", inputs: d, outputs: 4 * d, precision: precision),
                 feedForwardOut: try checkpoint.linear(
@@ -111,13 +111,12 @@ public final class PixArtTransformer {
         let caption = Matrix(rows: s, columns: d)
         linear(embedding, captionProjection1, activation: .geluTanh, into: hidden, workspace: workspace)
         linear(hidden, captionProjection2, into: caption, workspace: workspace)
-        func project(_ layer: Linear) -> Matrix {
-            let output = Matrix(rows: s, columns: d)
-            linear(caption, layer, into: output, workspace: workspace)
+        let both = blocks.map { block in
+            let output = Matrix(rows: s, columns: 2 * d, precision: precision)
+            block.attn2KeyValue.apply(caption, into: output, workspace: workspace)
             return output
         }
-        return Prompt(
-            keys: blocks.map { project($0.attn2.key) }, values: blocks.map { project($0.attn2.value) })
+        return Prompt(keys: both.map { $0.columns(0..<d) }, values: both.map { $0.columns(d..<(2 * d)) })
     }
 
     // MARK: - Once per trajectory
@@ -199,17 +198,23 @@ public final class PixArtTransformer {
         /// `[B·T, p²·C]`.
         fileprivate let patches: Matrix
         /// `[B·T, D]`.
-        fileprivate let hidden, component, queries, keys, values: Matrix
+        fileprivate let hidden, component: Matrix
         /// The input of the output layer, `[B·T, D]`.
         fileprivate let finalNormed: Matrix
-        /// An input of products, in their precision: `[B·T, D]`.
-        fileprivate let normed: Matrix
-        /// `[B·T, D]`.
-        fileprivate let attended: Matrix
+        /// Inputs of products, in their precision: `[B·T, D]`.
+        fileprivate let normed, attended: Matrix
+        /// Queries, keys and values, in the precision of the products: `[B·T, 3 D]`.
+        fileprivate let projected: Matrix
         /// An input of products, in their precision: `[B·T, 4 D]`.
         fileprivate let mlpHidden: Matrix
         /// `[B·T, p²·out_channels]`.
         fileprivate let output: Matrix
+
+        /// The tokens of a row of the batch.
+        fileprivate func rows(_ row: Int) -> TokenRows { TokenRows((row * tokenCount)..<((row + 1) * tokenCount)) }
+        fileprivate var queries: Matrix { projected.columns(0..<hidden.columns) }
+        fileprivate var keys: Matrix { projected.columns(hidden.columns..<(2 * hidden.columns)) }
+        fileprivate var values: Matrix { projected.columns((2 * hidden.columns)..<(3 * hidden.columns)) }
 
         /// A view for a smaller batch.
         fileprivate func firstRows(_ count: Int) -> Activations {
@@ -217,9 +222,8 @@ public final class PixArtTransformer {
             return Activations(
                 batch: count, gridHeight: gridHeight, gridWidth: gridWidth, positions: positions,
                 patches: patches.rows(rows), hidden: hidden.rows(rows), component: component.rows(rows),
-                queries: queries.rows(rows), keys: keys.rows(rows), values: values.rows(rows),
                 finalNormed: finalNormed.rows(rows), normed: normed.rows(rows), attended: attended.rows(rows),
-                mlpHidden: mlpHidden.rows(rows), output: output.rows(rows))
+                projected: projected.rows(rows), mlpHidden: mlpHidden.rows(rows), output: output.rows(rows))
         }
     }
 
@@ -243,9 +247,8 @@ public final class PixArtTransformer {
                 height: gridHeight, width: gridWidth, baseSize: max(settings.sampleSize / p, 1),
                 interpolationScale: settings.interpolationScale, dimension: d),
             patches: matrix(settings.inChannels * p * p), hidden: matrix(d), component: component,
-            queries: matrix(d), keys: matrix(d), values: matrix(d), finalNormed: component, normed: input(d),
-            attended: matrix(d), mlpHidden: input(4 * d),
-            output: matrix(p * p * settings.outChannels))
+            finalNormed: component, normed: input(d), attended: input(d), projected: input(3 * d),
+            mlpHidden: input(4 * d), output: matrix(p * p * settings.outChannels))
     }
 
     // MARK: - Every step
@@ -277,23 +280,33 @@ public final class PixArtTransformer {
             let (shiftMSA, scaleMSA, gateMSA) = (part(0), part(1), part(2))
             let (shiftMLP, scaleMLP, gateMLP) = (part(3), part(4), part(5))
 
-            let attn1 = cache.output(actions[3 * index], rows: rows, scratch: a.component) { output in
+            let attn1 = ResidualSum(x, gate: gateMSA)
+            cache.addOutput(actions[3 * index], rows: rows, scratch: a.component, to: attn1) { output, isKept in
                 modulatedLayerNorm(x, scale: scaleMSA, shift: shiftMSA, epsilon: settings.normEpsilon, into: a.normed)
-                selfAttention(a.normed, block.attn1, a, into: output)
+                block.attn1Inputs.apply(a.normed, into: a.projected, workspace: workspace)
+                selfAttention(a)
+                linear(
+                    a.attended, block.attn1Output, addingTo: attn1, storesResult: isKept, into: output,
+                    workspace: workspace)
             }
-            add(attn1, gate: gateMSA, to: x)
 
-            let attn2 = cache.output(actions[3 * index + 1], rows: rows, scratch: a.component) { output in
-                crossAttention(x, block.attn2, prompts, blockIndex: index, a, into: output)
+            let attn2 = ResidualSum(x)
+            cache.addOutput(actions[3 * index + 1], rows: rows, scratch: a.component, to: attn2) { output, isKept in
+                linear(x, block.attn2Query, into: a.queries, workspace: workspace)
+                crossAttention(a, prompts, blockIndex: index)
+                linear(
+                    a.attended, block.attn2Output, addingTo: attn2, storesResult: isKept, into: output,
+                    workspace: workspace)
             }
-            add(attn2, to: x)
 
-            let ff = cache.output(actions[3 * index + 2], rows: rows, scratch: a.component) { output in
+            let ff = ResidualSum(x, gate: gateMLP)
+            cache.addOutput(actions[3 * index + 2], rows: rows, scratch: a.component, to: ff) { output, isKept in
                 modulatedLayerNorm(x, scale: scaleMLP, shift: shiftMLP, epsilon: settings.normEpsilon, into: a.normed)
                 linear(a.normed, block.feedForwardIn, activation: .geluTanh, into: a.mlpHidden, workspace: workspace)
-                linear(a.mlpHidden, block.feedForwardOut, into: output, workspace: workspace)
+                linear(
+                    a.mlpHidden, block.feedForwardOut, addingTo: ff, storesResult: isKept, into: output,
+                    workspace: workspace)
             }
-            add(ff, gate: gateMLP, to: x)
         }
         let final = modulation.final
         modulatedLayerNorm(
@@ -303,35 +316,21 @@ public final class PixArtTransformer {
         unpatchify(a, into: output)
     }
 
-    private func selfAttention(_ x: Matrix, _ layer: Attention, _ a: Activations, into output: Matrix) {
-        linear(x, layer.query, into: a.queries, workspace: workspace)
-        linear(x, layer.key, into: a.keys, workspace: workspace)
-        linear(x, layer.value, into: a.values, workspace: workspace)
-        for row in 0..<a.batch {
-            let tokens = (row * a.tokenCount)..<((row + 1) * a.tokenCount)
-            attend(a.queries.rows(tokens), a.keys.rows(tokens), a.values.rows(tokens), into: a.attended.rows(tokens))
-        }
-        linear(a.attended, layer.output, into: output, workspace: workspace)
+    /// Attention within the tokens of each row of the batch.
+    private func selfAttention(_ a: Activations) {
+        attend(a) { KeysAndValues(keys: a.keys, values: a.values, rows: a.rows($0)) }
     }
 
-    private func crossAttention(
-        _ x: Matrix, _ layer: Attention, _ prompts: [Prompt], blockIndex: Int, _ a: Activations, into output: Matrix
-    ) {
-        linear(x, layer.query, into: a.queries, workspace: workspace)
-        for row in 0..<a.batch {
-            let tokens = (row * a.tokenCount)..<((row + 1) * a.tokenCount)
-            let prompt = prompts[row]
-            attend(
-                a.queries.rows(tokens), prompt.keys[blockIndex], prompt.values[blockIndex],
-                into: a.attended.rows(tokens))
-        }
-        linear(a.attended, layer.output, into: output, workspace: workspace)
+    /// Attention to the tokens of each row's prompt.
+    private func crossAttention(_ a: Activations, _ prompts: [Prompt], blockIndex: Int) {
+        attend(a) { KeysAndValues(keys: prompts[$0].keys[blockIndex], values: prompts[$0].values[blockIndex]) }
     }
 
-    private func attend(_ queries: Matrix, _ keys: Matrix, _ values: Matrix, into output: Matrix) {
+    private func attend(_ a: Activations, context: (Int) -> KeysAndValues) {
         attention(
-            queries: queries, keys: keys, values: values, headCount: settings.headCount,
-            scale: 1 / Float(settings.headDimension).squareRoot(), into: output, workspace: workspace)
+            queries: a.queries, imageCount: a.batch, headCount: settings.headCount,
+            scale: 1 / Float(settings.headDimension).squareRoot(), into: a.attended, workspace: workspace
+        ) { (a.rows($0), context($0)) }
     }
 
     /// Patchifies the latents, projects the patches and adds the positions: hidden states `[B·T, D]`.

@@ -10,12 +10,15 @@ public enum Program {
 
     /// Parses the command line, runs the command and exits.
     ///
-    /// - Parameter command: The program's root command.
-    public static func main(_ command: any ParsableCommand.Type) -> Never {
+    /// - Parameters:
+    ///   - command: The program's root command.
+    ///   - check: Checks the environment before the command runs.
+    public static func main(_ command: any ParsableCommand.Type, check: () throws -> Void = {}) -> Never {
         var running: (any ParsableCommand.Type)?
         do {
             var parsed = try command.parseAsRoot()
             running = type(of: parsed)
+            try check()
             try parsed.run()
         } catch {
             let code = command.exitCode(for: error)

@@ -1,3 +1,4 @@
+import Basics
 import CKernels
 
 /// An elementwise nonlinearity.
@@ -29,7 +30,25 @@ public enum Activation: Sendable, CaseIterable {
 
 /// Applies an activation elementwise, in place.
 public func activate(_ activation: Activation, _ x: Matrix) {
-    addBias(nil, activation: activation, to: x)
+    guard activation != .none else { return }
+    activate(activation, x, into: x)
+}
+
+/// Applies an activation elementwise, `y = activation(x)`.
+///
+/// - Parameters:
+///   - activation: The function.
+///   - x: `[T, C]`, float32.
+///   - y: `[T, C]`, in either precision; overwritten, may be `x`.
+public func activate(_ activation: Activation, _ x: Matrix, into y: Matrix) {
+    requireSameShape(x, y)
+    let isFloat = y.precision == .float32
+    inParallel(x.rows, elementsPerItem: x.columns) { rows in
+        let first = rows.lowerBound * y.stride
+        ck_activate(
+            x.pointer + rows.lowerBound * x.stride, x.stride, isFloat ? y.pointer + first : nil,
+            isFloat ? nil : y.narrowPointer + first, y.stride, rows.count, x.columns, activation.kernelActivation)
+    }
 }
 
 /// Applies the tanh form of GELU in place.
@@ -37,16 +56,6 @@ public func gelu(_ x: Matrix) { activate(.geluTanh, x) }
 
 /// Applies SiLU in place.
 public func silu(_ x: Matrix) { activate(.silu, x) }
-
-/// `x = activation(x + bias)` with a bias `[1, C]`.
-func addBias(_ bias: Matrix?, activation: Activation, to x: Matrix) {
-    guard bias != nil || activation != .none else { return }
-    inParallel(x.rows, elementsPerItem: x.columns) { rows in
-        ck_bias_activation(
-            x.pointer + rows.lowerBound * x.stride, x.stride, bias?.pointer, rows.count, x.columns,
-            activation.kernelActivation)
-    }
-}
 
 /// Adds in place, `x += gate ⊙ y`.
 ///

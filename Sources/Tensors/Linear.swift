@@ -14,20 +14,38 @@ public struct Linear: Sendable {
         self.weight = weight
         self.bias = bias
     }
+
+    /// The same layer for products in bfloat16 (see ``Weight/init(packing:)``).
+    public var packed: Linear { Linear(weight: Weight(packing: [weight]), bias: bias) }
 }
 
 /// A sum to which a layer's result is added, `x += gate ⊙ result`, while the result is in the cache.
 public struct ResidualSum {
     /// `[T, outputs]`, float32; modified.
     public let sum: Matrix
-    /// One factor per column, `[1, outputs]`; nil for 1.
+    /// One factor per column, `[1, outputs]`, or of several images with as many rows of the sum each, `[images, outputs]`;
+    /// nil for 1.
     public let gate: Matrix?
 
-    /// A sum `[T, outputs]` and a gate `[1, outputs]`.
+    /// A sum `[T, outputs]` and a gate, `[1, outputs]` or `[images, outputs]`.
     public init(_ sum: Matrix, gate: Matrix? = nil) {
-        requireRow(gate, columns: sum.columns)
+        if let gate {
+            precondition(
+                gate.rows > 0 && sum.rows % gate.rows == 0 && gate.columns == sum.columns,
+                "a gate of \(gate.rows) x \(gate.columns) for a sum of \(sum.rows) x \(sum.columns)")
+        }
         self.sum = sum
         self.gate = gate
+    }
+
+    /// Adds a result that is in memory.
+    public func add(_ result: Matrix) {
+        guard let gate else { return Tensors.add(result, to: sum) }
+        let count = sum.rows / gate.rows
+        for image in 0..<gate.rows {
+            let rows = (image * count)..<((image + 1) * count)
+            Tensors.add(result.rows(rows), gate: gate.rows(image..<(image + 1)), to: sum.rows(rows))
+        }
     }
 }
 
@@ -42,33 +60,42 @@ public struct ResidualSum {
 ///   - layer: The layer.
 ///   - activation: Applied to the sum.
 ///   - residual: A sum to add the result to.
+///   - storesResult: Whether the result itself is needed; if not, `y` holds arbitrary values afterwards.
 ///   - y: `[T, outputs]`, in either precision; overwritten, must not overlap `x`.
 ///   - workspace: Scratch memory.
 public func linear(
     _ x: Matrix, _ layer: Linear, activation: Activation = .none, addingTo residual: ResidualSum? = nil,
-    into y: Matrix, workspace: Workspace
+    storesResult: Bool = true, into y: Matrix, workspace: Workspace
 ) {
     let weight = layer.weight
     precondition(x.columns == weight.columns, "\(x.columns) inputs for a layer of \(weight.columns)")
     precondition(
         y.rows == x.rows && y.columns == weight.rows,
         "output \(y.rows) x \(y.columns), expected \(x.rows) x \(weight.rows)")
-    precondition(
-        y.precision == .float32 || x.columns <= Int(CK_DEPTH_BLOCK),
-        "sums over \(x.columns) columns continue in the output, which must be float32")
+    if y.precision == .bfloat16 && x.columns > Int(CK_DEPTH_BLOCK) {
+        // Sums over more columns continue in the output, which must be float32.
+        let storage = workspace.storage(.wide, count: y.count)
+        let wide = Matrix(storage: storage, offset: 0, rows: y.rows, columns: y.columns, stride: y.columns)
+        linear(x, layer, activation: activation, addingTo: residual, into: wide, workspace: workspace)
+        return narrow(wide, into: y)
+    }
     if let residual { requireSameShape(residual.sum, y) }
     if !weight.isPacked && x.rows <= LinearTuning.smallBatchLimit {
         linearOfSmallBatch(x, layer, into: y)
         activate(activation, y)
-        if let residual { add(y, gate: residual.gate, to: residual.sum) }
+        residual?.add(y)
         return
     }
     let isFloat = y.precision == .float32
+    let isStored = storesResult || x.columns > Int(CK_DEPTH_BLOCK)
     let output = ck_output(
-        y: isFloat ? y.pointer : nil, y_stride: isFloat ? y.stride : 0, narrow: isFloat ? nil : y.narrowPointer,
-        narrow_stride: isFloat ? 0 : y.stride, bias: layer.bias.map { UnsafePointer($0.pointer) },
+        y: isFloat && isStored ? y.pointer : nil, y_stride: isFloat ? y.stride : 0,
+        narrow: isFloat || !isStored ? nil : y.narrowPointer, narrow_stride: isFloat ? 0 : y.stride,
+        bias: layer.bias.map { UnsafePointer($0.pointer) },
         activation: activation.kernelActivation, residual: residual?.sum.pointer,
-        residual_stride: residual?.sum.stride ?? 0, gate: residual?.gate.map { UnsafePointer($0.pointer) })
+        residual_stride: residual?.sum.stride ?? 0, gate: residual?.gate.map { UnsafePointer($0.pointer) },
+        gate_stride: residual?.gate?.stride ?? 0,
+        gate_rows: residual?.gate.map { $0.rows > 1 ? y.rows / $0.rows : 0 } ?? 0, first_row: 0)
     if let packed = weight.packed {
         multiply(x, packed, outputs: weight.rows, output, workspace: workspace)
     } else {
@@ -142,6 +169,7 @@ extension ck_output {
         if let y { part.y = y + row * y_stride }
         if let narrow { part.narrow = narrow + row * narrow_stride }
         if let residual { part.residual = residual + row * residual_stride }
+        part.first_row = row
         return part
     }
 }

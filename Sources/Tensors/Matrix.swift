@@ -24,7 +24,9 @@ public struct Matrix: @unchecked Sendable {
     /// Rows of bfloat16 are padded with zeros to an even length, because products read pairs.
     public init(rows: Int, columns: Int, precision: Precision = .float32) {
         precondition(rows >= 0 && columns >= 0, "matrix of \(rows) x \(columns)")
-        let stride = precision == .float32 ? columns : columns + columns % 2
+        var stride = precision == .float32 ? columns : columns + columns % 2
+        // A stride of a multiple of 4 KB would let the rows of a product evict one another from the cache.
+        if precision == .bfloat16 && rows > 1 && stride > 0 && stride % 2048 == 0 { stride += 32 }
         let count = precision == .float32 ? rows * stride : rows * stride / 2
         self.init(
             storage: Storage(count: count), offset: 0, rows: rows, columns: columns, stride: stride,
@@ -72,6 +74,12 @@ public struct Matrix: @unchecked Sendable {
     var narrowPointer: UnsafeMutablePointer<UInt16> {
         precondition(precision == .bfloat16, "a matrix in float32 where bfloat16 is required")
         return UnsafeMutableRawPointer(storage.pointer).assumingMemoryBound(to: UInt16.self) + offset
+    }
+
+    /// The address of an element, in either precision.
+    func element(_ row: Int, _ column: Int) -> UnsafeRawPointer {
+        let index = row * stride + column
+        return precision == .float32 ? UnsafeRawPointer(pointer + index) : UnsafeRawPointer(narrowPointer + index)
     }
 
     /// Whether there are no gaps between the rows.

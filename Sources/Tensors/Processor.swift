@@ -15,7 +15,25 @@ public enum CPU {
         }
     }
 
-    /// Whether the processor multiplies bfloat16 (AVX512_BF16).
+    /// Checks the environment variable `ECAD_KERNELS`, which limits the instruction set.
+    ///
+    /// - Throws: ``KernelsError`` if it does not name an instruction set of this processor.
+    public static func checkKernels() throws {
+        guard !ck_requested_level_is_valid() else { return }
+        throw KernelsError(value: getenv(CK_KERNELS_VARIABLE).map { String(cString: $0) } ?? "")
+    }
+
+    /// A value of the environment variable `ECAD_KERNELS` that is not an instruction set of this processor.
+    public struct KernelsError: Error, CustomStringConvertible {
+        let value: String
+        /// One line with the value and those that are possible.
+        public var description: String {
+            "environment variable \(CK_KERNELS_VARIABLE) is \"\(value)\"; expected portable, avx2 or avx512, as far as this "
+                + "processor (\(CPU.modelName)) has them"
+        }
+    }
+
+    /// Whether the processor multiplies bfloat16 (AVX512_BF16) and the fused kernels may use AVX-512.
     public static var hasBFloat16: Bool { ck_has_bf16() }
 
     /// The number of processors that this process can keep busy: at most those of its affinity mask and CPU quota.

@@ -40,7 +40,9 @@ public final class Workspace {
         case panel
         /// The input of a product, rounded to bfloat16.
         case narrowed
-        /// Attention scores.
+        /// The result of a deep product before it is rounded to bfloat16.
+        case wide
+        /// Packed keys and values, scores and sums of attention, one piece for each thread.
         case scores
         /// The receptive fields of a convolution (im2col).
         case columns

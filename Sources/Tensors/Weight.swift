@@ -68,12 +68,15 @@ public struct Weight: @unchecked Sendable {
         packed = nil
     }
 
+    /// All parts of a packed weight but the last have a multiple of this number of rows.
+    public static let packedRowMultiple = Int(CK_PANEL)
+
     /// A weight packed for products in bfloat16, from weights with the same number of columns above one another.
     ///
     /// The mapped pages of each part are released once it is packed, so that no second copy stays resident.
     ///
     /// - Precondition: ``Precision/isSupported`` of bfloat16; parts are not packed, and all but the last have a multiple
-    ///   of 32 rows.
+    ///   of ``packedRowMultiple`` rows.
     public init(packing parts: [Weight]) {
         precondition(Precision.bfloat16.isSupported, "the processor has no AVX512_BF16")
         let columns = parts[0].columns

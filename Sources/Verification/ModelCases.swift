@@ -5,13 +5,13 @@ import Tensors
 // Single forward passes of one network on the inputs of the reference.
 extension Verification {
     static func compareTransformer(
-        _ file: ReferenceFile, model: String, tolerance: Double
+        _ file: ReferenceFile, model: String, _ bounds: Bounds
     ) throws -> [TensorComparison] {
         let configuration = try Configuration(path: "\(model)/transformer/config.json")
         guard try configuration.string("_class_name", default: "") != "FluxTransformer2DModel" else {
-            return try compareFluxTransformer(file, model: model, tolerance: tolerance)
+            return try compareFluxTransformer(file, model: model, bounds)
         }
-        let transformer = try PixArtTransformer(folder: "\(model)/transformer")
+        let transformer = try PixArtTransformer(folder: "\(model)/transformer", precision: bounds.precision)
         let settings = transformer.settings
         let latents = try file.tensor("hidden_states", shape: [nil, settings.inChannels, nil, nil])
         let (p, h, w) = (latents.shape[0], latents.shape[2], latents.shape[3])
@@ -44,7 +44,7 @@ extension Verification {
         }
         return [
             TensorComparison(
-                name: "sample", engine: output.values, reference: try expected.floats(), tolerance: tolerance)
+                name: "sample", engine: output.values, reference: try expected.floats(), tolerance: bounds["sample"])
         ]
     }
 
@@ -62,8 +62,8 @@ extension Verification {
         }
     }
 
-    static func compareDecoder(_ file: ReferenceFile, model: String, tolerance: Double) throws -> [TensorComparison] {
-        let decoder = try AutoencoderDecoder(folder: "\(model)/vae")
+    static func compareDecoder(_ file: ReferenceFile, model: String, _ bounds: Bounds) throws -> [TensorComparison] {
+        let decoder = try AutoencoderDecoder(folder: "\(model)/vae", precision: bounds.precision)
         let (c, scale) = (decoder.settings.latentChannels, decoder.settings.scale)
         let latents = try file.tensor("latents", shape: [nil, c, nil, nil])
         let (p, h, w) = (latents.shape[0], latents.shape[2], latents.shape[3])
@@ -75,7 +75,8 @@ extension Verification {
             return decoder.decode(planes).channels.values
         }
         return [
-            TensorComparison(name: "image", engine: images, reference: try expected.floats(), tolerance: tolerance)
+            TensorComparison(
+                name: "image", engine: images, reference: try expected.floats(), tolerance: bounds["image"])
         ]
     }
 }
@@ -85,9 +86,9 @@ extension Verification {
 extension Verification {
     /// One forward pass of a FLUX transformer per row; the file stores unpacked latents.
     static func compareFluxTransformer(
-        _ file: ReferenceFile, model: String, tolerance: Double
+        _ file: ReferenceFile, model: String, _ bounds: Bounds
     ) throws -> [TensorComparison] {
-        let transformer = try FluxTransformer(folder: "\(model)/transformer")
+        let transformer = try FluxTransformer(folder: "\(model)/transformer", precision: bounds.precision)
         let settings = transformer.settings
         let latents = try file.tensor("hidden_states", shape: [nil, settings.latentChannels, nil, nil])
         let (p, h, w) = (latents.shape[0], latents.shape[2], latents.shape[3])
@@ -123,7 +124,7 @@ extension Verification {
         }
         return [
             TensorComparison(
-                name: "sample", engine: output.values, reference: try expected.floats(), tolerance: tolerance)
+                name: "sample", engine: output.values, reference: try expected.floats(), tolerance: bounds["sample"])
         ]
     }
 }

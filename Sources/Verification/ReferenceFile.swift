@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Tensors
 
@@ -65,6 +66,18 @@ struct ReferenceFile {
         let length = try value("max_length", as: Int.self, expected: expected)
         guard (1...Self.textTokenLimit).contains(length) else { throw invalid("max_length", expected) }
         return length
+    }
+
+    /// The relative L2 errors of diffusers' own bfloat16 by tensor; empty in float32.
+    func bfloat16Errors(_ precision: Precision) throws -> [String: Double] {
+        guard precision == .bfloat16 else { return [:] }
+        let (key, expected) = ("bfloat16_errors", "errors by tensor, written by make_reference.py --bfloat16")
+        guard has(metadata: key) else {
+            throw VerificationError.metadata(file: path, key: key, expected: expected, found: nil)
+        }
+        let errors = try value(key, as: [String: Double].self, expected: expected)
+        guard !errors.isEmpty, errors.values.allSatisfy({ $0 > 0 && $0 < 1 }) else { throw invalid(key, expected) }
+        return errors
     }
 
     /// The error for an invalid metadata value.

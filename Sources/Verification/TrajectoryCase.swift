@@ -8,7 +8,7 @@ import Tensors
 extension Verification {
     /// Timesteps and noise levels of the sampler, noise, latents after every step, and the decoded image in 0...1.
     static func compareTrajectory(
-        _ file: ReferenceFile, model path: String, tolerance: Double
+        _ file: ReferenceFile, model path: String, _ bounds: Bounds
     ) throws -> [TensorComparison] {
         let folder = try ModelFolder(path: path)
         let prompts = try file.value("prompts", as: [String].self, expected: "an array of strings")
@@ -32,7 +32,7 @@ extension Verification {
             )
         }()
 
-        let model = try DiffusionModel(folder)
+        let model = try DiffusionModel(folder, precision: bounds.precision)
         let session = try model.session(imageCount: seeds.count, settings: settings)
         let p = seeds.count
         let expectedLatents = try file.tensor("initial_latents", shape: [p, nil, nil, nil])
@@ -59,12 +59,12 @@ extension Verification {
         return try compareSampler(file, session) + [
             TensorComparison(
                 name: "initial_latents", engine: initialLatents, reference: try expectedLatents.floats(),
-                tolerance: tolerance),
+                tolerance: bounds.float32),
             TensorComparison(
-                name: "step_latents", engine: stepLatents, reference: try expectedSteps.floats(), tolerance: tolerance,
-                partCount: settings.stepCount),
+                name: "step_latents", engine: stepLatents, reference: try expectedSteps.floats(),
+                tolerance: bounds["step_latents"], partCount: settings.stepCount),
             TensorComparison(
-                name: "images", engine: images, reference: try expectedImages.floats(), tolerance: tolerance),
+                name: "images", engine: images, reference: try expectedImages.floats(), tolerance: bounds["images"]),
         ]
     }
 

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Tensors
 
@@ -21,19 +22,29 @@ public enum Verification {
     ///   - model: A model directory in the diffusers layout, or a scorer's; ignored by the noise case.
     ///   - reference: The reference file.
     ///   - tolerance: Bound of the relative L2 error; nil for the case's default.
+    ///   - precision: The precision of the engine. In bfloat16, which only transformer, decoder and trajectory have, the
+    ///     default bounds are the errors of diffusers' own bfloat16, which the file contains.
     /// - Returns: One row for each expected tensor.
     /// - Throws: ``VerificationError``, `ModelsError`, `TensorsError`, `DiffusionError`,
     ///   `SchedulesError`, `ScoringError`.
-    public static func run(model: String, reference: String, tolerance: Double? = nil) throws -> VerificationReport {
+    public static func run(
+        model: String, reference: String, tolerance: Double? = nil, precision: Precision = .float32
+    ) throws -> VerificationReport {
         let file = try ReferenceFile(path: reference)
+        guard precision == .float32 || [.transformer, .vaeDecoder, .trajectory].contains(file.case) else {
+            throw VerificationError.precision(file: file.path, case: file.case.rawValue)
+        }
         let bound = tolerance ?? (file.case == .trajectory ? trajectoryTolerance : forwardTolerance)
+        let bounds = Bounds(
+            precision: precision, float32: bound, bfloat16: try tolerance == nil ? file.bfloat16Errors(precision) : [:],
+            given: tolerance)
         let tensors =
             switch file.case {
             case .textEncoder: try compareTextEncoder(file, model: model, tolerance: bound)
-            case .transformer: try compareTransformer(file, model: model, tolerance: bound)
-            case .vaeDecoder: try compareDecoder(file, model: model, tolerance: bound)
+            case .transformer: try compareTransformer(file, model: model, bounds)
+            case .vaeDecoder: try compareDecoder(file, model: model, bounds)
             case .noise: try compareNoise(file, tolerance: bound)
-            case .trajectory: try compareTrajectory(file, model: model, tolerance: bound)
+            case .trajectory: try compareTrajectory(file, model: model, bounds)
             case .imageReward: try compareImageReward(file, model: model, tolerance: bound)
             case .clipScore: try compareCLIPScore(file, model: model, tolerance: bound)
             case .frechet: try compareFrechet(file, model: model, tolerance: bound)
@@ -42,6 +53,20 @@ public enum Verification {
         return VerificationReport(
             case: file.case.rawValue, passed: tensors.allSatisfy(\.passed), tensors: tensors,
             notCompared: names.filter { !file.has(tensor: $0) })
+    }
+
+    /// The bounds of the errors of a case's tensors, and the precision to compute them in.
+    struct Bounds {
+        let precision: Precision
+        /// For tensors whose computation does not depend on the precision.
+        let float32: Double
+        let bfloat16: [String: Double]
+        let given: Double?
+
+        /// The bound of a tensor that is computed in the precision.
+        subscript(_ name: String) -> Double {
+            precision == .float32 ? float32 : given ?? bfloat16[name] ?? float32
+        }
     }
 
     private static func compareNoise(_ file: ReferenceFile, tolerance: Double) throws -> [TensorComparison] {

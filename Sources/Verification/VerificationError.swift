@@ -8,6 +8,8 @@ public enum VerificationError: Error, Equatable, CustomStringConvertible {
     case tensorShape(file: String, name: String, expected: String, found: [Int])
     /// A tensor contains NaN or infinite values, which nothing can be compared with.
     case notFinite(file: String, name: String, value: String)
+    /// A case that is computed in float32 only.
+    case precision(file: String, case: String)
     /// The reference's schedule file does not match the model.
     case schedule(file: String, reason: String)
 
@@ -22,6 +24,8 @@ public enum VerificationError: Error, Equatable, CustomStringConvertible {
             "\(file): tensor \"\(name)\" has shape \(found); expected \(expected)"
         case .notFinite(let file, let name, let value):
             "\(file): tensor \"\(name)\" contains \(value); expected finite numbers"
+        case .precision(let file, let name):
+            "\(file): metadata \"case\" is \"\(name)\"; expected transformer, vae-decoder or trajectory with precision bfloat16"
         case .schedule(let file, let reason): "\(file): \(reason)"
         }
     }

@@ -9,7 +9,7 @@ import WorkerService
 
 @main
 enum Main {
-    static func main() { Program.main(WorkerCommand.self) }
+    static func main() { Program.main(WorkerCommand.self, check: CPU.checkKernels) }
 }
 
 struct WorkerCommand: ParsableCommand {

@@ -2,11 +2,12 @@ import ArgumentParser
 import Foundation
 import ProgramSupport
 import Prompts
+import Tensors
 import Verification
 
 @main
 enum Main {
-    static func main() { Program.main(EcadCommand.self) }
+    static func main() { Program.main(EcadCommand.self, check: CPU.checkKernels) }
 }
 
 struct EcadCommand: ParsableCommand {
@@ -24,7 +25,8 @@ extension EcadCommand {
             discussion: """
                 A reference file contains inputs and the outputs that diffusers and transformers compute from them; \
                 scripts/make_reference.py writes one for any checkpoint. The relative L2 error of every output must be within the \
-                tolerance; integers must be equal.
+                tolerance; integers must be equal. With --precision bfloat16, the tolerance is the error of diffusers' own bfloat16, \
+                which make_reference.py --bfloat16 measures.
                 """)
 
         @Option(help: "Model directory in the diffusers layout, or a scorer's model directory.")
@@ -39,6 +41,8 @@ extension EcadCommand {
                 discussion: "For the latents of a trajectory, the error of the worst step."))
         var tolerance: Double?
 
+        @OptionGroup var precision: PrecisionOption
+
         @Flag(help: "Print JSON.")
         var json = false
 
@@ -47,7 +51,8 @@ extension EcadCommand {
         }
 
         func run() throws {
-            let report = try Verification.run(model: model, reference: reference, tolerance: tolerance)
+            let report = try Verification.run(
+                model: model, reference: reference, tolerance: tolerance, precision: precision.resolved)
             json ? print(try encoded(report)) : Program.printText(table(report))
             if !report.passed { throw ExitCode(1) }
         }

@@ -1,4 +1,6 @@
 import Foundation
+import History
+import Tensors
 import TestSupport
 import Testing
 
@@ -31,6 +33,20 @@ import Testing
         #expect(
             try killed.count("SELECT count(*) FROM image_timings")
                 == killed.count("SELECT 3 * count(*) FROM candidates"))
+    }
+
+    @Test(.enabled(if: CPU.hasBFloat16)) func runInBFloat16DependsOnNeitherWorkersNorThreads() throws {
+        func decisions(workers: Int, _ precision: String) throws -> [[QueryValue]] {
+            let run = try SmallRun(generations: 4)
+            let process = try run.begin(
+                workers: workers, ["--set", "model.precision=\(precision)", "--worker-threads", "\(workers)"])
+            #expect(process.wait() == 0, "\(process.errors)")
+            #expect(try run.count("SELECT count(*) FROM pareto_front") > 1)
+            return try run.decisions()
+        }
+        let narrow = try decisions(workers: 1, "bfloat16")
+        #expect(try decisions(workers: 2, "bfloat16") == narrow)
+        #expect(try decisions(workers: 1, "float32") != narrow)
     }
 
     @Test func paperPresetEvaluatesNoGenomeTwice() throws {

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Tensors
 import Testing
@@ -73,7 +74,7 @@ import Testing
     }
 
     @Test func instructionSetsAreBitIdentical() {
-        for (queries, keys, dimension) in [(16, 16, 32), (7, 50, 72), (33, 19, 17)] {
+        for (queries, keys, dimension) in [(16, 16, 32), (7, 50, 72), (33, 19, 17), (40, 300, 100)] {
             let problem = Problem(queries: queries, keys: keys, headCount: 2, dimension: dimension, hasBias: true)
             let results = onEveryLevel { bits(problem.run()) }
             for result in results { #expect(result == results[0]) }
@@ -102,12 +103,125 @@ import Testing
         #expect(workspace.byteCount <= 2 << 20)
     }
 
-    @Test func queriesAreProcessedInBlocks() {
-        // 2000 keys allow blocks of 262 queries.
+    @Test func queriesAndKeysAreProcessedInBlocks() {
         let problem = Problem(queries: 600, keys: 2000, headCount: 1, dimension: 2, hasBias: false)
         let whole = problem.run()
         var last = problem
         last.queries = problem.queries.rows(590..<600)
+        #expect(bits(whole.rows(590..<600)) == bits(last.run()))
         #expect(relativeError(whole.rows(590..<600), last.reference()) < 3e-6)
+    }
+
+    @Test func causalMasksHideWholeBlocksOfKeys() {
+        let problem = Problem(queries: 530, keys: 530, headCount: 1, dimension: 4, hasBias: true)
+        for row in 0..<530 {
+            for key in 0..<530 { problem.bias?[row, key] = key > 529 - row ? -.infinity : 0 }
+        }
+        // The last query sees the first key only, the first query all of them.
+        #expect(relativeError(problem.run(), problem.reference()) < 3e-6)
+        for row in 0..<530 {
+            for key in 0..<530 { problem.bias?[row, key] = key < row ? -.infinity : 0 }
+        }
+        // Some queries see no key of the first block.
+        #expect(relativeError(problem.run(), problem.reference()) < 3e-6)
+    }
+
+    @Test func valuesThatAreNotFiniteReachTheOutput() {
+        let problem = Problem(queries: 3, keys: 300, headCount: 1, dimension: 5, hasBias: false)
+        problem.queries[1, 2] = .nan
+        let output = problem.run()
+        #expect(output.values[0..<5].allSatisfy(\.isFinite) && output.values[5..<10].allSatisfy(\.isNaN))
+    }
+
+    // MARK: - Several images, bfloat16
+
+    static let precisions = Precision.allCases.filter(\.isSupported)
+
+    private func narrowed(_ x: Matrix) -> Matrix {
+        let result = Matrix(rows: x.rows, columns: x.columns, precision: .bfloat16)
+        narrow(x, into: result)
+        return result
+    }
+
+    private func floats(_ x: Matrix) -> Matrix { Matrix(x.values, rows: x.rows, columns: x.columns) }
+
+    @Test(
+        .enabled(if: CPU.hasBFloat16),
+        arguments: [
+            (1, 1, 1, 1), (1, 17, 2, 3), (3, 33, 3, 17), (16, 16, 6, 32), (17, 120, 2, 72), (31, 257, 1, 33),
+            (500, 300, 2, 72), (129, 600, 1, 128),
+        ])
+    func bfloat16MatchesPlainLoopsOverRoundedInputs(
+        shape: (queries: Int, keys: Int, headCount: Int, dimension: Int)
+    ) {
+        var problem = Problem(
+            queries: shape.queries, keys: shape.keys, headCount: shape.headCount, dimension: shape.dimension,
+            hasBias: false)
+        let (q, k, v) = (narrowed(problem.queries), narrowed(problem.keys), narrowed(problem.values))
+        (problem.queries, problem.keys, problem.values) = (floats(q), floats(k), floats(v))
+        let expected = problem.reference()
+        let (output, rounded) = (
+            Matrix(rows: q.rows, columns: q.columns), Matrix(rows: q.rows, columns: q.columns, precision: .bfloat16)
+        )
+        for target in [output, rounded] {
+            attention(
+                queries: q, keys: k, values: v, headCount: shape.headCount, scale: problem.scale, into: target,
+                workspace: Workspace())
+        }
+        // Weights are rounded to eight bits; their errors partly cancel.
+        #expect(relativeError(output, expected) < 1.0 / 256)
+        #expect(bits(rounded) == bits(narrowed(output)))
+    }
+
+    @Test(arguments: precisions) func bitsDependNeitherOnThreadsNorOnNeighboursNorOnTheLayout(precision: Precision) {
+        var numbers = TestNumbers(12)
+        let (images, tokens, heads, dimension) = (3, 310, 2, 24)
+        func input() -> Matrix {
+            let x = numbers.window(rows: images * tokens, columns: heads * dimension)
+            return precision == .bfloat16 ? narrowed(x) : x
+        }
+        let (q, k, v) = (input(), input(), input())
+        func run(_ imageCount: Int, _ tokens: (Int) -> TokenRows) -> Matrix {
+            let output = Matrix(rows: q.rows, columns: q.columns)
+            attention(
+                queries: q, imageCount: imageCount, headCount: heads, scale: 0.3, into: output, workspace: Workspace()
+            ) {
+                (tokens($0), KeysAndValues(keys: k, values: v, rows: tokens($0)))
+            }
+            return output
+        }
+        func adjacent(_ image: Int) -> TokenRows { TokenRows((image * tokens)..<((image + 1) * tokens)) }
+        let threads = BLAS.threadCount
+        defer { BLAS.setThreadCount(threads) }
+        BLAS.setThreadCount(1)
+        let all = run(images, adjacent)
+        for count in [2, 5] {
+            BLAS.setThreadCount(count)
+            #expect(bits(run(images, adjacent)) == bits(all))
+        }
+        let last = run(1) { _ in adjacent(2) }
+        #expect(bits(last.rows(620..<930)) == bits(all.rows(620..<930)))
+
+        // The first 37 tokens of each image above all others.
+        func split(_ image: Int) -> TokenRows {
+            TokenRows((image * 37)..<((image + 1) * 37), (111 + image * 273)..<(111 + (image + 1) * 273))
+        }
+        func row(_ image: Int, _ token: Int) -> Int { token < 37 ? image * 37 + token : 111 + image * 273 + token - 37 }
+        let (q2, k2, v2) = (moved(q, row, tokens), moved(k, row, tokens), moved(v, row, tokens))
+        let output = Matrix(rows: q.rows, columns: q.columns)
+        attention(queries: q2, imageCount: images, headCount: heads, scale: 0.3, into: output, workspace: Workspace()) {
+            (split($0), KeysAndValues(keys: k2, values: v2, rows: split($0)))
+        }
+        #expect(bits(output) == bits(moved(all, row, tokens)))
+    }
+
+    /// A copy with the tokens of the images in other rows.
+    private func moved(_ x: Matrix, _ row: (Int, Int) -> Int, _ tokens: Int) -> Matrix {
+        let (values, result) = (floats(x), Matrix(rows: x.rows, columns: x.columns))
+        for index in 0..<x.rows {
+            let target = row(index / tokens, index % tokens)
+            result.rows(target..<(target + 1)).copy(from: values.rows(index..<(index + 1)))
+        }
+        return x.precision == .bfloat16 ? narrowed(result) : result
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Tensors
 import Testing
@@ -49,13 +50,40 @@ import Testing
             }
         }
         let before = Reference(x)
-        applyRotaryEmbedding(to: x, cosine: cosine, sine: sine)
+        applyRotaryEmbedding(to: x, cosine: cosine, sine: sine, into: x)
         let expected = Reference(rows: 5, columns: heads * dimension) { row, column in
             let angle = Double(angles[row, column % dimension / 2])
             let (even, odd) = (before[row, column / 2 * 2], before[row, column / 2 * 2 + 1])
             return column % 2 == 0 ? even * cos(angle) - odd * sin(angle) : odd * cos(angle) + even * sin(angle)
         }
         #expect(relativeError(x, expected) < 3e-7)
+    }
+
+    @Test(arguments: [2, 6, 16, 18, 40])
+    func rotaryEmbeddingFollowsTheNormOfEachHead(dimension: Int) {
+        var numbers = TestNumbers(UInt64(dimension) + 3)
+        let (rows, heads) = (5, 3)
+        let x = numbers.window(rows: rows, columns: heads * dimension)
+        let weight = numbers.matrix(rows: 1, columns: dimension)
+        let (cosine, sine) = (
+            numbers.matrix(rows: rows, columns: dimension), numbers.matrix(rows: rows, columns: dimension)
+        )
+        let plain = Matrix(rows: rows, columns: x.columns)
+        for head in 0..<heads {
+            let columns = (head * dimension)..<((head + 1) * dimension)
+            rmsNorm(x.columns(columns), weight: weight, epsilon: 1e-6, into: plain.columns(columns))
+        }
+        applyRotaryEmbedding(to: plain, cosine: cosine, sine: sine, into: plain)
+        for precision in [Precision.float32, .bfloat16] {
+            let (y, expected) = (
+                Matrix(rows: rows, columns: x.columns, precision: precision),
+                Matrix(rows: rows, columns: x.columns, precision: precision)
+            )
+            activate(.none, plain, into: expected)
+            applyRotaryEmbedding(
+                to: x, normWeight: weight, epsilon: 1e-6, cosine: cosine, sine: sine, into: y)
+            #expect(bits(y) == bits(expected))
+        }
     }
 
     @Test(arguments: [1, 3, 17, 33, 100])

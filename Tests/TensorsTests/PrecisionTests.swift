@@ -44,7 +44,6 @@ import Testing
         #expect(relativeError(y, expected) < 2e-6)
         linear(x, layer, activation: .silu, into: y, workspace: Workspace())
         #expect(relativeError(y, expected.mapped { $0 / (1 + exp(-$0)) }) < 2e-6)
-        guard shape.inputs <= Int(CK_DEPTH_BLOCK) else { return }
         let narrow = Matrix(rows: shape.rows, columns: shape.outputs, precision: .bfloat16)
         linear(x, layer, into: narrow, workspace: Workspace())
         let widened = Matrix(narrow.values, rows: shape.rows, columns: shape.outputs)
@@ -86,6 +85,41 @@ import Testing
             linear(x, layer, activation: .geluTanh, into: y, workspace: workspace)
             add(y, gate: gate, to: plain)
             #expect(bits(fused) == bits(plain))
+        }
+    }
+
+    @Test(arguments: precisions) func eachImageHasItsOwnGate(precision: Precision) {
+        var numbers = TestNumbers(14)
+        let (images, count) = (3, 19)
+        for inputs in [50, 3100] {
+            let weight = Weight(numbers.matrix(rows: 70, columns: inputs))
+            let layer = Linear(weight: precision == .bfloat16 ? Weight(packing: [weight]) : weight)
+            let x = numbers.matrix(rows: images * count, columns: inputs)
+            let gate = numbers.window(rows: images, columns: 70)
+            let (fused, plain) = (
+                numbers.window(rows: images * count, columns: 70), Matrix(rows: images * count, columns: 70)
+            )
+            plain.copy(from: fused)
+            let y = Matrix(rows: images * count, columns: 70)
+            linear(
+                x, layer, addingTo: ResidualSum(fused, gate: gate), storesResult: false, into: y, workspace: Workspace()
+            )
+            linear(x, layer, into: y, workspace: Workspace())
+            for image in 0..<images {
+                let rows = (image * count)..<((image + 1) * count)
+                add(y.rows(rows), gate: gate.rows(image..<(image + 1)), to: plain.rows(rows))
+            }
+            #expect(bits(fused) == bits(plain))
+            let reused = numbers.window(rows: images * count, columns: 70)
+            let again = Matrix(rows: images * count, columns: 70)
+            again.copy(from: reused)
+            ResidualSum(reused, gate: gate).add(y)
+            for row in 0..<(images * count) {
+                add(
+                    y.rows(row..<(row + 1)), gate: gate.rows((row / count)..<(row / count + 1)),
+                    to: again.rows(row..<(row + 1)))
+            }
+            #expect(bits(reused) == bits(again))
         }
     }
 

@@ -12,12 +12,21 @@ public final class ProgramRun: @unchecked Sendable {
 
     /// Starts an executable such as `ecad-coordinator`.
     ///
+    /// - Parameters:
+    ///   - name: The executable.
+    ///   - arguments: Its arguments.
+    ///   - input: Its standard input.
+    ///   - environment: Variables in addition to those of this process.
     /// - Throws: A Foundation error if it has not been built.
-    public init(_ name: String, _ arguments: [String]) throws {
+    public init(
+        _ name: String, _ arguments: [String], input: String? = nil, environment: [String: String] = [:]
+    ) throws {
         folder = try TemporaryFolder()
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.executableURL = URL(fileURLWithPath: "\(Self.productFolder)/\(name)")
         process.arguments = arguments
         process.standardInput = FileHandle.nullDevice
+        if let input { process.standardInput = FileHandle(forReadingAtPath: try folder.write(input, to: "in")) }
         process.standardOutput = try Self.writer(folder.file("out"))
         process.standardError = try Self.writer(folder.file("err"))
         try process.run()

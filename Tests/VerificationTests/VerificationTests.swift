@@ -1,4 +1,6 @@
+import Basics
 import Foundation
+import Tensors
 import TestSupport
 import Testing
 import Verification
@@ -30,6 +32,39 @@ import Verification
             tolerance: isTrajectory ? Self.trajectoryTolerance : Self.forwardTolerance)
         #expect(report.passed, "\(report.tensors)")
         #expect(!report.tensors.isEmpty)
+    }
+
+    /// Closer to diffusers' float32 than diffusers' own bfloat16 is, which the files record.
+    @Test(
+        .enabled(if: CPU.hasBFloat16),
+        arguments: references.filter { name in
+            ["transformer.", "transformer-bfloat16.", "vae-decoder.", "trajectory-plain."].contains {
+                name.contains($0)
+            }
+                && !["flux-small/transformer.", "flux-plain/transformer."].contains { name.contains($0) }
+                && (!name.contains("trajectory") || ["alpha-small", "flux-small"].contains { name.hasPrefix($0) })
+        })
+    func bfloat16IsCloserThanThatOfDiffusers(_ reference: String) throws {
+        let model = "\(Fixtures.folder)/\(reference.split(separator: "/")[0])/model"
+        let report = try Verification.run(
+            model: model, reference: "\(Fixtures.folder)/\(reference)", precision: .bfloat16)
+        #expect(report.passed, "\(report.tensors)")
+        // It is another computation than that in float32.
+        let exact = try Verification.run(model: model, reference: "\(Fixtures.folder)/\(reference)")
+        #expect(report.tensors.last?.relativeL2 ?? 0 > 10 * (exact.tensors.last?.relativeL2 ?? .infinity))
+    }
+
+    @Test(.enabled(if: CPU.hasBFloat16)) func bfloat16NeedsItsBoundsOrATolerance() throws {
+        let (model, folder) = ("\(Fixtures.folder)/flux-plain/model", "\(Fixtures.folder)/flux-plain")
+        #expect(throws: VerificationError.self) {
+            try Verification.run(model: model, reference: "\(folder)/transformer.safetensors", precision: .bfloat16)
+        }
+        #expect(throws: VerificationError.self) {
+            try Verification.run(model: model, reference: "\(folder)/text-encoder.safetensors", precision: .bfloat16)
+        }
+        let report = try Verification.run(
+            model: model, reference: "\(folder)/transformer.safetensors", tolerance: 1e-6, precision: .bfloat16)
+        #expect(!report.passed)
     }
 
     @Test(arguments: scorers)

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from transformers.utils import logging
 
 from reference.component_cache import Schedule
-from reference.files import Reference
+from reference.files import Reference, bfloat16_errors
 
 LIBRARIES = ("diffusers", "transformers", "torch")
 # Of transformers; named, because its default differs between versions, and with it the last bits.
@@ -35,7 +35,16 @@ def vae_decoder(options: argparse.Namespace) -> Reference:
     size = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
     shape = (options.count, vae.config.latent_channels, options.latent_height or size, options.latent_width or size)
     latents = 2 * torch.randn(shape, generator=torch.Generator("cpu").manual_seed(options.seed))
-    return Reference({}, {"latents": latents, "image": vae.decode(latents, return_dict=False)[0]}, LIBRARIES)
+    image = vae.decode(latents, return_dict=False)[0]
+    metadata = {}
+    if options.bfloat16:
+        metadata = bfloat16_errors({"image": image}, {"image": vae.to(torch.bfloat16).decode(latents.bfloat16(), return_dict=False)[0]})
+    return Reference(metadata, {"latents": latents, "image": image}, LIBRARIES)
+
+
+def narrowed(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Inputs of a network in bfloat16."""
+    return {name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in inputs.items()}
 
 
 def read_schedule(options: argparse.Namespace) -> Schedule | None:
@@ -49,9 +58,9 @@ def read_schedule(options: argparse.Namespace) -> Schedule | None:
 
 
 def trajectory_reference(
-    options: argparse.Namespace, guidance_scale: float, size: tuple[int, int], tensors: dict[str, torch.Tensor]
+    options: argparse.Namespace, guidance_scale: float, size: tuple[int, int], tensors: dict[str, torch.Tensor], narrow: dict[str, torch.Tensor] | None
 ) -> Reference:
-    """The reference of a trajectory; copies its schedule next to the output if it is elsewhere."""
+    """The reference of a trajectory, given also in bfloat16 if that is wanted; copies its schedule next to the output if it is elsewhere."""
     metadata = {
         "prompts": options.prompts,
         "negative_prompt": options.negative_prompt,
@@ -64,6 +73,8 @@ def trajectory_reference(
     }
     if options.max_length:
         metadata["max_length"] = options.max_length
+    if narrow:
+        metadata |= bfloat16_errors(tensors, narrow, {"step_latents": options.steps})
     if options.schedule and options.schedule.resolve().parent != options.output.resolve().parent:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(options.schedule, options.output.parent / options.schedule.name)

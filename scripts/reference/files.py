@@ -45,3 +45,16 @@ def write(path: pathlib.Path, case: str, reference: Reference) -> None:
     encoded += b" " * (-len(encoded) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + data)
+
+
+def bfloat16_errors(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], parts: dict[str, int] | None = None) -> dict[str, object]:
+    """Metadata with the relative L2 errors of the libraries' own bfloat16, the bounds of `ecad verify --precision bfloat16`.
+
+    `parts` names tensors whose error is that of the worst of several equal parts, such as steps.
+    """
+    errors = {}
+    for name, tensor in found.items():
+        count = (parts or {}).get(name, 1)
+        pairs = zip(expected[name].double().reshape(count, -1), tensor.double().reshape(count, -1))
+        errors[name] = max(float((b - a).norm() / a.norm()) for a, b in pairs)
+    return {"bfloat16_errors": errors}

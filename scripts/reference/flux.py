@@ -9,9 +9,9 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
-from reference.common import ATTENTION, LIBRARIES, initial_latents, load_vae, read_schedule, trajectory_reference
+from reference.common import ATTENTION, LIBRARIES, initial_latents, load_vae, narrowed, read_schedule, trajectory_reference
 from reference.component_cache import ComponentCache
-from reference.files import Reference
+from reference.files import Reference, bfloat16_errors
 
 MAX_LENGTH = 512
 GUIDANCE_SCALE = 3.5
@@ -94,8 +94,17 @@ def transformer(options: argparse.Namespace) -> Reference:
     }
     if config.guidance_embeds:
         inputs["guidance"] = 1 + 6 * torch.rand(rows, generator=generator)
+        # In bfloat16, 1000 times most values is rounded to the embedding of another guidance.
+        if options.bfloat16:
+            inputs["guidance"] = 2.0 ** torch.randint(0, 3, (rows,), generator=generator)
     sample = unpack(model(hidden_states=pack(latents), **inputs, return_dict=False)[0], height, width)
-    return Reference({}, inputs | {"hidden_states": latents, "sample": sample}, LIBRARIES)
+    metadata = {}
+    if options.bfloat16:
+        # As in the pipeline, positions and guidance stay in float32.
+        narrow = inputs | narrowed({name: inputs[name] for name in ("encoder_hidden_states", "pooled_projections", "timestep")})
+        found = model.to(torch.bfloat16)(hidden_states=pack(latents).bfloat16(), **narrow, return_dict=False)[0]
+        metadata = bfloat16_errors({"sample": sample}, {"sample": unpack(found, height, width)})
+    return Reference(metadata, inputs | {"hidden_states": latents, "sample": sample}, LIBRARIES)
 
 
 @torch.no_grad()
@@ -110,26 +119,35 @@ def trajectory(options: argparse.Namespace) -> Reference:
     shape = (pipeline.transformer.config.in_channels // 4, height // scale, width // scale)
     start = initial_latents(options.seeds, shape)
 
-    steps: list[torch.Tensor] = []
-    with ComponentCache(pipeline.transformer, schedule) as cache:
 
-        def after_step(_, step: int, timestep: torch.Tensor, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            steps.append(unpack(tensors["latents"], *shape[1:]))
-            cache.advance()
-            return tensors
+    def run(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        # The text is encoded in float32 in any case.
+        pipeline.transformer.to(dtype)
+        pipeline.vae.to(dtype)
+        steps: list[torch.Tensor] = []
+        with ComponentCache(pipeline.transformer, schedule) as cache:
 
-        images = pipeline(
-            prompt=options.prompts,
-            num_inference_steps=options.steps,
-            guidance_scale=guidance_scale,
-            height=height,
-            width=width,
-            latents=pack(start),
-            output_type="pt",
-            callback_on_step_end=after_step,
-            max_sequence_length=options.max_length or MAX_LENGTH,
-        ).images
+            def after_step(_, step: int, timestep: torch.Tensor, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+                steps.append(unpack(tensors["latents"], *shape[1:]))
+                cache.advance()
+                return tensors
 
+            text, pooled, _ = pipeline.encode_prompt(options.prompts, None, max_sequence_length=options.max_length or MAX_LENGTH)
+            images = pipeline(
+                prompt_embeds=text.to(dtype),
+                pooled_prompt_embeds=pooled.to(dtype),
+                num_inference_steps=options.steps,
+                guidance_scale=guidance_scale,
+                height=height,
+                width=width,
+                latents=pack(start).to(dtype),
+                output_type="pt",
+                callback_on_step_end=after_step,
+                max_sequence_length=options.max_length or MAX_LENGTH,
+            ).images
+        return {"step_latents": torch.stack(steps), "images": images}
+
+    tensors = run(torch.float32)
     sampler = {"timesteps": pipeline.scheduler.timesteps, "sigmas": pipeline.scheduler.sigmas}
-    tensors = sampler | {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}
-    return trajectory_reference(options, guidance_scale, (height, width), tensors)
+    narrow = run(torch.bfloat16) if options.bfloat16 else None
+    return trajectory_reference(options, guidance_scale, (height, width), sampler | {"initial_latents": start} | tensors, narrow)

@@ -10,9 +10,9 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
 from transformers import T5EncoderModel, T5Tokenizer
 
-from reference.common import ATTENTION, LIBRARIES, initial_latents, load_vae, read_schedule, trajectory_reference
+from reference.common import ATTENTION, LIBRARIES, initial_latents, load_vae, narrowed, read_schedule, trajectory_reference
 from reference.component_cache import ComponentCache
-from reference.files import Reference
+from reference.files import Reference, bfloat16_errors
 
 PIPELINES = {"PixArtAlphaPipeline": PixArtAlphaPipeline, "PixArtSigmaPipeline": PixArtSigmaPipeline}
 MAX_LENGTHS = {PixArtAlphaPipeline: 120, PixArtSigmaPipeline: 300}
@@ -94,7 +94,11 @@ def transformer(options: argparse.Namespace) -> Reference:
         conditions = {"resolution": sizes, "aspect_ratio": sizes[:, :1] / sizes[:, 1:]}
     sample = model(**inputs, added_cond_kwargs=conditions, return_dict=False)[0]
     given = {name: tensor for name, tensor in conditions.items() if tensor is not None}
-    return Reference({}, inputs | given | {"sample": sample}, LIBRARIES)
+    metadata = {}
+    if options.bfloat16:
+        narrow = {"added_cond_kwargs": conditions | narrowed(given)}
+        metadata = bfloat16_errors({"sample": sample}, {"sample": model.to(torch.bfloat16)(**narrowed(inputs), **narrow, return_dict=False)[0]})
+    return Reference(metadata, inputs | given | {"sample": sample}, LIBRARIES)
 
 
 @torch.no_grad()
@@ -114,28 +118,41 @@ def trajectory(options: argparse.Namespace) -> Reference:
     shape = (pipeline.transformer.config.in_channels, height // scale, width // scale)
     start = initial_latents(options.seeds, shape)
 
-    steps: list[torch.Tensor] = []
-    with ComponentCache(pipeline.transformer, schedule) as cache:
 
-        def after_step(step: int, timestep: torch.Tensor, latents: torch.Tensor) -> None:
-            steps.append(latents.clone())
-            cache.advance()
+    # The text is encoded in float32 in any case; with an encoder, the pipeline would cast embeddings to its type.
+    text, mask, negative, negative_mask = pipeline.encode_prompt(
+        options.prompts, guidance_scale > 1, options.negative_prompt, clean_caption=False, max_sequence_length=length
+    )
+    pipeline.text_encoder = None
 
-        images = pipeline(
-            prompt=options.prompts,
-            negative_prompt=options.negative_prompt,
-            num_inference_steps=options.steps,
-            guidance_scale=guidance_scale,
-            height=height,
-            width=width,
-            latents=start.clone(),
-            output_type="pt",
-            callback=after_step,
-            clean_caption=False,
-            use_resolution_binning=False,
-            max_sequence_length=length,
-        ).images
+    def run(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        pipeline.transformer.to(dtype)
+        pipeline.vae.to(dtype)
+        steps: list[torch.Tensor] = []
+        with ComponentCache(pipeline.transformer, schedule) as cache:
 
+            def after_step(step: int, timestep: torch.Tensor, latents: torch.Tensor) -> None:
+                steps.append(latents.clone())
+                cache.advance()
+
+            images = pipeline(
+                prompt_embeds=text.to(dtype),
+                prompt_attention_mask=mask,
+                negative_prompt=None,
+                negative_prompt_embeds=negative.to(dtype) if negative is not None else None,
+                negative_prompt_attention_mask=negative_mask,
+                num_inference_steps=options.steps,
+                guidance_scale=guidance_scale,
+                height=height,
+                width=width,
+                latents=start.to(dtype),
+                output_type="pt",
+                callback=after_step,
+                use_resolution_binning=False,
+            ).images
+        return {"step_latents": torch.stack(steps), "images": images}
+
+    tensors = run(torch.float32)
     sampler = {"timesteps": pipeline.scheduler.timesteps, "sigmas": pipeline.scheduler.sigmas}
-    tensors = sampler | {"initial_latents": start, "step_latents": torch.stack(steps), "images": images}
-    return trajectory_reference(options, guidance_scale, (height, width), tensors)
+    narrow = run(torch.bfloat16) if options.bfloat16 else None
+    return trajectory_reference(options, guidance_scale, (height, width), sampler | {"initial_latents": start} | tensors, narrow)

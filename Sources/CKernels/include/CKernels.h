@@ -24,19 +24,25 @@ typedef enum ck_activation {
 
 typedef enum ck_type { CK_F32 = 0, CK_F16 = 1, CK_BF16 = 2 } ck_type;
 
-// The best level of this processor, and the one in use. ck_set_level returns the level then in use: the requested one,
-// or the best one if the processor lacks it.
+// The environment variable that limits the level, and with it bfloat16: portable, avx2 or avx512.
+#define CK_KERNELS_VARIABLE "ECAD_KERNELS"
+
+// The best level of this processor within the limit, and the one in use. ck_set_level returns the level then in use: the
+// requested one, or the best one if that is lower.
 ck_level ck_best_level(void);
 ck_level ck_current_level(void);
 ck_level ck_set_level(ck_level level);
+
+// False if the environment variable names no level of this processor; it is ignored then.
+bool ck_requested_level_is_valid(void);
 
 // y[i] = exp(x[i]), tanh(x[i]); relative error below 3e-7.
 void ck_exp(const float *x, float *y, size_t count);
 void ck_tanh(const float *x, float *y, size_t count);
 
-// y = activation(y + bias); bias [columns] or NULL.
-void ck_bias_activation(float *y, size_t stride, const float *bias, size_t rows, size_t columns,
-                        ck_activation activation);
+// y = activation(x); with `narrow` not NULL, the result is rounded to bfloat16 to it instead, with y's stride.
+void ck_activate(const float *x, size_t x_stride, float *y, uint16_t *narrow, size_t y_stride, size_t rows,
+                   size_t columns, ck_activation activation);
 
 // x += gate * y; gate [columns] or NULL for x += y.
 void ck_gated_add(float *x, size_t x_stride, const float *y, size_t y_stride, const float *gate, size_t rows,
@@ -63,9 +69,11 @@ void ck_rms_norm(const float *x, size_t x_stride, const float *weight, float eps
 void ck_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
                 size_t columns);
 
-// Rotary position embedding: y[j] = x[j] * cosine[j] + x[j ^ 1] * sine[j] in place, for each row and head. x is
-// [rows, heads * dimension] with an even dimension; cosine and sine are [rows, dimension], contiguous.
-void ck_rotary(float *x, size_t stride, const float *cosine, const float *sine, size_t rows, size_t heads,
+// Root-mean-square norm of each row and head unless weight [dimension] is NULL, then rotary position embedding,
+// y[j] = x[j] * cosine[j] + x[j ^ 1] * sine[j]. x is [rows, heads * dimension] with an even dimension; cosine and sine are
+// [rows, dimension], contiguous. With `narrow` not NULL, the result is rounded to bfloat16 to it instead.
+void ck_rotary(const float *x, size_t x_stride, const float *weight, float epsilon, const float *cosine,
+               const float *sine, float *y, uint16_t *narrow, size_t y_stride, size_t rows, size_t heads,
                size_t dimension);
 
 // destination[i] = source[i] as float32; source may be unaligned.
@@ -79,7 +87,8 @@ void ck_linear_rows(const float *x, size_t x_stride, size_t rows, ck_type type, 
 
 // What becomes of the sums of a product: result = activation(sums + bias), bias [columns] or NULL, is written to y unless
 // NULL, rounded to bfloat16 to `narrow` unless NULL, and residual += gate * result unless NULL; gate [columns] or NULL
-// for 1. y is required where the depth exceeds CK_DEPTH_BLOCK.
+// for 1. With gate_rows not zero, gate has one row for each gate_rows rows of the output, the first of which is row
+// first_row of all. y is required where the depth exceeds CK_DEPTH_BLOCK.
 typedef struct ck_output {
     float *y;
     size_t y_stride;
@@ -90,6 +99,7 @@ typedef struct ck_output {
     float *residual;
     size_t residual_stride;
     const float *gate;
+    size_t gate_stride, gate_rows, first_row;
 } ck_output;
 
 // Columns of a panel, and the depth up to which the sums of a product stay in registers.
@@ -100,7 +110,8 @@ enum { CK_PANEL = 32, CK_DEPTH_BLOCK = 3072 };
 void ck_product(const float *x, size_t x_stride, size_t rows, ck_type type, const void *weight, size_t weight_stride,
                 size_t first, size_t last, size_t depth, const ck_output *out, float *scratch);
 
-// Whether the processor multiplies bfloat16 (AVX512_BF16), whatever the level in use; the ck_bf16 functions need it.
+// Whether the processor multiplies bfloat16 (AVX512_BF16) and the best level is AVX-512, whatever the level in use; the
+// ck_bf16 functions need it.
 bool ck_has_bf16(void);
 
 // The size of a packed weight in elements, and packing of `outputs` rows. Panels are independent: rows that start at a
@@ -180,14 +191,31 @@ void ck_normalize(const float *x, size_t x_stride, const ck_normalization *norma
 // destination[i] = source[i] rounded to bfloat16.
 void ck_narrow(const float *source, uint16_t *destination, size_t count);
 
-// output = softmax(scale * q k^T + bias) v for each head of one image. Heads are column slices of width dimension;
-// bias [heads * queries, keys] or NULL. scratch holds ck_attention_scratch(dimension, keys) floats. No overlap.
-typedef struct ck_attention_shape {
-    size_t heads, dimension, queries, keys;
-} ck_attention_shape;
-size_t ck_attention_scratch(size_t dimension, size_t keys);
-void ck_attention(ck_attention_shape shape, const float *q, size_t q_stride, const float *k, size_t k_stride,
-                  const float *v, size_t v_stride, float scale, const float *bias, size_t bias_stride, float *output,
-                  size_t output_stride, float *scratch);
+// The rows of an image's tokens: token t is row t of a matrix below `split`, row t + gap from there on.
+typedef struct ck_token_rows {
+    size_t split, gap;
+} ck_token_rows;
+
+// Attention of one head, softmax(scale * q k^T + bias) v, for `queries` queries from first_query on. q and the output have
+// `dimension` columns and the rows query_rows, k and v the rows key_rows of `keys` tokens; all are in float32 or, for
+// ck_bf16_attention, in bfloat16. bias [queries, keys] or NULL, and NULL in bfloat16; scale is positive in bfloat16. The
+// result goes to `narrow`, rounded to bfloat16, or to `output` if that is NULL.
+typedef struct ck_attention_head {
+    size_t dimension, first_query, queries, keys;
+    const void *q, *k, *v;
+    size_t q_stride, k_stride, v_stride;
+    ck_token_rows query_rows, key_rows;
+    float scale;
+    const float *bias;
+    size_t bias_stride;
+    float *output;
+    uint16_t *narrow;
+    size_t output_stride;
+} ck_attention_head;
+
+// Bytes of scratch memory, aligned to 64 bytes, for any number of keys.
+size_t ck_attention_scratch(size_t dimension, size_t queries);
+void ck_attention(const ck_attention_head *head, void *scratch);
+void ck_bf16_attention(const ck_attention_head *head, void *scratch);
 
 #endif

@@ -14,8 +14,10 @@ import Tensors
 extension EcadCommand {
     struct Bench: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Benchmark latency models, decoders, search presets and the history.",
-            subcommands: [BenchModel.self, BenchDecode.self, BenchPresets.self, BenchSearch.self])
+            abstract: "Benchmark the engine, latency models, search presets and the history.",
+            subcommands: [
+                BenchEngine.self, BenchDecode.self, BenchModel.self, BenchPresets.self, BenchSearch.self,
+            ])
     }
 }
 
@@ -72,7 +74,8 @@ struct BenchModel: ParsableCommand {
         commandName: "model",
         abstract: "Measure a model's cost table and its error on other schedules.",
         discussion: """
-            Half of the schedules are random, half are the result of a short search. Each is timed relative to the uncached \
+            For each component the time of one instance, its GFLOP/s and their share of the best rate of a matrix product on this \
+            machine, measured at the end. Half of the schedules are random, half are the result of a short search. Each is timed relative to the uncached \
             schedule. The cost table, written with -o or printed with --json, can be used in a run as objectives.cost_table.
             """)
 
@@ -128,18 +131,25 @@ struct BenchModel: ParsableCommand {
             return
         }
         print(String(format: "uncached          %9.2f ms for %d images", result.costs.uncachedSeconds * 1e3, images))
+        let best = try EngineBenchmark.bestProductRate(precision: model.precision.resolved)
+        print(String(format: "best product      %9.1f GFLOP/s, %@", best / 1e9, model.precision.resolved.rawValue))
+        let description = try ModelDescription(modelFolder: model.model, height: model.size, width: model.size)
+        let folder = try ModelFolder(path: model.model)
+        let isGuided = try folder.guidance().usesNegativePrompt(scale: Guided(folder, scale: model.guidanceScale).scale)
         for (name, phase) in [("", result.costs.table.full), (" unguided", result.costs.table.gated)] {
             guard let phase else { continue }
+            let counts = description.architecture.costs(batch: name.isEmpty && isGuided ? 2 : 1)
             print(
                 String(
                     format: "step%@  %9.2f us", name.padding(toLength: 14, withPad: " ", startingAt: 0),
                     phase.step * 1e6))
             for (component, costs) in phase.components.sorted(by: { $0.key < $1.key }) {
+                let rate = operations(of: component, counts) * Double(images) / costs.compute
                 print(
                     String(
-                        format: "%@  %9.2f us, keep %+.2f us, read %+.2f us",
+                        format: "%@  %9.2f us, %7.1f GFLOP/s (%3.0f %%), keep %+.2f us, read %+.2f us",
                         (component + name).padding(toLength: 18, withPad: " ", startingAt: 0), costs.compute * 1e6,
-                        costs.keep * 1e6, costs.read * 1e6))
+                        rate / 1e9, 100 * rate / best, costs.keep * 1e6, costs.read * 1e6))
             }
         }
         for origin in ["random", "evolved"] {
@@ -150,5 +160,11 @@ struct BenchModel: ParsableCommand {
                     ratios.min() ?? .nan, ratios.max() ?? .nan))
         }
         print(String(format: "model error: median %.2f %%, p95 %.2f %%", median * 100, p95 * 100))
+    }
+
+    /// Multiplications and additions of one instance of a component, for one image.
+    private func operations(of name: String, _ costs: StepCosts) -> Double {
+        guard let component = Component(rawValue: name) else { return .nan }
+        return 2 * Double(costs.components[component, default: 0] + costs.attentionProducts[component, default: 0])
     }
 }

@@ -1,0 +1,1 @@
+"""The engine timed beside diffusers on the same weights and inputs; see scripts/bench.sh."""
