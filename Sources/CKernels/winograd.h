@@ -156,7 +156,7 @@ static void fill_patch(const ck_winograd_block *b, const float *x, size_t x_stri
             const float *const pixel = x + (y * b->width + z) * x_stride + first;
             for (size_t c = 0; c < lanes; c += LANES) {
                 vf v = load_some(pixel + c, rest - c);
-                if (normalization) {
+                if (normalization->mean) {
                     v = normalized(v, normalization, first + c, rest - c);
                     v = sigmoid_product(v, v);
                 }

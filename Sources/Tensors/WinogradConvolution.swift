@@ -46,18 +46,14 @@ public struct WinogradConvolution: @unchecked Sendable {
         let start = filters.pointer
         let narrow = UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt16.self)
         inParallel(panels, elementsPerItem: panelSize * Self.positionCount(method)) { range in
-            let rows = [Float](unsafeUninitializedCapacity: Int(CK_PANEL) * weight.columns) { $1 = $0.count }
-            var part = rows
+            var part = [Float](repeating: 0, count: Int(CK_PANEL) * weight.columns)
             for panel in range {
                 let first = panel * Int(CK_PANEL)
                 let count = min(Int(CK_PANEL), outputs - first)
-                part.withUnsafeMutableBufferPointer { buffer in
-                    guard let base = buffer.baseAddress else { return }
-                    weight.widen(rows: first..<(first + count), into: base)
-                    ck_winograd_weights(
-                        method, base, weight.columns, count, inputs, panels * panelSize,
-                        isFloat ? start + panel * panelSize : nil, isFloat ? nil : narrow + panel * panelSize)
-                }
+                weight.widen(rows: first..<(first + count), into: &part)
+                ck_winograd_weights(
+                    method, part, weight.columns, count, inputs, panels * panelSize,
+                    isFloat ? start + panel * panelSize : nil, isFloat ? nil : narrow + panel * panelSize)
             }
         }
         weight.releasePages()
@@ -218,16 +214,10 @@ private struct ConvolutionPass: @unchecked Sendable {
             let first = firstTiles[item] * layer.rowLength
             let target = isFloat ? windows + first : nil
             let narrowTarget = isFloat ? nil : narrow + first
-            let patch = patches + thread * patchSize
-            if var parameters = normalization?.kernelParameters {
-                ck_winograd_input(
-                    &block, input.pixels.pointer, input.pixels.stride, &parameters, target, narrowTarget, windowStride,
-                    layer.rowLength, patch)
-            } else {
-                ck_winograd_input(
-                    &block, input.pixels.pointer, input.pixels.stride, nil, target, narrowTarget, windowStride,
-                    layer.rowLength, patch)
-            }
+            var parameters = normalization?.kernelParameters ?? ck_normalization()
+            ck_winograd_input(
+                &block, input.pixels.pointer, input.pixels.stride, &parameters, target, narrowTarget, windowStride,
+                layer.rowLength, patches + thread * patchSize)
         }
         inParallelItems(positions * panels, threads: threads) { item, _ in
             let (position, panel) = item.quotientAndRemainder(dividingBy: panels)

@@ -165,7 +165,8 @@ void ck_winograd_weights(ck_winograd method, const float *weight, size_t weight_
                          size_t position_stride, float *panel, uint16_t *narrow);
 
 // The windows of a block to [position][tile][channels], zero-padded to whole vectors of sixteen; position_stride and
-// row_stride are in elements. A normalization is followed by SiLU. With v NULL, rounded to bfloat16 to `narrow`.
+// row_stride are in elements. A normalization is followed by SiLU; there is none if its mean is NULL. With v NULL, rounded to
+// bfloat16 to `narrow`.
 void ck_winograd_input(const ck_winograd_block *block, const float *x, size_t x_stride,
                        const ck_normalization *normalization, float *v, uint16_t *narrow, size_t position_stride,
                        size_t row_stride, float *patch);
