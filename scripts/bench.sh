@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Times the engine beside diffusers: products, attention, a block, forward passes, decoding, end to end, schedules, fidelity of bfloat16
-# and memory. Writes a Markdown table and JSON to WORK/report.md and WORK/report.json.
+# and memory. Writes a Markdown table and JSON to report.md and report.json in the work directory (--report changes the name).
 #
 #   scripts/bench.sh                                  # everything with the defaults: hours
 #   scripts/bench.sh products attention pixart-256    # some parts

@@ -38,9 +38,9 @@ struct StackedLinear {
 
     func apply(_ x: Matrix, into y: Matrix, workspace: Workspace) {
         var first = 0
-        for layer in layers {
-            let columns = first..<(first + layer.weight.rows)
-            linear(x, layer, into: y.columns(columns), workspace: workspace)
+        for index in layers.indices {
+            let columns = first..<(first + layers[index].weight.rows)
+            linear(x, layers[index], into: y.columns(columns), workspace: workspace)
             first = columns.upperBound
         }
     }

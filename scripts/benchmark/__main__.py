@@ -53,7 +53,7 @@ class Bench:
         self.options = options
         self.work: pathlib.Path = options.work
         self.work.mkdir(parents=True, exist_ok=True)
-        self.report = Report(self.work, machine())
+        self.report = Report(self.work / options.report, machine())
 
     def checkpoint(self, name: str) -> pathlib.Path:
         """The folder of a random checkpoint, written on first use."""
@@ -290,6 +290,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"parts to run, of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--ecad", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path(".build-bench"), help="folder of random checkpoints and of the report (default: .build-bench)")
+    parser.add_argument("--report", default="report", help="name of the report in the work directory, without ending (default: report)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (default: 1 2)")
     parser.add_argument("--precisions", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
@@ -306,7 +307,7 @@ def main() -> None:
     bench = Bench(options)
     for part in options.parts or PARTS:
         bench.run(part)
-    print(f"{options.work / 'report.md'}, {options.work / 'report.json'}")
+    print(f"{bench.report.path}.md, {bench.report.path}.json")
 
 
 main()

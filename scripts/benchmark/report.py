@@ -39,8 +39,9 @@ class Row:
 
 
 class Report:
-    def __init__(self, folder: pathlib.Path, machine: dict[str, Any]):
-        self.folder = folder
+    def __init__(self, path: pathlib.Path, machine: dict[str, Any]):
+        """Written after every result to the path with the endings .json and .md."""
+        self.path = path
         self.machine = machine
         self.rows: list[Row] = []
         self.facts: list[dict[str, Any]] = []
@@ -80,7 +81,7 @@ class Report:
             for row in self.rows
         ]
         content = {"machine": self.machine, "rows": rows, "facts": self.facts}
-        (self.folder / "report.json").write_text(json.dumps(content, indent=1) + "\n")
+        self.path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
         lines = [", ".join(f"{key}: {value}" for key, value in self.machine.items()), ""]
         if self.rows:
             head = ["part", "what", "precision", "threads", "engine, s", "diffusers, s", "speed-up", "GFLOP/s", "of best product", "note"]
@@ -88,4 +89,4 @@ class Report:
             lines += ["| " + " | ".join(self._cells(row)) + " |" for row in self.rows]
             lines += ["", "Medians of alternating runs; the speed-up is the median of the ratios of each round.", ""]
         lines += ["- " + ", ".join(f"{key}: {value}" for key, value in fact.items()) for fact in self.facts]
-        (self.folder / "report.md").write_text("\n".join(lines) + "\n")
+        self.path.with_suffix(".md").write_text("\n".join(lines) + "\n")
