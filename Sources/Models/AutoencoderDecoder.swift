@@ -247,16 +247,20 @@ public final class AutoencoderDecoder {
     private func attend(_ x: ChannelsLastMap, _ block: AttentionBlock) {
         let tokens = maps.map(besides: [x], height: x.height, width: x.width, channels: x.channelCount)
         normalization(block.norm).apply(to: x.pixels, into: tokens.pixels)
-        let (queries, keys, values) = (maps.map(3, like: x), maps.map(4, like: x), maps.map(5, like: x))
-        for (layer, output) in [(block.query, queries), (block.key, keys), (block.value, values)] {
+        // Rows of bfloat16 are read in pairs.
+        let precision: Precision = block.query.weight.isPacked && x.channelCount % 2 == 0 ? .bfloat16 : .float32
+        let inputs = [(3, block.query), (4, block.key), (5, block.value)].map { slot, layer in
+            let output = maps.map(slot, like: x, precision: precision)
             linear(tokens.pixels, layer, into: output.pixels, workspace: workspace)
+            return output.pixels
         }
-        let attended = tokens
+        let attended = maps.view(tokens, precision: precision)
         attention(
-            queries: queries.pixels, keys: keys.pixels, values: values.pixels, headCount: 1,
+            queries: inputs[0], keys: inputs[1], values: inputs[2], headCount: 1,
             scale: 1 / Float(x.channelCount).squareRoot(), into: attended.pixels, workspace: workspace)
+        let result = maps.map(3, like: x, precision: .float32)
         linear(
-            attended.pixels, block.output, addingTo: ResidualSum(x.pixels), into: queries.pixels, workspace: workspace)
+            attended.pixels, block.output, addingTo: ResidualSum(x.pixels), into: result.pixels, workspace: workspace)
         moments.measure(x)
     }
 }
@@ -280,8 +284,17 @@ private final class MapMemory {
             height: height, width: width)
     }
 
-    func map(_ slot: Int, like x: ChannelsLastMap) -> ChannelsLastMap {
-        map(slot, height: x.height, width: x.width, channels: x.channelCount)
+    func map(_ slot: Int, like x: ChannelsLastMap, precision: Precision = .float32) -> ChannelsLastMap {
+        view(map(slot, height: x.height, width: x.width, channels: x.channelCount), precision: precision)
+    }
+
+    /// A map of the same shape in the same memory.
+    func view(_ x: ChannelsLastMap, precision: Precision) -> ChannelsLastMap {
+        ChannelsLastMap(
+            Matrix(
+                storage: x.pixels.storage, offset: 0, rows: x.pixels.rows, columns: x.channelCount,
+                stride: x.channelCount, precision: precision),
+            height: x.height, width: x.width)
     }
 
     /// A map in one of the first three slots, other than those of up to two maps.
