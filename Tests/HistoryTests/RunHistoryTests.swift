@@ -141,7 +141,10 @@ import Testing
         let folder = try TemporaryFolder()
         try Data().write(to: URL(fileURLWithPath: folder.file("file")))
         let error = try #require(throws: HistoryError.self) { try RunHistory.create(in: folder.file("file/run")) }
-        #expect(error == .notWritable(file: folder.file("file/run"), reason: "the directory cannot be created"))
+        #expect(
+            error
+                == .notWritable(
+                    file: folder.file("file/run"), reason: "the directory cannot be created: Not a directory"))
         #expect(throws: HistoryError.notReadable(file: folder.file("file/history.sqlite"), reason: "Not a directory")) {
             try RunHistory.openReadOnly(in: folder.file("file"))
         }
