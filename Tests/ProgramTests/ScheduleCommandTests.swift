@@ -36,7 +36,7 @@ import Testing
         #expect(object["family"] == "pixart-alpha" && object["steps"] == 20 && object["genes"] == 1680)
         #expect(object["recomputed"] == 588)
         #expect(object["step_mask"] == .bool(true))
-        _ = try run("generate", "fora-attention", "--family", "pixart-alpha", "-o", "@a.json")
+        _ = try run("generate", "fora-attention", "--family", "pixart-alpha", "--parameter", "n=3", "-o", "@a.json")
         let partial = try #require(try json(run("info", "@a.json", "--json").output).first?.object)
         #expect(partial["step_mask"] == .bool(false))
         #expect(object["genome_sha256"]?.string == expected.genome.sha256)

@@ -164,6 +164,8 @@ public struct BenchmarkService {
     /// - Returns: How the benchmark ended.
     /// - Throws: ``CoordinatorError``, `HistoryError`, `TransportError` and others that describe themselves in one line.
     public func run(_ benchmark: BenchmarkOptions, in folder: String) throws -> Ending {
+        // Before anything is inserted into the history.
+        if let engine = benchmark.engine { try LocalWorkers.require(engine, forWorkers: options.localWorkers) }
         let display = ProgressDisplay(showStatus: showStatus, logger: logger)
         let server = RunServer(options: options, logger: logger)
         return try server.serve(in: folder) {
