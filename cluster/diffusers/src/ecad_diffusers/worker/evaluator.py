@@ -18,7 +18,7 @@ import torch
 from ..apply import apply_schedule, transformer_shape
 from ..pipelines import is_flux, load_pipeline, noise, synchronize
 from ..schedule import Schedule, ScheduleError
-from . import costs, model_scorers, scorers
+from . import costs, model_scorers, reuse, scorers
 from .errors import WorkerError
 
 CANDIDATES_BETWEEN_REFERENCES = 4
@@ -115,6 +115,12 @@ class Evaluator:
 
         return costs.measure_costs(self._pipeline, self.shape, self._device, guided, images, run, budget, progress)
 
+    def measure_reuse(self, item: tuple[int, int], progress: Callable[[int, int], None]) -> bytes:
+        """The reuse errors of one image as little-endian float32, see `reuse.measure_reuse`."""
+        self._check_prompts([item])
+        errors = reuse.measure_reuse(self._pipeline, self.shape, lambda schedule: self._call([item], schedule)[0], progress)
+        return errors.numpy().astype("<f4").tobytes()
+
     def evaluate(
         self,
         candidates: list[tuple[int, Schedule]],
@@ -127,9 +133,7 @@ class Evaluator:
 
         `items` are pairs of a prompt's index and a seed.
         """
-        for prompt, _ in items:
-            if not 0 <= prompt < len(self._prompts):
-                raise WorkerError(f"prompt {prompt} of a task does not exist; expected 0 to {len(self._prompts) - 1}")
+        self._check_prompts(items)
         total = len(candidates) * len(items)
         results: list[dict[str, Any]] = []
         before = self._run_reference(items) if measure_latency or tuple(items) not in self._references else None
@@ -157,6 +161,11 @@ class Evaluator:
                 results += self._score(candidate, images, items, reference_seconds, return_images)
         progress(total, total)
         return results
+
+    def _check_prompts(self, items: list[tuple[int, int]]) -> None:
+        for prompt, _ in items:
+            if not 0 <= prompt < len(self._prompts):
+                raise WorkerError(f"prompt {prompt} of a task does not exist; expected 0 to {len(self._prompts) - 1}")
 
     def _decode_finite(self, candidate: int, images: Images) -> None:
         if not torch.isfinite(images.latents).all():

@@ -91,4 +91,6 @@ def checksum(result: Any) -> int:
         for name in sorted(image.scores, key=str.encode):
             parts += [integer(len(name.encode())), name.encode(), number(image.scores[name])]
         parts += [integer(1), integer(len(image.png)), image.png] if image.HasField("png") else [integer(0)]
+    if result.reuse_errors:
+        parts += [integer(len(result.reuse_errors)), result.reuse_errors]
     return zlib.crc32(b"".join(parts))
