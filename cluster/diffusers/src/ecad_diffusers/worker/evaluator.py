@@ -89,6 +89,9 @@ class Evaluator:
         self._batch = batch
         self.shape = transformer_shape(self._pipeline, settings.steps)
         self._length = MAX_TEXT[type(self._pipeline).__name__]
+        if is_flux(self._pipeline) and self._pipeline.tokenizer_2 is not None:
+            # FLUX attends to padding, so a model trained with fewer tokens must be given fewer.
+            self._length = min(self._length, max(1, self._pipeline.tokenizer_2.model_max_length))
         texts = [settings.negative_prompt, *settings.prompts]
         found = self._read_embeddings(embeddings) if embeddings else self._encode(texts)
         self._negative, self._prompts = found[0], found[1:]

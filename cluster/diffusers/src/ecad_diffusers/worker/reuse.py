@@ -140,11 +140,11 @@ class _Trajectory:
             assert self._timestep is not None
             if component == 1:
                 return [(output, torch.ones_like(output[:, 0], dtype=torch.float32))]
-            modulation = self._blocks[block].scale_shift_table + self._timestep.unflatten(1, (6, -1))
+            modulation = self._blocks[block].scale_shift_table + self._timestep.reshape(output.shape[0], 6, -1)
             return [(output, modulation[:, 2 if component == 0 else 5].float().square())]
         squares = [gate.float().square() for gate in self._gates[block]]
         if kind is BlockKind.FLUX_DOUBLE:
-            return [[(output[0], squares[0]), (output[1], squares[2])], [(output, squares[1])], [(output, squares[3])]][component]
+            return [(output[0], squares[0]), (output[1], squares[2])] if component == 0 else [(output, squares[1 if component == 1 else 3])]
         # Attention and MLP reach the stream through the projection; what it makes of a channel is not told apart.
         gains = squares[0] if component == 2 else squares[0].mean(1, keepdim=True).expand(-1, output.shape[2])
         return [(output[:, self._text_tokens :], gains), (output[:, : self._text_tokens], gains)]
@@ -182,4 +182,4 @@ def _signs(tokens: int) -> torch.Tensor:
         word = (word ^ word >> 27) * 0x94D049BB133111EB & mask
         word ^= word >> 31
         signs[token] = torch.tensor([1.0 if word >> bit & 1 else -1.0 for bit in range(PROJECTIONS)])
-    return signs.T.contiguous() * PROJECTIONS**-0.5
+    return signs.T * float(PROJECTIONS**-0.5)
