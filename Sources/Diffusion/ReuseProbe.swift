@@ -117,7 +117,7 @@ final class ReuseProbe<Session: BranchingSession> {
         private let squaredGains: [[Float]]
 
         init(_ contributions: [ComponentContribution]) {
-            values = contributions.map { Self.project($0.output) }
+            values = contributions.enumerated().map { Self.project($1.output, seed: UInt64($0)) }
             squaredGains = contributions.map(\.squaredGains)
         }
 
@@ -139,13 +139,13 @@ final class ReuseProbe<Session: BranchingSession> {
         }
 
         /// Sums over the tokens with random signs, or the tokens themselves if they are few: `[projections, channels]`.
-        private static func project(_ output: Matrix) -> [Float] {
+        private static func project(_ output: Matrix, seed: UInt64) -> [Float] {
             let count = ReuseProbe.projectionCount
             guard output.rows > count else {
                 return (0..<output.rows).flatMap { Array(output.rows($0..<($0 + 1)).values) }
             }
             // The same signs at every step: differences of projections are projections of differences.
-            var generator = SplitMix64(seed: 0)
+            var generator = SplitMix64(seed: seed)
             let scale = 1 / Float(count).squareRoot()
             var sums = [Float](repeating: 0, count: count * output.columns)
             sums.withUnsafeMutableBufferPointer { sums in

@@ -7,12 +7,13 @@ import Schedules
 /// The log error of a genome is modelled as
 ///
 /// ```
-/// log error = intercept + exponent · log Σ exp(chain gain + step gain + gap gain) · W
+/// log error = link(log Σ exp(chain gain + step gain + gap gain) · W)
 /// ```
 ///
 /// over the genes that reuse an output, where W is the gene's entry in ``ReuseErrors`` and the gap is the number of steps
-/// since the output was computed. The gains start at 0 and the exponent at 1; ``fit(_:)`` estimates them by Gauss-Newton
-/// with ridge penalties.
+/// since the output was computed. The link is increasing and piecewise linear: the rounding of pixels enlarges small
+/// errors, and large ones saturate. The gains start at 0 and the link's slopes at 1; ``fit(_:)`` estimates them by
+/// Gauss-Newton with ridge penalties.
 public struct ErrorModel: Hashable, Sendable {
     /// A schedule and its measured error.
     public struct Sample: Sendable {
@@ -33,16 +34,50 @@ public struct ErrorModel: Hashable, Sendable {
 
     /// Parameters of the model; equal counts for equal shapes.
     struct Parameters: Hashable, Sendable {
-        var intercept = 0.0
-        var exponent = 1.0
+        var link = Link()
         /// Gains of the chains, then of the steps, then of the gaps from 1 onward.
         var gains: [Double]
     }
 
+    /// An increasing piecewise linear function with segments of equal width.
+    struct Link: Hashable, Sendable {
+        /// Number of segments.
+        static let count = 6
+
+        /// The value at ``start``.
+        var intercept = 0.0
+        /// Where the first segment begins, which has values before it as well.
+        var start = 0.0
+        var width = 1.0
+        var slopes = [Double](repeating: 1, count: count)
+
+        /// How far each segment is traversed from `start` to a point; the factors of the slopes.
+        func lengths(to x: Double) -> [Double] {
+            slopes.indices.map { segment in
+                let length = x - start - Double(segment) * width
+                let isFirst = segment == 0
+                let isLast = segment == slopes.count - 1
+                return max(isFirst ? -.infinity : 0, min(isLast ? .infinity : width, length))
+            }
+        }
+
+        func value(at x: Double) -> Double {
+            guard x.isFinite else { return x }
+            return zip(slopes, lengths(to: x)).reduce(intercept) { $0 + $1.0 * $1.1 }
+        }
+
+        func slope(at x: Double) -> Double {
+            let segment = ((x - start) / width).rounded(.down)
+            return slopes[Int(max(0, min(Double(slopes.count - 1), segment)))]
+        }
+    }
+
     /// Penalty of the squared gains, which pulls them to 0.
-    private static let gainPenalty = 0.3
-    /// Penalty of the exponent's squared distance from 1.
-    private static let exponentPenalty = 4.0
+    private static let gainPenalty = 0.1
+    /// Penalty of the slopes' squared distances from 1.
+    private static let slopePenalty = 1.0
+    /// Penalty of the squared differences of adjacent slopes.
+    private static let bendPenalty = 2.0
 
     /// The measured errors.
     public let errors: ReuseErrors
@@ -69,14 +104,14 @@ public struct ErrorModel: Hashable, Sendable {
 
     /// The predicted log error; minus infinity for a genome that reuses nothing.
     public func logError(of genome: Genome) -> Double {
-        parameters.intercept + parameters.exponent * log(total(of: genome) { _, _, _, _ in })
+        parameters.link.value(at: log(total(of: genome) { _, _, _, _ in }))
     }
 
     /// The corrected entries, in the layout of ``ReuseErrors/values``.
     public func correctedValues() -> [Float] {
         var values = errors.values
         var index = 0
-        let gains = factors
+        let gains = parameters.factors
         for chain in 0..<shape.genesPerStep {
             for step in 0..<shape.stepCount {
                 for source in 0..<step {
@@ -91,14 +126,12 @@ public struct ErrorModel: Hashable, Sendable {
     private func stepIndex(_ step: Int) -> Int { shape.genesPerStep + step }
     private func gapIndex(_ gap: Int) -> Int { shape.genesPerStep + shape.stepCount + gap - 1 }
 
-    private var factors: [Double] { parameters.gains.map { exp($0) } }
-
     /// Sum of the corrected entries of all genes that reuse an output; calls `visit` with each one's chain, step, gap and
     /// corrected entry.
     private func total(
         of genome: Genome, factors: [Double]? = nil, visit: (Int, Int, Int, Double) -> Void
     ) -> Double {
-        let factors = factors ?? self.factors
+        let factors = factors ?? parameters.factors
         let chainCount = shape.genesPerStep
         var sum = 0.0
         for chain in 0..<chainCount {
@@ -131,9 +164,12 @@ public struct ErrorModel: Hashable, Sendable {
         guard !samples.isEmpty else { return }
         var current = Parameters(gains: Array(repeating: 0, count: parameters.gains.count))
         let weightSum = samples.reduce(0) { $0 + $1.weight }
-        current.intercept =
-            samples.reduce(0) { $0 + $1.weight * ($1.logError - log(total(of: $1.genome) { _, _, _, _ in })) }
-            / weightSum
+        let logs = samples.map { sample in log(total(of: sample.genome, factors: current.factors) { _, _, _, _ in }) }
+        let (least, most) = (logs.min() ?? 0, logs.max() ?? 0)
+        current.link.start = least
+        current.link.width = max(0.5, (most - least) / Double(Link.count))
+        current.link.intercept =
+            zip(samples, logs).reduce(0) { $0 + $1.0.weight * ($1.0.logError - $1.1 + least) } / weightSum
         var loss = self.loss(of: samples, current)
         for _ in 0..<12 {
             guard let step = gaussNewtonStep(samples, current) else { break }
@@ -162,58 +198,80 @@ public struct ErrorModel: Hashable, Sendable {
     private func loss(of samples: [Sample], _ parameters: Parameters) -> Double {
         var model = self
         model.parameters = parameters
-        let factors = model.factors
+        let factors = parameters.factors
         let data = samples.reduce(0.0) { sum, sample in
             let total = model.total(of: sample.genome, factors: factors) { _, _, _, _ in }
-            let error = sample.logError - parameters.intercept - parameters.exponent * log(total)
+            let error = sample.logError - parameters.link.value(at: log(total))
             return sum + sample.weight * error * error
         }
         let gains = parameters.gains.reduce(0) { $0 + $1 * $1 }
-        let exponent = parameters.exponent - 1
-        return data + Self.gainPenalty * gains + Self.exponentPenalty * exponent * exponent
+        let slopes = parameters.link.slopes.reduce(0) { $0 + ($1 - 1) * ($1 - 1) }
+        let bends = zip(parameters.link.slopes, parameters.link.slopes.dropFirst()).reduce(0) {
+            $0 + ($1.0 - $1.1) * ($1.0 - $1.1)
+        }
+        return data + Self.gainPenalty * gains + Self.slopePenalty * slopes + Self.bendPenalty * bends
     }
 
     /// The step that minimises the linearised penalised squares; nil if the equations cannot be solved.
     private func gaussNewtonStep(_ samples: [Sample], _ parameters: Parameters) -> [Double]? {
-        let count = parameters.gains.count + 2
+        let link = parameters.link
+        let offset = 1 + link.slopes.count
+        let count = offset + parameters.gains.count
         var model = self
         model.parameters = parameters
-        let factors = model.factors
+        let factors = parameters.factors
         var normal = SymmetricMatrix(count: count)
         var right = [Double](repeating: 0, count: count)
         var row = [Double](repeating: 0, count: count)
         for sample in samples {
             for index in row.indices { row[index] = 0 }
             let total = model.total(of: sample.genome, factors: factors) { chain, step, gap, entry in
-                row[2 + chain] += entry
-                row[2 + stepIndex(step)] += entry
-                row[2 + gapIndex(gap)] += entry
+                row[offset + chain] += entry
+                row[offset + stepIndex(step)] += entry
+                row[offset + gapIndex(gap)] += entry
             }
-            for index in 2..<count { row[index] *= parameters.exponent / total }
+            let logTotal = log(total)
+            let slope = link.slope(at: logTotal)
+            for index in offset..<count { row[index] *= slope / total }
             row[0] = 1
-            row[1] = log(total)
-            let error = sample.logError - parameters.intercept - parameters.exponent * log(total)
+            row.replaceSubrange(1..<offset, with: link.lengths(to: logTotal))
+            let error = sample.logError - link.value(at: logTotal)
             normal.add(outerProductOf: row, weight: sample.weight)
             for index in right.indices { right[index] += sample.weight * row[index] * error }
         }
         normal[0, 0] += 1e-9
-        normal[1, 1] += Self.exponentPenalty
-        right[1] -= Self.exponentPenalty * (parameters.exponent - 1)
+        for (segment, slope) in link.slopes.enumerated() {
+            normal[1 + segment, 1 + segment] += Self.slopePenalty
+            right[1 + segment] -= Self.slopePenalty * (slope - 1)
+            guard segment > 0 else { continue }
+            let bend = slope - link.slopes[segment - 1]
+            normal[1 + segment, 1 + segment] += Self.bendPenalty
+            normal[segment, segment] += Self.bendPenalty
+            normal[1 + segment, segment] -= Self.bendPenalty
+            right[1 + segment] -= Self.bendPenalty * bend
+            right[segment] += Self.bendPenalty * bend
+        }
         for index in parameters.gains.indices {
-            normal[index + 2, index + 2] += Self.gainPenalty
-            right[index + 2] -= Self.gainPenalty * parameters.gains[index]
+            normal[offset + index, offset + index] += Self.gainPenalty
+            right[offset + index] -= Self.gainPenalty * parameters.gains[index]
         }
         return normal.cholesky()?.solve(right)
     }
 }
 
 extension ErrorModel.Parameters {
+    /// The exponentials of the gains.
+    fileprivate var factors: [Double] { gains.map { exp($0) } }
+
     fileprivate func moved(by step: [Double], scale: Double) -> Self {
         var moved = self
-        moved.intercept += scale * step[0]
-        // A negative exponent would predict less error for more reuse.
-        moved.exponent = max(0.05, exponent + scale * step[1])
-        for index in gains.indices { moved.gains[index] += scale * step[index + 2] }
+        let offset = 1 + link.slopes.count
+        moved.link.intercept += scale * step[0]
+        // A negative slope would predict less error for more reuse.
+        for index in link.slopes.indices {
+            moved.link.slopes[index] = max(0.05, link.slopes[index] + scale * step[1 + index])
+        }
+        for index in gains.indices { moved.gains[index] += scale * step[offset + index] }
         return moved
     }
 }

@@ -194,9 +194,14 @@ nonisolated struct SavedSearch: @unchecked Sendable {
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
     // methods supported on all messages.
 
+    /// The link of predicted and measured errors.
     var intercept: Double = 0
 
-    var exponent: Double = 0
+    var start: Double = 0
+
+    var width: Double = 0
+
+    var slopes: [Double] = []
 
     /// Of the chains, steps and gaps.
     var gains: [Double] = []
@@ -558,7 +563,7 @@ nonisolated extension SavedSearch.Operation: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension SavedSearch.Guide: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = SavedSearch.protoMessageName + ".Guide"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}intercept\0\u{1}exponent\0\u{1}gains\0\u{1}residual\0\u{1}archive\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}intercept\0\u{1}slopes\0\u{1}gains\0\u{1}residual\0\u{1}archive\0\u{1}start\0\u{1}width\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -567,10 +572,12 @@ nonisolated extension SavedSearch.Guide: SwiftProtobuf.Message, SwiftProtobuf._M
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularDoubleField(value: &self.intercept) }()
-      case 2: try { try decoder.decodeSingularDoubleField(value: &self.exponent) }()
+      case 2: try { try decoder.decodeRepeatedDoubleField(value: &self.slopes) }()
       case 3: try { try decoder.decodeRepeatedDoubleField(value: &self.gains) }()
       case 4: try { try decoder.decodeSingularDoubleField(value: &self.residual) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.archive) }()
+      case 6: try { try decoder.decodeSingularDoubleField(value: &self.start) }()
+      case 7: try { try decoder.decodeSingularDoubleField(value: &self.width) }()
       default: break
       }
     }
@@ -580,8 +587,8 @@ nonisolated extension SavedSearch.Guide: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.intercept.bitPattern != 0 {
       try visitor.visitSingularDoubleField(value: self.intercept, fieldNumber: 1)
     }
-    if self.exponent.bitPattern != 0 {
-      try visitor.visitSingularDoubleField(value: self.exponent, fieldNumber: 2)
+    if !self.slopes.isEmpty {
+      try visitor.visitPackedDoubleField(value: self.slopes, fieldNumber: 2)
     }
     if !self.gains.isEmpty {
       try visitor.visitPackedDoubleField(value: self.gains, fieldNumber: 3)
@@ -592,12 +599,20 @@ nonisolated extension SavedSearch.Guide: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.archive.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.archive, fieldNumber: 5)
     }
+    if self.start.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.start, fieldNumber: 6)
+    }
+    if self.width.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.width, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: SavedSearch.Guide, rhs: SavedSearch.Guide) -> Bool {
     if lhs.intercept != rhs.intercept {return false}
-    if lhs.exponent != rhs.exponent {return false}
+    if lhs.start != rhs.start {return false}
+    if lhs.width != rhs.width {return false}
+    if lhs.slopes != rhs.slopes {return false}
     if lhs.gains != rhs.gains {return false}
     if lhs.residual != rhs.residual {return false}
     if lhs.archive != rhs.archive {return false}

@@ -106,8 +106,10 @@ extension SavedSearch {
         if let guide = search.guide {
             let parameters = guide.model.parameters
             self.guide = .with {
-                $0.intercept = parameters.intercept
-                $0.exponent = parameters.exponent
+                $0.intercept = parameters.link.intercept
+                $0.start = parameters.link.start
+                $0.width = parameters.link.width
+                $0.slopes = parameters.link.slopes
                 $0.gains = parameters.gains
                 $0.residual = guide.model.residual
                 $0.archive = archive.map { item in
@@ -245,10 +247,12 @@ extension SavedSearch.Guide {
             throw EvolutionError.state(problem: "reuse errors of another shape")
         }
         let model = ErrorModel(basis.errors)
-        guard gains.count == model.parameters.gains.count,
-            ([intercept, exponent] + gains + archive.map(\.logError)).allSatisfy(\.isFinite), residual >= 0
+        guard gains.count == model.parameters.gains.count, slopes.count == model.parameters.link.slopes.count,
+            width > 0, slopes.allSatisfy({ $0 > 0 }),
+            ([intercept, start, width] + slopes + gains + archive.map(\.logError)).allSatisfy(\.isFinite), residual >= 0
         else { throw EvolutionError.state(problem: "malformed error model") }
-        let parameters = ErrorModel.Parameters(intercept: intercept, exponent: exponent, gains: gains)
+        let link = ErrorModel.Link(intercept: intercept, start: start, width: width, slopes: slopes)
+        let parameters = ErrorModel.Parameters(link: link, gains: gains)
         let evaluated = try archive.map {
             SearchGuide.Evaluated(individual: try individual($0.individual), logError: $0.logError)
         }

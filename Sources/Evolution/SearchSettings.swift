@@ -4,7 +4,7 @@
 public struct SearchSettings: Hashable, Sendable {
     /// A named set of parameters.
     public enum Preset: String, CaseIterable, Sendable {
-        /// Schedules solved from measured reuse errors; otherwise as ``nsga2``.
+        /// Schedules solved from measured reuse errors (see ``SearchGuide``); without them as ``nsga2``.
         case standard = "default"
         /// Canonical genomes, region mutation in 30 % of the offspring, and surrogate screening.
         case nsga2

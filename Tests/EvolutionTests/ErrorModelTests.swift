@@ -14,7 +14,9 @@ import Testing
         let count = ErrorModel(basis.errors).parameters.gains.count
         let gains = (0..<count).map { _ in 1.2 * (generator.unit() - 0.5) }
         let truth = ErrorModel(
-            basis.errors, parameters: .init(intercept: -3, exponent: 1.2, gains: gains), residual: 0)
+            basis.errors,
+            parameters: .init(link: .init(intercept: -3, slopes: Array(repeating: 1.2, count: 6)), gains: gains),
+            residual: 0)
         let random = try seedPopulation(
             names: ["random"], count: 300, shape: Self.shape, using: &generator
         ).map(\.genome)
@@ -39,7 +41,7 @@ import Testing
         model.fit(known.map { .init(genome: $0, logError: truth.logError(of: $0)) })
         let after = deviation(model, truth, unknown)
         #expect(before > 0.2 && after < 0.15 * before, "\(before) before, \(after) after")
-        #expect(abs(model.parameters.exponent - 1.2) < 0.05)
+        #expect(model.parameters.link.slopes.allSatisfy { abs($0 - 1.2) < 0.15 })
         #expect(model.residual < 0.05)
         let corrected = model.correctedValues()
         let expected = truth.correctedValues()
@@ -85,6 +87,6 @@ import Testing
         #expect(model.parameters.gains.allSatisfy(\.isFinite) && model.residual.isFinite)
         // Less error for more reuse contradicts the model; its exponent stays positive.
         model.fit(genomes.map { .init(genome: $0, logError: -truth.logError(of: $0)) })
-        #expect(model.parameters.exponent > 0 && model.correctedValues().allSatisfy(\.isFinite))
+        #expect(model.parameters.link.slopes.allSatisfy { $0 > 0 } && model.correctedValues().allSatisfy(\.isFinite))
     }
 }
