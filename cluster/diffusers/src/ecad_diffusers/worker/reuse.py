@@ -131,7 +131,9 @@ class _Trajectory:
 
     def _record(self, chain: int, module: Any, inputs: Any, output: Any) -> None:
         if self._replayed is None:
-            self._sketches[chain].append([(_project(part.float()).cpu(), gains.cpu()) for part, gains in self._contributions(chain, output)])
+            parts = self._contributions(chain, output)
+            projected = [_project(part.float(), range(index, len(part) * len(parts), len(parts))) for index, (part, _) in enumerate(parts)]
+            self._sketches[chain].append([(values.cpu(), gains.cpu()) for values, (_, gains) in zip(projected, parts)])
 
     def _contributions(self, chain: int, output: Any) -> Contributions:
         block, component = divmod(chain, 3)
@@ -161,23 +163,24 @@ def _changes(steps: list[Contributions], device: torch.device) -> torch.Tensor:
     return total
 
 
-def _project(output: torch.Tensor) -> torch.Tensor:
+def _project(output: torch.Tensor, seeds: range) -> torch.Tensor:
     """Sums over the tokens with random signs, the same at every step, `[B, PROJECTIONS, C]`; or the tokens themselves if they are few.
 
-    Squared differences of sums have the right expectation (Johnson and Lindenstrauss 1984).
+    Squared differences of sums have the right expectation (Johnson and Lindenstrauss 1984). Every row has signs of its own.
     """
-    if output.shape[1] <= PROJECTIONS:
+    tokens = output.shape[1]
+    if tokens <= PROJECTIONS:
         return output.clone()
-    return _signs(output.shape[1]).to(output.device) @ output
+    return torch.stack([_signs(tokens, seed).to(output.device) @ row for seed, row in zip(seeds, output)])
 
 
 @functools.cache
-def _signs(tokens: int) -> torch.Tensor:
-    """Signs times `PROJECTIONS ** -0.5`, `[PROJECTIONS, tokens]`: those of the native engine, from SplitMix64 with seed 0."""
+def _signs(tokens: int, seed: int) -> torch.Tensor:
+    """Signs times `PROJECTIONS ** -0.5`, `[PROJECTIONS, tokens]`: those of the native engine, which draws them with SplitMix64."""
     mask = 2**64 - 1
     signs = torch.empty(tokens, PROJECTIONS)
     for token in range(tokens):
-        word = (token + 1) * 0x9E3779B97F4A7C15 & mask
+        word = seed + (token + 1) * 0x9E3779B97F4A7C15 & mask
         word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & mask
         word = (word ^ word >> 27) * 0x94D049BB133111EB & mask
         word ^= word >> 31
