@@ -39,7 +39,6 @@ quality = "psnr"
 [search]
 population = 24
 generations = 1000
-seeding = ["default", "fora", "random"]
 [tasks]
 images = 16
 schedules = 4

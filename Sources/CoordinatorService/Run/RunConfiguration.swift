@@ -118,12 +118,6 @@ public struct RunConfiguration: Sendable, Equatable {
                 file: document.source(of: "objectives.cost_table"), key: "objectives.cost_table",
                 condition: "with objectives.cost = \"latency\" (found \"\(cost.rawValue)\")")
         }
-        if measuresReuse, arithmetic.engine == .torch {
-            throw CoordinatorError.keyNotAllowed(
-                file: file, key: preset == .standard ? "search.preset = \"default\"" : "search.seeding \"calibrated\"",
-                condition: "with native workers, which measure reuse errors; with model.engine = \"torch\" set "
-                    + "search.preset = \"nsga2\"")
-        }
         if let model = quality.model, scorerPaths[model] == nil {
             throw CoordinatorError.missingKey(file: file, key: "scorers.\(model.rawValue)")
         }

@@ -13,6 +13,7 @@ import torch
 
 from ecad_diffusers import Schedule, ScheduleError
 from ecad_diffusers.pipelines import load_pipeline
+from ecad_diffusers.worker.errors import WorkerError
 from ecad_diffusers.worker.evaluator import Cancelled, Evaluator, Settings
 
 CPU = torch.device("cpu")
@@ -71,6 +72,57 @@ def test_cost_tables_have_every_component(model: str, guidance_scale: float) -> 
 
     with pytest.raises(Cancelled):
         subject.measure_costs(2, cancel)
+
+
+@pytest.mark.parametrize(("model", "guidance_scale"), [("shapes-pixart-alpha", 2.5), ("shapes-pixart-alpha", 1.0), ("shapes-flux", 3.5)])
+def test_reuse_errors_predict_reuse_at_one_step(model: str, guidance_scale: float) -> None:
+    """Of everything at one step from the step before, the predicted squared change of the final latents is the measured one, by construction."""
+    subject = evaluator(model, guidance_scale)
+    shape, steps = subject.shape, subject.shape.steps
+    item = (1, 7)
+    progress: list[tuple[int, int]] = []
+    errors = torch.frombuffer(bytearray(subject.measure_reuse(item, lambda done, total: progress.append((done, total)))), dtype=torch.float32)
+    errors = errors.reshape(shape.genes_per_step, steps * (steps - 1) // 2).double()
+    assert progress[0] == (0, 3) and progress[-1] == (3, 3) and progress == sorted(progress)
+    uncached = subject._denoise([item], None).latents
+    for step in range(1, steps):
+        bits = tuple(number != step for number in range(steps) for _ in range(shape.genes_per_step))
+        change = float((subject._denoise([item], Schedule(shape, bits)).latents - uncached).double().square().sum())
+        assert float(errors[:, step * (step - 1) // 2 + step - 1].sum()) == pytest.approx(change, rel=1e-4)
+    assert (errors > 0).all()
+
+
+def test_a_measurement_of_reuse_leaves_no_trace_when_cancelled() -> None:
+    subject = evaluator()
+    before = subject.canary()
+    modules = list(subject._pipeline.transformer.modules())
+    for limit in (0, 4, 9):
+        calls = 0
+
+        def cancel(done: int, total: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > limit:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            subject.measure_reuse((0, 0), cancel)
+        assert not any(module._forward_hooks for module in modules) and "forward" not in subject._pipeline.transformer.__dict__
+        assert subject.canary() == before
+
+
+def test_reuse_errors_that_are_not_finite_are_refused() -> None:
+    subject = evaluator()
+    weight = subject._pipeline.transformer.proj_out.weight
+    with torch.no_grad():
+        weight[0, 0] = float("nan")
+    with pytest.raises(WorkerError, match="the latents of the uncached model are not finite"):
+        subject.measure_reuse((0, 0), lambda done, total: None)
+
+
+def test_flux_gets_as_many_text_tokens_as_its_tokenizer_states() -> None:
+    """The model was trained with 24 and attends to padding."""
+    assert evaluator("shapes-flux")._prompts[0].text.shape[0] == 24
 
 
 def test_the_only_variant_of_a_directory_is_loaded(tmp_path: pathlib.Path) -> None:

@@ -25,7 +25,7 @@ from ecad_diffusers import Schedule, Shape
 from ecad_diffusers.worker import messages_pb2 as pb
 from ecad_diffusers.worker import protocol, scorers
 from ecad_diffusers.worker.errors import WorkerError
-from ecad_diffusers.worker.evaluator import CandidateError
+from ecad_diffusers.worker.evaluator import CandidateError, Evaluator, Settings
 from ecad_diffusers.worker.fingerprint import fingerprint, weight_files
 from ecad_diffusers.worker.thread import schedule
 from ecad_diffusers.worker.worker import Options, Worker, _settings
@@ -126,6 +126,30 @@ def test_a_calibration_by_torch_workers_equals_a_native_one(coordinator: pathlib
         assert max(abs(found[genome] - expected[genome]) for genome in common) < bound, scorer
     assert abs(hypervolume(folder) / hypervolume(tmp_path / "native") - 1) < 0.01
     assert not list(spool.glob("*")), "acknowledged results are deleted"
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("alpha-small", 32), ("alpha-small", 64), ("flux-small", 16), ("shapes-pixart-alpha", 64), ("shapes-flux", 64)],
+)
+def test_reuse_errors_equal_those_of_the_native_engine(coordinator: pathlib.Path, tmp_path: pathlib.Path, name: str, side: int) -> None:
+    """Of models with few tokens, whose outputs are compared as they are, and with more, whose projections are compared."""
+    model = conftest.MODELS / name if name.startswith("shapes") else conftest.FIXTURES / name / "model"
+    settings = [f"model.path={model}", f"model.height={side}", f"model.width={side}", "search.generations=1"]
+    options = [option for setting in settings for option in ("--set", setting)]
+    native, _ = start_coordinator(coordinator, tmp_path / "native", "--workers", "1", *options)
+    running, endpoint = start_coordinator(coordinator, tmp_path / "torch", *options, *TORCH)
+    finish(running, tmp_path / "torch", start_worker(endpoint, tmp_path / "spool", model=model))
+    assert native.wait(timeout=600) == 0, (tmp_path / "native" / "run.log").read_text()
+    rows = [
+        query(tmp_path / engine, "select prompt_index, seed, errors, image_equivalents from reuse_errors join prompts on prompts.id = prompt_id order by 1, 2")
+        for engine in ("native", "torch")
+    ]
+    assert len(rows[0]) == 2 and [row[:2] for row in rows[0]] == [row[:2] for row in rows[1]]
+    for expected, found in zip(*rows):
+        values, native_values = (torch.frombuffer(bytearray(row[2]), dtype=torch.float32) for row in (found, expected))
+        assert values.shape == native_values.shape and values.min() > 0
+        assert float(((values - native_values) / native_values).abs().max()) < 1e-3
 
 
 def wait_for_results(folder: pathlib.Path, count: int) -> None:
@@ -296,6 +320,7 @@ def messages() -> list[bytes]:
         {"refusal": pb.Refusal(reason="busy", retry=True)},
         {"welcome": pb.Welcome(run_id="run", settings=settings, prompts=prompts, heartbeat_seconds=2, cost_image_count=2)},
         {"assignment": pb.Assignment(task_id=1, lease_epoch=2, kind=1, candidates=[candidate], items=[pb.PromptSeed(prompt_index=1, seed=-5)])},
+        {"assignment": pb.Assignment(task_id=1, lease_epoch=2, kind=3, items=[pb.PromptSeed(prompt_index=1, seed=-5)])},
         {"acknowledgement": pb.Acknowledgement(task_id=1, lease_epoch=2, accepted=True)},
         {"wait": pb.Wait(retry_seconds=1.5)},
         {"finish": pb.Finish(reason="done")},
@@ -354,6 +379,25 @@ def test_an_evaluation_thread_survives_any_assignment() -> None:
     thread.evaluate(pb.Assignment(task_id=1))
     kind, value = thread.outcomes.get(timeout=60)
     assert kind == "task-failed" and "before the model was opened" in value[1]
+    thread.open(lambda: Evaluator(str(MODEL), Settings(2, 64, 64, 2.5, ["a red circle"], "", ["psnr"]), None, torch.device("cpu"), torch.float32, None))
+    assert thread.outcomes.get(timeout=600)[0] == "opened"
+    item, candidate = pb.PromptSeed(prompt_index=0, seed=1), pb.AssignedCandidate(candidate_id=3, genome=bytes(6), gene_count=48)
+    for assignment, reason in (
+        (pb.Assignment(candidates=[candidate], items=[item]), "the task is of kind 0, which this worker does not know; expected evaluate, render or measure_reuse"),
+        (pb.Assignment(kind=77, candidates=[candidate], items=[item]), "the task is of kind 77,"),
+        (pb.Assignment(kind=1, items=[item]), "expected at least one candidate and one prompt"),
+        (pb.Assignment(kind=3), "the task has 0 images and 0 candidates; expected one image and no candidates to measure reuse"),
+        (pb.Assignment(kind=3, items=[item, item]), "the task has 2 images and 0 candidates;"),
+        (pb.Assignment(kind=3, candidates=[candidate], items=[item]), "the task has 1 images and 1 candidates;"),
+        (pb.Assignment(kind=3, items=[pb.PromptSeed(prompt_index=1)]), "prompt 1 of a task does not exist; expected 0 to 0"),
+    ):
+        thread.evaluate(assignment)
+        kind, value = thread.outcomes.get(timeout=60)
+        assert kind == "task-failed" and value[0] is None and reason in value[1] and "\n" not in value[1], value
+    thread.evaluate(pb.Assignment(kind=3, items=[item]))
+    kind, (result, seconds) = thread.outcomes.get(timeout=600)
+    assert kind == "evaluated" and len(result["reuse_errors"]) == 4 * 24 and seconds > 0
+    assert thread.progress == (1, 1)
 
 
 def test_thumbnails_are_reduced_images_of_some_items() -> None:
@@ -396,7 +440,12 @@ def test_checksum_covers_every_field() -> None:
         del other.images[0].scores["a"]
         other.images[0].MergeFrom(pb.ImageMeasurement(**change))
         sums.add(protocol.checksum(other))
-    assert len(sums) == 8
+    for errors in (b"1234", b"1235", b"12345678"):
+        other = pb.TaskResult()
+        other.CopyFrom(result)
+        other.reuse_errors = errors
+        sums.add(protocol.checksum(other))
+    assert len(sums) == 11
     assert protocol.checksum(pb.TaskResult()) == zlib.crc32(bytes(32))
 
 

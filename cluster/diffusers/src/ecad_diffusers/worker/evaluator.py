@@ -18,7 +18,7 @@ import torch
 from ..apply import apply_schedule, transformer_shape
 from ..pipelines import is_flux, load_pipeline, noise, synchronize
 from ..schedule import Schedule, ScheduleError
-from . import costs, model_scorers, scorers
+from . import costs, model_scorers, reuse, scorers
 from .errors import WorkerError
 
 CANDIDATES_BETWEEN_REFERENCES = 4
@@ -102,6 +102,9 @@ class Evaluator:
         self._batch = batch
         self.shape = transformer_shape(self._pipeline, settings.steps)
         self._length = MAX_TEXT[type(self._pipeline).__name__]
+        if is_flux(self._pipeline) and self._pipeline.tokenizer_2 is not None:
+            # FLUX attends to padding, so a model trained with fewer tokens must be given fewer.
+            self._length = min(self._length, max(1, self._pipeline.tokenizer_2.model_max_length))
         texts = [settings.negative_prompt, *settings.prompts]
         found = self._read_embeddings(embeddings) if embeddings else self._encode(texts)
         self._negative, self._prompts = found[0], found[1:]
@@ -128,6 +131,12 @@ class Evaluator:
 
         return costs.measure_costs(self._pipeline, self.shape, self._device, guided, images, run, budget, progress)
 
+    def measure_reuse(self, item: tuple[int, int], progress: Callable[[int, int], None]) -> bytes:
+        """The reuse errors of one image as little-endian float32, see `reuse.measure_reuse`."""
+        self._check_prompts([item])
+        errors = reuse.measure_reuse(self._pipeline, self.shape, lambda schedule: self._call([item], schedule)[0], progress)
+        return errors.numpy().astype("<f4").tobytes()
+
     def evaluate(
         self,
         candidates: list[tuple[int, Schedule]],
@@ -140,9 +149,7 @@ class Evaluator:
 
         `items` are pairs of a prompt's index and a seed.
         """
-        for prompt, _ in items:
-            if not 0 <= prompt < len(self._prompts):
-                raise WorkerError(f"prompt {prompt} of a task does not exist; expected 0 to {len(self._prompts) - 1}")
+        self._check_prompts(items)
         total = len(candidates) * len(items)
         results: list[dict[str, Any]] = []
         before = self._run_reference(items) if measure_latency or tuple(items) not in self._references else None
@@ -170,6 +177,11 @@ class Evaluator:
                 results += self._score(candidate, images, items, reference_seconds, returned, candidate == candidates[0][0])
         progress(total, total)
         return results
+
+    def _check_prompts(self, items: list[tuple[int, int]]) -> None:
+        for prompt, _ in items:
+            if not 0 <= prompt < len(self._prompts):
+                raise WorkerError(f"prompt {prompt} of a task does not exist; expected 0 to {len(self._prompts) - 1}")
 
     def _decode_finite(self, candidate: int, images: Images) -> None:
         if not torch.isfinite(images.latents).all():

@@ -92,4 +92,6 @@ def checksum(result: Any) -> int:
             parts += [integer(len(name.encode())), name.encode(), number(image.scores[name])]
         parts += [integer(1), integer(len(image.png)), image.png] if image.HasField("png") else [integer(0)]
         parts += [integer(len(image.reference_png)), image.reference_png] if image.HasField("reference_png") else []
+    if result.reuse_errors:
+        parts += [integer(len(result.reuse_errors)), result.reuse_errors]
     return zlib.crc32(b"".join(parts))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..schedule import Schedule, ScheduleError, Shape
+from . import messages_pb2 as pb
 from .errors import WorkerError
 from .evaluator import Cancelled, CandidateError, Evaluator, Returned
 
@@ -63,31 +64,41 @@ class EvaluationThread:
         self._requests.put(request)
 
     def evaluate(self, assignment: Any) -> None:
-        """Outcome `evaluated` with measurements and seconds, `cancelled`, or `task-failed` with candidate and reason."""
+        """Outcome `evaluated` with fields of a TaskResult and seconds, `cancelled`, or `task-failed` with candidate and reason."""
         self._cancelled.clear()
         self.progress = (0, 0)
 
         def request() -> tuple[str, Any]:
             start = time.perf_counter()
             try:
-                if self._evaluator is None:
-                    raise WorkerError("a task was assigned before the model was opened")
-                candidates = [(candidate.candidate_id, schedule(candidate, self._evaluator.shape)) for candidate in assignment.candidates]
-                items = [(item.prompt_index, item.seed) for item in assignment.items]
-                if not candidates or not items:
-                    raise WorkerError("the task has no images; expected at least one candidate and one prompt")
-                thumbnails = {(item.prompt_index, item.seed) for item in assignment.thumbnails}
-                returned = Returned(assignment.return_images, thumbnails, assignment.return_references, assignment.image_pixels)
-                images = self._evaluator.evaluate(candidates, items, assignment.measure_latency, returned, self._advance)
+                result = self._compute(assignment)
             except Cancelled:
                 return "cancelled", None
             except CandidateError as error:
                 return "task-failed", (error.candidate, _line(error))
             except Exception as error:
                 return "task-failed", (None, _line(error))
-            return "evaluated", (images, time.perf_counter() - start)
+            return "evaluated", (result, time.perf_counter() - start)
 
         self._requests.put(request)
+
+    def _compute(self, assignment: Any) -> dict[str, Any]:
+        """The fields of a TaskResult that depend on the kind of the task."""
+        if self._evaluator is None:
+            raise WorkerError("a task was assigned before the model was opened")
+        items = [(item.prompt_index, item.seed) for item in assignment.items]
+        if assignment.kind == pb.Assignment.KIND_MEASURE_REUSE:
+            if len(items) != 1 or assignment.candidates:
+                raise WorkerError(f"the task has {len(items)} images and {len(assignment.candidates)} candidates; expected one image and no candidates to measure reuse")
+            return {"reuse_errors": self._evaluator.measure_reuse(items[0], self._advance)}
+        if assignment.kind not in (pb.Assignment.KIND_EVALUATE, pb.Assignment.KIND_RENDER):
+            raise WorkerError(f"the task is of kind {assignment.kind}, which this worker does not know; expected evaluate, render or measure_reuse")
+        candidates = [(candidate.candidate_id, schedule(candidate, self._evaluator.shape)) for candidate in assignment.candidates]
+        if not candidates or not items:
+            raise WorkerError("the task has no images; expected at least one candidate and one prompt")
+        thumbnails = {(item.prompt_index, item.seed) for item in assignment.thumbnails}
+        returned = Returned(assignment.return_images, thumbnails, assignment.return_references, assignment.image_pixels)
+        return {"images": self._evaluator.evaluate(candidates, items, assignment.measure_latency, returned, self._advance)}
 
     def cancel(self) -> None:
         self._cancelled.set()

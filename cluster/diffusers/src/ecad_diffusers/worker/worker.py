@@ -325,8 +325,8 @@ class Worker:
 
         key, self._task = self._task, None
         if outcome == "evaluated":
-            images, seconds = value
-            result = pb.TaskResult(task_id=key[0], lease_epoch=key[1], task_seconds=seconds, images=[pb.ImageMeasurement(**image) for image in images])
+            content, seconds = value
+            result = pb.TaskResult(task_id=key[0], lease_epoch=key[1], task_seconds=seconds, **content)
             protocol.seal(result)
             data = protocol.encode(task_result=result)
             self._spool.store(self._welcome.run_id, key, data)
