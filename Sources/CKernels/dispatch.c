@@ -56,7 +56,9 @@ ck_level ck_best_level(void) {
     static _Atomic int best = -1;
     int level = atomic_load_explicit(&best, memory_order_relaxed);
     if (level < 0) {
-        level = requested_level() >= 0 ? requested_level() : (int)level_of_processor();
+        // AMX only on request: it has not been tried on a processor that has it.
+        const int known = (int)level_of_processor() < CK_AVX512 ? (int)level_of_processor() : CK_AVX512;
+        level = requested_level() >= 0 ? requested_level() : known;
         atomic_store_explicit(&best, level, memory_order_relaxed);
     }
     return (ck_level)level;

@@ -24,7 +24,8 @@ typedef enum ck_activation {
 
 typedef enum ck_type { CK_F32 = 0, CK_F16 = 1, CK_BF16 = 2 } ck_type;
 
-// The environment variable that limits the level, and with it bfloat16: portable, avx2, avx512 or amx.
+// The environment variable that sets the level, and with it bfloat16: portable, avx2, avx512 or amx, which is not used
+// otherwise.
 #define CK_KERNELS_VARIABLE "ECAD_KERNELS"
 
 // The best level of this processor within the limit, and the one in use. ck_set_level returns the level then in use: the
