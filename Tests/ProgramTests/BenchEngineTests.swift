@@ -17,7 +17,7 @@ import Testing
     init() throws { folder = try TemporaryFolder() }
 
     private func run(
-        _ arguments: [String], input: String? = nil, environment: [String: String] = [:]
+        _ arguments: [String], input: String = "", environment: [String: String] = [:]
     ) throws -> ProgramRun {
         let run = try ProgramRun("ecad", ["bench", "engine"] + arguments, input: input, environment: environment)
         #expect(run.wait() == 0, "\(run.errors)")
