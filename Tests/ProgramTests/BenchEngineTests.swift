@@ -79,7 +79,8 @@ import Testing
         let portable = try run(product, environment: ["ECAD_KERNELS": "portable"])
         #expect(try report(portable.output[...]).kernels == "portable")
         for (program, arguments) in [
-            ("ecad", ["bench", "engine"] + product), ("ecad-worker", ["run", "--coordinator", "tcp://127.0.0.1:9"]),
+            ("ecad", ["bench", "engine"] + product),
+            ("ecad-worker", ["run", "--coordinator", "tcp://127.0.0.1:9", "--models", SmallRun.model]),
         ] {
             let wrong = try ProgramRun(program, arguments, environment: ["ECAD_KERNELS": "sse"])
             #expect(wrong.wait() == 1)
