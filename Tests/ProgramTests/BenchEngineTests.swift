@@ -80,7 +80,7 @@ import Testing
         #expect(try report(portable.output[...]).kernels == "portable")
         for (program, arguments) in [
             ("ecad", ["bench", "engine"] + product),
-            ("ecad-worker", ["run", "--coordinator", "tcp://127.0.0.1:9", "--models", "m"]),
+            ("ecad-worker", ["run", "--coordinator", "tcp://127.0.0.1:9", "--models", SmallRun.model]),
         ] {
             let wrong = try ProgramRun(program, arguments, environment: ["ECAD_KERNELS": "sse"])
             #expect(wrong.wait() == 1)
