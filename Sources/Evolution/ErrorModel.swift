@@ -165,7 +165,10 @@ public struct ErrorModel: Hashable, Sendable {
         var current = Parameters(gains: Array(repeating: 0, count: parameters.gains.count))
         let weightSum = samples.reduce(0) { $0 + $1.weight }
         let logs = samples.map { sample in log(total(of: sample.genome, factors: current.factors) { _, _, _, _ in }) }
-        let (least, most) = (logs.min() ?? 0, logs.max() ?? 0)
+        // Samples that hardly count must not stretch the link's segments.
+        let limit = 0.001 * (samples.map(\.weight).max() ?? 0)
+        let range = zip(samples, logs).filter { $0.0.weight > limit }.map(\.1)
+        let (least, most) = (range.min() ?? 0, range.max() ?? 0)
         current.link.start = least
         current.link.width = max(0.5, (most - least) / Double(Link.count))
         current.link.intercept =
