@@ -139,7 +139,8 @@ def test_reuse_errors_equal_those_of_the_native_engine(coordinator: pathlib.Path
     options = [option for setting in settings for option in ("--set", setting)]
     native, _ = start_coordinator(coordinator, tmp_path / "native", "--workers", "1", *options)
     running, endpoint = start_coordinator(coordinator, tmp_path / "torch", *options, *TORCH)
-    finish(running, tmp_path / "torch", start_worker(endpoint, tmp_path / "spool", model=model))
+    scorer_folders = ("--scorer", str(conftest.MODELS / "shapes-image-reward"), "--scorer", str(conftest.MODELS / "shapes-clip"))
+    finish(running, tmp_path / "torch", start_worker(endpoint, tmp_path / "spool", *scorer_folders, model=model))
     assert native.wait(timeout=600) == 0, (tmp_path / "native" / "run.log").read_text()
     rows = [
         query(tmp_path / engine, "select prompt_index, seed, errors, image_equivalents from reuse_errors join prompts on prompts.id = prompt_id order by 1, 2")
