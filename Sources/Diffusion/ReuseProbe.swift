@@ -65,7 +65,7 @@ final class ReuseProbe<Session: BranchingSession> {
             session.step(step, actions: keep)
             stepsDone += 1
             sketches.append(
-                extents.indices.map { Sketch(session.contributions(ofChain: $0, slot: $0, step: step)) })
+                extents.indices.map { Sketch(session.contributions(ofChain: $0, slot: $0, step: step), chain: $0) })
             guard progress(Double(stepsDone) / Double(branchSteps)) else { return nil }
         }
         uncached = session.latents.copied()
@@ -116,8 +116,8 @@ final class ReuseProbe<Session: BranchingSession> {
         private let values: [[Float]]
         private let squaredGains: [[Float]]
 
-        init(_ contributions: [ComponentContribution]) {
-            values = contributions.enumerated().map { Self.project($1.output, seed: UInt64($0)) }
+        init(_ contributions: [ComponentContribution], chain: Int) {
+            values = contributions.enumerated().map { Self.project($1.output, seed: UInt64(chain << 8 + $0)) }
             squaredGains = contributions.map(\.squaredGains)
         }
 

@@ -392,6 +392,17 @@ extension SchemaGuide {
          busy_seconds, connected_seconds: seconds
          utilisation: busy / connected, 0 to 1
          failures: attempts that failed on it
+         engine: `native` or `torch`
+         device_class: equal where equal work takes equal time
+        measured_by:
+         run_id: run
+         candidate_id: candidate
+         evaluation_set: `calibration`, or a benchmark's
+         images: images that the worker measured
+         worker: name
+         engine: `native` or `torch`
+         precision: of the products
+         device_class: of the worker
         worker_failures:
          worker_id: worker
          name: name
@@ -423,6 +434,8 @@ extension SchemaGuide {
          worst_prompt: its prompt
          images: images scored
          candidate_id: candidate
+         engine: `native` or `torch`
+         precision: of the products
         benchmark_summary:
          run_id: run
          schedule: name of the benchmarked schedule
@@ -433,5 +446,7 @@ extension SchemaGuide {
          speedup: 1 / `latency_ratio`
          latency_ratio: measured time / uncached time
          macs: multiply-adds per image
+         engine: `native` or `torch`
+         precision: of the products
         """
 }

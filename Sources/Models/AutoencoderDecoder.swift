@@ -311,6 +311,8 @@ private final class MapMemory {
 
 /// Reads convolutions for products in one precision.
 private struct ConvolutionReader {
+    private static let minBFloat16Inputs = 64
+
     let checkpoint: Checkpoint
     let precision: Precision
 
@@ -319,6 +321,8 @@ private struct ConvolutionReader {
         _ prefix: String, inputs: Int, outputs: Int, isUpsampling: Bool = false
     ) throws -> WinogradConvolution {
         let stored = try checkpoint.tensor("\(prefix).weight", shape: [outputs, inputs, 3, 3])
+        // With few inputs, such as the latents, bfloat16 saves little time and its rounding does not average out.
+        let precision = inputs < Self.minBFloat16Inputs ? .float32 : precision
         return WinogradConvolution(
             weight: try Weight(stored, rows: outputs, columns: inputs * 9),
             bias: try checkpoint.vector("\(prefix).bias", count: outputs), isUpsampling: isUpsampling,

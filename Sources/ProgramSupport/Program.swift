@@ -12,9 +12,9 @@ public enum Program {
     ///
     /// - Parameters:
     ///   - command: The program's root command.
-    ///   - check: Checks the environment before the command runs.
     ///   - emptyAllowed: Options whose value may be empty, such as `--prompt`; elsewhere an empty value, usually an unset
     ///     variable of a script, is a usage error.
+    ///   - check: Checks the environment before the command runs.
     public static func main(
         _ command: any ParsableCommand.Type, emptyAllowed: Set<String> = [], check: () throws -> Void = {}
     ) -> Never {

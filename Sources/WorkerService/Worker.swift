@@ -347,10 +347,8 @@ public final class Worker {
         guard task == nil, drain == nil, let run = welcome?.runID else { return }
         task = CurrentTask(id: assignment.taskID, epoch: assignment.leaseEpoch, startedAt: .now)
         stage = .evaluating
-        engine.submit(
-            .evaluate(run: run, id: assignment.taskID, epoch: assignment.leaseEpoch) {
-                try EvaluationThread.TaskInput(assignment, shape: $0)
-            })
+        let (id, epoch) = (assignment.taskID, assignment.leaseEpoch)
+        engine.submit(.evaluate(run: run, id: id, epoch: epoch) { try .init(assignment, shape: $0) })
     }
 
     private func report(_ outcome: EvaluationThread.Outcome, _ socket: inout WorkerSocket) throws {

@@ -219,9 +219,7 @@ extension Calibration {
         return settings
     }
 
-    /// A search that begins.
-    ///
-    /// - Parameter basis: Measured reuse errors, if the configuration asks for them.
+    /// A search that begins; with a basis of measured reuse errors if the configuration asks for them.
     static func newSearch(
         _ configuration: RunConfiguration, shape: ScheduleShape, basis: SearchBasis? = nil
     ) throws -> Search {

@@ -132,7 +132,8 @@ class _Trajectory:
     def _record(self, chain: int, module: Any, inputs: Any, output: Any) -> None:
         if self._replayed is None:
             parts = self._contributions(chain, output)
-            projected = [_project(part.float(), range(index, len(part) * len(parts), len(parts))) for index, (part, _) in enumerate(parts)]
+            first = chain << 8
+            projected = [_project(part.float(), range(first + index, first + len(part) * len(parts), len(parts))) for index, (part, _) in enumerate(parts)]
             self._sketches[chain].append([(values.cpu(), gains.cpu()) for values, (_, gains) in zip(projected, parts)])
 
     def _contributions(self, chain: int, output: Any) -> Contributions:
@@ -166,7 +167,7 @@ def _changes(steps: list[Contributions], device: torch.device) -> torch.Tensor:
 def _project(output: torch.Tensor, seeds: range) -> torch.Tensor:
     """Sums over the tokens with random signs, the same at every step, `[B, PROJECTIONS, C]`; or the tokens themselves if they are few.
 
-    Squared differences of sums have the right expectation (Johnson and Lindenstrauss 1984). Every row has signs of its own.
+    Squared differences of sums have the right expectation (Johnson and Lindenstrauss 1984). Every chain and row has signs of its own.
     """
     tokens = output.shape[1]
     if tokens <= PROJECTIONS:
