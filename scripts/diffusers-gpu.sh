@@ -6,7 +6,7 @@
 #
 # CHECKPOINT is a model directory, such as scripts/make_random_checkpoint.py writes it. The calibration needs `ecad-coordinator` in ECAD_BIN
 # and is left out without. ECAD_DIFFUSERS_VENV names an environment with what the package cluster/diffusers needs (default: python3);
-# DEVICE (cuda), DTYPE (bfloat16), BATCHES ("1 8 32 64"), WORKER_BATCH (64) and SECONDS_OF_CALIBRATION (120) may be set.
+# DEVICE (cuda), DTYPE (bfloat16), BATCHES ("1 8 32 64"), WORKER_BATCH (64), POPULATION (24) and SECONDS_OF_CALIBRATION (120) may be set.
 set -euo pipefail
 checkpoint=$(cd "${1:?usage: diffusers-gpu.sh CHECKPOINT SCHEDULE.json...}" && pwd)
 shift
@@ -37,7 +37,7 @@ calibration = "$work/prompts.txt"
 cost = "macs"
 quality = "psnr"
 [search]
-population = 24
+population = ${POPULATION:-24}
 generations = 1000
 [tasks]
 images = 16
@@ -47,9 +47,10 @@ seconds = ${SECONDS_OF_CALIBRATION:-120}
 TOML
 "$ECAD_BIN/ecad-coordinator" run --config "$work/run.toml" --run-dir "$work/run" --bind tcp://127.0.0.1:5599 > "$work/coordinator.log" 2>&1 &
 coordinator=$!
-"$python" -m ecad_diffusers.worker --coordinator tcp://127.0.0.1:5599 --models "$checkpoint" --device "$device" --dtype "$dtype" --batch "${WORKER_BATCH:-64}" --spool "$work/spool" > "$work/worker.log" 2>&1 || true
+# Time for loading the model, and for the generation in which the time runs out.
+timeout $((${SECONDS_OF_CALIBRATION:-120} + 60)) "$python" -m ecad_diffusers.worker --coordinator tcp://127.0.0.1:5599 --models "$checkpoint" --device "$device" --dtype "$dtype" --batch "${WORKER_BATCH:-64}" --spool "$work/spool" > "$work/worker.log" 2>&1 || tail -n 5 "$work/worker.log"
+kill -INT "$coordinator" 2> /dev/null || true
 wait "$coordinator" || true
 tail -n 8 "$work/coordinator.log"
-tail -n 3 "$work/worker.log"
 "$ECAD_BIN/ecad-coordinator" query --run-dir "$work/run" --sql 'SELECT count(*) AS schedules, sum(image_count) AS images FROM evaluations' || true
 "$ECAD_BIN/ecad-coordinator" query --run-dir "$work/run" pareto_front --format markdown
