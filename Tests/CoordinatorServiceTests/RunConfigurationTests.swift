@@ -132,11 +132,7 @@ import Testing
         // The present name of image-reward-kept.
         #expect(c.quality == .imageRewardClipped)
         #expect(c.scorerFingerprints == [.imageReward: "def"] && c.preset == .ecadPaper && c.mode == .steadyState)
-<<<<<<< HEAD
         #expect(c.population == 12 && c.generations == 7 && c.seed == 9 && c.seeding == Seeding.allCases.dropLast())
-=======
-        #expect(c.population == 12 && c.generations == 7 && c.seed == 9 && c.seeding == Seeding.allCases.filter { $0 != .calibrated })
->>>>>>> search
         #expect(c.warmStart == "/runs/a")
         #expect(c.stop == StopRules(evaluations: 100, seconds: 3600, flatGenerations: 5, flatGain: 0.01))
         #expect(c.imagesPerTask == 4 && c.schedulesPerTask == 3 && c.secondsPerTask == 20 && c.recheckShare == 0.5)
