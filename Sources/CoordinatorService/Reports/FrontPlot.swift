@@ -25,14 +25,25 @@ struct FrontPlot {
             """
             <g font-size="12">
             <circle class="member" cx="\(PlotFrame.left + 6)" cy="42" r="4.5"/><text x="\(PlotFrame.left + 16)" y="46">front</text>
-            <circle class="heuristic" cx="\(PlotFrame.left + 76)" cy="42" r="4"/><text x="\(PlotFrame.left + 86)" y="46">FORA and TGATE</text>
-            <circle class="dot" cx="\(PlotFrame.left + 206)" cy="42" r="2.5"/><text x="\(PlotFrame.left + 216)" y="46">all evaluated</text>
+            <circle class="dot" cx="\(PlotFrame.left + 76)" cy="42" r="2.5"/><text x="\(PlotFrame.left + 86)" y="46">all evaluated</text>
             </g>
             """
         ]
+        func isHeuristic(_ point: Point) -> Bool {
+            point.origin.hasPrefix("fora") || point.origin.hasPrefix("tgate")
+        }
+        if others.contains(where: isHeuristic) {
+            lines.append(
+                """
+                <circle class="heuristic" cx="\(PlotFrame.left + 196)" cy="42" r="4"/>
+                <text x="\(PlotFrame.left + 206)" y="46" font-size="12">FORA and TGATE</text>
+                """)
+        }
         for point in others {
-            let isSeed = point.origin.hasPrefix("fora") || point.origin.hasPrefix("tgate")
-            lines.append(circle(point, frame, radius: isSeed ? 4 : 2.5, style: isSeed ? "heuristic" : "dot"))
+            lines.append(
+                circle(
+                    point, frame, radius: isHeuristic(point) ? 4 : 2.5, style: isHeuristic(point) ? "heuristic" : "dot")
+            )
         }
         // A step line: between two members, the best attainable quality is that of the faster one.
         var path: [String] = []
