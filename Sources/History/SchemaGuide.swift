@@ -400,8 +400,7 @@ extension SchemaGuide {
          evaluation_set: `calibration`, or a benchmark's
          images: images that the worker measured
          worker: name
-         engine: `native` or `torch`
-         precision: of the products
+         engine, precision: what computed the images
          device_class: of the worker
         worker_failures:
          worker_id: worker
@@ -434,8 +433,7 @@ extension SchemaGuide {
          worst_prompt: its prompt
          images: images scored
          candidate_id: candidate
-         engine: `native` or `torch`
-         precision: of the products
+         engine, precision: what computed the images
         benchmark_summary:
          run_id: run
          schedule: name of the benchmarked schedule
@@ -446,7 +444,6 @@ extension SchemaGuide {
          speedup: 1 / `latency_ratio`
          latency_ratio: measured time / uncached time
          macs: multiply-adds per image
-         engine: `native` or `torch`
-         precision: of the products
+         engine, precision: what computed the images
         """
 }
