@@ -14,9 +14,11 @@ import torch
 from ecad_diffusers import Schedule, ScheduleError
 from ecad_diffusers.pipelines import load_pipeline
 from ecad_diffusers.worker.errors import WorkerError
-from ecad_diffusers.worker.evaluator import Cancelled, Evaluator, Settings
+from ecad_diffusers.worker.evaluator import Cancelled, Evaluator, Returned, Settings
 
 CPU = torch.device("cpu")
+NOTHING = Returned(False, set(), False, 0)
+"""No images are sent back."""
 
 
 def evaluator(model: str = "shapes-pixart-alpha", guidance_scale: float = 2.5, **options: Any) -> Evaluator:
@@ -40,9 +42,9 @@ def test_candidates_with_equal_plans_are_denoised_in_one_batch() -> None:
 
     subject._pipeline.transformer.forward = counted
     items = [(0, 0), (1, 5)]
-    subject.evaluate([(1, fora)], items, False, False, lambda done, total: None)
+    subject.evaluate([(1, fora)], items, False, NOTHING, lambda done, total: None)
     calls.clear()
-    images = subject.evaluate([(1, fora), (2, other), (3, gated), (4, Schedule.fora(shape, 3))], items, False, False, lambda done, total: None)
+    images = subject.evaluate([(1, fora), (2, other), (3, gated), (4, Schedule.fora(shape, 3))], items, False, NOTHING, lambda done, total: None)
     assert len(calls) == 2 * 6
     scores = {image["candidate_id"]: image["scores"] for image in images if image["prompt_index"] == 1}
     assert scores[1] == scores[2] == scores[3] != scores[4]
