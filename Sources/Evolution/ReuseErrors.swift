@@ -1,3 +1,4 @@
+import Basics
 import FoundationEssentials
 import ModelConfiguration
 import Schedules
@@ -81,8 +82,7 @@ extension ReuseErrors: Codable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(shape, forKey: .shape)
-        let bytes = values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) } }
-        try container.encode(Data(bytes), forKey: .values)
+        try container.encode(values.littleEndianData, forKey: .values)
     }
 
     /// Reads and checks what ``encode(to:)`` writes.
@@ -91,15 +91,12 @@ extension ReuseErrors: Codable {
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         let shape = try container.decode(ScheduleShape.self, forKey: .shape)
-        let bytes = [UInt8](try container.decode(Data.self, forKey: .values))
+        let data = try container.decode(Data.self, forKey: .values)
         func fail(_ problem: String) -> DecodingError {
             DecodingError.dataCorruptedError(forKey: .values, in: container, debugDescription: problem)
         }
-        guard bytes.count == 4 * Self.count(for: shape) else {
-            throw fail("\(bytes.count) bytes; expected \(4 * Self.count(for: shape))")
-        }
-        let values = stride(from: 0, to: bytes.count, by: 4).map { start in
-            Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[start + $1]) << (8 * UInt32($1)) })
+        guard data.count == 4 * Self.count(for: shape), let values = [Float](littleEndian: data) else {
+            throw fail("\(data.count) bytes; expected \(4 * Self.count(for: shape))")
         }
         do {
             try self.init(shape: shape, values: values)

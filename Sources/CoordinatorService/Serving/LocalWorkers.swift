@@ -136,7 +136,7 @@ final class LocalWorkers {
         throw CoordinatorError.localWorkersFailed("all local workers have exited: \(reason)")
     }
 
-    /// Repeats warnings of a worker's log in the coordinator's: nobody reads the former while the run works.
+    /// Repeats warnings of a worker's log in the coordinator's, which is the one on the terminal.
     ///
     /// Several workers give the same ones, about the prompts or the machine; each is shown once.
     private func showWarnings(of worker: inout Worker) {
