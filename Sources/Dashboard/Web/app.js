@@ -1,6 +1,6 @@
 // Pages, runs, live updates.
 import { Run, followChanges, isReport, load } from "./data.js";
-import { el, say, whole } from "./format.js";
+import { el, moment, say, statusText, whole } from "./format.js";
 import { runColour } from "./plot.js";
 import { Explorer } from "./explorer.js";
 import { BenchmarksPage, CandidatesPage, EventsPage, GenesPage, ProgressPage, WorkersPage } from "./pages.js";
@@ -16,7 +16,6 @@ class App {
     this.tabs = document.getElementById("tabs");
     this.tabs.replaceChildren(...this.pages.map(([name, title]) => el("a", { href: `#${name}` }, title)));
     addEventListener("hashchange", () => this.show());
-    addEventListener("scroll", () => {}, { passive: true });
     this.#theme();
   }
 
@@ -43,13 +42,16 @@ class App {
 
   head() {
     const [first] = this.runs;
-    document.getElementById("title").textContent = this.runs.length === 1 ? `${first.model || first.summary.name} · ${first.summary.status} · ${whole(first.summary.evaluations)} evaluations` : `${this.runs.length} runs`;
+    const { status, evaluations } = first.summary;
+    document.getElementById("title").replaceChildren(...(this.runs.length === 1 ? [el("b", {}, first.model || first.summary.name),
+      el("span", { class: `badge ${status}`, title: statusText(first.summary) }, status),
+      el("span", { class: "more" }, status === "interrupted" ? statusText(first.summary).replace(/^interrupted, /, "") : `${whole(evaluations)} evaluations`)] : [`${this.runs.length} runs`]));
     document.title = `ECAD: ${this.runs.length === 1 ? first.model || first.summary.name : `${this.runs.length} runs`}`;
     const chips = document.getElementById("runs");
     chips.hidden = this.runs.length === 1;
     if (chips.hidden) return;
     chips.replaceChildren(...this.runs.map(run => el("button", { type: "button", class: "chip", "aria-pressed": String(run.visible), onclick: () => { run.visible = !run.visible; this.show(); } },
-      el("i", { class: "square", style: { background: `var(--${runColour(run.number)})` } }), `${run.summary.name} · ${run.summary.status} · ${whole(run.summary.evaluations)}`)));
+      el("i", { class: "square", style: { background: `var(--${runColour(run.number)})` } }), `${run.summary.name} · ${statusText(run.summary)} · ${whole(run.summary.evaluations)}`)));
   }
 
   /** Loads what has changed, one update at a time. */
@@ -63,7 +65,7 @@ class App {
         this.waiting = new Set();
         const before = this.runs.map(run => run.summary.status);
         await Promise.all(this.runs.filter(run => now.has(run.number)).map(run => run.refresh()));
-        this.runs.forEach((run, index) => { if (run.summary.status !== before[index]) say(`run ${run.summary.name}: ${run.summary.status}`); });
+        this.runs.forEach((run, index) => { if (run.summary.status !== before[index]) say(`run ${run.summary.name}: ${statusText(run.summary)}`); });
         await this.show();
       }
     } finally {
@@ -101,7 +103,8 @@ async function start() {
   document.documentElement.dataset.ready = "yes";
   const live = document.getElementById("live");
   if (isReport) {
-    live.textContent = "report";
+    live.textContent = `report of ${moment(runs[0].summary.now)}`;
+    live.classList.add("still");
     return;
   }
   followChanges(numbers => app.refresh(numbers).catch(problem), isOpen => {

@@ -1,5 +1,5 @@
 // One candidate, or two side by side: images, scores by prompt, schedule, lineage, commands.
-import { ancestors, isReport } from "./data.js";
+import { ancestors, isReport, originKind } from "./data.js";
 import { el, figure, percent, scored, scorerName, times, table, whole } from "./format.js";
 import { geneBit, heatMaps } from "./plot.js";
 
@@ -13,7 +13,7 @@ export async function showCandidate(first, second, actions) {
     section("Images", candidateImages(shown, actions)),
   ];
   if (!details[0]) {
-    parts.push(el("p", { class: "note" }, isReport ? "This report has the details of the front and of the heuristics only; the history has all." : "No details are stored."));
+    parts.push(el("p", { class: "note" }, isReport ? "This report has the details of the front, of seeds and of benchmarked schedules; the history has all." : "No details are stored."));
     return [...parts, section("Take it", actions.commands)];
   }
   parts.push(section("Take it", actions.commands));
@@ -39,7 +39,7 @@ function candidateHead(run, id, position, detail, actions) {
       el("dl", { class: "facts" }, (detail?.statistics ?? []).map(row => fact(`${scorerName(row.scorer)}, ${row.set}`, figure(row.mean)))),
       el("span", { class: "badge off" }, "benchmarked"));
   }
-  const ratio = run.ratio[index] ?? run.cost[index];
+  const ratio = run.time(index);
   return el("div", {},
     el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`,
       position ? el("button", { type: "button", class: "quiet", onclick: actions.clear }, "End comparison") : null),
@@ -60,7 +60,7 @@ function candidateImages(shown, actions) {
   if (!keys.length && !sets[0].size) {
     const index = run.byID.get(id);
     if (index === undefined) return el("p", { class: "note" }, "A benchmark stores no images.");
-    const time = position => run.ratio[position] ?? run.cost[position];
+    const time = position => run.time(position);
     const nearest = [...run.images_.keys()].filter(candidate => candidate && run.byID.has(candidate))
       .sort((a, b) => Math.abs(time(run.byID.get(a)) - time(index)) - Math.abs(time(run.byID.get(b)) - time(index)))[0];
     return el("p", { class: "note" }, "No images of this candidate are stored. ",
@@ -112,7 +112,11 @@ function promptScores(shown, details) {
 
 function lineage(run, id, actions) {
   const found = ancestors(run, id);
-  if (!found.length) return el("p", { class: "note" }, run.byID.has(id) ? "A seed: it has no parents." : "Not bred by the search.");
+  const index = run.byID.get(id);
+  if (index === undefined) return el("p", { class: "note" }, "Not bred by the search.");
+  if (!found.length) {
+    return el("p", { class: "note" }, originKind(run.origin[index]) === "calibrated" ? "Solved from the measured reuse errors: it has no parents." : "A seed: it has no parents.");
+  }
   const seeds = found.filter(ancestor => {
     const index = run.byID.get(ancestor);
     return index !== undefined && run.parent_a[index] === null && run.parent_b[index] === null;
@@ -122,11 +126,10 @@ function lineage(run, id, actions) {
     return el("button", { type: "button", class: "chip", onclick: () => actions.choose(run, ancestor) },
       index === undefined ? String(ancestor) : `${ancestor} · ${run.origin[index]}`);
   };
-  const index = run.byID.get(id);
   const parents = [run.parent_a[index], run.parent_b[index]].filter((parent, position, all) => parent !== null && all.indexOf(parent) === position);
   return [
     el("p", {}, "Parents: ", parents.map(chip)),
-    el("p", {}, `Descends from ${whole(found.length)} candidates; ${whole(seeds.length)} of them are seeds: `, seeds.slice(0, 16).map(chip), seeds.length > 16 ? " …" : null),
+    el("p", {}, `Descends from ${whole(found.length)} ${found.length === 1 ? "candidate" : "candidates"}; without parents: `, seeds.slice(0, 16).map(chip), seeds.length > 16 ? " …" : null),
     el("p", {}, "Compare with: ", el("button", { type: "button", class: "chip", onclick: () => actions.compare(run, parents[0]) }, `parent ${parents[0]}`)),
   ];
 }

@@ -34,7 +34,10 @@ export class Run {
 
   /** Loads what is new; true if candidates were added. */
   async refresh() {
+    const images = this.summary?.images;
     this.summary = await load(`${this.number}/summary`);
+    // A benchmark that goes on adds scores to its schedules.
+    if (images !== this.summary.images) for (const id of this.details.keys()) if (!this.byID.has(id)) this.details.delete(id);
     const before = this.count;
     if (isReport) {
       if (!before) for (const part of (await load(`${this.number}/points`)) ?? []) this.#append(part);
@@ -106,7 +109,11 @@ export class Run {
   /** What the run minimises, in words. */
   get costName() { return { latency: "modelled time", measured: "measured time", macs: "multiply-adds" }[this.summary.cost] ?? this.summary.cost; }
 
-  get prompts() { return this.prompts_ ??= new Map(this.summary.prompts.map(([id, text, set]) => [id, { text, set }])); }
+  /** By number; a benchmark adds its own. */
+  get prompts() {
+    if (this.prompts_?.size !== this.summary.prompts.length) this.prompts_ = new Map(this.summary.prompts.map(([id, text, set]) => [id, { text, set }]));
+    return this.prompts_;
+  }
 
   /** A value of the stored configuration, as written. */
   setting(section, key) {
@@ -121,7 +128,9 @@ export class Run {
   }
 
   get model() { return (this.setting("model", "path") ?? "").replaceAll('"', "").split("/").pop(); }
-  get kind() { return (index => originKind(this.origin[index])); }
+
+  /** A candidate's time relative to the uncached model; its cost where no time is known. */
+  time(index) { return this.ratio[index] ?? this.cost[index]; }
 }
 
 /**
@@ -146,12 +155,16 @@ export function paretoFront(run, indexes, cost = index => run.cost[index]) {
   return front;
 }
 
-/** What a candidate descends from, in the words of the filter. */
+/** Kinds of origins with their names, in the order of the filter. */
+export const originKinds = { heuristic: "FORA, TGATE", calibrated: "Calibrated", random: "Random", bred: "Bred", imported: "Imported" };
+
+/** What a candidate comes from: a heuristic, measured reuse errors, chance, parents, or another run. */
 export function originKind(origin) {
   if (/^(fora|tgate|evenly|default)/.test(origin)) return "heuristic";
+  if (origin.startsWith("calibrated")) return "calibrated";
   if (origin.startsWith("random")) return "random";
-  if (/crossover|mutation|copy|offspring|surrogate/.test(origin)) return "offspring";
-  return "imported";
+  if (origin.startsWith("warm-start")) return "imported";
+  return "bred";
 }
 
 /** All ancestors by generation, from the seeds to the parents. */

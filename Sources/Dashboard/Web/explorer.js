@@ -1,14 +1,14 @@
 // The Pareto explorer: candidates by cost and quality, the front, a choice by a limit, benchmarked schedules, a selection,
 // and the details of what is chosen.
-import { isReport, paretoFront, originKind } from "./data.js";
+import { isReport, paretoFront, originKind, originKinds } from "./data.js";
 import { el, figure, percent, scored, scorerName, shellWord, times, whole, command, say } from "./format.js";
 import { Scatter, runColour } from "./plot.js";
 import { showCandidate } from "./candidate.js";
 
 const xAxes = {
-  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.ratio[index] ?? run.cost[index], label: value => `${figure(100 * value, 3)} %`, lowerIsBetter: true,
+  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.time(index), label: value => `${figure(100 * value, 3)} %`, lowerIsBetter: true,
     shows: ["latency", "measured"], benchmarked: schedule => schedule.ratio },
-  speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / (run.ratio[index] ?? run.cost[index]), label: times, isLogarithmic: true,
+  speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / run.time(index), label: times, isLogarithmic: true,
     shows: ["latency", "measured"], benchmarked: schedule => 1 / schedule.ratio },
   gmacs: { title: "multiply-adds per image (billions)", value: (run, index) => run.gmacs[index] ?? NaN, label: figure, lowerIsBetter: true,
     shows: ["macs"], benchmarked: schedule => schedule.gmacs ?? NaN },
@@ -17,7 +17,7 @@ const xAxes = {
 export class Explorer {
   constructor(app) {
     this.app = app;
-    this.filter = { kinds: new Set(["heuristic", "random", "offspring", "imported"]), generation: Infinity, frontOnly: false };
+    this.filter = { kinds: new Set(Object.keys(originKinds)), generation: Infinity, frontOnly: false };
     this.axis = "time";
     this.limit = 0.4;
     this.chosen = [];
@@ -45,12 +45,12 @@ export class Explorer {
       this.scatter.reset();
       this.update();
     } }, el("option", { value: "time" }, "Time"), el("option", { value: "speed" }, "Speed-up"), el("option", { value: "gmacs" }, "Multiply-adds"));
-    const kinds = ["heuristic", "random", "offspring", "imported"].map(kind => {
+    this.kinds = Object.entries(originKinds).map(([kind, text]) => {
       const box = el("input", { type: "checkbox", checked: true, onchange: () => {
         box.checked ? this.filter.kinds.add(kind) : this.filter.kinds.delete(kind);
         this.update();
       } });
-      return el("label", { class: "check" }, box, { heuristic: "FORA, TGATE", random: "Random", offspring: "Bred", imported: "Imported" }[kind]);
+      return el("label", { class: "check", "data-kind": kind }, box, text);
     });
     const front = el("input", { type: "checkbox", onchange: () => { this.filter.frontOnly = front.checked; this.update(); } });
     this.slider = el("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Up to generation", oninput: () => {
@@ -68,7 +68,7 @@ export class Explorer {
     this.selected = el("span", { class: "picked", role: "status" });
     return [
       el("div", { class: "choice" }, el("label", { for: "limit" }, "Best quality in at most"), limit, el("span", {}, "% of the time:"), this.answer),
-      el("div", { class: "controls" }, axis, this.overlay, kinds, el("label", { class: "check" }, front, "Front only"),
+      el("div", { class: "controls" }, axis, this.overlay, this.kinds, el("label", { class: "check" }, front, "Front only"),
         el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
         brush, el("button", { type: "button", class: "quiet", onclick: () => this.scatter.reset() }, "Reset zoom"), this.selected),
     ];
@@ -76,7 +76,8 @@ export class Explorer {
 
   #legend() {
     const key = (kind, text) => el("span", { class: "key" }, el("i", { class: kind, "aria-hidden": "true" }), text);
-    return el("p", { class: "legend note" }, key("disc", "front"), key("diamond", "FORA, TGATE"), key("triangle", "imported"), key("dot", "all evaluated"), this.benchmarkKey = el("span", { class: "key", hidden: true }, el("i", { class: "box-mark", "aria-hidden": "true" }), "benchmarked"),
+    this.kindKeys = { heuristic: key("diamond", "FORA, TGATE"), imported: key("triangle", "imported") };
+    return el("p", { class: "legend note" }, key("disc", "front"), key("dot", "all evaluated"), Object.values(this.kindKeys), this.benchmarkKey = el("span", { class: "key", hidden: true }, el("i", { class: "box-mark", "aria-hidden": "true" }), "benchmarked"),
       el("span", { class: "hint" }, "Click: details. Shift-click: compare. Drag: zoom. Arrow keys: walk."));
   }
 
@@ -85,7 +86,7 @@ export class Explorer {
     if (point.schedule) return [`${point.schedule.label}, benchmark ${point.schedule.set}`, `${percent(point.schedule.ratio)} of the time, ${times(1 / point.schedule.ratio)}`,
       scored(run.summary.quality, point.schedule.quality), `${point.schedule.images} images`];
     return [`candidate ${run.id[index]}${this.app.runs.length > 1 ? `, ${run.summary.name}` : ""}`,
-      `${percent(run.ratio[index] ?? run.cost[index])} of the time, ${times(1 / (run.ratio[index] ?? run.cost[index]))}`,
+      `${percent(run.time(index))} of the time, ${times(1 / run.time(index))}`,
       scored(run.summary.quality, run.quality[index]), `${run.origin[index]}, generation ${run.generation[index]}`];
   }
 
@@ -96,15 +97,18 @@ export class Explorer {
     const points = [], lines = [], front = [], best = [];
     this.points = new Map();
     let last = 0;
+    const present = new Set();
     for (const run of runs) {
       const paint = runs.length > 1 || run.number ? runColour(run.number) : "run-0";
       const dot = { shape: "dot", radius: 1.6, colour: runs.length > 1 ? paint : "dot", opacity: run.count > 5000 ? 0.35 : 0.7 };
-      const styles = { random: dot, offspring: dot, heuristic: { shape: "diamond", radius: 5.5, colour: "heuristic" }, imported: { shape: "triangle", radius: 5.5, colour: "imported" } };
+      const styles = { random: dot, bred: dot, calibrated: dot, heuristic: { shape: "diamond", radius: 5.5, colour: "heuristic" }, imported: { shape: "triangle", radius: 5.5, colour: "imported" } };
       const member = { shape: "disc", radius: 4.5, colour: paint };
       const kept = [];
       for (let index = 0; index < run.count; index++) {
         if (run.generation[index] > last) last = run.generation[index];
-        if (run.generation[index] <= this.filter.generation && this.filter.kinds.has(originKind(run.origin[index]))) kept.push(index);
+        const kind = originKind(run.origin[index]);
+        present.add(kind);
+        if (run.generation[index] <= this.filter.generation && this.filter.kinds.has(kind)) kept.push(index);
       }
       // The line is the front over the shown axes; the answer comes from the run's own front, as that of `pick`.
       const members = new Set(paretoFront(run, kept, index => (axis.lowerIsBetter ? 1 : -1) * axis.value(run, index)));
@@ -128,6 +132,8 @@ export class Explorer {
     this.frontNote.textContent = other.length ? `The line is the front over the shown axes; the search minimised ${[...new Set(other.map(run => run.costName))].join(" and ")}.` : "";
     const sampled = runs.filter(run => isReport && run.count < run.summary.evaluations);
     if (sampled.length) this.frontNote.textContent += ` This report shows the front and a sample, ${whole(sampled[0].count)} of ${whole(sampled[0].summary.evaluations)} candidates.`;
+    for (const label of this.kinds) label.hidden = present.size < 2 || !present.has(label.dataset.kind);
+    for (const [kind, key] of Object.entries(this.kindKeys)) key.hidden = !present.has(kind);
     this.slider.max = last;
     if (this.filter.generation === Infinity) this.slider.value = last;
     this.sliderText.textContent = `${this.filter.generation === Infinity ? last : this.filter.generation} of ${last}`;
@@ -137,6 +143,9 @@ export class Explorer {
     this.scatter.show(points, lines, Number.isFinite(mark) && mark > 0 ? [{ x: mark, text: `${figure(100 * this.limit, 3)} % of the time` }] : [], axis.isLogarithmic);
     this.#answer(best);
     this.#mark();
+    // The points are new ones after an update.
+    const hovered = this.scatter.hovered;
+    if (hovered) this.scatter.hover(this.points.get(`${hovered.run.number}/${hovered.id ?? hovered.run.id[hovered.index]}`) ?? null);
     this.#offerBenchmarks(runs);
   }
 
@@ -207,7 +216,7 @@ export class Explorer {
   #commands({ run, id }) {
     const folder = shellWord(run.summary.folder);
     const index = run.byID.get(id);
-    const ratio = index === undefined ? null : run.ratio[index] ?? run.cost[index];
+    const ratio = index === undefined ? null : run.time(index);
     const lines = [];
     if (ratio !== null && run.onFront?.has(index)) lines.push(`ecad-coordinator pick --run-dir ${folder} --max-latency ${Math.ceil(ratio * 1e4) / 1e4}`);
     lines.push(`ecad-coordinator export --run-dir ${folder} --candidate ${id} --format ecad-json -o candidate-${id}.json`);
@@ -216,7 +225,3 @@ export class Explorer {
 
   #empty() { this.panel.replaceChildren(el("p", { class: "note" }, "Choose a point to see its images, scores and schedule.")); }
 }
-
-/** How a page of whole-run figures begins. */
-export const tile = (name, value, note) => el("div", { class: "tile" }, el("div", { class: "note" }, name), el("div", { class: "value" }, value), note ? el("div", { class: "note" }, note) : null);
-export const count = whole;

@@ -46,7 +46,13 @@ export function duration(seconds) {
   return `${figure(seconds / 86400, 3)} days`;
 }
 
-export const moment = seconds => seconds ? new Date(seconds * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" }) : "–";
+/** A time of day where the reader is, such as 2026-11-27 10:58:12. */
+export const moment = seconds => seconds ? new Date(seconds * 1000).toLocaleString("sv") : "–";
+
+/** A run's status in words; for an interrupted one with the time of its last result. */
+export function statusText({ status, last_result }) {
+  return status === "interrupted" ? `interrupted, ${last_result ? `last result ${moment(last_result)}` : "no results"}` : status;
+}
 
 /** Name and unit of an objective or scorer. */
 export function scorerName(name) {
@@ -59,6 +65,23 @@ export const scored = (name, value) => name === "psnr" ? `PSNR ${figure(value)} 
 
 /** A word of a shell's command line. */
 export const shellWord = text => /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+/** Replaces what a node shows; its regions stay scrolled as they are. */
+export function renew(node, ...children) {
+  const places = [...node.querySelectorAll(".scroll")].map(region => [region.scrollLeft, region.scrollTop]);
+  node.replaceChildren(...children.flat(2));
+  node.querySelectorAll(".scroll").forEach((region, index) => { if (places[index]) [region.scrollLeft, region.scrollTop] = places[index]; });
+}
+
+/** A select whose choice survives that its options change; `options` are pairs of value and text. */
+export function offer(select, options, value) {
+  const key = JSON.stringify(options);
+  if (select.dataset.options !== key) {
+    select.dataset.options = key;
+    select.replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
+  }
+  select.value = value;
+}
 
 /** Tells users of screen readers. */
 export function say(text) { document.getElementById("say").textContent = text; }
