@@ -21,13 +21,15 @@ class App {
 
   /** Shows the page that the address names. */
   async show() {
-    const [name, , page] = this.pages.find(([name]) => location.hash === `#${name}`) ?? this.pages[0];
+    const [address, ...details] = location.hash.slice(1).split("/");
+    const [name, , page] = this.pages.find(([name]) => name === address) ?? this.pages[0];
     for (const link of this.tabs.children) link.getAttribute("href") === `#${name}` ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
     if (this.current !== page) {
       this.current = page;
       this.main.replaceChildren(page.node);
     }
     this.head();
+    if (page === this.explorer) this.explorer.restore(details);
     await page.update();
   }
 
@@ -35,9 +37,8 @@ class App {
   showGenes(part) { this.pages.find(([name]) => name === "genes")[2].part = part; }
 
   open(run, id) {
-    this.explorer.opened = true;
-    location.hash = "#explorer";
     this.explorer.choose(run, id);
+    location.hash = this.explorer.address;
   }
 
   head() {

@@ -66,17 +66,40 @@ function candidateImages(shown, actions) {
     return el("p", { class: "note" }, "No images of this candidate are stored. ",
       nearest ? el("button", { type: "button", class: "quiet", onclick: () => actions.choose(run, nearest) }, `Show candidate ${nearest}, the nearest with images`) : null);
   }
-  const columns = keys.length ? keys : [...sets[0].keys()];
-  const picture = (owner, image, alt) => {
-    const source = image === undefined ? null : owner.imageSource(image);
-    return source ? el("img", { src: source, alt, loading: "lazy" }) : el("span", { class: "missing" }, "–");
+  const source = (owner, image) => image === undefined ? null : owner.imageSource(image);
+  const columns = (keys.length ? keys : [...sets[0].keys()]).map(key => ({
+    text: run.prompts.get(Number(key.split("/")[0]))?.text ?? "",
+    pictures: [{ label: "uncached", source: source(run, references.get(key)) },
+      ...shown.map((candidate, position) => ({ label: `candidate ${candidate.id}`, source: source(candidate.run, sets[position].get(key)) }))],
+  }));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Images" }, el("div", { class: "sheet" }, columns.map(({ text, pictures }, column) =>
+    el("figure", {}, pictures.map(({ label, source }) => [el("div", { class: "label" }, label), source
+      ? el("button", { type: "button", class: "picture", title: "Enlarge", onclick: () => enlarge(columns, column) }, el("img", { src: source, alt: `${label}: ${text}`, loading: "lazy" }))
+      : el("span", { class: "missing" }, "–")]), el("figcaption", { title: text, dir: "auto" }, text)))));
+}
+
+/** The images of one prompt beside each other, large; arrow keys go to the other prompts. */
+function enlarge(columns, start) {
+  let column = start;
+  const content = el("div", { class: "gallery" }), caption = el("p", { dir: "auto" });
+  const show = by => {
+    column = (column + by + columns.length) % columns.length;
+    const { text, pictures } = columns[column];
+    caption.textContent = text;
+    content.replaceChildren(...pictures.map(({ label, source }) => {
+      const image = source ? el("img", { src: source, alt: `${label}: ${text}`, draggable: "false" }) : el("span", { class: "missing" }, "–");
+      const swap = to => () => { if (source && to) image.src = to; };
+      return el("figure", { onpointerdown: swap(pictures[0].source), onpointerup: swap(source), onpointerleave: swap(source) }, image, el("figcaption", { class: "note" }, label));
+    }));
   };
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Images" }, el("div", { class: "sheet" }, columns.map(key => {
-    const text = run.prompts.get(Number(key.split("/")[0]))?.text ?? "";
-    return el("figure", {}, el("div", { class: "label" }, "uncached"), picture(run, references.get(key), `uncached: ${text}`),
-      shown.map((candidate, position) => [el("div", { class: "label" }, `candidate ${candidate.id}`), picture(candidate.run, sets[position].get(key), `candidate ${candidate.id}: ${text}`)]),
-      el("figcaption", { title: text, dir: "auto" }, text));
-  })));
+  const dialog = el("dialog", { "aria-label": "Images", onclose: () => dialog.remove(),
+    onclick: event => { if (event.target === dialog) dialog.close(); },
+    onkeydown: event => { if (event.key === "ArrowRight" || event.key === "ArrowLeft") show(event.key === "ArrowRight" ? 1 : -1); },
+  }, content, caption, el("div", { class: "controls" }, el("button", { type: "button", onclick: () => show(-1) }, "Previous prompt"), el("button", { type: "button", onclick: () => show(1) }, "Next prompt"),
+    el("span", { class: "note" }, "Press on an image to see the uncached one in its place."), el("button", { type: "button", class: "end", onclick: () => dialog.close() }, "Close")));
+  show(0);
+  document.body.append(dialog);
+  dialog.showModal();
 }
 
 function promptScores(shown, details) {

@@ -6,7 +6,7 @@ import { Scatter, runColour } from "./plot.js";
 import { showCandidate } from "./candidate.js";
 
 const xAxes = {
-  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.time(index), label: value => `${figure(100 * value, 3)} %`, lowerIsBetter: true,
+  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.time(index), label: percent, lowerIsBetter: true,
     shows: ["latency", "measured"], benchmarked: schedule => schedule.ratio },
   speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / run.time(index), label: times, isLogarithmic: true,
     shows: ["latency", "measured"], benchmarked: schedule => 1 / schedule.ratio },
@@ -186,19 +186,31 @@ export class Explorer {
     const id = best.run.id[best.index];
     this.answer.replaceChildren(el("button", { type: "button", class: "primary", onclick: () => this.choose(best.run, id) },
       `candidate ${id}: ${times(1 / time(best))}, ${scored(best.run.summary.quality, best.run.quality[best.index])}`));
-    if (!this.chosen.length && !this.opened) {
-      this.opened = true;
-      this.choose(best.run, id, false, true);
-    }
+    if (!this.opened) this.choose(best.run, id, false, true);
+  }
+
+  /** What is chosen, as an address to come back to: the run and one or two candidates. */
+  get address() { return ["#explorer", ...(this.chosen.length ? [this.chosen[0].run.number, ...this.chosen.map(({ id }) => id)] : [])].join("/"); }
+
+  /** Chooses what an address names, if it is there. */
+  restore([number, ...ids]) {
+    const run = this.app.runs[number];
+    if (!run || !ids.length || location.hash === this.address) return;
+    const known = ids.map(Number).filter(id => run.byID.has(id)).slice(0, 2);
+    known.forEach((id, position) => this.choose(run, id, position > 0, true));
   }
 
   choose(run, id, isComparison = false, isQuiet = false) {
+    this.opened = true;
     if (isComparison && this.chosen.length) this.chosen = [this.chosen[0], { run, id }];
     else this.chosen = [{ run, id }];
+    if (!isQuiet) this.#remember();
     this.#mark();
     if (!isQuiet) say(`candidate ${id} chosen`);
     this.#show();
   }
+
+  #remember() { if (this.app.current === this) history.replaceState(null, "", this.address); }
 
   #mark() { this.scatter.select(this.chosen.map(({ run, id }) => this.points?.get(`${run.number}/${id}`))); }
 
@@ -207,7 +219,7 @@ export class Explorer {
     const [first, second] = this.chosen;
     const content = await showCandidate(first, second, {
       choose: (run, id) => this.choose(run, id), compare: (run, id) => this.choose(run, id, true),
-      clear: () => { this.chosen = this.chosen.slice(0, 1); this.#mark(); this.#show(); },
+      clear: () => { this.chosen = this.chosen.slice(0, 1); this.#remember(); this.#mark(); this.#show(); },
       commands: this.#commands(first),
     });
     if (token === this.token) this.panel.replaceChildren(...content);

@@ -33,8 +33,8 @@ export function figure(value, digits = 4) {
 }
 
 export const whole = value => value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");
-export const percent = value => value === null || value === undefined ? "–" : `${figure(100 * value, 3)} %`;
-export const times = value => value === null || value === undefined ? "–" : `${figure(value, 3)}×`;
+export const percent = (value, digits = 3) => value === null || value === undefined ? "–" : `${figure(100 * value, digits)} %`;
+export const times = (value, digits = 3) => value === null || value === undefined ? "–" : `${figure(value, digits)}×`;
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
