@@ -47,5 +47,5 @@ processes+=("$coordinator")
 until [ "$(ask "$scratch/running" 'SELECT count(*) FROM evaluations' 2> /dev/null || echo 0)" -gt 0 ]; do sleep 0.2; done
 serve "$scratch/running" "$scratch/dashboard.log"
 
-python3 scripts/dashboard_test.py "$finished" --report "$scratch/run.html" --live "$scratch/finished" --running "$url" "$scratch/running" "$coordinator" \
+python3 scripts/dashboard_test.py "$finished" --report "$scratch/run.html" --live "$scratch/finished" --program "$bin/ecad-coordinator" --running "$url" "$scratch/running" "$coordinator" \
   --large "$large" --process "$largeServer" ${shots:+--screenshots "$shots"}

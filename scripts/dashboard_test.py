@@ -323,6 +323,34 @@ def check_purity(browser, origin):
     check(not foreign, f"no request leaves the origin {sorted(foreign)[:3]}")
 
 
+def check_return(browser, program, folder):
+    """A server that is gone for a while: the page stays, and shows what was missed once the server is back."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    start = lambda: subprocess.Popen([program, "dashboard", "--run-dir", folder, "--listen", f"127.0.0.1:{port}"], stderr=subprocess.PIPE)
+    server = start()
+    server.stderr.readline()
+    browser.open(f"http://127.0.0.1:{port}/#events")
+    state = lambda text: f"document.documentElement.dataset.ready && document.getElementById('live').innerText === '{text}'"
+    browser.wait(state("live"), "live")
+    server.terminate()
+    server.wait()
+    browser.wait(state("disconnected"), "the page tells that the server is gone", 10)
+    check(browser.run("return document.querySelectorAll('#main table').length") > 0, "the page stays while the server is gone")
+    database = sqlite3.connect(f"{folder}/history.sqlite")
+    database.execute("INSERT INTO events (run_id, at, kind, text) SELECT max(id), ?, 'note', 'missed by the browser' FROM runs", [time.time()])
+    database.commit()
+    server = start()
+    seconds = browser.wait("document.getElementById('main').innerText.includes('missed by the browser')", "what was missed is shown", 20)
+    server.terminate()
+    server.wait()
+    database.execute("DELETE FROM events WHERE kind = 'note'")
+    database.commit()
+    print(f"ok: {seconds:.1f} s after the server has come back, the page shows what it missed")
+    browser.open("about:blank")
+    browser.logs("browser")
+
+
 def check_live(browser, url, folder):
     browser.open(url + "#events")
     browser.wait("document.documentElement.dataset.ready && document.getElementById('live').innerText === 'live'", "live")
@@ -341,6 +369,7 @@ def main():
     parser.add_argument("url")
     parser.add_argument("--report")
     parser.add_argument("--live")
+    parser.add_argument("--program", help="ecad-coordinator, to stop and restart a dashboard of the run directory of --live")
     parser.add_argument("--screenshots")
     parser.add_argument("--no-images", action="store_true")
     parser.add_argument("--running", nargs=3, metavar=("URL", "RUN_DIR", "PID"))
@@ -368,6 +397,8 @@ def main():
             check_limits(options.large or options.url, options.process)
         if options.live:
             check_live(browser, options.url, options.live)
+            if options.program:
+                check_return(browser, options.program, options.live)
         if options.screenshots:
             folder = pathlib.Path(options.screenshots)
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 // Pages, runs, live updates.
-import { Run, followChanges, isReport, load } from "./data.js";
+import { Run, Unreachable, followChanges, isReport, load } from "./data.js";
 import { el, moment, say, statusText, whole } from "./format.js";
 import { runColour } from "./plot.js";
 import { Explorer } from "./explorer.js";
@@ -15,7 +15,7 @@ class App {
     this.main = document.getElementById("main");
     this.tabs = document.getElementById("tabs");
     this.tabs.replaceChildren(...this.pages.map(([name, title]) => el("a", { href: `#${name}` }, title)));
-    addEventListener("hashchange", () => this.show());
+    addEventListener("hashchange", () => this.show().catch(failed));
     this.#theme();
   }
 
@@ -83,7 +83,7 @@ class App {
       const isDark = choice ? choice === "dark" : system.matches;
       document.documentElement.dataset.theme = isDark ? "dark" : "light";
       button.textContent = isDark ? "☀" : "☾";
-      if (this.current) this.show();
+      if (this.current) this.show().catch(failed);
     };
     button.addEventListener("click", () => {
       choice = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
@@ -108,10 +108,16 @@ async function start() {
     live.classList.add("still");
     return;
   }
-  followChanges(numbers => app.refresh(numbers).catch(problem), isOpen => {
+  const update = numbers => app.refresh(numbers ?? runs.map(run => run.number)).catch(failed);
+  followChanges(update, isOpen => {
     live.textContent = isOpen ? "live" : "disconnected";
     live.classList.toggle("off", !isOpen);
   });
+}
+
+/** A page that its server leaves stays as it is; the header says that it is disconnected. */
+function failed(error) {
+  if (!(error instanceof Unreachable)) problem(error);
 }
 
 function problem(error) {

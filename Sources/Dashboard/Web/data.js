@@ -6,10 +6,13 @@ const reportAnswers = reportElement ? JSON.parse(reportElement.textContent) : nu
 /** Whether this page is a file without a server. */
 export const isReport = reportAnswers !== null;
 
+/** The server does not answer. */
+export class Unreachable extends Error {}
+
 /** An answer as an object; null if there is none. */
 export async function load(path) {
   if (isReport) return reportAnswers[path] ?? null;
-  const answer = await fetch(`api/${path}`, { credentials: "same-origin" });
+  const answer = await fetch(`api/${path}`, { credentials: "same-origin" }).catch(error => { throw new Unreachable(error.message); });
   if (answer.status === 401) location.reload();
   if (answer.status === 404) return null;
   if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
@@ -184,17 +187,24 @@ export function ancestors(run, candidate) {
   return [...found].sort((a, b) => a - b);
 }
 
-/** Calls `changed` with the numbers of the runs that have changed, as the server reports them. */
+/** Calls `changed` with the numbers of the runs that have changed, as the server reports them; with null after an interruption. */
 export function followChanges(changed, state) {
   if (isReport) return;
-  let versions = {};
+  let versions = {}, isBack = false;
   const source = new EventSource("api/changes");
-  source.addEventListener("hello", () => state(true));
+  source.addEventListener("hello", () => {
+    state(true);
+    if (isBack) changed(null);
+    isBack = false;
+  });
   source.addEventListener("change", event => {
     const now = JSON.parse(event.data);
     const runs = Object.keys(now).filter(key => now[key] !== versions[key]).map(Number);
     versions = now;
     changed(runs);
   });
-  source.addEventListener("error", () => state(false));
+  source.addEventListener("error", () => {
+    state(false);
+    isBack = true;
+  });
 }

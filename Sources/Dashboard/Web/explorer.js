@@ -1,6 +1,6 @@
 // The Pareto explorer: candidates by cost and quality, the front, a choice by a limit, benchmarked schedules, a selection,
 // and the details of what is chosen.
-import { isReport, paretoFront, originKind, originKinds } from "./data.js";
+import { Unreachable, isReport, paretoFront, originKind, originKinds } from "./data.js";
 import { el, figure, percent, scored, scorerName, shellWord, times, whole, command, say } from "./format.js";
 import { Scatter, runColour } from "./plot.js";
 import { showCandidate } from "./candidate.js";
@@ -69,7 +69,7 @@ export class Explorer {
     return [
       el("div", { class: "choice" }, el("label", { for: "limit" }, "Best quality in at most"), limit, el("span", {}, "% of the time:"), this.answer),
       el("div", { class: "controls" }, axis, this.overlay, this.kinds, el("label", { class: "check" }, front, "Front only"),
-        el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
+        this.generations = el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
         brush, el("button", { type: "button", class: "quiet", onclick: () => this.scatter.reset() }, "Reset zoom"), this.selected),
     ];
   }
@@ -134,6 +134,7 @@ export class Explorer {
     if (sampled.length) this.frontNote.textContent += ` This report shows the front and a sample, ${whole(sampled[0].count)} of ${whole(sampled[0].summary.evaluations)} candidates.`;
     for (const label of this.kinds) label.hidden = present.size < 2 || !present.has(label.dataset.kind);
     for (const [kind, key] of Object.entries(this.kindKeys)) key.hidden = !present.has(kind);
+    this.generations.hidden = !last;
     this.slider.max = last;
     if (this.filter.generation === Infinity) this.slider.value = last;
     this.sliderText.textContent = `${this.filter.generation === Infinity ? last : this.filter.generation} of ${last}`;
@@ -221,6 +222,9 @@ export class Explorer {
       choose: (run, id) => this.choose(run, id), compare: (run, id) => this.choose(run, id, true),
       clear: () => { this.chosen = this.chosen.slice(0, 1); this.#remember(); this.#mark(); this.#show(); },
       commands: this.#commands(first),
+    }).catch(error => {
+      if (!(error instanceof Unreachable)) throw error;
+      return [el("p", { class: "note bad" }, "The dashboard does not answer: its program has ended, or cannot be reached.")];
     });
     if (token === this.token) this.panel.replaceChildren(...content);
   }
@@ -235,5 +239,5 @@ export class Explorer {
     return lines.map(command);
   }
 
-  #empty() { this.panel.replaceChildren(el("p", { class: "note" }, "Choose a point to see its images, scores and schedule.")); }
+  #empty() { this.panel.replaceChildren(el("p", { class: "note" }, "No candidate has been evaluated yet. The first ones appear here as results arrive.")); }
 }
