@@ -131,9 +131,9 @@ actor RunChanges {
         poll = nil
     }
 
-    /// Versions by the number of the run; a peer that missed events still sees which runs have changed.
+    /// States by the number of the run; a peer that missed events still sees which runs have changed.
     private static func encoded(_ states: [Int: Int64]) -> String {
-        "{" + versions.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"
+        "{" + states.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"
     }
 }
 

@@ -75,7 +75,8 @@ final class RunPages: Sendable {
             guard let list = query["ids"] else { return try await json(Self.frontGenomes, [run]) }
             let ids = list.split(separator: ",").prefix(Self.genomeLimit).compactMap { Int64($0) }
             return try await json(Self.genomes, [run, .text("[\(ids.map(String.init).joined(separator: ","))]")])
-        case "summary": return try await json(Self.summary, [run, .text(folder), coordinator.map(QueryValue.text) ?? .null])
+        case "summary":
+            return try await json(Self.summary, [run, .text(folder), coordinator.map(QueryValue.text) ?? .null])
         case "layout": return try await json(Self.layout, [run])
         case "images": return try await json(Self.images, [run])
         case "progress": return try await json(Self.progress, [run])
@@ -147,14 +148,15 @@ final class RunPages: Sendable {
     /// Named numbers of the run for ``RunMetrics``.
     func counts() async throws -> [(name: String, label: String, value: Double)] {
         let up = (name: "ecad_coordinator_up", label: "", value: coordinator == nil ? 0.0 : 1.0)
-        return try await [up] + rows(Self.counts, [.integer(runID)]).compactMap { row in
-            guard case .text(let name) = row[0], case .text(let label) = row[1] else { return nil }
-            switch row[2] {
-            case .integer(let value): return (name, label, Double(value))
-            case .real(let value): return (name, label, value)
-            default: return nil
+        return try await [up]
+            + rows(Self.counts, [.integer(runID)]).compactMap { row in
+                guard case .text(let name) = row[0], case .text(let label) = row[1] else { return nil }
+                switch row[2] {
+                case .integer(let value): return (name, label, Double(value))
+                case .real(let value): return (name, label, value)
+                default: return nil
+                }
             }
-        }
     }
 
     /// The first column of a query about the run.

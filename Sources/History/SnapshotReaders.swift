@@ -21,8 +21,8 @@ enum SnapshotReaders {
 
     /// Processes with a read lock of an inode, in ascending order; 0 is one that this process cannot see.
     ///
-    /// - Parameter locks: Lines such as "7: POSIX  ADVISORY  READ 812 fd:00:4321 124 124", as in `/proc/locks`. The device
-    ///   is not compared: overlay file systems show another one there than `stat`.
+    /// `locks` are lines such as "7: POSIX  ADVISORY  READ 812 fd:00:4321 124 124", as in `/proc/locks`. The device is not
+    /// compared: overlay file systems show another one there than `stat`.
     static func processes(in locks: String, inode: UInt64) -> [Int32] {
         let found = locks.split(separator: "\n").compactMap { line -> Int32? in
             let fields = line.split(separator: " ")

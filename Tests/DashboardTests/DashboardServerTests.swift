@@ -226,7 +226,8 @@ private final class Served: Sendable {
         let before = try await served.object("/api/0/summary")
         #expect(before["status"] as? String == "running")
         #expect((before["coordinator"] as? String)?.hasPrefix("pid ") == true)
-        #expect(try await served.get("/metrics").body.contains("ecad_coordinator_up{run=\"\(served.folder.path)\"} 1.0"))
+        #expect(
+            try await served.get("/metrics").body.contains("ecad_coordinator_up{run=\"\(served.folder.path)\"} 1.0"))
         let changes = try await served.stream(until: "event: change")
         // As a killed coordinator does: the status in the history stays.
         try served.history.close()
@@ -235,7 +236,8 @@ private final class Served: Sendable {
         #expect(after["status"] as? String == "interrupted" && after["coordinator"] is NSNull)
         let seconds = try #require(after["last_result"] as? Double)
         #expect(abs(seconds - Date().timeIntervalSince1970) < 3600)
-        #expect(try await served.get("/metrics").body.contains("ecad_coordinator_up{run=\"\(served.folder.path)\"} 0.0"))
+        #expect(
+            try await served.get("/metrics").body.contains("ecad_coordinator_up{run=\"\(served.folder.path)\"} 0.0"))
         let history = try RunHistory.open(in: served.folder.path)
         try history.runs.setStatus(.finished, of: served.run)
         try history.close()

@@ -40,9 +40,10 @@ struct FrontPlot {
                 """)
         }
         for point in others {
-            lines.append(isHeuristic(point)
-                ? Self.diamond(frame.x(point.speedup), frame.y(point.quality), content: label(point))
-                : circle(point, frame, radius: 2.5, style: "dot"))
+            lines.append(
+                isHeuristic(point)
+                    ? Self.diamond(frame.x(point.speedup), frame.y(point.quality), content: label(point))
+                    : circle(point, frame, radius: 2.5, style: "dot"))
         }
         // A step line: between two members, the best attainable quality is that of the faster one.
         var path: [String] = []

@@ -77,9 +77,12 @@ struct HypervolumePlot {
             if index > 0 { path.append(frame.place(point.evaluations, points[index - 1].hypervolume)) }
             path.append(frame.place(point.evaluations, point.hypervolume))
         }
-        let marks = points.count > 60 ? [] : points.map { point in
-            "<circle class=\"member\" cx=\"\(PlotFrame.text(frame.x(point.evaluations)))\" cy=\"\(PlotFrame.text(frame.y(point.hypervolume)))\" r=\"3.5\"/>"
-        }
+        let marks =
+            points.count > 60
+            ? []
+            : points.map { point in
+                "<circle class=\"member\" cx=\"\(PlotFrame.text(frame.x(point.evaluations)))\" cy=\"\(PlotFrame.text(frame.y(point.hypervolume)))\" r=\"3.5\"/>"
+            }
         return frame.svg(["<polyline class=\"line\" points=\"\(path.joined(separator: " "))\"/>"] + marks)
     }
 }
@@ -202,9 +205,10 @@ struct Axis {
         let rough = (high - low) / 6
         let magnitude = pow(10, floor(log10(rough)))
         let step = [1.0, 2, 2.5, 5, 10].map { $0 * magnitude }.first { $0 >= rough } ?? rough
-        let ticks = stride(from: (low / step + 1e-6).rounded(.down), through: (high / step - 1e-6).rounded(.up), by: 1).map {
-            $0 * step
-        }
+        let ticks = stride(from: (low / step + 1e-6).rounded(.down), through: (high / step - 1e-6).rounded(.up), by: 1)
+            .map {
+                $0 * step
+            }
         // As many as the step has: 0.25 needs two, 2.5 one.
         let decimals = (0...9).first { abs(step * pow(10, Double($0)) - (step * pow(10, Double($0))).rounded()) < 1e-6 }
         return Axis(ticks: ticks, transform: { $0 }, from: from, to: to, decimals: decimals ?? 9)

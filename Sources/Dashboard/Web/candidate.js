@@ -107,13 +107,13 @@ function promptScores(shown, details) {
   const scorers = [...new Set(details[0].scores.map(score => score[2]))];
   const quality = scorers.includes(run.summary.quality) ? run.summary.quality : scorers[0];
   const value = (scores, prompt, seed, scorer) => scores?.find(score => score[0] === prompt && score[1] === seed && score[2] === scorer)?.[3];
-  // The PSNR of an image with itself is infinite.
-  const hasLoss = quality !== "psnr";
   const best = { ssim: 1, "latent-error": 0 };
   const rows = details[0].scores.filter(score => score[2] === quality).sort((a, b) => a[3] - b[3]);
   if (!rows.length) return el("p", { class: "note" }, "No scores are stored.");
   const low = rows[0][3], high = rows.at(-1)[3];
   const uncached = row => best[quality] ?? value(details[0].uncached, row[0], row[1], quality);
+  // The PSNR of an image with itself is infinite; other scores of uncached images may not have been measured.
+  const hasLoss = quality !== "psnr" && rows.some(row => uncached(row) !== undefined);
   // A prompt may have a low score without a cache as well: what the schedule loses says more, where it is known.
   const sortsByLoss = hasLoss && rows.every(row => uncached(row) !== undefined);
   if (sortsByLoss) rows.sort((a, b) => uncached(b) - b[3] - (uncached(a) - a[3]));

@@ -32,6 +32,7 @@ export class Explorer {
     });
     this.panel = el("section", { class: "panel card", "aria-label": "Candidate" });
     this.node = el("div", { class: "explorer" }, el("section", { class: "card" }, this.#controls(), this.scatter.node, this.frontNote = el("p", { class: "note" }), this.#legend()), this.panel);
+    this.scatter.onzoom = isZoomed => { this.unzoom.hidden = !isZoomed; };
     this.#empty();
   }
 
@@ -70,7 +71,7 @@ export class Explorer {
       el("div", { class: "choice" }, el("label", { for: "limit" }, "Best quality in at most"), limit, el("span", {}, "% of the time:"), this.answer),
       el("div", { class: "controls" }, axis, this.overlay, this.kinds, el("label", { class: "check" }, front, "Front only"),
         this.generations = el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
-        brush, el("button", { type: "button", class: "quiet", onclick: () => this.scatter.reset() }, "Reset zoom"), this.selected),
+        brush, this.unzoom = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.scatter.reset() }, "Reset zoom"), this.selected),
     ];
   }
 

@@ -204,6 +204,7 @@ const columnsOfCandidates = [
   ["id", "Candidate"], ["generation", "Generation"], ["ratio", "Time"], ["speed", "Speed-up"], ["quality", "Quality"], ["gmacs", "GMACs"], ["images", "Images"],
   ["origin", "Origin"], ["front", "Front"],
 ];
+const textColumns = new Set(["run", "origin", "front"]);
 
 /** All candidates: sortable, searchable, as CSV. Only the rows in view are in the document. */
 export class CandidatesPage {
@@ -212,6 +213,7 @@ export class CandidatesPage {
   constructor(app) {
     this.app = app;
     Object.assign(this, { sort: "quality", descending: true, text: "" });
+    this.columns = app.runs.length > 1 ? [["run", "Run"], ...columnsOfCandidates] : columnsOfCandidates;
     const search = el("input", { type: "search", placeholder: "Number, origin or run; e.g. fora, front", "aria-label": "Search", oninput: () => { this.text = search.value.toLowerCase(); this.update(); } });
     this.total = el("span", { class: "note", role: "status" });
     this.head = el("tr");
@@ -220,12 +222,13 @@ export class CandidatesPage {
     this.view = el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Candidates", onscroll: () => this.#draw() },
       this.space, el("table", { class: "rows" }, el("caption", { class: "hidden" }, "Candidates"), el("thead", {}, this.head), this.body));
     this.node = card(null, el("div", { class: "controls" }, search, this.total,
-      el("button", { type: "button", class: "quiet", onclick: () => save("candidates.csv", "text/csv", csv(["run", ...columnsOfCandidates.map(([name]) => name)], this.rows.map(row => [row.run.summary.name, ...columnsOfCandidates.map(([name]) => this.#value(row, name))]))) }, "Save as CSV")), this.view);
+      el("button", { type: "button", class: "quiet", onclick: () => save("candidates.csv", "text/csv", csv(["run", ...columnsOfCandidates.map(([name]) => name)], this.rows.map(row => ["run", ...columnsOfCandidates.map(([name]) => name)].map(name => this.#value(row, name))))) }, "Save as CSV")), this.view);
   }
 
   #value({ run, index }, name) {
     if (name === "ratio") return run.time(index);
     if (name === "speed") return 1 / (run.time(index));
+    if (name === "run") return run.summary.name;
     if (name === "front") return run.onFront.has(index) ? "front" : "";
     return run[name][index];
   }
@@ -246,7 +249,7 @@ export class CandidatesPage {
     });
     this.rows = rows;
     this.total.textContent = `${whole(rows.length)} candidates`;
-    this.head.replaceChildren(...columnsOfCandidates.map(([name, text]) => el("th", { scope: "col", "aria-sort": this.sort === name ? (this.descending ? "descending" : "ascending") : "none" },
+    this.head.replaceChildren(...this.columns.map(([name, text]) => el("th", { scope: "col", class: textColumns.has(name) ? null : "number", "aria-sort": this.sort === name ? (this.descending ? "descending" : "ascending") : "none" },
       el("button", { type: "button", onclick: () => { this.descending = this.sort === name ? !this.descending : name !== "id" && name !== "ratio"; this.sort = name; this.update(); } }, `${text} ${this.sort === name ? (this.descending ? "↓" : "↑") : ""}`))));
     this.view.style.setProperty("--rows", rows.length);
     this.#draw();
@@ -257,10 +260,10 @@ export class CandidatesPage {
     const first = Math.max(0, Math.floor(this.view.scrollTop / height) - 10);
     const shown = this.rows.slice(first, first + Math.ceil((this.view.clientHeight || 600) / height) + 20);
     this.space.style.setProperty("height", `${(this.rows.length + 1) * height}px`);
-    this.body.replaceChildren(...(first ? [el("tr", { "aria-hidden": "true", style: { height: `${first * height}px` } })] : []), ...shown.map(row => el("tr", {}, columnsOfCandidates.map(([name]) => {
+    this.body.replaceChildren(...(first ? [el("tr", { "aria-hidden": "true", style: { height: `${first * height}px` } })] : []), ...shown.map(row => el("tr", {}, this.columns.map(([name]) => {
       const value = this.#value(row, name);
       if (name === "id") return el("td", { class: "number" }, el("button", { type: "button", class: "link", onclick: () => this.app.open(row.run, row.run.id[row.index]) }, value));
-      return el("td", { class: typeof value === "number" ? "number" : null }, name === "ratio" ? percent(value) : name === "speed" ? times(value) : typeof value === "number" ? figure(value) : value ?? "–");
+      return el("td", { class: textColumns.has(name) ? null : "number" }, name === "ratio" ? percent(value) : name === "speed" ? times(value) : typeof value === "number" ? figure(value) : value ?? "–");
     }))));
   }
 }

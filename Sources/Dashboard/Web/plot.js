@@ -110,6 +110,7 @@ export class Scatter {
       : [xLow - margin, xHigh + margin, yLow - pad, yHigh + pad]);
     this.x = new Scale(view[0], view[1], size.left, width - size.right, this.isLogarithmic);
     this.y = new Scale(view[2], view[3], height - size.bottom, size.top);
+    this.onzoom?.(this.zoom !== null);
     this.frame.replaceChildren(...axes(this.x, this.y, size, this.titles, this.format));
     this.#drawPoints();
     this.#drawOver();
@@ -363,7 +364,7 @@ export function bounds(values) {
  * A heat map for each component: steps as columns, blocks as rows. `share` gives 0 to 1 for a gene; `other`, if given, is
  * compared with it: cells that only one of the two recomputes stand out. `width` is that of one map in pixels at most.
  */
-export function heatMaps(layout, share, other = null, width = 300) {
+export function heatMaps(layout, share, other = null, width = 230) {
   const components = [...new Set(layout.component)];
   const blocks = Math.max(...bounds(layout.block)) + 1, steps = Math.max(...bounds(layout.step)) + 1;
   const cell = Math.max(4, Math.min(width > 300 ? 16 : 12, Math.floor(width / steps)));
