@@ -44,7 +44,7 @@ struct CoordinatorLoop: ~Copyable {
         try sendAll()
         // Few messages are due between generations: time to write the log back into the database.
         let history = coordinator.run.history
-        if try generation != coordinator.run.generation || history.walBytes > reportedLogBytes { try writeLogBack() }
+        if generation != coordinator.run.generation || history.walBytes > reportedLogBytes { try writeLogBack() }
     }
 
     /// A reader that keeps a transaction open keeps the log from being written back: it grows with every result.

@@ -54,7 +54,7 @@ export class ProgressPage {
       format: { x: this.axis.endsWith("seconds") ? duration : whole, y: figure } }));
     renew(this.rest,
       card("Images per second", lineChart({ label: "Images per second", series: rates, isStep: true, fromZero: true, titles: { x: "minutes since the first result", y: "images per second" } })),
-      ...runs.map(run => card(`Stop rules${runs.length > 1 ? `: ${run.summary.name}` : ""}`, this.#rules(run, pages[position]))));
+      ...runs.map((run, position) => card(`Stop rules${runs.length > 1 ? `: ${run.summary.name}` : ""}`, this.#rules(run, pages[position]))));
   }
 
   /** A killed coordinator cannot say that the run has stopped; the history knows only when the last result came. */
