@@ -1,6 +1,6 @@
 // One candidate, or two side by side: images, scores by prompt, schedule, lineage, commands.
 import { ancestors, isReport, originKind } from "./data.js";
-import { el, figure, percent, scored, scorerName, times, table, whole } from "./format.js";
+import { aligned, el, figure, percent, scored, scorerName, times, table, whole } from "./format.js";
 import { geneBit, heatMaps } from "./plot.js";
 
 /** The content of the panel for a candidate and, if given, one to compare it with; each is {run, id}. */
@@ -122,14 +122,15 @@ function promptScores(shown, details) {
   const summary = el("p", {}, "Worst prompt: ", el("q", { dir: "auto" }, text.length > 140 ? `${text.slice(0, 140)}…` : text),
     sortsByLoss ? `, ${scored(quality, worst[3])} instead of ${figure(uncached(worst))} uncached.` : `, ${scored(quality, worst[3])}.`);
   const others = scorers.filter(scorer => scorer !== quality);
+  const print = new Map(scorers.map(scorer => [scorer, aligned(details[0].scores.filter(score => score[2] === scorer).map(score => score[3]))]));
   const header = ["Prompt", scorerName(quality), ...(shown[1] ? [`of ${shown[1].id}`] : []), ...(hasLoss ? ["Loss"] : []), ...others.map(scorerName)];
   return [summary, table(header, rows.slice(0, 200).map(row => {
-    const loss = uncached(row) === undefined ? "–" : figure(uncached(row) - row[3], 3);
+    const loss = uncached(row) === undefined ? "–" : print.get(quality)(uncached(row) - row[3]);
     const width = high > low ? 12 + 88 * (row[3] - low) / (high - low) : 100;
     return [el("span", { class: "prompt", dir: "auto", title: run.prompts.get(row[0])?.text }, run.prompts.get(row[0])?.text ?? row[0]),
-      el("span", { class: "bar" }, el("i", { style: { width: `${width}%` } }), el("span", {}, figure(row[3]))),
-      ...(shown[1] ? [figure(value(details[1]?.scores, row[0], row[1], quality))] : []), ...(hasLoss ? [loss] : []),
-      ...others.map(scorer => figure(value(details[0].scores, row[0], row[1], scorer)))];
+      el("span", { class: "bar" }, el("i", { style: { width: `${width}%` } }), el("span", {}, print.get(quality)(row[3]))),
+      ...(shown[1] ? [print.get(quality)(value(details[1]?.scores, row[0], row[1], quality))] : []), ...(hasLoss ? [loss] : []),
+      ...others.map(scorer => print.get(scorer)(value(details[0].scores, row[0], row[1], scorer)))];
   }), "Scores by prompt")];
 }
 

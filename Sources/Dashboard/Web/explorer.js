@@ -30,10 +30,11 @@ export class Explorer {
       onbrush: points => this.#brush(points),
       describe: point => this.#describe(point), format: { x: figure, y: figure },
     });
+    this.unzoom = el("button", { type: "button", class: "quiet unzoom", hidden: true, onclick: () => this.scatter.reset() }, "Reset zoom");
     this.panel = el("section", { class: "panel card", "aria-label": "Candidate" });
     this.node = el("div", { class: "explorer" }, el("section", { class: "card" }, this.#controls(), this.scatter.node, this.frontNote = el("p", { class: "note" }), this.#legend()), this.panel);
     this.scatter.onzoom = isZoomed => { this.unzoom.hidden = !isZoomed; };
-    this.#empty();
+    this.scatter.node.append(this.unzoom);
   }
 
   #controls() {
@@ -71,7 +72,7 @@ export class Explorer {
       el("div", { class: "choice" }, el("label", { for: "limit" }, "Best quality in at most"), limit, el("span", {}, "% of the time:"), this.answer),
       el("div", { class: "controls" }, axis, this.overlay, this.kinds, el("label", { class: "check" }, front, "Front only"),
         this.generations = el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
-        brush, this.unzoom = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.scatter.reset() }, "Reset zoom"), this.selected),
+        brush, this.selected),
     ];
   }
 
@@ -143,6 +144,7 @@ export class Explorer {
     this.scatter.format = { x: axis.label, y: figure };
     const mark = { time: this.limit, speed: 1 / this.limit }[this.axis];
     this.scatter.show(points, lines, Number.isFinite(mark) && mark > 0 ? [{ x: mark, text: `${figure(100 * this.limit, 3)} % of the time` }] : [], axis.isLogarithmic);
+    if (!this.chosen.length && !runs.some(run => run.count)) this.#empty();
     this.#answer(best);
     this.#mark();
     // The points are new ones after an update.

@@ -32,6 +32,13 @@ export function figure(value, digits = 4) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+/** Numbers of a column with the same number of decimals, four digits for the largest. */
+export function aligned(values) {
+  const size = Math.max(...values.filter(Number.isFinite).map(Math.abs));
+  const decimals = size > 0 && Number.isFinite(size) ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(size)))) : 2;
+  return value => Number.isFinite(value) ? value.toFixed(decimals) : "–";
+}
+
 export const whole = value => value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");
 export const percent = (value, digits = 3) => value === null || value === undefined ? "–" : `${figure(100 * value, digits)} %`;
 export const times = (value, digits = 3) => value === null || value === undefined ? "–" : `${figure(value, digits)}×`;
@@ -118,12 +125,12 @@ export function csv(header, rows) {
   return [header, ...rows].map(row => row.map(field).join(",") + "\r\n").join("");
 }
 
-/** A table; numbers are aligned on the right. */
-export function table(header, rows, caption) {
+/** A table; numbers are aligned on the right. With `isTight`, the last column takes the room that is left. */
+export function table(header, rows, caption, isTight = false) {
   const numeric = header.map((_, column) => rows.every(row => typeof row[column] !== "object" && /^[–\d.,\s×%+-]*( s| dB)?$/.test(String(row[column]))));
   const cell = (tag, value, column) => el(tag, { class: numeric[column] ? "number" : null, scope: tag === "th" ? "col" : null }, value ?? "–");
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    el("table", {}, el("caption", { class: "hidden" }, caption),
+    el("table", { class: isTight ? "tight" : null }, el("caption", { class: "hidden" }, caption),
       el("thead", {}, el("tr", {}, header.map((text, column) => cell("th", text, column)))),
       el("tbody", {}, rows.map(row => el("tr", {}, row.map((value, column) => cell("td", value, column)))))));
 }

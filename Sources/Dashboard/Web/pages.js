@@ -1,6 +1,6 @@
 // The other pages: progress, genes, workers, candidates, benchmarks, events.
 import { isReport } from "./data.js";
-import { command, csv, duration, el, figure, moment, offer, percent, renew, save, scorerName, shellWord, statusText, table, times, vector, whole } from "./format.js";
+import { aligned, command, csv, duration, el, figure, moment, offer, percent, renew, save, scorerName, shellWord, statusText, table, times, vector, whole } from "./format.js";
 import { bounds, geneBit, heatMaps, lineChart, runColour } from "./plot.js";
 
 /** How a page of whole-run figures begins. */
@@ -77,15 +77,15 @@ export class ProgressPage {
     const generations = run.setting("search", "generations");
     const isRunning = summary.status === "running";
     const left = this.#timeLeft(run, page);
+    const workers = summary.connected ? `${whole(summary.connected)} ${summary.connected === 1 ? "worker" : "workers"} connected` : "no workers connected";
     return el("div", { class: "tiles", "aria-label": summary.name },
       this.app.runs.length > 1 ? tile("Run", summary.name) : null,
-      tile("Status", summary.status, isRunning ? summary.connected ? `${whole(summary.connected)} ${summary.connected === 1 ? "worker" : "workers"} connected` : "no workers connected" : null),
+      tile("Status", summary.status, isRunning ? workers : summary.last_result ? `last result ${moment(summary.last_result)}` : null),
       tile("Generation", `${whole((summary.generation ?? 0) + 1)}${generations ? ` of ${generations}` : ""}`),
       tile("Evaluations", whole(summary.evaluations)), tile("Images", whole(summary.images)), tile("Front", whole(run.front.length), "members"),
-      tile("Hypervolume", figure(summary.hypervolume)), tile("Time", duration(page.seconds.at(-1) ?? 0), "of the coordinator"),
-      tile("Work", duration(page.worker_seconds.at(-1) ?? 0), "of all workers"),
-      left === null ? null : tile("Time left", duration(left), "for all generations"),
-      summary.last_result ? tile("Last result", moment(summary.last_result)) : null);
+      tile("Hypervolume", figure(summary.hypervolume)), tile("Time", duration(page.seconds.at(-1) ?? 0), "coordinator"),
+      tile("Work", duration(page.worker_seconds.at(-1) ?? 0), "all workers"),
+      left === null ? null : tile("Time left", duration(left), "for all generations"));
   }
 
   /** The rules that are set. */
@@ -248,8 +248,10 @@ export class CandidatesPage {
       return sign * (left < right ? -1 : left > right ? 1 : 0);
     });
     this.rows = rows;
+    const columns = ["quality", "gmacs"].map(name => [name, aligned(rows.slice(0, 20000).map(row => this.#value(row, name)))]);
+    this.print = { ratio: value => `${(100 * value).toFixed(1)} %`, speed: value => `${value.toFixed(2)}×`, ...Object.fromEntries(columns) };
     this.total.textContent = `${whole(rows.length)} candidates`;
-    this.head.replaceChildren(...this.columns.map(([name, text]) => el("th", { scope: "col", class: textColumns.has(name) ? null : "number", "aria-sort": this.sort === name ? (this.descending ? "descending" : "ascending") : "none" },
+    this.head.replaceChildren(...this.columns.map(([name, text]) => el("th", { scope: "col", class: name === "origin" ? "wide" : textColumns.has(name) ? null : "number", "aria-sort": this.sort === name ? (this.descending ? "descending" : "ascending") : "none" },
       el("button", { type: "button", onclick: () => { this.descending = this.sort === name ? !this.descending : name !== "id" && name !== "ratio"; this.sort = name; this.update(); } }, `${text} ${this.sort === name ? (this.descending ? "↓" : "↑") : ""}`))));
     this.view.style.setProperty("--rows", rows.length);
     this.#draw();
@@ -263,7 +265,7 @@ export class CandidatesPage {
     this.body.replaceChildren(...(first ? [el("tr", { "aria-hidden": "true", style: { height: `${first * height}px` } })] : []), ...shown.map(row => el("tr", {}, this.columns.map(([name]) => {
       const value = this.#value(row, name);
       if (name === "id") return el("td", { class: "number" }, el("button", { type: "button", class: "link", onclick: () => this.app.open(row.run, row.run.id[row.index]) }, value));
-      return el("td", { class: textColumns.has(name) ? null : "number" }, name === "ratio" ? percent(value) : name === "speed" ? times(value) : typeof value === "number" ? figure(value) : value ?? "–");
+      return el("td", { class: textColumns.has(name) ? null : "number", title: name === "origin" ? value : null }, this.print[name]?.(value) ?? (typeof value === "number" ? whole(value) : value ?? "–"));
     }))));
   }
 }
@@ -291,11 +293,12 @@ export class BenchmarksPage {
         command(`ecad-coordinator benchmark --run-dir ${shellWord(run.summary.folder)} --prompts FILE --front --heuristics --workers 2`)];
       const ratios = new Map(page.schedules.map(schedule => [`${schedule.set}/${schedule.id}`, schedule.ratio]));
       const scores = page.scores.filter(score => score.scorer === scorer);
+      const [mean, error, p5, lowest] = ["mean", "standard_error", "p5", "worst"].map(name => aligned(scores.map(score => score[name])));
       return [...[...new Set(scores.map(score => score.set))].map(set => [el("h3", {}, set),
           table(["Schedule", "Time", "Mean", "Standard error", "5th percentile", "Worst", "Worst prompt", "Images"], scores.filter(score => score.set === set)
             .sort((a, b) => (ratios.get(`${set}/${a.id}`) ?? 0) - (ratios.get(`${set}/${b.id}`) ?? 0))
             .map(score => [el("button", { type: "button", class: "link", onclick: () => this.app.open(run, score.id) }, score.schedule), percent(ratios.get(`${set}/${score.id}`)),
-              figure(score.mean), figure(score.standard_error, 3), figure(score.p5), figure(score.worst),
+              mean(score.mean), error(score.standard_error), p5(score.p5), lowest(score.worst),
               el("span", { class: "prompt", dir: "auto", title: score.worst_prompt }, score.worst_prompt), score.images]), `Benchmark ${set}`)])];
     }));
   }
@@ -312,12 +315,14 @@ export class EventsPage {
 
   async update() {
     renew(this.node, await perRun(this.app, async run => [
-      table(["Time", "Kind", "Event"], (await run.page("events")).map(([, at, kind, text]) => [moment(at), kind, el("span", { dir: "auto" }, text)]), "Events"),
-      el("details", { open: this.unfolded.has(run), ontoggle: event => { event.target.open ? this.unfolded.add(run) : this.unfolded.delete(run); } },
-        el("summary", {}, "Configuration of the run"), el("pre", {}, run.summary.configuration)),
+      el("h3", {}, "Events"),
+      table(["Time", "Kind", "Event"], (await run.page("events")).map(([, at, kind, text]) => [moment(at), kind, el("span", { dir: "auto" }, text)]), "Events", true),
+      el("h3", {}, "Run"),
       table(["Property", "Value"], [["Run directory", run.summary.folder], ["Status", statusText(run.summary)], ["Coordinator", run.summary.coordinator ?? "none"], ["Started", moment(run.summary.created_at)], ["Finished", moment(run.summary.finished_at)],
         ["Model", run.model], ["Fingerprint", run.summary.model_hash.slice(0, 16)], ["Seed", String(run.summary.seed)], ["Genes", whole(run.summary.genes)],
-        ["Reference point", run.summary.reference ? `${figure(run.summary.reference.cost)}, ${figure(run.summary.reference.quality)}` : "–"]], "Properties"),
+        ["Reference point", run.summary.reference ? `${figure(run.summary.reference.cost)}, ${figure(run.summary.reference.quality)}` : "–"]], "Properties", true),
+      el("details", { open: this.unfolded.has(run), ontoggle: event => { event.target.open ? this.unfolded.add(run) : this.unfolded.delete(run); } },
+        el("summary", {}, "Configuration of the run"), el("pre", {}, run.summary.configuration)),
     ]));
   }
 }
