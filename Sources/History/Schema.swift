@@ -23,6 +23,8 @@ enum Schema {
         Migration(version: 5, name: "statistics of the scores", sql: scoreStatistics),
         Migration(version: 6, name: "engines, precisions and device classes", sql: engines),
         Migration(version: 7, name: "reuse errors", sql: reuseErrors),
+        // Views only: losses relative to the uncached images of a benchmark.
+        Migration(version: 8, name: "losses of benchmarks", sql: ""),
     ]
 
     /// The schema version of this release.
@@ -63,13 +65,15 @@ enum Schema {
     /// Makes a file of version `oldestReadable` or later look like the current one to this connection.
     ///
     /// The temporary views take precedence over the tables and views of the file, which stays as it is.
-    static func addTemporaryViews(to db: Database) throws {
-        try db.execute(sql: "CREATE TEMP VIEW score_statistics AS \(scoreStatistics())")
-        try db.execute(sql: "CREATE TEMP VIEW evaluation_sets AS \(nativeEvaluationSets)")
-        try db.execute(
-            sql:
-                "CREATE TEMP VIEW workers AS SELECT *, 'native' AS engine, \(nativeDeviceClass) AS device_class FROM main.workers"
-        )
+    static func addTemporaryViews(to db: Database, ofVersion version: Int) throws {
+        if version < 5 { try db.execute(sql: "CREATE TEMP VIEW score_statistics AS \(scoreStatistics())") }
+        if version < 6 {
+            try db.execute(sql: "CREATE TEMP VIEW evaluation_sets AS \(nativeEvaluationSets)")
+            try db.execute(
+                sql:
+                    "CREATE TEMP VIEW workers AS SELECT *, 'native' AS engine, \(nativeDeviceClass) AS device_class FROM main.workers"
+            )
+        }
         for view in views {
             try db.execute(sql: view.sql.replacingOccurrences(of: "CREATE VIEW", with: "CREATE TEMP VIEW"))
         }

@@ -41,13 +41,13 @@ function candidateHead(run, id, position, detail, actions) {
   }
   const ratio = run.time(index);
   return el("div", {},
-    el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`,
-      position ? el("button", { type: "button", class: "quiet", onclick: actions.clear }, "End comparison") : null),
+    el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`),
     el("dl", { class: "facts" },
       fact("Time", percent(ratio)), fact("Speed-up", times(1 / ratio)), fact(scorerName(run.summary.quality), figure(run.quality[index])),
       run.gmacs[index] ? fact("Multiply-adds", `${figure(run.gmacs[index], 3)} G`) : null, fact("Generation", run.generation[index]),
       fact("Origin", run.origin[index]), fact("Images", run.images[index])),
-    run.onFront.has(index) ? el("span", { class: "badge" }, "on the front") : el("span", { class: "badge off" }, "dominated"));
+    el("div", { class: "standing" }, run.onFront.has(index) ? el("span", { class: "badge" }, "on the front") : el("span", { class: "badge off" }, "dominated"),
+      position ? el("button", { type: "button", class: "quiet", onclick: actions.clear }, "End comparison") : null));
 }
 
 const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)));

@@ -32,10 +32,10 @@ export function figure(value, digits = 4) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-/** Numbers of a column with the same number of decimals, four digits for the largest. */
-export function aligned(values) {
+/** Numbers of a column with the same number of decimals, that of the largest with so many digits. */
+export function aligned(values, digits = 4) {
   const size = Math.max(...values.filter(Number.isFinite).map(Math.abs));
-  const decimals = size > 0 && Number.isFinite(size) ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(size)))) : 2;
+  const decimals = size > 0 && Number.isFinite(size) ? Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))) : 2;
   return value => Number.isFinite(value) ? value.toFixed(decimals) : "–";
 }
 

@@ -248,7 +248,7 @@ export class CandidatesPage {
       return sign * (left < right ? -1 : left > right ? 1 : 0);
     });
     this.rows = rows;
-    const columns = ["quality", "gmacs"].map(name => [name, aligned(rows.slice(0, 20000).map(row => this.#value(row, name)))]);
+    const columns = ["quality", "gmacs"].map(name => [name, aligned(rows.slice(0, 20000).map(row => this.#value(row, name)), 5)]);
     this.print = { ratio: value => `${(100 * value).toFixed(1)} %`, speed: value => `${value.toFixed(2)}×`, ...Object.fromEntries(columns) };
     this.total.textContent = `${whole(rows.length)} candidates`;
     this.head.replaceChildren(...this.columns.map(([name, text]) => el("th", { scope: "col", class: name === "origin" ? "wide" : textColumns.has(name) ? null : "number", "aria-sort": this.sort === name ? (this.descending ? "descending" : "ascending") : "none" },
