@@ -27,6 +27,9 @@ class App {
     if (this.current !== page) {
       this.current = page;
       this.main.replaceChildren(page.node);
+      // On a narrow screen the tabs are scrolled.
+      const tab = this.tabs.querySelector("[aria-current]");
+      this.tabs.scrollLeft = tab.offsetLeft - this.tabs.offsetLeft - (this.tabs.clientWidth - tab.offsetWidth) / 2;
     }
     this.head();
     if (page === this.explorer) this.explorer.restore(details);
@@ -46,7 +49,7 @@ class App {
     const { status, evaluations } = first.summary;
     document.getElementById("title").replaceChildren(...(this.runs.length === 1 ? [el("b", {}, first.model || first.summary.name),
       el("span", { class: `badge ${status}`, title: statusText(first.summary) }, status),
-      el("span", { class: "more" }, status === "interrupted" ? statusText(first.summary).replace(/^interrupted, /, "") : `${whole(evaluations)} evaluations`)] : [`${this.runs.length} runs`]));
+      el("span", { class: "more" }, status === "interrupted" ? statusText(first.summary).replace(/^interrupted, /, "").replace(/:\d\d$/, "") : `${whole(evaluations)} evaluations`)] : [`${this.runs.length} runs`]));
     document.title = `ECAD: ${this.runs.length === 1 ? first.model || first.summary.name : `${this.runs.length} runs`}`;
     const chips = document.getElementById("runs");
     chips.hidden = this.runs.length === 1;
