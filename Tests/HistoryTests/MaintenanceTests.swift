@@ -27,14 +27,15 @@ import Testing
         reader.arguments = [
             "python3", "-c",
             """
-            import sqlite3, sys
-            db = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True, isolation_level=None)
+            from sqlite3 import connect
+            from sys import argv, stdin
+            db = connect("file:" + argv[1] + "?mode=ro", uri=True, isolation_level=None)
             db.execute("BEGIN")
             print(db.execute("SELECT count(*) FROM runs").fetchone()[0], flush=True)
-            sys.stdin.readline()
+            stdin.readline()
             db.execute("COMMIT")
             print("ended", flush=True)
-            sys.stdin.readline()
+            stdin.readline()
             """, sample.history.file,
         ]
         reader.standardInput = input
