@@ -103,42 +103,53 @@ struct GenesPlot {
         var components: [String] = []
         for gene in genes where !components.contains(gene.component) { components.append(gene.component) }
         let steps = (genes.map(\.step).max() ?? 0) + 1
-        let cell = max(4, min(16, (900 / components.count - 60) / steps))
-        let panel = Double(steps * cell + 50)
-        let top = 78.0
+        // Three beside each other; the headings need room as well.
+        let columns = max(1, min(3, components.count))
+        let cell = max(4, min(16, (900 / columns - 60) / steps))
+        let heading = Double(components.map(\.count).max() ?? 0) * 9 + 70
+        let panel = max(Double(steps * cell + 50), heading)
         var lines: [String] = []
-        var height = 0.0
+        var (top, bottom) = (78.0, 78.0)
         for (index, component) in components.enumerated() {
-            let own = genes.filter { $0.component == component }
-            // Only some kinds of blocks have the component.
-            let rows = Dictionary(uniqueKeysWithValues: Set(own.map(\.block)).sorted().enumerated().map { ($1, $0) })
-            let left = 40 + Double(index) * panel
-            let mean = own.reduce(0) { $0 + $1.share } / Double(own.count)
-            lines.append(
-                "<text x=\"\(left)\" y=\"54\" font-weight=\"bold\">\(component.xmlEscaped), \(String(format: "%.0f", 100 * mean)) %</text>"
-            )
-            for step in Set([0, steps / 2, steps - 1]).sorted() {
-                let x = left + (Double(step) + 0.5) * Double(cell)
-                lines.append("<text x=\"\(x)\" y=\"71\" font-size=\"11\" text-anchor=\"middle\">\(step)</text>")
-            }
-            for (block, row) in rows where row == 0 || row == rows.count - 1 {
-                let y = top + (Double(row) + 0.5) * Double(cell) + 4
-                lines.append("<text x=\"\(left - 6)\" y=\"\(y)\" font-size=\"11\" text-anchor=\"end\">\(block)</text>")
-            }
-            for gene in own {
-                let (x, y) = (left + Double(gene.step * cell), top + Double(rows[gene.block, default: 0] * cell))
-                lines.append(
-                    "<rect x=\"\(x)\" y=\"\(y)\" width=\"\(cell - 1)\" height=\"\(cell - 1)\" fill=\"#1f5fa8\" fill-opacity=\"\(String(format: "%.3f", 0.07 + 0.93 * gene.share))\"><title>step \(gene.step), block \(gene.block): \(String(format: "%.0f", 100 * gene.share)) %</title></rect>"
-                )
-            }
-            height = max(height, Double(rows.count * cell))
+            if index > 0, index % columns == 0 { top = bottom + 58 }
+            let left = 40 + Double(index % columns) * panel
+            let height = draw(component, left: left, top: top, cell: cell, steps: steps, to: &lines)
+            bottom = max(bottom, top + height)
         }
         lines.append(
-            "<text x=\"40\" y=\"\(top + height + 26)\">columns: steps, rows: blocks; the darker, the more members of the front recompute it</text>"
+            "<text x=\"40\" y=\"\(bottom + 26)\">columns: steps, rows: blocks; the darker, the more members of the front recompute it</text>"
         )
         return PlotFrame.document(
-            title: title, width: max(620, 40 + panel * Double(components.count)), height: top + height + 44, left: 40,
-            lines)
+            title: title, width: max(620, 40 + panel * Double(columns)), height: bottom + 44, left: 40, lines)
+    }
+
+    /// Draws the map of one component and returns its height.
+    private func draw(
+        _ component: String, left: Double, top: Double, cell: Int, steps: Int, to lines: inout [String]
+    ) -> Double {
+        let own = genes.filter { $0.component == component }
+        // Only some kinds of blocks have the component.
+        let rows = Dictionary(uniqueKeysWithValues: Set(own.map(\.block)).sorted().enumerated().map { ($1, $0) })
+        let mean = own.reduce(0) { $0 + $1.share } / Double(own.count)
+        lines.append(
+            "<text x=\"\(left)\" y=\"\(top - 24)\" font-weight=\"bold\">\(component.xmlEscaped), \(String(format: "%.0f", 100 * mean)) %</text>"
+        )
+        for step in Set([0, steps / 2, steps - 1]).sorted() {
+            let x = left + (Double(step) + 0.5) * Double(cell)
+            lines.append(
+                "<text x=\"\(x)\" y=\"\(top - 7)\" font-size=\"11\" text-anchor=\"middle\">\(step)</text>")
+        }
+        for (block, row) in rows.sorted(by: { $0.key < $1.key }) where row == 0 || row == rows.count - 1 {
+            let y = top + (Double(row) + 0.5) * Double(cell) + 4
+            lines.append("<text x=\"\(left - 6)\" y=\"\(y)\" font-size=\"11\" text-anchor=\"end\">\(block)</text>")
+        }
+        for gene in own {
+            let (x, y) = (left + Double(gene.step * cell), top + Double(rows[gene.block, default: 0] * cell))
+            lines.append(
+                "<rect x=\"\(x)\" y=\"\(y)\" width=\"\(cell - 1)\" height=\"\(cell - 1)\" fill=\"#1f5fa8\" fill-opacity=\"\(String(format: "%.3f", 0.07 + 0.93 * gene.share))\"><title>step \(gene.step), block \(gene.block): \(String(format: "%.0f", 100 * gene.share)) %</title></rect>"
+            )
+        }
+        return Double(rows.count * cell)
     }
 }
 
