@@ -111,7 +111,8 @@ let modules: [Target] =
             "Tensors",
         ],
         tests: [
-            "Basics", "Diffusion", "Evaluations", "Evolution", "ModelConfiguration", "Models", "Schedules", "TestSupport",
+            "Basics", "Diffusion", "Evaluations", "Evolution", "ModelConfiguration", "Models", "Schedules",
+            "TestSupport",
         ])
     + module(
         "WorkerService",
