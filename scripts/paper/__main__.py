@@ -22,7 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("runs/paper"), help="work directory; what it holds is not measured again")
     parser.add_argument("--seeds", type=int, default=5, help="seeds of the search, 1 to 100 (default: 5)")
     parser.add_argument("--parts", nargs="+", choices=list(CLAIMS), default=list(CLAIMS), help="parts of the report (default: all)")
-    parser.add_argument("--quick", action="store_true", help="small searches with 6 steps, to try the command in minutes; its numbers mean nothing")
+    parser.add_argument("--quick", action="store_true", help="small searches with 10 steps, to try the command in minutes; its numbers mean nothing")
     parser.add_argument("--report-only", action="store_true", help="write the report of what is measured, and measure nothing")
     options = parser.parse_args()
     if not 1 <= options.seeds <= 100:

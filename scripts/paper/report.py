@@ -20,6 +20,8 @@ class Row:
     unit: str = ""
     digits: int = 2
     above: float | None = None
+    absence: str = "no schedule is as cheap"
+    """Why there are no values, if there are none."""
 
     @property
     def interval(self) -> Interval | None:
@@ -40,7 +42,7 @@ class Row:
     def cells(self) -> list[str]:
         found = self.interval
         if found is None:
-            return [self.text, "", "", "0", "no schedule is as cheap"]
+            return [self.text, "", "", "0", self.absence]
 
         def number(value: float) -> str:
             return f"{value:.{self.digits}f}".replace("-", "−")

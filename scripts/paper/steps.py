@@ -19,7 +19,7 @@ FULL: dict[str, Any] = {
 }  # fmt: skip
 """The quick start's budget: 24 x 6 schedules; the paper's rules get more, to see what they reach with it."""
 QUICK: dict[str, Any] = FULL | {
-    "steps": 6, "population": 6, "generations": 3, "paper_generations": 4, "unseen": 6, "rank_prompts": 12, "rank_members": 3,
+    "steps": 10, "population": 6, "generations": 3, "paper_generations": 4, "unseen": 6, "rank_prompts": 12, "rank_members": 3,
     "fora": ["fora-2", "fora-3"], "tgate": ["tgate-3-1", "tgate-3-2"],
 }  # fmt: skip
 SHORT = 2
