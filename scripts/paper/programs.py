@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -23,7 +24,8 @@ GUIDANCE = 2.5
 UNCACHED = "uncached"
 """The name that a benchmark gives the schedule without reuse."""
 
-LOCK_SECONDS = 20
+LOCK_SECONDS = 120
+"""A worker ends once its task is done."""
 _prctl = ctypes.CDLL(None).prctl
 
 CONFIGURATION = """\
@@ -92,10 +94,12 @@ class Work:
 
     def _acquire_lock(self) -> None:
         """The programs inherit the lock, so those that a killed process has left behind are waited for."""
-        for _ in range(LOCK_SECONDS):
+        for second in range(LOCK_SECONDS):
             try:
                 return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
+                if second == 2:
+                    print(f"waiting for programs that still use {self.folder}", file=sys.stderr)
                 time.sleep(1)
         raise PaperError(f"{self.folder}: another process uses this directory; wait for it or choose another --work")
 
