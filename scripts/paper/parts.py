@@ -254,7 +254,8 @@ def rank_agreement(results: Results) -> list[Row]:
             rows.append(Row(f"{title}, clipped reward", results.each(lambda seed: agreement(seed, scorer, CLIPPED)), digits=3, above=0.5))
     for scorer in (PSNR, REWARD, CLIPPED):
         values = results.each(lambda seed: agreement(seed, scorer, FRECHET, (0.25, 0.5)))
-        rows.append(Row(f"only schedules of 2x to 4x: {RANKED[scorer]}, Frechet distance to drawings", values, digits=3, above=0.5))
+        text = f"only schedules of 2x to 4x: {RANKED[scorer]}, Frechet distance to drawings"
+        rows.append(Row(text, values, digits=3, above=0.5, absence="fewer than two such schedules"))
     return rows
 
 

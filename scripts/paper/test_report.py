@@ -80,7 +80,8 @@ class WorkTests(unittest.TestCase):
     def test_programs_end_with_a_killed_process_and_hold_the_lock_until_then(self) -> None:
         code = (
             "import pathlib, sys; from paper.programs import Work; folder = pathlib.Path(sys.argv[1]);"
-            "Work(folder / 'work', folder / 'bin', {}).run('x', 'ecad', '-c', 'trap \"sleep 1; echo done > done; exit\" TERM; echo > ready; while :; do sleep 0.1; done')"
+            "work = Work(folder / 'work', folder / 'bin', {});"
+            "work.run('x', 'ecad', '-c', 'trap \"sleep 1; echo done > done; exit\" TERM; echo > ready; while :; do sleep 0.1; done')"
         )
         environment = {"PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
         process = subprocess.Popen([sys.executable, "-c", code, self.folder], cwd=self.folder, env=environment)
