@@ -64,7 +64,7 @@ SEARCHES = {
     "alpha-8x3": Search(ALPHA, "macs", seeds_per_prompt=3, prefixes=(SHORT,)),
 }
 PARTS = {
-    "a": ["alpha-latency-psnr", "alpha-latency-reward", "alpha-paper"],
+    "a": ["alpha-latency-psnr", "alpha-latency-reward"],
     "b": ["alpha-latency-psnr", "alpha-latency-reward"],
     "c": ["alpha", "alpha-paper"],
     "d": ["sigma", "sigma-warm", "sigma-paper", "sigma-paper-warm"],
