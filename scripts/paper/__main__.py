@@ -69,6 +69,7 @@ def measure(options: argparse.Namespace, work: Work) -> None:
     planned = {step.key: step for part in plan(options, work).values() for step in part}
     todo = missing(work, list(planned.values()))
     finished = [(step.weight, stored["seconds"]) for step in planned.values() if (stored := work.result(step.key)) is not None]
+    print(f"{len(planned)} steps, {len(planned) - len(todo)} of them measured before", flush=True)
     for number, step in enumerate(todo, len(planned) - len(todo) + 1):
         seconds = perform(work, step)
         finished.append((step.weight, seconds))

@@ -79,7 +79,7 @@ def markdown(parts: list[Part], introduction: str) -> str:
     """One table; a part begins with its claim."""
     lines = [introduction, "", "| " + " | ".join(HEADER) + " |", "|---|---|---|---|---|"]
     for part in parts:
-        state = "" if part.is_finished else f" *Unfinished: {part.seeds} seeds so far.*"
+        state = "" if part.is_finished else f" *Unfinished: {part.seeds} seed{'s' * (part.seeds > 1)} so far.*"
         lines.append(f"| **({part.name}) {part.claim}**{state} | | | | |")
         lines += ["| " + " | ".join(row.cells()) + " |" for row in part.rows]
     return "\n".join(lines) + "\n"

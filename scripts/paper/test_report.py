@@ -34,7 +34,7 @@ class RowTests(unittest.TestCase):
         parts = [Part("a", "first", [Row("x", [1, 2, 3], digits=1)], 3, True), Part("b", "second", [Row("y", [1])], 1, False)]
         lines = markdown(parts, "text").splitlines()
         self.assertEqual(lines[4:6], ["| **(a) first** | | | | |", "| x | 2.0 | −0.5 to 4.5 | 3 |  |"])
-        self.assertIn("*Unfinished: 1 seeds so far.*", lines[6])
+        self.assertIn("*Unfinished: 1 seed so far.*", lines[6])
         self.assertEqual(json.loads(json.dumps(document(parts, steps=20)))["parts"][0]["rows"][0]["values"], [1, 2, 3])
 
 
