@@ -2,7 +2,7 @@
 # The ECAD paper in miniature: tests its claims on the bundled models, on unseen prompts, over several seeds of the search, and writes a Markdown
 # table with means and 95 % intervals and JSON: report.md and report.json in the work directory. See cluster/paper.md.
 #
-#   scripts/paper.sh                                  # everything, 5 seeds: about two hours on two idle cores
+#   scripts/paper.sh                                  # everything, 5 seeds: two to three hours on two idle cores
 #   scripts/paper.sh --quick --seeds 1                # tiny searches, to try it: minutes
 #   scripts/paper.sh --parts c d --seeds 3 --work DIR
 #   scripts/paper.sh --report-only                    # the report of what is measured so far
