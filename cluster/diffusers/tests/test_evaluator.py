@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pathlib
 from typing import Any
@@ -10,6 +11,7 @@ import conftest
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from ecad_diffusers import Schedule, ScheduleError
 from ecad_diffusers.pipelines import load_pipeline
@@ -49,6 +51,20 @@ def test_candidates_with_equal_plans_are_denoised_in_one_batch() -> None:
     scores = {image["candidate_id"]: image["scores"] for image in images if image["prompt_index"] == 1}
     assert scores[1] == scores[2] == scores[3] != scores[4]
     assert [image["candidate_id"] for image in images] == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_thumbnails_are_reduced_images_of_some_items() -> None:
+    model = conftest.FIXTURES / "alpha-micro" / "model"
+    settings = Settings(4, 16, 24, 4.5, ["a red cube", "a ball"], "", ["psnr"])
+    evaluator = Evaluator(str(model), settings, None, torch.device("cpu"), torch.float32, None)
+    uncached = Schedule.uncached(evaluator.shape)
+    items = [(0, 0), (1, 0)]
+    found = evaluator.evaluate([(1, Schedule.fora(evaluator.shape, 2)), (2, uncached)], items, False, Returned(False, {(1, 0)}, True, 12), lambda done, total: None)
+    assert [row.keys() & {"png", "reference_png"} for row in found] == [set(), {"png", "reference_png"}, set(), {"png"}]
+    assert found[1]["reference_png"] == found[3]["png"] != found[1]["png"]
+    assert Image.open(io.BytesIO(found[1]["png"])).size == (12, 8)
+    everything = evaluator.evaluate([(1, uncached)], items, False, Returned(True, set(), False, 0), lambda done, total: None)
+    assert [Image.open(io.BytesIO(row["png"])).size for row in everything] == [(24, 16)] * 2
 
 
 @pytest.mark.parametrize(("model", "guidance_scale"), [("shapes-pixart-alpha", 2.5), ("shapes-pixart-alpha", 1.0), ("shapes-flux", 3.5)])
