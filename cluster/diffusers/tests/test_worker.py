@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import time
 import zlib
@@ -22,6 +23,7 @@ from ecad_diffusers.worker import protocol
 from ecad_diffusers.worker.errors import WorkerError
 from ecad_diffusers.worker.evaluator import CandidateError, Evaluator, Settings
 from ecad_diffusers.worker.fingerprint import fingerprint, weight_files
+from ecad_diffusers.worker.profile import Profile
 from ecad_diffusers.worker.thread import EvaluationThread, schedule
 from ecad_diffusers.worker.worker import Options, Worker, _settings
 
@@ -128,6 +130,19 @@ def test_an_evaluation_thread_survives_any_assignment() -> None:
     kind, (result, seconds) = thread.outcomes.get(timeout=600)
     assert kind == "evaluated" and len(result["reuse_errors"]) == 4 * 24 and seconds > 0
     assert thread.progress == (1, 1)
+
+
+def test_a_profile_adds_up_the_seconds_of_activities() -> None:
+    profile = Profile()
+    for name in ("evaluation", "opening", "evaluation"):
+        with profile.activity(name), profile.part("decoding"):
+            time.sleep(0.06)
+    time.sleep(0.11)
+    found = re.fullmatch(r"2 x evaluation (.+) s \(decoding (.+)\); opening (.+) s \(decoding .+\); waiting (.+) s", profile.summary())
+    assert found and float(found[1]) >= float(found[2]) >= 0.1 and float(found[3]) >= 0.1 and float(found[4]) >= 0.1, profile.summary()
+    with pytest.raises(ValueError), profile.activity("canary"):
+        raise ValueError
+    assert "canary 0.0 s" in profile.summary()
 
 
 def test_refusals_of_other_protocol_versions_are_readable() -> None:

@@ -14,6 +14,7 @@ import time
 import torch
 
 from .. import __version__
+from ..pipelines import open_device
 from ..schedule import ScheduleError
 from .connection import PRECISIONS, Options, check_connection
 from .errors import WorkerError
@@ -52,14 +53,14 @@ def main(arguments: list[str] | None = None) -> None:
         name = key.name if key and key.name else options.name
         spool = options.spool or str(pathlib.Path.home() / ".local/state/ecad-torch-worker" / re.sub("[^A-Za-z0-9._-]", "-", name))
         if options.check:
-            print(check_connection(Options(options.coordinator, key, "", name, spool, device(options.device), PRECISIONS.get(options.dtype))))
+            print(check_connection(Options(options.coordinator, key, "", name, spool, open_device(options.device), PRECISIONS.get(options.dtype))))
             return
         if options.models is None:
             parser.error("--models DIR is required")
         if not pathlib.Path(options.models, "model_index.json").is_file():
             raise WorkerError(f"--models is {options.models}; expected a model directory with model_index.json")
         dtype = PRECISIONS.get(options.dtype)
-        worker = Worker(Options(options.coordinator, key, options.models, name, spool, device(options.device), dtype, options.batch, options.scorer, options.grace, walltime))
+        worker = Worker(Options(options.coordinator, key, options.models, name, spool, open_device(options.device), dtype, options.batch, options.scorer, options.grace, walltime))
     except (WorkerError, ScheduleError) as error:
         sys.exit(f"error: {error}")
     status = 0
@@ -73,16 +74,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def device(name: str) -> torch.device:
-    """The device of `--device`, which must exist."""
-    try:
-        found = torch.device(name)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise WorkerError(f"--device is {name}: {str(error).splitlines()[0]}; expected cpu, or cuda where PyTorch finds a GPU") from None
-    return found
 
 
 if __name__ == "__main__":
