@@ -51,7 +51,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 part="speed of schedules"
-if [[ -n ${ECAD_BIN:-} ]]; then seconds=$((limit - calibration - 80)); else seconds=$((limit - 10)); fi
+if [[ -n ${ECAD_BIN:-} ]]; then seconds=$((limit - calibration - 65)); else seconds=$((limit - 10)); fi
 say "$part: at most $seconds s"
 timeout --foreground --kill-after=5 "$seconds" "$python" -m ecad_diffusers benchmark --model "$checkpoint" --dtype "$dtype" --device "$device" --repeats 5 "${arguments[@]}" 2> "$work/benchmark.log" ||
   fail "the benchmark did not finish (status $?): batch sizes that are not printed above are missing"

@@ -392,19 +392,19 @@ def test_components_that_do_not_run_under_the_schedule_are_an_error() -> None:
         run(pipeline)
 
 
-def add_lora(pipeline: Any, module: torch.nn.Module) -> None:
-    peft = pytest.importorskip("peft")
+def lora(peft: Any) -> Any:
     torch.manual_seed(0)
-    names = ["to_q", "to_v", "proj_mlp", "proj_out", "ff.net.2"]
-    module.add_adapter(peft.LoraConfig(r=2, target_modules=names, init_lora_weights=False))  # type: ignore[operator]
+    return peft.LoraConfig(r=2, target_modules=["to_q", "to_v", "proj_mlp", "proj_out", "ff.net.2"], init_lora_weights=False)
 
 
 @FAMILIES
 def test_lora(model: Any) -> None:
+    """Injected into the transformer, as by FLUX's `load_lora_weights`, or wrapped around it, as usual for PixArt."""
+    peft = pytest.importorskip("peft")
     pipeline = fresh(model)
     schedule = conftest.random_schedule(pipeline, STEPS, 16)
     plain = run(pipeline)
-    add_lora(pipeline, pipeline.transformer)
+    peft.inject_adapter_in_model(lora(peft), pipeline.transformer)
     uncached = run(pipeline)
     assert conftest.relative_error(uncached, plain) > 1e-3
     with apply_schedule(pipeline, Schedule.uncached(schedule.shape)):
@@ -414,14 +414,17 @@ def test_lora(model: Any) -> None:
     expect_equal_calls(pipeline, schedule, expected)
     other = fresh(model)
     with apply_schedule(other, schedule):
-        add_lora(other, other.transformer)
+        peft.inject_adapter_in_model(lora(peft), other.transformer)
         if schedule.shape.flux:
             with pytest.raises(ScheduleError, match="was replaced .* expected LoRA weights to be loaded before or after"):
                 run(other)
         else:
             assert torch.equal(run(other), expected)
-    peft = pytest.importorskip("peft")
     wrapped = fresh(model)
-    wrapped.transformer = peft.get_peft_model(wrapped.transformer, peft.LoraConfig(r=2, target_modules=["to_q"]))
-    with pytest.raises(ScheduleError, match="is a PeftModel; expected .* pipeline.load_lora_weights or"), apply_schedule(wrapped, schedule):
-        pass
+    base = wrapped.transformer
+    wrapped.transformer = peft.get_peft_model(base, lora(peft))
+    expect_equal_calls(wrapped, schedule, expected)
+    with apply_schedule(wrapped, schedule):
+        wrapped.transformer = base
+        with pytest.raises(ScheduleError, match="pipeline.transformer was replaced"):
+            run(wrapped)

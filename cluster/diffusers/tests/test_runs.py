@@ -132,7 +132,7 @@ def test_a_calibration_by_torch_workers_equals_a_native_one(coordinator: pathlib
         running = subprocess.Popen([coordinator, "resume", "--run-dir", folder / "run", "--bind", f"tcp://127.0.0.1:{port}"], stdout=log, stderr=log, text=True)
     _, errors = worker.communicate(timeout=600)
     assert worker.returncode == 0, errors
-    assert re.search(r"time: opening the model .+ x evaluation .+ s \(.*denoising .*decoding .*scoring .*waiting .+ s", errors), errors
+    assert re.search(r"time: opening the model .+ x evaluation .+ s \(uncached .*denoising .*scoring .*waiting .+ s", errors), errors
     assert running.wait(timeout=60) == 0, (folder / "resume.log").read_text()
     assert native.wait(timeout=600) == 0
     expected, found = qualities(tmp_path / "native"), qualities(folder)

@@ -56,8 +56,9 @@ class AppliedSchedule:
         self._gate = schedule.effective_gate
         self._pipeline = pipeline
         self._transformer: torch.nn.Module = pipeline.transformer
-        self._components = _components(pipeline.transformer)
-        self._signature = inspect.signature(type(pipeline.transformer).forward)
+        self._base = _without_peft(pipeline.transformer)
+        self._components = _components(self._base)
+        self._signature = inspect.signature(type(self._base).forward)
         self._scheduler = pipeline.scheduler
         self._active = True
         # State of the current denoising run; `_step` is None outside one.
@@ -76,8 +77,8 @@ class AppliedSchedule:
         result = original(*arguments, **options)
         if self._pipeline.transformer is not self._transformer:
             raise ScheduleError("pipeline.transformer was replaced while a schedule is applied; expected the one it was applied to")
-        _check_modules(self._transformer)
-        if _components(self._transformer) != self._components:
+        _check_modules(self._base)
+        if _components(self._base) != self._components:
             raise ScheduleError("a module of the transformer was replaced while a schedule is applied; expected LoRA weights to be loaded before or after that")
         steps = len(self._scheduler.timesteps)
         if steps != self.schedule.steps:
@@ -116,7 +117,7 @@ class AppliedSchedule:
             self._kept.append({})
         self._ran.clear()
         self._in_forward = True
-        call = self._signature.bind(module, *arguments, **options).arguments
+        call = self._signature.bind(self._base, *arguments, **options).arguments
         call.pop("self")
         self._batch = call["hidden_states"].shape[0]
         if self._gate is None or self._step < self._gate:
@@ -220,7 +221,7 @@ def apply_schedule(pipeline: Any, schedule: Schedule) -> Iterator[AppliedSchedul
     transformer, scheduler = pipeline.transformer, pipeline.scheduler
     with contextlib.ExitStack() as stack:
         stack.callback(applied._close)
-        for owner in (transformer, scheduler):
+        for owner in (applied._base, scheduler):
             _replace(stack, owner, "_ecad_schedule", applied)
         _intercept(stack, applied, scheduler, "set_timesteps", applied._begin)
         _intercept(stack, applied, scheduler, "step", applied._advance)
@@ -236,15 +237,19 @@ def transformer_shape(pipeline: Any, steps: int) -> Shape:
     name = next((base.__name__ for base in type(pipeline).__mro__ if base.__name__ in PIPELINES), None)
     if name is None:
         raise ScheduleError(f"the pipeline is a {type(pipeline).__name__}; expected {', '.join(PIPELINES[:-1])} or {PIPELINES[-1]}")
-    transformer = pipeline.transformer
+    transformer = _without_peft(pipeline.transformer)
     if type(transformer).__name__ == "OptimizedModule":
         raise _compiled("the transformer")
     expected = "FluxTransformer2DModel" if name == "FluxPipeline" else "PixArtTransformer2DModel"
     if type(transformer).__name__ != expected:
-        hint = ", with adapters added by pipeline.load_lora_weights or transformer.add_adapter" if type(transformer).__name__.startswith("Peft") else ""
-        raise ScheduleError(f"the pipeline's transformer is a {type(transformer).__name__}; expected {expected}{hint}")
+        raise ScheduleError(f"the pipeline's transformer is a {type(transformer).__name__}; expected {expected}")
     singles = getattr(transformer, "single_transformer_blocks", ())
     return Shape(name == "FluxPipeline", len(transformer.transformer_blocks), len(singles), steps)
+
+
+def _without_peft(transformer: Any) -> Any:
+    """The model in a `PeftModel`, in which LoRA layers replace some of its own."""
+    return transformer.get_base_model() if type(transformer).__name__ == "PeftModel" else transformer
 
 
 def _check(pipeline: Any, schedule: Schedule) -> None:
@@ -253,10 +258,11 @@ def _check(pipeline: Any, schedule: Schedule) -> None:
         raise ScheduleError(f"the schedule is for {schedule.shape.family}; expected one for {shape.family}, the pipeline's model")
     if shape != schedule.shape:
         raise ScheduleError(f"the schedule is for {schedule.shape}, the pipeline's transformer has {shape}")
-    for owner in (pipeline.transformer, pipeline.scheduler):
+    transformer = _without_peft(pipeline.transformer)
+    for owner in (transformer, pipeline.scheduler):
         if getattr(owner, "_ecad_schedule", None) is not None:
             raise ScheduleError("a schedule is already applied to this transformer or scheduler; expected one `with` block at a time")
-    _check_modules(pipeline.transformer)
+    _check_modules(transformer)
 
 
 def _check_modules(transformer: torch.nn.Module) -> None:

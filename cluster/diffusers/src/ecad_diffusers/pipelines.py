@@ -37,7 +37,7 @@ def load_pipeline(model: str | os.PathLike[str], dtype: torch.dtype, device: tor
     try:
         pipeline = loader.from_pretrained(name, torch_dtype=dtype, variant=variant, **parts)
     except Exception as error:  # Whatever diffusers, transformers and the Hub raise for files that are missing or damaged.
-        raise ScheduleError(f"{name}: cannot be loaded: {' '.join(str(error).split())[:400]}{_remedy(error)}") from error
+        raise ScheduleError(f"{name}: cannot be loaded: {' '.join(str(error).split())[:300]}{_remedy(error)}") from error
     if type(pipeline).__name__ not in PIPELINES:
         raise ScheduleError(f"{name}: the pipeline is a {type(pipeline).__name__}; expected one of {', '.join(PIPELINES)}")
     _check_text_encoder(folder, pipeline)

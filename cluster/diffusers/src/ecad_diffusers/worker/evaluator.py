@@ -28,7 +28,7 @@ CANARY_VALUES = 256
 REUSE_ROWS = 16
 """Most copies of an image that are denoised together to measure reuse errors."""
 DECODED_PIXELS = 512 * 512
-"""Most pixels that are decoded together: the autoencoder needs more memory than the transformer."""
+"""Most pixels that a GPU, which one small image does not fill, decodes together: the autoencoder needs more memory than the transformer."""
 
 
 class CandidateError(Exception):
@@ -293,7 +293,8 @@ class Evaluator:
         synchronize(self._device)
         start = time.perf_counter()
         with self.profile.part("decoding"):
-            for rows in torch.split(run.latents, max(1, DECODED_PIXELS // (self._settings.height * self._settings.width))):
+            together = 1 if self._device.type == "cpu" else max(1, DECODED_PIXELS // (self._settings.height * self._settings.width))
+            for rows in torch.split(run.latents, together):
                 latents = rows.to(self._device, vae.dtype) / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
                 decoded = vae.decode(latents, return_dict=False)[0].float()
                 images.append(((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu())
