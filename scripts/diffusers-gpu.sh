@@ -91,7 +91,10 @@ worker=$!
 
 # The run stops with the generation in which its seconds run out, then renders a contact sheet.
 query() { "$ECAD_BIN/ecad-coordinator" query --run-dir "$work/run" "$@"; }
-progress() { query --format csv --sql "SELECT (SELECT count(*) FROM reuse_errors) || ' reuse errors, ' || (SELECT count(*) FROM evaluations) || ' schedules, ' || (SELECT count(*) FROM generations WHERE finished_at IS NOT NULL) || ' generations'" 2> /dev/null | tail -n 1 | tr -d '\r"'; }
+progress() {
+  query --format csv --sql "SELECT (SELECT count(*) FROM reuse_errors) || ' reuse errors, ' || (SELECT count(*) FROM tasks WHERE state = 'done')
+    || ' of ' || (SELECT count(*) FROM tasks) || ' tasks in ' || (SELECT count(*) FROM generations) || ' generations'" 2> /dev/null | tail -n 1 | tr -d '\r"'
+}
 deadline=$((limit - 20)) last='' shown=$SECONDS
 say "$part: the run takes $calibration s and the rest of its last generation, at most $((deadline - SECONDS)) s"
 while running "$worker"; do
@@ -99,7 +102,7 @@ while running "$worker"; do
   if ! running "$coordinator"; then sleep 5; ! running "$worker" || fail "the coordinator ended before the worker"; break; fi
   now=$(progress || true)
   if [[ $now != "$last" ]] && ((SECONDS - shown >= 10)) || ((SECONDS - shown >= 30)); then
-    say "${now:-no history yet}; worker: $(tail -n 1 "$work/worker.log" | cut -c 1-120)"
+    say "${now:-no history yet}; worker: $(tail -n 1 "$work/worker.log" | cut -c 1-100)"
     last=$now shown=$SECONDS
   fi
   sleep 1
@@ -113,5 +116,5 @@ wait "$coordinator" || fail "the coordinator ended with status $?"
 coordinator=''
 part=report
 grep -o "time: .*" "$work/worker.log" || true
-query --sql 'SELECT count(*) AS schedules, sum(image_count) AS images FROM evaluations' || fail "the history cannot be read"
+query --sql 'SELECT count(*) AS schedules, sum(images) AS images FROM evaluations' || fail "the history cannot be read"
 query pareto_front --format markdown || fail "the history has no front"

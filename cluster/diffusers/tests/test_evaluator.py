@@ -69,6 +69,33 @@ def test_thumbnails_are_reduced_images_of_some_items() -> None:
     assert [Image.open(io.BytesIO(row["png"])).size for row in everything] == [(24, 16)] * 2
 
 
+def test_the_uncached_run_after_a_task_is_that_before_the_next() -> None:
+    subject = evaluator()
+    fora = Schedule.fora(subject.shape, 2)
+    uncached: list[int] = []
+    original = subject._call
+
+    def counted(items: Any, schedule: Schedule | None) -> Any:
+        uncached.append(schedule is None)
+        return original(items, schedule)
+
+    subject._call = counted  # type: ignore[method-assign]
+
+    def runs(items: list[tuple[int, int]]) -> list[bool]:
+        uncached.clear()
+        images = subject.evaluate([(1, fora)], items, True, NOTHING, lambda done, total: None)
+        assert all(image["reference_seconds"] > 0 for image in images)
+        return [bool(value) for value in uncached]
+
+    items = [(0, 0), (1, 5)]
+    assert runs(items) == [True, True, False, True], "warm-up, before, candidate, after"
+    assert runs(items) == [False, True]
+    assert runs([(1, 6), (1, 7)]) == [True, False, True], "other images"
+    key, end, seconds = subject._latest_reference
+    subject._latest_reference = (key, end - 60, seconds)
+    assert runs([(1, 6), (1, 7)]) == [True, False, True], "after a pause"
+
+
 @FAMILIES
 def test_cost_tables_have_every_component(model: str, guidance_scale: float) -> None:
     subject = evaluator(model, guidance_scale)

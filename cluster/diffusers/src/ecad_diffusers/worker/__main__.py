@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 
+import diffusers
 import torch
 
 from .. import __version__
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     local = re.match(r"tcp://(localhost|127\.|\[::1\])|ipc://", options.coordinator)
     if not options.key and not local and not options.insecure_plaintext:
         parser.error("--key FILE is required to connect to another machine (or --insecure-plaintext on a trusted network)")
+    diffusers.utils.logging.disable_progress_bar()
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     walltime = time.time() + options.walltime if options.walltime is not None else float(end) if end.isdigit() and int(end) else None
