@@ -91,8 +91,8 @@ def test_the_uncached_run_after_a_task_is_that_before_the_next() -> None:
     assert runs(items) == [True, True, False, True], "warm-up, before, candidate, after"
     assert runs(items) == [False, True]
     assert runs([(1, 6), (1, 7)]) == [True, False, True], "other images"
-    key, end, seconds = subject._latest_reference
-    subject._latest_reference = (key, end - 60, seconds)
+    seconds, end = subject._timed_references[2]
+    subject._timed_references[2] = (seconds, end - 10)
     assert runs([(1, 6), (1, 7)]) == [True, False, True], "after a pause"
 
 

@@ -23,8 +23,8 @@ from .errors import WorkerError
 from .profile import Profile
 
 CANDIDATES_BETWEEN_REFERENCES = 4
-REFERENCE_AGE = 5.0
-"""Seconds for which an uncached run counts as just before the next candidates."""
+REFERENCE_AGE_BEFORE, REFERENCE_AGE_LIMIT = 5.0, 60.0
+"""Seconds for which a timed uncached run counts as just before candidates whose latency is an objective, and serves others."""
 REFERENCE_CACHE_BYTES = 512 << 20
 CANARY_VALUES = 256
 REUSE_ROWS = 16
@@ -114,8 +114,8 @@ class Evaluator:
         # T5-XXL is larger than PixArt, and no longer needed.
         self._pipeline.register_modules(**{name: None for name in self._pipeline.components if name.startswith("text_encoder")})
         self._references: collections.OrderedDict[tuple[tuple[int, int], ...], Images] = collections.OrderedDict()
-        self._latest_reference: tuple[tuple[tuple[int, int], ...], float, float] = ((), 0.0, 0.0)
-        """Items of the latest uncached run, its end, and its seconds per image."""
+        # The latest uncached run of as many images: seconds per image, and when it ended.
+        self._timed_references: dict[int, tuple[float, float]] = {}
         self._warm: set[int] = set()
         self._scorers = {
             name: scorers.SCORERS[name] if name in scorers.SCORERS else model_scorers.open_scorer(name, settings.scorer_folders[name], device)
@@ -159,10 +159,9 @@ class Evaluator:
         """
         self._check_prompts(items)
         total = len(candidates) * len(items)
-        if measure_latency:
-            self._warm_up(items)
+        self._warm_up(items)
         results: list[dict[str, Any]] = []
-        before = self._reference_before(items, measure_latency)
+        before = self._reference_before(items, REFERENCE_AGE_BEFORE if measure_latency else REFERENCE_AGE_LIMIT)
         for first in range(0, len(candidates), CANDIDATES_BETWEEN_REFERENCES):
             group = candidates[first : first + CANDIDATES_BETWEEN_REFERENCES]
             runs: list[tuple[int, Images]] = []
@@ -179,10 +178,9 @@ class Evaluator:
                 except ScheduleError as error:
                     raise CandidateError(candidate, str(error)) from None
                 runs.append((candidate, equal[key]))
-            reference_seconds = None
+            reference_seconds = self._timed_references[len(items)][0]
             if measure_latency:
                 after = self._run_reference(items)
-                assert before is not None
                 reference_seconds, before = (before + after) / 2, after
             with self.profile.part("scoring"):
                 for candidate, images in runs:
@@ -201,7 +199,7 @@ class Evaluator:
         self._decode(images)
 
     def _score(
-        self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float | None, returned: Returned, is_first: bool
+        self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float, returned: Returned, is_first: bool
     ) -> list[dict[str, Any]]:
         reference = self._references[tuple(items)]
         batch = scorers.Scored(run.images, run.latents, reference.images, reference.latents, [self._settings.prompts[prompt] for prompt, _ in items])
@@ -215,10 +213,8 @@ class Evaluator:
         for index, (prompt, seed) in enumerate(items):
             measurement: dict[str, Any] = {
                 "candidate_id": candidate, "prompt_index": prompt, "seed": seed, "scores": scores[index],
-                "denoise_seconds": run.denoise_seconds, "decode_seconds": run.decode_seconds,
+                "denoise_seconds": run.denoise_seconds, "reference_seconds": reference_seconds, "decode_seconds": run.decode_seconds,
             }  # fmt: skip
-            if reference_seconds is not None:
-                measurement["reference_seconds"] = reference_seconds
             if returned.everything or (prompt, seed) in returned.thumbnails:
                 measurement["png"] = _png(run.images[index], returned.edge)
             if returned.references and is_first and (prompt, seed) in returned.thumbnails:
@@ -226,13 +222,11 @@ class Evaluator:
             measurements.append(measurement)
         return measurements
 
-    def _reference_before(self, items: list[tuple[int, int]], measure_latency: bool) -> float | None:
-        """Seconds per image of the uncached model just before a task: of the run that ended the task before, if there was no pause."""
-        key, end, seconds = self._latest_reference
-        is_kept = tuple(items) in self._references
-        if measure_latency and is_kept and key == tuple(items) and time.perf_counter() - end < REFERENCE_AGE:
-            return seconds
-        return self._run_reference(items) if measure_latency or not is_kept else None
+    def _reference_before(self, items: list[tuple[int, int]], age: float) -> float:
+        """Seconds per image of an uncached run that ended at most `age` seconds ago, such as that after the task before, or of a new one."""
+        seconds, end = self._timed_references.get(len(items), (0.0, 0.0))
+        is_recent = len(items) in self._timed_references and time.monotonic() - end < age
+        return seconds if is_recent and tuple(items) in self._references else self._run_reference(items)
 
     def _run_reference(self, items: list[tuple[int, int]]) -> float:
         """Denoises uncached and returns the seconds per image; keeps images and latents for the scorers."""
@@ -246,7 +240,7 @@ class Evaluator:
             while self._references and sum(kept.bytes() for kept in self._references.values()) > REFERENCE_CACHE_BYTES:
                 self._references.popitem(last=False)
             self._references[key] = run
-        self._latest_reference = (key, time.perf_counter(), run.denoise_seconds)
+        self._timed_references[len(items)] = (run.denoise_seconds, time.monotonic())
         return run.denoise_seconds
 
     def _warm_up(self, items: list[tuple[int, int]]) -> None:
