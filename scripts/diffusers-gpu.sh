@@ -15,6 +15,7 @@ shift
 python=${ECAD_DIFFUSERS_VENV:+$ECAD_DIFFUSERS_VENV/bin/}python3
 device=${DEVICE:-cuda} dtype=${DTYPE:-bfloat16} calibration=${SECONDS_OF_CALIBRATION:-120}
 limit=${LIMIT:-$((calibration + 180))}
+((limit >= calibration + 90)) || { echo "error: LIMIT is $limit; expected at least SECONDS_OF_CALIBRATION + 90, $((calibration + 90))" >&2; exit 2; }
 export PYTHONPATH=$(cd "$(dirname "$0")/.." && pwd)/cluster/diffusers/src${PYTHONPATH:+:$PYTHONPATH} PYTHONWARNINGS=ignore PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
 arguments=()
 for batch in ${BATCHES:-1 8 32 64}; do arguments+=(--batch "$batch"); done
