@@ -64,6 +64,14 @@ def unpacked(pipeline: Any, tokens: torch.Tensor, height: int, width: int) -> to
     return FluxPipeline._unpack_latents(tokens, height // scale, width // scale, vae_scale_factor=1)
 
 
+@torch.no_grad()
+def decoded(pipeline: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Images of values from 0 to 1."""
+    config = pipeline.vae.config
+    images: torch.Tensor = pipeline.vae.decode(latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0), return_dict=False)[0]
+    return (images / 2 + 0.5).clamp(0, 1)
+
+
 def write_reference(path: pathlib.Path, metadata: dict[str, Any], tensors: dict[str, torch.Tensor]) -> pathlib.Path:
     """Writes a trajectory in the format that `ecad verify` reads."""
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}

@@ -8,7 +8,6 @@ import subprocess
 
 import conftest
 import pytest
-import torch
 
 from ecad_diffusers import Schedule, apply_schedule, load_schedule
 
@@ -67,9 +66,7 @@ def test_the_engine_verifies_latents_of_every_step(model: pathlib.Path, ecad: pa
         with apply_schedule(pipeline, schedule) as applied:
             found = conftest.denoise(pipeline, PROMPTS, [3, 8], steps, side, side, guidance_scale=guidance, max_sequence_length=24)
         assert applied.statistics.recomputed == schedule.computed
-        latents = found[-1] / pipeline.vae.config.scaling_factor + (getattr(pipeline.vae.config, "shift_factor", None) or 0)
-        with torch.no_grad():
-            images = (pipeline.vae.decode(latents, return_dict=False)[0] / 2 + 0.5).clamp(0, 1)
+        images = conftest.decoded(pipeline, found[-1])
         norms = found.flatten(1).norm(dim=1)
         tolerance = 1e-4 * float(norms.min() / norms.square().sum().sqrt())
         reference = conftest.write_reference(

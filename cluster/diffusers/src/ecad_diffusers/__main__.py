@@ -15,7 +15,10 @@ from .schedule import ScheduleError
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if getattr(options, "entry", None) is not None and not options.schedule:
+        parser.error("--entry is only allowed with --schedule")
     try:
         options.run(options)
     except (ScheduleError, OSError) as error:
@@ -46,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(benchmark)
     benchmark.add_argument("--prompt", default="a red fox in the snow", metavar="TEXT", help="prompt of all images")
     benchmark.add_argument("--schedule", action="append", default=[], required=True, metavar="FILE", help="schedule file; repeat it for more; all schedules of a compact file count")
-    benchmark.add_argument("--batch", type=_positive, default=1, metavar="N", help="images per call (default: 1)")
+    benchmark.add_argument("--batch", type=_positive, action="append", metavar="N", help="images per call; repeat it for a report of each (default: 1)")
     benchmark.add_argument("--repeats", type=_positive, default=5, metavar="N", help="rounds; each runs uncached and all schedules in turn (default: 5)")
-    benchmark.add_argument("--json", action="store_true", help="print JSON")
+    benchmark.add_argument("--json", action="store_true", help="print JSON, an array for several batch sizes")
     benchmark.set_defaults(run=_benchmark)
 
     mask = commands.add_parser("mask", help="export a schedule as a step mask for another tool")
@@ -64,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, metavar="DIR", help="model directory in the diffusers layout, or a repository on the Hugging Face Hub")
     command.add_argument("--steps", type=_positive, metavar="N", help="denoising steps (default: the schedule's, or 20)")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the initial noise; counts up over the images of a call (default: 0)")
-    command.add_argument("--guidance-scale", type=float, metavar="X", help="default: the pipeline's")
+    command.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the initial noise; counts up over the images of a call (default: 0)")
+    command.add_argument("--guidance-scale", type=_scale, metavar="X", help="0 to 100 (default: the pipeline's)")
     command.add_argument("--height", type=_positive, metavar="PIXELS", help="default: the model's native size")
     command.add_argument("--width", type=_positive, metavar="PIXELS", help="default: the model's native size")
     command.add_argument("--device", default="auto", metavar="DEVICE", help="torch device such as cpu or cuda:1 (default: cuda if there is one)")
@@ -76,6 +79,20 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 2^64 - 1")
+    return value
+
+
+def _scale(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 100")
     return value
 
 
@@ -119,8 +136,12 @@ def _generate(options: argparse.Namespace) -> None:
 def _benchmark(options: argparse.Namespace) -> None:
     from .benchmark import benchmark, table
 
-    report = benchmark(options)
-    print(json.dumps(report, indent=2) if options.json else table(report))
+    if not options.json:
+        for report in benchmark(options):
+            print(table(report), flush=True)
+        return
+    reports = list(benchmark(options))
+    print(json.dumps(reports if len(reports) > 1 else reports[0], indent=2))
 
 
 def _mask(options: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import diffusers
 import torch
 
 from .schedule import Action, Schedule, ScheduleError, Shape
@@ -57,6 +56,9 @@ class AppliedSchedule:
         self._gate = schedule.effective_gate
         self._pipeline = pipeline
         self._transformer: torch.nn.Module = pipeline.transformer
+        self._base = _without_peft(pipeline.transformer)
+        self._components = _components(self._base)
+        self._signature = inspect.signature(type(self._base).forward)
         self._scheduler = pipeline.scheduler
         self._active = True
         # State of the current denoising run; `_step` is None outside one.
@@ -75,6 +77,9 @@ class AppliedSchedule:
         result = original(*arguments, **options)
         if self._pipeline.transformer is not self._transformer:
             raise ScheduleError("pipeline.transformer was replaced while a schedule is applied; expected the one it was applied to")
+        _check_modules(self._base)
+        if _components(self._base) != self._components:
+            raise ScheduleError("a module of the transformer was replaced while a schedule is applied; expected LoRA weights to be loaded before or after that")
         steps = len(self._scheduler.timesteps)
         if steps != self.schedule.steps:
             raise ScheduleError(f"the schedule has {self.schedule.steps} steps, this call {steps}; expected num_inference_steps={self.schedule.steps}")
@@ -97,7 +102,9 @@ class AppliedSchedule:
                 self._kept.clear()
         return result
 
-    def _forward(self, original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    # Hooks of the transformer, since offloading sets its forward method anew after every call of the pipeline.
+
+    def _enter(self, module: torch.nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if self._pipeline.scheduler is not self._scheduler:
             raise ScheduleError("pipeline.scheduler was replaced while a schedule is applied; expected the one it was applied to")
         if self._step is None or self._step >= self.schedule.steps:
@@ -105,36 +112,43 @@ class AppliedSchedule:
         if self._calls == len(self._kept):
             if self._step > 0:
                 raise ScheduleError(f"step {self._step} calls the transformer more often than step 0; expected the same guidance at every step")
+            if self._calls == (2 if self.schedule.shape.flux else 1):
+                raise ScheduleError(f"step 0 calls the transformer more than {self._calls} times; expected the sampler's step method after that")
             self._kept.append({})
         self._ran.clear()
         self._in_forward = True
-        try:
-            call = inspect.signature(type(self._transformer).forward).bind(self._transformer, *arguments, **options).arguments
-            call.pop("self")
-            self._batch = call["hidden_states"].shape[0]
-            if self._gate is not None and self._step >= self._gate:
-                return self._without_guidance(original, call)
-            return original(*arguments, **options)
-        except BaseException:
+        call = self._signature.bind(self._base, *arguments, **options).arguments
+        call.pop("self")
+        self._batch = call["hidden_states"].shape[0]
+        if self._gate is None or self._step < self._gate:
+            return None
+        # Behind the gate, only the negative half runs.
+        return (), {name: self._first_half(value) for name, value in call.items()}
+
+    def _leave(self, module: torch.nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
+        """Runs after the transformer; without an output if it or `_enter` raised an exception."""
+        if output is None:
             self._reset()
-            raise
-        finally:
-            self._in_forward = False
-            self._calls += 1
+            return None
+        missing = len(self._components) - len(self._ran)
+        if missing:
+            self._reset()
+            raise ScheduleError(
+                f"{missing} of {len(self._components)} components did not run under the schedule; expected blocks that run each of theirs, "
+                "and no hooks or forward methods of components set within the `with` block"
+            )
+        self._in_forward = False
+        self._calls += 1
+        if self._gate is None or self._step is None or self._step < self._gate:
+            return None
+        # The output of the negative half stands for both, so that guidance has no effect.
+        both = torch.cat([output[0], output[0]])
+        return (both,) if isinstance(output, tuple) else type(output)(sample=both)
 
-    def _without_guidance(self, original: Callable[..., Any], call: dict[str, Any]) -> Any:
-        """Runs the negative half only and returns its output for both halves, so that guidance has no effect."""
-        half = self._batch // 2
-
-        def first(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: first(member) for name, member in value.items()}
-            return value[:half] if torch.is_tensor(value) and value.ndim > 0 and value.shape[0] == self._batch else value
-
-        return_dict = call.pop("return_dict", True)
-        sample = original(**{name: first(value) for name, value in call.items()}, return_dict=False)[0]
-        output = torch.cat([sample, sample])
-        return diffusers.models.modeling_outputs.Transformer2DModelOutput(sample=output) if return_dict else (output,)
+    def _first_half(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._first_half(member) for name, member in value.items()}
+        return value[: self._batch // 2] if torch.is_tensor(value) and value.ndim > 0 and value.shape[0] == self._batch else value
 
     def _component(self, index: int, original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Computes, keeps or reuses the output of a component, counted within a step as in `Schedule.plan`."""
@@ -152,7 +166,11 @@ class AppliedSchedule:
             return value[..., :0]
         if action.computes:
             self.statistics.recomputed += 1
-            output: Output = original(*arguments, **options)
+            try:
+                output: Output = original(*arguments, **options)
+            except BaseException:  # After a KeyboardInterrupt, no hook runs.
+                self._reset()
+                raise
         else:
             self.statistics.reused += 1
             output = kept[index] if action is Action.REUSE else self._release(kept, index)
@@ -181,6 +199,7 @@ class AppliedSchedule:
         """Forgets the current denoising run and all that it kept."""
         self._step = None
         self._calls = 0
+        self._in_forward = False
         self._kept.clear()
         self.statistics.bytes_kept = 0
 
@@ -202,12 +221,13 @@ def apply_schedule(pipeline: Any, schedule: Schedule) -> Iterator[AppliedSchedul
     transformer, scheduler = pipeline.transformer, pipeline.scheduler
     with contextlib.ExitStack() as stack:
         stack.callback(applied._close)
-        for owner in (transformer, scheduler):
+        for owner in (applied._base, scheduler):
             _replace(stack, owner, "_ecad_schedule", applied)
         _intercept(stack, applied, scheduler, "set_timesteps", applied._begin)
         _intercept(stack, applied, scheduler, "step", applied._advance)
-        _intercept(stack, applied, transformer, "forward", applied._forward)
-        for index, component in enumerate(_components(transformer)):
+        stack.callback(transformer.register_forward_pre_hook(applied._enter, with_kwargs=True).remove)
+        stack.callback(transformer.register_forward_hook(applied._leave, with_kwargs=True, always_call=True).remove)
+        for index, component in enumerate(applied._components):
             _intercept(stack, applied, component, "forward", functools.partial(applied._component, index))
         yield applied
 
@@ -217,7 +237,7 @@ def transformer_shape(pipeline: Any, steps: int) -> Shape:
     name = next((base.__name__ for base in type(pipeline).__mro__ if base.__name__ in PIPELINES), None)
     if name is None:
         raise ScheduleError(f"the pipeline is a {type(pipeline).__name__}; expected {', '.join(PIPELINES[:-1])} or {PIPELINES[-1]}")
-    transformer = pipeline.transformer
+    transformer = _without_peft(pipeline.transformer)
     if type(transformer).__name__ == "OptimizedModule":
         raise _compiled("the transformer")
     expected = "FluxTransformer2DModel" if name == "FluxPipeline" else "PixArtTransformer2DModel"
@@ -227,19 +247,42 @@ def transformer_shape(pipeline: Any, steps: int) -> Shape:
     return Shape(name == "FluxPipeline", len(transformer.transformer_blocks), len(singles), steps)
 
 
+def _without_peft(transformer: Any) -> Any:
+    """The model in a `PeftModel`, in which LoRA layers replace some of its own."""
+    return transformer.get_base_model() if type(transformer).__name__ == "PeftModel" else transformer
+
+
 def _check(pipeline: Any, schedule: Schedule) -> None:
     shape = transformer_shape(pipeline, schedule.steps)
     if shape.flux != schedule.shape.flux:
         raise ScheduleError(f"the schedule is for {schedule.shape.family}; expected one for {shape.family}, the pipeline's model")
     if shape != schedule.shape:
         raise ScheduleError(f"the schedule is for {schedule.shape}, the pipeline's transformer has {shape}")
-    for owner in (pipeline.transformer, pipeline.scheduler):
+    transformer = _without_peft(pipeline.transformer)
+    for owner in (transformer, pipeline.scheduler):
         if getattr(owner, "_ecad_schedule", None) is not None:
             raise ScheduleError("a schedule is already applied to this transformer or scheduler; expected one `with` block at a time")
-    blocks = [*pipeline.transformer.transformer_blocks, *getattr(pipeline.transformer, "single_transformer_blocks", ())]
-    for module in [pipeline.transformer, *blocks, *_components(pipeline.transformer)]:
-        if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+    _check_modules(transformer)
+
+
+def _check_modules(transformer: torch.nn.Module) -> None:
+    """Raises ScheduleError for a transformer whose calls do not run each of its components as a module of its own."""
+    blocks = [*transformer.transformer_blocks, *getattr(transformer, "single_transformer_blocks", ())]  # type: ignore[misc]
+    for module in [transformer, *blocks]:
+        if _is_compiled(module) or hasattr(module.__dict__.get("forward"), "_torchdynamo_orig_callable"):
             raise _compiled(f"a {type(getattr(module, '_orig_mod', module)).__name__}")
+    for component in _components(transformer):
+        if _is_compiled(component):
+            raise _compiled(f"a {type(getattr(component, '_orig_mod', component)).__name__}")
+    if getattr(transformer, "is_cache_enabled", False):
+        raise ScheduleError(f"the transformer has a {type(transformer._cache_config).__name__}; expected none, as two ways of caching exclude each other: call its disable_cache()")
+    # Modules that accelerate offloads are on the meta device between their calls.
+    if any(tensor.is_meta and not hasattr(module, "_hf_hook") for module in transformer.modules() for tensor in module.parameters(recurse=False)):
+        raise ScheduleError("the transformer's weights are on the meta device; expected a model with its weights loaded")
+
+
+def _is_compiled(module: torch.nn.Module) -> bool:
+    return type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _no_guidance() -> ScheduleError:

@@ -13,15 +13,23 @@ import torch
 
 from .apply import apply_schedule
 from .files import Entry
-from .pipelines import DTYPES, is_flux, load_pipeline, native_size, noise, synchronize
+from .pipelines import DTYPES, is_flux, load_pipeline, native_size, noise, open_device, synchronize, text_length
 from .schedule import Schedule, ScheduleError
 
 
 def open_pipeline(options: argparse.Namespace) -> tuple[Any, torch.device]:
-    """The pipeline of `--model` on `--device` in `--dtype`."""
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device)
+    """The pipeline of `--model` on `--device` in `--dtype`, for which the other options must have a meaning."""
+    device = open_device(options.device)
     dtype = options.dtype if options.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
-    return load_pipeline(options.model, DTYPES[dtype], device), device
+    pipeline = load_pipeline(options.model, DTYPES[dtype], device)
+    if options.guidance_scale is not None and is_flux(pipeline) and not pipeline.transformer.config.guidance_embeds:
+        raise ScheduleError(f"--guidance-scale is {options.guidance_scale}; expected none: this model has no input for it")
+    multiple = pipeline.vae_scale_factor * (2 if is_flux(pipeline) else pipeline.transformer.config.patch_size)
+    for name in ("height", "width"):
+        length = getattr(options, name)
+        if length is not None and length % multiple:
+            raise ScheduleError(f"--{name} is {length}; expected a multiple of {multiple} for {options.model}")
+    return pipeline, device
 
 
 def call(pipeline: Any, prompts: list[str], schedule: Schedule | None, options: argparse.Namespace, seed: int, output_type: str = "pil") -> Any:
@@ -35,7 +43,7 @@ def call(pipeline: Any, prompts: list[str], schedule: Schedule | None, options: 
     with apply_schedule(pipeline, schedule) if schedule else contextlib.nullcontext():
         return pipeline(
             prompt=prompts, num_inference_steps=steps, height=height, width=width, latents=noise(pipeline, seeds, height, width),
-            output_type=output_type, **arguments,
+            output_type=output_type, max_sequence_length=text_length(pipeline), **arguments,
         ).images  # fmt: skip
 
 
@@ -43,6 +51,10 @@ def generate(options: argparse.Namespace, entry: Entry | None) -> Iterator[tuple
     """Writes one image per prompt; every image starts from the noise of `--seed`. Yields the files and their seconds."""
     if len(options.prompt) > 1 and options.output.suffix == ".png":
         raise ScheduleError(f"--output is {options.output}; expected a directory for {len(options.prompt)} prompts")
+    if options.output.suffix.lower() in (".jpg", ".jpeg", ".webp") or options.output.suffix == ".PNG":
+        raise ScheduleError(f"--output is {options.output}; expected a file that ends in .png, or a directory")
+    if entry and options.steps not in (None, entry.schedule.steps):
+        raise ScheduleError(f"--steps is {options.steps}; expected none, or {entry.schedule.steps} as in {options.schedule}")
     pipeline, device = open_pipeline(options)
     single = options.output.suffix == ".png"
     (options.output.parent if single else options.output).mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,11 @@ import socket
 import sys
 import time
 
+import diffusers
 import torch
 
 from .. import __version__
+from ..pipelines import open_device
 from ..schedule import ScheduleError
 from .connection import PRECISIONS, Options, check_connection
 from .errors import WorkerError
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     local = re.match(r"tcp://(localhost|127\.|\[::1\])|ipc://", options.coordinator)
     if not options.key and not local and not options.insecure_plaintext:
         parser.error("--key FILE is required to connect to another machine (or --insecure-plaintext on a trusted network)")
+    diffusers.utils.logging.disable_progress_bar()
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     walltime = time.time() + options.walltime if options.walltime is not None else float(end) if end.isdigit() and int(end) else None
@@ -52,14 +55,14 @@ def main(arguments: list[str] | None = None) -> None:
         name = key.name if key and key.name else options.name
         spool = options.spool or str(pathlib.Path.home() / ".local/state/ecad-torch-worker" / re.sub("[^A-Za-z0-9._-]", "-", name))
         if options.check:
-            print(check_connection(Options(options.coordinator, key, "", name, spool, device(options.device), PRECISIONS.get(options.dtype))))
+            print(check_connection(Options(options.coordinator, key, "", name, spool, open_device(options.device), PRECISIONS.get(options.dtype))))
             return
         if options.models is None:
             parser.error("--models DIR is required")
         if not pathlib.Path(options.models, "model_index.json").is_file():
             raise WorkerError(f"--models is {options.models}; expected a model directory with model_index.json")
         dtype = PRECISIONS.get(options.dtype)
-        worker = Worker(Options(options.coordinator, key, options.models, name, spool, device(options.device), dtype, options.batch, options.scorer, options.grace, walltime))
+        worker = Worker(Options(options.coordinator, key, options.models, name, spool, open_device(options.device), dtype, options.batch, options.scorer, options.grace, walltime))
     except (WorkerError, ScheduleError) as error:
         sys.exit(f"error: {error}")
     status = 0
@@ -73,16 +76,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def device(name: str) -> torch.device:
-    """The device of `--device`, which must exist."""
-    try:
-        found = torch.device(name)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise WorkerError(f"--device is {name}: {str(error).splitlines()[0]}; expected cpu, or cuda where PyTorch finds a GPU") from None
-    return found
 
 
 if __name__ == "__main__":

@@ -16,17 +16,21 @@ import safetensors.torch
 import torch
 
 from ..apply import apply_schedule, transformer_shape
-from ..pipelines import is_flux, load_pipeline, noise, synchronize
+from ..pipelines import is_flux, load_pipeline, noise, synchronize, text_length
 from ..schedule import Schedule, ScheduleError
 from . import costs, model_scorers, reuse, scorers
 from .errors import WorkerError
+from .profile import Profile
 
-# Seconds for which a timed uncached run serves candidates whose latency is no objective.
-REFERENCE_AGE_LIMIT = 60.0
 CANDIDATES_BETWEEN_REFERENCES = 4
+REFERENCE_AGE_BEFORE, REFERENCE_AGE_LIMIT = 5.0, 60.0
+"""Seconds for which a timed uncached run counts as just before candidates whose latency is an objective, and serves others."""
 REFERENCE_CACHE_BYTES = 512 << 20
 CANARY_VALUES = 256
-MAX_TEXT = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300, "FluxPipeline": 512}
+REUSE_ROWS = 16
+"""Most copies of an image that are denoised together to measure reuse errors."""
+DECODED_PIXELS = 512 * 512
+"""Most pixels that a GPU, which one small image does not fill, decodes together: the autoencoder needs more memory than the transformer."""
 
 
 class CandidateError(Exception):
@@ -102,14 +106,13 @@ class Evaluator:
         self._settings = settings
         self._device = device
         self._batch = batch
+        self.profile = Profile()
         self.shape = transformer_shape(self._pipeline, settings.steps)
-        self._length = MAX_TEXT[type(self._pipeline).__name__]
-        if is_flux(self._pipeline) and self._pipeline.tokenizer_2 is not None:
-            # FLUX attends to padding, so a model trained with fewer tokens must be given fewer.
-            self._length = min(self._length, max(1, self._pipeline.tokenizer_2.model_max_length))
         texts = [settings.negative_prompt, *settings.prompts]
         found = self._read_embeddings(embeddings) if embeddings else self._encode(texts)
         self._negative, self._prompts = found[0], found[1:]
+        # T5-XXL is larger than PixArt, and no longer needed.
+        self._pipeline.register_modules(**{name: None for name in self._pipeline.components if name.startswith("text_encoder")})
         self._references: collections.OrderedDict[tuple[tuple[int, int], ...], Images] = collections.OrderedDict()
         # The latest uncached run of as many images: seconds per image, and when it ended.
         self._timed_references: dict[int, tuple[float, float]] = {}
@@ -138,7 +141,8 @@ class Evaluator:
     def measure_reuse(self, item: tuple[int, int], progress: Callable[[int, int], None]) -> bytes:
         """The reuse errors of one image as little-endian float32, see `reuse.measure_reuse`."""
         self._check_prompts([item])
-        errors = reuse.measure_reuse(self._pipeline, self.shape, lambda schedule: self._call([item], schedule)[0], progress)
+        rows = min(REUSE_ROWS, self._batch or REUSE_ROWS)
+        errors = reuse.measure_reuse(self._pipeline, self.shape, rows, lambda copies: self._call([item] * copies, None)[0], progress)
         return errors.numpy().astype("<f4").tobytes()
 
     def evaluate(
@@ -155,10 +159,9 @@ class Evaluator:
         """
         self._check_prompts(items)
         total = len(candidates) * len(items)
+        self._warm_up(items)
         results: list[dict[str, Any]] = []
-        before = None
-        if measure_latency or tuple(items) not in self._references or not self._has_recent_reference(len(items)):
-            before = self._run_reference(items)
+        before = self._reference_before(items, REFERENCE_AGE_BEFORE if measure_latency else REFERENCE_AGE_LIMIT)
         for first in range(0, len(candidates), CANDIDATES_BETWEEN_REFERENCES):
             group = candidates[first : first + CANDIDATES_BETWEEN_REFERENCES]
             runs: list[tuple[int, Images]] = []
@@ -169,7 +172,8 @@ class Evaluator:
                 try:
                     key = (schedule.plan, schedule.effective_gate)
                     if key not in equal:
-                        equal[key] = self._denoise(items, schedule)
+                        with self.profile.part("denoising"):
+                            equal[key] = self._denoise(items, schedule)
                         self._decode_finite(candidate, equal[key])
                 except ScheduleError as error:
                     raise CandidateError(candidate, str(error)) from None
@@ -177,10 +181,10 @@ class Evaluator:
             reference_seconds = self._timed_references[len(items)][0]
             if measure_latency:
                 after = self._run_reference(items)
-                assert before is not None
                 reference_seconds, before = (before + after) / 2, after
-            for candidate, images in runs:
-                results += self._score(candidate, images, items, reference_seconds, returned, candidate == candidates[0][0])
+            with self.profile.part("scoring"):
+                for candidate, images in runs:
+                    results += self._score(candidate, images, items, reference_seconds, returned, candidate == candidates[0][0])
         progress(total, total)
         return results
 
@@ -218,10 +222,17 @@ class Evaluator:
             measurements.append(measurement)
         return measurements
 
+    def _reference_before(self, items: list[tuple[int, int]], age: float) -> float:
+        """Seconds per image of an uncached run that ended at most `age` seconds ago, such as that after the task before, or of a new one."""
+        seconds, end = self._timed_references.get(len(items), (0.0, 0.0))
+        is_recent = len(items) in self._timed_references and time.monotonic() - end < age
+        return seconds if is_recent and tuple(items) in self._references else self._run_reference(items)
+
     def _run_reference(self, items: list[tuple[int, int]]) -> float:
         """Denoises uncached and returns the seconds per image; keeps images and latents for the scorers."""
         key = tuple(items)
-        run = self._denoise(items, None)
+        with self.profile.part("uncached"):
+            run = self._denoise(items, None)
         if key not in self._references:
             if not torch.isfinite(run.latents).all():
                 raise WorkerError("the latents of the uncached model are not finite; expected another --dtype or a sound device")
@@ -232,24 +243,22 @@ class Evaluator:
         self._timed_references[len(items)] = (run.denoise_seconds, time.monotonic())
         return run.denoise_seconds
 
-    def _has_recent_reference(self, images: int) -> bool:
-        timed = self._timed_references.get(images)
-        return timed is not None and time.monotonic() - timed[1] < REFERENCE_AGE_LIMIT
+    def _warm_up(self, items: list[tuple[int, int]]) -> None:
+        """The first run of a batch size allocates memory and selects kernels, and must not be timed."""
+        for chunk in self._chunks(items):
+            if len(chunk) not in self._warm:
+                self._call(chunk, None)
+                self._warm.add(len(chunk))
+
+    def _chunks(self, items: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+        """Batches of at most `--batch` images."""
+        size = self._batch or len(items)
+        return [items[start : start + size] for start in range(0, len(items), size)]
 
     def _denoise(self, items: list[tuple[int, int]], schedule: Schedule | None) -> Images:
         """The final latents of images, in batches of at most `--batch`."""
-        size = self._batch or len(items)
-        latents, seconds = [], 0.0
-        for start in range(0, len(items), size):
-            chunk = items[start : start + size]
-            if len(chunk) not in self._warm:
-                # The first run of a batch size allocates memory and selects kernels, and must not be timed.
-                self._call(chunk, None)
-                self._warm.add(len(chunk))
-            found, taken = self._call(chunk, schedule)
-            latents.append(found)
-            seconds += taken
-        return Images(torch.empty(0), torch.cat(latents), seconds / len(items), 0.0)
+        runs = [self._call(chunk, schedule) for chunk in self._chunks(items)]
+        return Images(torch.empty(0), torch.cat([latents for latents, _ in runs]), sum(seconds for _, seconds in runs) / len(items), 0.0)
 
     @torch.no_grad()
     def _call(self, items: list[tuple[int, int]], schedule: Schedule | None) -> tuple[torch.Tensor, float]:
@@ -287,16 +296,17 @@ class Evaluator:
 
     @torch.no_grad()
     def _decode(self, run: Images) -> None:
-        """Decodes one image at a time, as the autoencoder needs more memory than the transformer."""
         vae, images = self._pipeline.vae, []
         synchronize(self._device)
         start = time.perf_counter()
-        for row in run.latents:
-            latents = row[None].to(self._device, vae.dtype) / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
-            decoded = vae.decode(latents, return_dict=False)[0].float()
-            images.append(((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu())
+        with self.profile.part("decoding"):
+            together = 1 if self._device.type == "cpu" else max(1, DECODED_PIXELS // (self._settings.height * self._settings.width))
+            for rows in torch.split(run.latents, together):
+                latents = rows.to(self._device, vae.dtype) / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
+                decoded = vae.decode(latents, return_dict=False)[0].float()
+                images.append(((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu())
         run.images = torch.cat(images)
-        run.decode_seconds = (time.perf_counter() - start) / len(images)
+        run.decode_seconds = (time.perf_counter() - start) / len(run.images)
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._device, self._pipeline.transformer.dtype)
@@ -307,10 +317,10 @@ class Evaluator:
         found: dict[str, Embedding] = {}
         for text in dict.fromkeys(texts):
             if is_flux(self._pipeline):
-                embeds, pooled, _ = self._pipeline.encode_prompt(text, None, max_sequence_length=self._length)
+                embeds, pooled, _ = self._pipeline.encode_prompt(text, None, max_sequence_length=text_length(self._pipeline))
                 found[text] = Embedding(embeds[0].float().cpu(), pooled.float().cpu())
             else:
-                embeds, mask, _, _ = self._pipeline.encode_prompt(text, do_classifier_free_guidance=False, max_sequence_length=self._length, clean_caption=False)
+                embeds, mask, _, _ = self._pipeline.encode_prompt(text, do_classifier_free_guidance=False, max_sequence_length=text_length(self._pipeline), clean_caption=False)
                 found[text] = Embedding(embeds[0][mask[0].bool()].float().cpu(), None)
         return [found[text] for text in texts]
 

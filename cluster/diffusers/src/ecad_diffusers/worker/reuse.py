@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..apply import _components, _replace
-from ..schedule import BlockKind, Schedule, Shape
+from ..schedule import BlockKind, Shape
 from .errors import WorkerError
+from .precision import float32_stream, float32_weights
+
+log = logging.getLogger("ecad-torch-worker")
 
 PROJECTIONS = 16
 """Random projections of each output over its tokens; outputs of as many tokens or fewer are kept as they are."""
@@ -20,39 +26,58 @@ Contributions = list[tuple[torch.Tensor, torch.Tensor]]
 """What a component adds to the residual stream: outputs `[B, T, C]` and the squares of their gates `[B, C]`, image and text apart."""
 
 
-def measure_reuse(pipeline: Any, shape: Shape, run: Callable[[Schedule | None], torch.Tensor], progress: Callable[[int, int], None]) -> torch.Tensor:
+def measure_reuse(pipeline: Any, shape: Shape, rows: int, run: Callable[[int], torch.Tensor], progress: Callable[[int, int], None]) -> torch.Tensor:
     """The reuse errors of one image, float32 in the order of Evolution.ReuseErrors: `[chains, pairs of a step and an earlier one]`.
 
-    `run` denoises the image under a schedule, or uncached, and returns its final latents; `progress` raises Cancelled to stop. An entry is the
+    `run` denoises that many copies of the image, at most `rows`, and returns their final latents; `progress` raises Cancelled to stop. An entry is the
     squared change of what the chain's component adds to the residual stream between the two steps, times the gain of the later step: the squared
     distance of the final latents when everything is reused at that step alone, per unit of change.
+
+    Computed in float32, because rounding to half precision changes the final latents more than reuse does at most steps. Where the memory of the device
+    is too small for the weights in float32, at least the residual stream is.
     """
-    # Each branch computes the step before the reuse again, to have its outputs.
-    steps = shape.steps + sum(shape.steps - step + 1 for step in range(1, shape.steps))
+    transformer = pipeline.transformer
+    try:
+        with float32_weights(transformer):
+            return _measure(pipeline, shape, rows, run, progress)
+    except torch.OutOfMemoryError:
+        log.warning("too little memory for the weights in float32: small reuse errors will be those of rounding in %s", str(transformer.dtype).removeprefix("torch."))
+    torch.cuda.empty_cache()
+    with float32_stream(transformer):
+        return _measure(pipeline, shape, rows, run, progress)
+
+
+def _measure(pipeline: Any, shape: Shape, rows: int, run: Callable[[int], torch.Tensor], progress: Callable[[int, int], None]) -> torch.Tensor:
+    groups = [range(first, min(first + rows, shape.steps)) for first in range(1, shape.steps, rows)]
+    computed = shape.steps + sum(len(_active(group, step)) for group in groups for step in range(shape.steps))
     total = max(1, (shape.steps + 1) // 2)
     done = 0
 
-    def advance() -> None:
+    def advance(count: int) -> None:
         nonlocal done
-        progress(done * total // steps, total)
-        done += 1
+        progress(done * total // computed, total)
+        done += count
 
     with contextlib.ExitStack() as stack:
         trajectory = _Trajectory(pipeline, shape, advance, stack)
-        uncached = run(None)
+        uncached = run(1)
         _require_finite(uncached, "the latents of the uncached model are not finite; expected another precision or a sound device")
         changes = trajectory.changes()
         gains = torch.zeros(shape.steps, dtype=torch.float64)
-        for step in range(1, shape.steps):
-            trajectory.replay(step - 1)
-            rows = [number != step for number in range(shape.steps)]
-            latents = run(Schedule(shape, tuple(row for row in rows for _ in range(shape.genes_per_step))))
-            _require_finite(latents, f"the latents are not finite when everything is reused at step {step + 1}")
-            local = float(changes[:, step * (step + 1) // 2 - 1].sum())
-            gains[step] = float((latents - uncached).double().square().sum()) / local if local > 0 else 0.0
+        for group in groups:
+            trajectory.branch(group)
+            for step, latents in zip(group, run(len(group))):
+                _require_finite(latents, f"the latents are not finite when everything is reused at step {step + 1}")
+                local = float(changes[:, step * (step + 1) // 2 - 1].sum())
+                gains[step] = float((latents - uncached[0]).double().square().sum()) / local if local > 0 else 0.0
     pairs = torch.arange(shape.steps).repeat_interleave(torch.arange(shape.steps))
     progress(total, total)
     return (changes * gains[pairs]).float()
+
+
+def _active(branches: range, step: int) -> list[int]:
+    """The branches that are computed at a step: from the step before their reuse on, whose outputs they reuse."""
+    return [row for row, reuse in enumerate(branches) if step >= reuse - 1]
 
 
 def _require_finite(latents: torch.Tensor, reason: str) -> None:
@@ -61,16 +86,22 @@ def _require_finite(latents: torch.Tensor, reason: str) -> None:
 
 
 class _Trajectory:
-    """Observes the transformer until the stack unwinds: records the first run of the pipeline, later replays its first steps."""
+    """Observes the transformer until the stack unwinds: records the first run of the pipeline, later branches off it."""
 
-    def __init__(self, pipeline: Any, shape: Shape, advance: Callable[[], None], stack: contextlib.ExitStack):
+    def __init__(self, pipeline: Any, shape: Shape, advance: Callable[[int], None], stack: contextlib.ExitStack):
         self._transformer = pipeline.transformer
+        self._signature = inspect.signature(type(pipeline.transformer).forward)
         self._shape = shape
         self._advance = advance
         self._blocks = [*self._transformer.transformer_blocks, *getattr(self._transformer, "single_transformer_blocks", ())]
-        self._predictions: list[Any] = []
-        self._replayed: int | None = None
-        """Steps whose predictions are taken from the first run; None in that run."""
+        self._predictions: list[torch.Tensor] = []
+        """Of every step of the first run."""
+        self._branches: range | None = None
+        """The steps at which copies of the image reuse everything; None in the first run."""
+        self._computed: list[int] = []
+        """The copies that are computed in the present call."""
+        self._kept: list[list[torch.Tensor]] = []
+        """Of each chain, what the next copy to reuse everything will reuse."""
         self._step = 0
         self._text_tokens = 0
         self._timestep: torch.Tensor | None = None
@@ -79,7 +110,8 @@ class _Trajectory:
         """FLUX's gates `[B, D]` of each block at the current step."""
         self._sketches: list[list[Contributions]] = [[] for _ in range(shape.genes_per_step)]
         """Of each chain and step, with projections in place of outputs, on the CPU."""
-        # Schedules applied later intercept this method in turn.
+        self._signs: dict[tuple[int, int], list[torch.Tensor]] = {}
+        """Those of each chain and part of its output, by row."""
         self._original = self._transformer.forward
         _replace(stack, self._transformer, "forward", self._forward)
         for handle in self._register():
@@ -97,9 +129,10 @@ class _Trajectory:
             for first, (norm, indices) in enumerate(norms):
                 yield norm.register_forward_hook(functools.partial(self._record_gates, block, first == 0, indices))
 
-    def replay(self, steps: int) -> None:
-        """Makes the next run begin with the first run's predictions, whose components then do not run, and compute from step `steps` onward."""
-        self._step, self._replayed = 0, steps
+    def branch(self, steps: range) -> None:
+        """Makes the next run one of several copies of the image; copy `row` reuses everything at `steps[row]`."""
+        self._step, self._branches = 0, steps
+        self._kept = [[] for _ in range(self._shape.genes_per_step)]
         self._sketches = []
 
     def changes(self) -> torch.Tensor:
@@ -107,19 +140,44 @@ class _Trajectory:
         device = next(self._transformer.parameters()).device
         return torch.stack([_changes(steps, device) for steps in self._sketches])
 
-    def _forward(self, *arguments: Any, **options: Any) -> Any:
+    def _forward(self, *arguments: Any, **options: Any) -> tuple[torch.Tensor]:
         if self._step == self._shape.steps:
             raise WorkerError("the pipeline calls the transformer more than once per step, as with true_cfg_scale; expected one call")
         step, self._step = self._step, self._step + 1
-        if self._replayed is not None and step < self._replayed:
-            return self._predictions[step]
-        self._advance()
-        if self._replayed is None and self._shape.flux:
-            self._text_tokens = options["encoder_hidden_states"].shape[1]
-        prediction = self._original(*arguments, **options)
-        if self._replayed is None:
-            self._predictions.append(prediction)
-        return prediction
+        call = self._signature.bind(self._transformer, *arguments, **options).arguments
+        call.pop("self")
+        call["return_dict"] = False
+        if self._branches is None:
+            self._advance(1)
+            if self._shape.flux:
+                self._text_tokens = call["encoder_hidden_states"].shape[1]
+            self._predictions.append(self._original(**call)[0])
+            return (self._predictions[-1],)
+        # Copies that do not differ yet have the predictions of the first run. With guidance, a batch has both halves.
+        copies = len(self._branches)
+        prediction = self._predictions[step].repeat_interleave(copies, 0)
+        self._computed = _active(self._branches, step)
+        if self._computed:
+            self._advance(len(self._computed))
+            batch = len(prediction)
+            rows = torch.tensor([first + row for first in range(0, batch, copies) for row in self._computed], device=prediction.device)
+            selected = {name: value if name in ("img_ids", "txt_ids") else _select(value, rows, batch) for name, value in call.items()}
+            prediction[rows] = self._original(**selected)[0]
+        return (prediction,)
+
+    def _reuse(self, chain: int, output: Any) -> Any:
+        """Replaces the output of the copy that reuses everything at this step, and keeps that of the copy which will at the next one."""
+        assert self._branches is not None
+        parts, step, count = output if isinstance(output, tuple) else (output,), self._step - 1, len(self._computed)
+        if step in self._branches:
+            row = self._computed.index(self._branches.index(step))
+            parts = tuple(part.clone() for part in parts)
+            for part, kept in zip(parts, self._kept[chain]):
+                part[row::count] = kept
+        if step + 1 in self._branches:
+            row = self._computed.index(self._branches.index(step + 1))
+            self._kept[chain] = [part[row::count].clone() for part in parts]
+        return parts if isinstance(output, tuple) else parts[0]
 
     def _record_modulation(self, module: Any, inputs: Any, output: Any) -> None:
         self._timestep = output[0]
@@ -129,12 +187,24 @@ class _Trajectory:
             self._gates[block] = []
         self._gates[block] += [output[index] for index in indices]
 
-    def _record(self, chain: int, module: Any, inputs: Any, output: Any) -> None:
-        if self._replayed is None:
-            parts = self._contributions(chain, output)
+    def _record(self, chain: int, module: Any, inputs: Any, output: Any) -> Any:
+        if self._branches is not None:
+            return self._reuse(chain, output)
+        parts = self._contributions(chain, output)
+        projected = [self._project(chain, index, len(parts), part.float()) for index, (part, _) in enumerate(parts)]
+        self._sketches[chain].append([(values.cpu(), gains.cpu()) for values, (_, gains) in zip(projected, parts)])
+        return None
+
+    def _project(self, chain: int, part: int, parts: int, output: torch.Tensor) -> torch.Tensor:
+        """Projections of an output over its tokens, or the tokens themselves if they are few."""
+        tokens = output.shape[1]
+        if tokens <= PROJECTIONS:
+            return output.clone()
+        if (chain, part) not in self._signs:
             first = chain << 8
-            projected = [_project(part.float(), range(first + index, first + len(part) * len(parts), len(parts))) for index, (part, _) in enumerate(parts)]
-            self._sketches[chain].append([(values.cpu(), gains.cpu()) for values, (_, gains) in zip(projected, parts)])
+            seeds = range(first + part, first + len(output) * parts, parts)
+            self._signs[chain, part] = [_signs(tokens, seed).to(output.device) for seed in seeds]
+        return _project(output, self._signs[chain, part])
 
     def _contributions(self, chain: int, output: Any) -> Contributions:
         block, component = divmod(chain, 3)
@@ -153,6 +223,13 @@ class _Trajectory:
         return [(output[:, self._text_tokens :], gains), (output[:, : self._text_tokens], gains)]
 
 
+def _select(value: Any, rows: torch.Tensor, batch: int) -> Any:
+    """Rows of the tensors of a batch."""
+    if isinstance(value, dict):
+        return {name: _select(member, rows, batch) for name, member in value.items()}
+    return value[rows] if torch.is_tensor(value) and value.ndim > 0 and value.shape[0] == batch else value
+
+
 def _changes(steps: list[Contributions], device: torch.device) -> torch.Tensor:
     """The squared changes of one chain, float64 `[pairs]`."""
     total = torch.zeros(len(steps) * (len(steps) - 1) // 2, dtype=torch.float64)
@@ -164,26 +241,19 @@ def _changes(steps: list[Contributions], device: torch.device) -> torch.Tensor:
     return total
 
 
-def _project(output: torch.Tensor, seeds: range) -> torch.Tensor:
-    """Sums over the tokens with random signs, the same at every step, `[B, PROJECTIONS, C]`; or the tokens themselves if they are few.
+def _project(output: torch.Tensor, signs: list[torch.Tensor]) -> torch.Tensor:
+    """Sums over the tokens with random signs, the same at every step, `[B, PROJECTIONS, C]`.
 
     Squared differences of sums have the right expectation (Johnson and Lindenstrauss 1984). Every chain and row has signs of its own.
     """
-    tokens = output.shape[1]
-    if tokens <= PROJECTIONS:
-        return output.clone()
-    return torch.stack([_signs(tokens, seed).to(output.device) @ row for seed, row in zip(seeds, output)])
+    return torch.stack([row_signs @ row for row_signs, row in zip(signs, output)])
 
 
-@functools.cache
 def _signs(tokens: int, seed: int) -> torch.Tensor:
     """Signs times `PROJECTIONS ** -0.5`, `[PROJECTIONS, tokens]`: those of the native engine, which draws them with SplitMix64."""
-    mask = 2**64 - 1
-    signs = torch.empty(tokens, PROJECTIONS)
-    for token in range(tokens):
-        word = seed + (token + 1) * 0x9E3779B97F4A7C15 & mask
-        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & mask
-        word = (word ^ word >> 27) * 0x94D049BB133111EB & mask
-        word ^= word >> 31
-        signs[token] = torch.tensor([1.0 if word >> bit & 1 else -1.0 for bit in range(PROJECTIONS)])
-    return signs.T * float(PROJECTIONS**-0.5)
+    word = np.uint64(seed) + np.arange(1, tokens + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    word = (word ^ word >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ word >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    word ^= word >> np.uint64(31)
+    bits = word >> np.arange(PROJECTIONS, dtype=np.uint64)[:, None] & np.uint64(1)
+    return torch.from_numpy(np.where(bits == 1, 1, -1).astype(np.float32)) * float(PROJECTIONS**-0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -12,6 +13,7 @@ from ..schedule import Schedule, ScheduleError, Shape
 from . import messages_pb2 as pb
 from .errors import WorkerError
 from .evaluator import Cancelled, CandidateError, Evaluator, Returned
+from .profile import Profile
 
 MOST_IMAGES = 256
 """The largest batch that a run configuration allows."""
@@ -23,6 +25,9 @@ class EvaluationThread:
     def __init__(self) -> None:
         self.outcomes: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.progress = (0, 0)
+        self.profile = Profile()
+        # Readable once there is an outcome, so that the main thread need not wait for its next turn.
+        self.arrivals, self._announce = os.pipe()
         self._requests: queue.SimpleQueue[Callable[[], tuple[str, Any]] | None] = queue.SimpleQueue()
         self._cancelled = threading.Event()
         self._evaluator: Evaluator | None = None
@@ -35,9 +40,12 @@ class EvaluationThread:
         def request() -> tuple[str, Any]:
             self._evaluator = None
             try:
-                evaluator = make()
+                with self.profile.activity("opening the model"):
+                    evaluator = make()
+                    evaluator.profile = self.profile
                 start = time.perf_counter()
-                values = evaluator.canary()
+                with self.profile.activity("canary"):
+                    values = evaluator.canary()
             except Exception as error:
                 return "failed", _line(error)
             self._evaluator = evaluator
@@ -55,7 +63,8 @@ class EvaluationThread:
                     raise WorkerError("costs were requested before the model was opened")
                 if not 1 <= images <= MOST_IMAGES:
                     raise WorkerError(f"the run requests costs of a batch of {images} images; expected 1 to {MOST_IMAGES}")
-                return "measured", self._evaluator.measure_costs(images, self._advance)
+                with self.profile.activity("costs"):
+                    return "measured", self._evaluator.measure_costs(images, self._advance)
             except Cancelled:
                 return "cancelled", None
             except Exception as error:
@@ -90,7 +99,8 @@ class EvaluationThread:
         if assignment.kind == pb.Assignment.KIND_MEASURE_REUSE:
             if len(items) != 1 or assignment.candidates:
                 raise WorkerError(f"the task has {len(items)} images and {len(assignment.candidates)} candidates; expected one image and no candidates to measure reuse")
-            return {"reuse_errors": self._evaluator.measure_reuse(items[0], self._advance)}
+            with self.profile.activity("reuse errors"):
+                return {"reuse_errors": self._evaluator.measure_reuse(items[0], self._advance)}
         if assignment.kind not in (pb.Assignment.KIND_EVALUATE, pb.Assignment.KIND_RENDER):
             raise WorkerError(f"the task is of kind {assignment.kind}, which this worker does not know; expected evaluate, render or measure_reuse")
         candidates = [(candidate.candidate_id, schedule(candidate, self._evaluator.shape)) for candidate in assignment.candidates]
@@ -98,7 +108,8 @@ class EvaluationThread:
             raise WorkerError("the task has no images; expected at least one candidate and one prompt")
         thumbnails = {(item.prompt_index, item.seed) for item in assignment.thumbnails}
         returned = Returned(assignment.return_images, thumbnails, assignment.return_references, assignment.image_pixels)
-        return {"images": self._evaluator.evaluate(candidates, items, assignment.measure_latency, returned, self._advance)}
+        with self.profile.activity("rendering" if assignment.kind == pb.Assignment.KIND_RENDER else "evaluation"):
+            return {"images": self._evaluator.evaluate(candidates, items, assignment.measure_latency, returned, self._advance)}
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -108,7 +119,11 @@ class EvaluationThread:
         self.cancel()
         self._requests.put(None)
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        os.close(self.arrivals)
+        os.close(self._announce)
+        return True
 
     def _advance(self, done: int, total: int) -> None:
         self.progress = (done, total)
@@ -118,6 +133,7 @@ class EvaluationThread:
     def _run(self) -> None:
         while (request := self._requests.get()) is not None:
             self.outcomes.put(request())
+            os.write(self._announce, b"1")
 
 
 def schedule(candidate: Any, shape: Shape) -> Schedule:

@@ -74,7 +74,13 @@ class Worker:
         self._connect(context)
         try:
             while True:
-                if self._socket.poll(100):
+                poller = zmq.Poller()
+                poller.register(self._socket, zmq.POLLIN)
+                poller.register(self._engine.arrivals, zmq.POLLIN)
+                ready = dict(poller.poll(100))
+                if self._engine.arrivals in ready:
+                    os.read(self._engine.arrivals, 64)
+                if self._socket in ready:
                     frames = self._socket.recv_multipart()
                     if len(frames) == 1 and self._handle(*protocol.decode(frames[0])):
                         return
@@ -94,6 +100,7 @@ class Worker:
                     return
                 self._send_due()
         finally:
+            log.info("time: %s", self._engine.profile.summary())
             self._socket.close(linger=2000)
             self._monitor.close()
             context.term()

@@ -1,0 +1,155 @@
+"""`ecad-diffusers generate`: the images of `ecad generate`, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+from typing import Any
+
+import conftest
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ecad_diffusers import Schedule, ScheduleError, transformer_shape
+from ecad_diffusers.__main__ import main
+from ecad_diffusers.generate import call
+
+PROMPT = "a small green triangle left of a large yellow circle"
+BUNDLED = pytest.mark.parametrize("name", ["shapes-pixart-alpha", "shapes-pixart-sigma", "shapes-flux"])
+
+
+@BUNDLED
+def test_images_equal_those_of_the_engine(name: str, ecad: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """With the defaults of both: size, guidance, and the text length of the model."""
+    model = conftest.MODELS / name
+    pipeline = conftest.load_pipeline(model)
+    steps, seed = 8, 5
+    schedule = Schedule.fora(transformer_shape(pipeline, steps), 2)
+    file = conftest.write_published(schedule, tmp_path / "fora.json")
+    side = conftest.pipelines.native_size(pipeline)
+    options = argparse.Namespace(steps=None, height=None, width=None, guidance_scale=None)
+    latents: list[torch.Tensor] = []
+    step = pipeline.scheduler.step
+
+    def recorded(*arguments: Any, **keywords: Any) -> Any:
+        result = step(*arguments, **keywords)
+        latents.append(conftest.unpacked(pipeline, result[0], side, side) if schedule.shape.flux else result[0])
+        return result
+
+    pipeline.scheduler.step = recorded
+    try:
+        call(pipeline, [PROMPT], schedule, options, seed, "latent")
+    finally:
+        del pipeline.scheduler.__dict__["step"]
+    found = torch.stack(latents)
+    reference = conftest.write_reference(
+        tmp_path / "reference.safetensors",
+        {
+            "prompts": [PROMPT], "seeds": [seed], "negative_prompt": "", "steps": steps, "guidance_scale": 3.5 if schedule.shape.flux else 4.5,
+            "height": side, "width": side, "schedule": "fora.json",
+        },
+        {"initial_latents": conftest.unpacked_noise(pipeline, [seed], side, side), "step_latents": found, "images": conftest.decoded(pipeline, found[-1])},
+    )  # fmt: skip
+    report = subprocess.run([ecad, "verify", "--model", model, "--reference", reference, "--json"], capture_output=True, text=True)
+    errors = {tensor["name"]: tensor["relative_l2"] for tensor in json.loads(report.stdout)["tensors"]}
+    assert errors["step_latents"] < 1e-4, errors
+    arguments = ["generate", "--model", str(model), "--prompt", PROMPT, "--schedule", str(file), "--seed", str(seed)]
+    main([*arguments, "-o", str(tmp_path / "here.png"), "--device", "cpu"])
+    subprocess.run([ecad, *arguments, "-o", tmp_path / "engine.png"], check=True, capture_output=True)
+    here, engine = (np.asarray(Image.open(tmp_path / f"{program}.png").convert("RGB")).astype(int) for program in ("here", "engine"))
+    assert here.std() > 5 and abs(here - engine).max() <= 2
+
+
+def directory(tmp_path: pathlib.Path, name: str = "shapes-pixart-alpha") -> pathlib.Path:
+    """A copy of a bundled model."""
+    return pathlib.Path(shutil.copytree(conftest.MODELS / name, tmp_path / "model"))
+
+
+def error(capsys: Any, *arguments: str) -> str:
+    """The message with which the program ends."""
+    with pytest.raises(SystemExit) as raised:
+        main(list(arguments))
+    message = str(raised.value) if raised.value.code not in (0, 2) else capsys.readouterr().err.strip().splitlines()[-1]
+    assert "\n" not in message
+    return message
+
+
+def test_errors_of_models_are_one_line(tmp_path: pathlib.Path, capsys: Any) -> None:
+    model = directory(tmp_path)
+    output = str(tmp_path / "image.png")
+
+    def refused(name: str | pathlib.Path = model) -> str:
+        return error(capsys, "generate", "--model", str(name), "--prompt", "a", "--device", "cpu", "-o", output)
+
+    assert "no-such/model_index.json: cannot be read: No such file" in refused(tmp_path / "no-such")
+    assert "expected a model directory in the diffusers layout" in refused(conftest.MODELS)
+    cache = tmp_path / "models--owner--name"
+    shutil.copytree(model, cache / "snapshots" / "abc")
+    assert refused(cache).endswith(f", such as {cache / 'snapshots' / 'abc'}")
+    index = (model / "model_index.json").read_text()
+    for text, reason in (
+        ("version https://git-lfs.github.com/spec/v1\n", "not a JSON object"), ("[]", "not a JSON object"),
+        (index.replace("PixArtAlphaPipeline", "StableDiffusionPipeline"), "_class_name is StableDiffusionPipeline; expected one of"),
+    ):  # fmt: skip
+        (model / "model_index.json").write_text(text)
+        assert reason in refused()
+    (model / "model_index.json").write_text(index)
+    for part in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"):
+        hidden = (model / part).rename(tmp_path / part)
+        expected = "cannot be loaded: " if part != "tokenizer" else "no vocabulary found; expected tokenizer.json, spiece.model"
+        assert refused().startswith(f"error: {model}") and expected in refused(), part
+        hidden.rename(model / part)
+    weights = next((model / "transformer").glob("*.safetensors"))
+    data = weights.read_bytes()
+    for damaged in (b"version https://git-lfs.github.com/spec/v1\n", data[: len(data) // 2], b""):
+        weights.write_bytes(damaged)
+        assert refused().startswith(f"error: {model}: cannot be loaded: ")
+    weights.write_bytes(data)
+    assert not (tmp_path / "image.png").exists()
+
+
+def test_errors_of_options(tmp_path: pathlib.Path, capsys: Any) -> None:
+    pipeline = conftest.load_pipeline(conftest.MODELS / "shapes-pixart-alpha")
+    fora = str(conftest.write_published(Schedule.fora(transformer_shape(pipeline, 4), 2), tmp_path / "fora.json"))
+    flux = str(conftest.write_published(Schedule.fora(transformer_shape(conftest.load_pipeline(conftest.MODELS / "shapes-flux"), 4), 2), tmp_path / "flux.json"))
+    for options, reason in (
+        (("--schedule", fora, "--steps", "5"), f"--steps is 5; expected none, or 4 as in {fora}"),
+        (("--schedule", flux), "the schedule is for FLUX; expected one for PixArt"),
+        (("--schedule", str(tmp_path / "none.json")), "none.json: cannot be read: No such file"),
+        (("--entry", "1"), "--entry is only allowed with --schedule"),
+        (("--height", "60"), "--height is 60; expected a multiple of "),
+        (("--guidance-scale", "nan"), "nan: expected 0 to 100"),
+        (("--seed", "-1"), "-1: expected 0 to 2^64 - 1"),
+        (("--dtype", "int8"), "invalid choice: 'int8'"),
+        (("--device", "meta"), "--device is meta"),
+        (("--device", "nonsense"), "--device is nonsense: "),
+        (("-o", str(tmp_path / "image.jpg")), "expected a file that ends in .png, or a directory"),
+        (("--prompt", "b"), "expected a directory for 2 prompts"),
+    ):  # fmt: skip
+        found = error(capsys, "generate", "--model", str(conftest.MODELS / "shapes-pixart-alpha"), "--prompt", "a", "--device", "cpu", "-o", str(tmp_path / "image.png"), *options)
+        assert reason in found, found
+    schnell = directory(tmp_path, "shapes-flux")
+    path = schnell / "transformer" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"guidance_embeds": False}))
+    found = error(capsys, "generate", "--model", str(schnell), "--prompt", "a", "--guidance-scale", "2", "--device", "cpu", "-o", str(tmp_path / "image.png"))
+    assert "--guidance-scale is 2.0; expected none: this model has no input for it" in found
+
+
+def test_benchmarks_of_several_batch_sizes(tmp_path: pathlib.Path, capsys: Any) -> None:
+    model = conftest.MODELS / "shapes-pixart-alpha"
+    fora = conftest.write_published(Schedule.fora(transformer_shape(conftest.load_pipeline(model), 4), 2), tmp_path / "fora.json")
+    arguments = ["benchmark", "--model", str(model), "--schedule", str(fora), "--device", "cpu", "--repeats", "1"]
+    main([*arguments, "--batch", "1", "--batch", "3", "--json"])
+    reports = json.loads(capsys.readouterr().out)
+    assert [report["batch"] for report in reports] == [1, 3]
+    first, second = (report["results"] for report in reports)
+    assert [row["name"] for row in first] == ["uncached", str(fora)]
+    assert second[1]["flops"] == 3 * first[1]["flops"] and first[1]["flops_ratio"] == second[1]["flops_ratio"] > 1.5
+    main(arguments)
+    assert "batch 1, 4 steps" in capsys.readouterr().out
+    assert "--steps is 5; expected none, or 4" in error(capsys, *arguments, "--steps", "5")
