@@ -92,14 +92,14 @@ struct DatabaseFile {
         return "file:\(escaped)?immutable=1"
     }
 
-    /// `isOlder` adds what the current schema has beyond an older file's, for this connection only.
-    static func readOnly(isOlder: Bool = false) -> Configuration {
+    /// `version` is the file's schema version; what the current schema has beyond it is added for this connection only.
+    static func readOnly(version: Int = Schema.version) -> Configuration {
         var configuration = Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(busySeconds)
         configuration.prepareDatabase { db in
             try checkVersion(db)
-            if isOlder { try Schema.addTemporaryViews(to: db) }
+            if version < Schema.version { try Schema.addTemporaryViews(to: db, of: version) }
         }
         return configuration
     }

@@ -83,7 +83,7 @@ public final class RunHistory: Sendable {
             return try HistoryError.translating(file: file.path) {
                 let database = try DatabaseQueue(
                     path: file.location(isImmutable: isArchive),
-                    configuration: DatabaseFile.readOnly(isOlder: version < Schema.version))
+                    configuration: DatabaseFile.readOnly(version: version))
                 return RunHistory(file: file, database: database, lock: nil)
             }
         } catch HistoryError.notWritable(let path, let reason) {

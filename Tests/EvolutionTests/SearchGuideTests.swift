@@ -87,6 +87,49 @@ import Testing
         #expect(front.allSatisfy { kept.contains($0.id) })
     }
 
+    // MARK: - Predictions
+
+    @Test func everyProposalIsPredictedBeforeItIsEvaluated() throws {
+        var (search, basis) = try Self.search()
+        for generation in 0..<5 {
+            let offspring = search.ask()
+            let predictions = search.predictions
+            #expect(Set(predictions.keys) == Set(offspring.map(\.id)))
+            let outcomes = offspring.map { Self.evaluate($0, basis) }
+            if generation == 0 {
+                // The order is known, the scale is not.
+                #expect(predictions.values.allSatisfy { $0.loss == nil && $0.deviation == nil })
+                let byPrediction = offspring.sorted { predictions[$0.id]!.logError < predictions[$1.id]!.logError }
+                let errors = byPrediction.map { Self.evaluate($0, basis).logError! }
+                #expect(zip(errors, errors.dropFirst()).count { $0 > $1 } <= 1)
+            } else {
+                let residuals = outcomes.map { $0.objectives[1] - predictions[$0.id]!.loss! }
+                let spread = (residuals.reduce(0) { $0 + $1 * $1 } / Double(residuals.count)).squareRoot()
+                #expect(spread < 0.5, "generation \(generation): \(spread)")
+                let within = zip(residuals, outcomes).count { abs($0) < 3 * predictions[$1.id]!.deviation! }
+                #expect(within >= offspring.count * 3 / 4, "generation \(generation): \(within)")
+            }
+            try search.tell(outcomes)
+        }
+    }
+
+    @Test func restoredSearchPredictsAsTheOriginal() throws {
+        var (search, basis) = try Self.search()
+        for _ in 0..<2 { try search.tell(search.ask().map { Self.evaluate($0, basis) }) }
+        var restored = try Search(decoding: search.encoded(), shape: Self.shape, basis: basis)
+        #expect(restored.ask() == search.ask())
+        #expect(restored.predictions == search.predictions && search.predictions.count == 12)
+    }
+
+    @Test func uncachedScheduleHasNoPrediction() throws {
+        let (start, basis) = try Self.search()
+        let uncached = Seed(genome: Genome(repeating: true, count: Self.shape.geneCount), origin: "default")
+        let search = try Search(
+            settings: start.settings, shape: Self.shape, seeds: [uncached] + basis.seeds(3), seed: 1,
+            guide: SearchGuide(basis))
+        #expect(search.predictions[0] == nil && search.predictions.count == 3)
+    }
+
     // MARK: - Saved state
 
     @Test(arguments: SearchSettings.Mode.allCases)

@@ -64,6 +64,7 @@ export class ProgressPage {
 
   #rules(run) {
     const rules = [["search.generations", run.setting("search", "generations"), (run.summary.generation ?? 0) + 1],
+      ["search.budget_images", run.setting("search", "budget_images"), null],
       ["stop.evaluations", run.setting("stop", "evaluations"), run.summary.evaluations], ["stop.seconds", run.setting("stop", "seconds"), null],
       ["stop.flat_generations", run.setting("stop", "flat_generations"), null]];
     return table(["Rule", "Ends the run at", "Now"], rules.map(([name, limit, now]) => [name, limit ?? "not set", now === null ? "–" : whole(now)]), "Stop rules");
