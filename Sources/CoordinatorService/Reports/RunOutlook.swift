@@ -187,7 +187,8 @@ extension RunOutlook.HeldOut {
 
     /// The optimism aimed at.
     private static let target = 0.01
-    /// Optimism falls with this power of the number of prompts.
+    /// Optimism falls with this power of the number of prompts: from 4 to 8 prompts of four runs of bundled models, with
+    /// PSNR and Image Reward, the powers were 0.5 to 1.3, and 1.0 on average.
     private static let power = 1.0
 
     /// Prompts to add until the optimism is about ``target``; nil if it is less.
