@@ -323,7 +323,14 @@ final class FaultSimulation {
 
     private func lostResults(in history: RunHistory) throws -> [String] {
         try acknowledged.compactMap { task, epoch in
-            let isStored = try history.count("SELECT count(*) FROM tasks WHERE id = \(task) AND state = 'done'") == 1
+            var query = "SELECT count(*) FROM tasks WHERE id = \(task) AND state = 'done'"
+            if task < 0, let measurements = calibration?.context.reuseMeasurements {
+                query = """
+                    SELECT count(*) FROM reuse_errors e JOIN prompts p ON p.id = e.prompt_id
+                    WHERE p.prompt_index = \(measurements[Int(-1 - task)].image.prompt)
+                    """
+            }
+            let isStored = try history.count(query) == 1
             return isStored ? nil : "task \(task), lease \(epoch)"
         }
     }
