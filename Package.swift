@@ -110,7 +110,10 @@ let modules: [Target] =
             "Basics", "Diffusion", "Evaluations", "Evolution", "History", "ModelConfiguration", "Models", "Schedules",
             "Tensors",
         ],
-        tests: ["Diffusion", "Evaluations", "Evolution", "ModelConfiguration", "Models", "Schedules", "TestSupport"])
+        tests: [
+            "Basics", "Diffusion", "Evaluations", "Evolution", "ModelConfiguration", "Models", "Schedules",
+            "TestSupport",
+        ])
     + module(
         "WorkerService",
         [

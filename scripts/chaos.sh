@@ -29,7 +29,7 @@ start_coordinator() {
 }
 start_worker() {
     "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name "w$1" \
-        --log-level debug --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
+        --log-level debug --references "$folder/references" --spool "$folder/spool-$1" >> "$folder/worker-$1.log" 2>&1 &
     pid[$1]=$!
 }
 start() { if [ "$1" = coordinator ]; then start_coordinator; else start_worker "$1"; fi; }

@@ -39,7 +39,7 @@ start_coordinator() { # RUN LOG [ENVIRONMENT...]
 }
 start_worker() {
     "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --models "$model" --threads 1 --name w \
-        --spool "$folder/spool" 2>> "$folder/worker.log" & worker=$!
+        --references "$folder/references" --spool "$folder/spool" 2>> "$folder/worker.log" & worker=$!
 }
 tasks() { ask "$1" "select count(*) from tasks where state = 'done'" 2> /dev/null || echo 0; }
 wait_for_tasks() { for _ in $(seq 300); do [ "$(tasks "$1")" -ge "$2" ] && return; sleep 0.1; done; }

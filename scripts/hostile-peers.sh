@@ -29,7 +29,7 @@ sleep 2
 accepted=$(ask "$run" 'select (select count(*) from leases) + (select count(*) from workers)')
 rows=$(ask "$run" 'select count(*) from refusals')
 "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --key "$folder/good.key" --models "$model" --threads 1 \
-    --spool "$folder/spool" 2> "$folder/worker.log" || status=1
+    --references "$folder/references" --spool "$folder/spool" 2> "$folder/worker.log" || status=1
 wait "$coordinator" || status=1
 run_without_faults "$folder"
 different=$(count_differences "$run" "$folder/baseline")

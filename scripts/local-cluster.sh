@@ -17,7 +17,7 @@ threads=$(($(nproc) / count)); [ "$threads" -gt 0 ] || threads=1
 number=1
 while [ "$number" -le "$count" ]; do
     "$bin/ecad-worker" run --coordinator "tcp://127.0.0.1:$port" --key "$run/worker-keys/worker-$number.key" \
-        --models "$model" --threads "$threads" --spool "$run/worker-$number.spool" 2> "$run/worker-$number.log" &
+        --models "$model" --threads "$threads" --spool "$run/worker-$number.spool" --references "$run/references" 2> "$run/worker-$number.log" &
     number=$((number + 1))
 done
 trap 'kill $(jobs -p) 2> /dev/null || true' EXIT INT TERM

@@ -41,7 +41,7 @@ in_namespace head "$bin/ecad-coordinator" run --config "$folder/run.toml" --run-
     > "$folder/front.txt" 2> "$folder/coordinator.log" & coordinator=$!
 for i in 1 2; do
     in_namespace "w$i" "$bin/ecad-worker" run --coordinator tcp://10.77.0.2:5555 --key "$folder/keys/w-$i.key" \
-        --models "$model" --threads 1 --spool "$folder/spool-$i" 2> "$folder/worker-$i.log" &
+        --models "$model" --threads 1 --references "$folder/references" --spool "$folder/spool-$i" 2> "$folder/worker-$i.log" &
 done
 until [ "$(ask "$run" "select count(*) from tasks where state = 'done'" 2> /dev/null || echo 0)" -ge 20 ]; do
     kill -0 "$coordinator" || { tail -n 3 "$folder/coordinator.log" >&2; exit 1; }

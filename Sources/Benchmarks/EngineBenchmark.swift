@@ -47,10 +47,7 @@ public struct EngineBenchmark {
 
     /// A product or an attention on random inputs.
     public init(_ part: Part, precision: Precision) throws {
-        guard precision.isSupported else {
-            throw ModelsError.invalidArgument(
-                "precision \(precision): this processor (\(CPU.modelName)) lacks AVX512_BF16; expected float32 or auto")
-        }
+        try precision.requireSupported()
         let workspace = Workspace()
         switch part {
         case .product(let rows, let outputs, let inputs):

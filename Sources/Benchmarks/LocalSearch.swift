@@ -1,3 +1,4 @@
+import Basics
 import Evaluations
 import Evolution
 import Foundation
@@ -9,6 +10,8 @@ struct LocalSearch {
     let items: [EvaluationItem]
     /// Cost of a schedule; minimised.
     let cost: (Schedule) -> Double
+    /// Quality, the mean over the images; maximised.
+    var quality = ScorerKind.psnr
 
     /// Runs until a number of schedules has been evaluated.
     ///
@@ -31,7 +34,7 @@ struct LocalSearch {
             try guide?.basis.seeds(min(settings.populationSize, evaluations))
             ?? seedPopulation(names: seeding, count: settings.populationSize, shape: shape, using: &generator)
         var search = try Search(settings: settings, shape: shape, seeds: seeds, seed: generator.next(), guide: guide)
-        var evaluated: [Genome: [Double]] = [:]
+        var evaluated: [Genome: Measurement] = [:]
         while evaluated.count < evaluations {
             let offspring = search.ask()
             guard !offspring.isEmpty else { break }
@@ -43,24 +46,35 @@ struct LocalSearch {
                         try search.discard(search.pending.map(\.id))
                         break
                     }
-                    evaluated[canonical] = try objectives(of: Schedule(shape: shape, genome: child.genome))
+                    evaluated[canonical] = try measure(Schedule(shape: shape, genome: child.genome))
                 }
-                let objectives = evaluated[canonical] ?? []
-                try search.tell([
-                    Outcome(id: child.id, objectives: objectives, logError: objectives[1] * log(10) / 10)
-                ])
+                if let measured = evaluated[canonical] {
+                    try search.tell([
+                        Outcome(id: child.id, objectives: measured.objectives, logError: measured.logError)
+                    ])
+                }
                 if isNew { try report(evaluated.count, search) }
             }
         }
         return search
     }
 
-    /// Cost, and minus the mean PSNR in dB.
-    func objectives(of schedule: Schedule) throws -> [Double] {
+    struct Measurement {
+        /// Cost and minus the quality.
+        let objectives: [Double]
+        /// Natural logarithm of the mean squared error against the uncached images.
+        let logError: Double
+    }
+
+    /// Generates and scores a schedule's images.
+    func measure(_ schedule: Schedule) throws -> Measurement {
         let task = EvaluationTask(
             candidates: [(0, schedule)], items: items, measuresLatency: false, returnsImages: false)
         let results = try evaluator.evaluate(task) { _, _ in true } ?? []
-        let quality = results.reduce(0) { $0 + ($1.scores["psnr"] ?? .nan) } / Double(results.count)
-        return [cost(schedule), -quality]
+        func mean(_ scorer: ScorerKind) -> Double {
+            results.reduce(0) { $0 + ($1.scores[scorer.rawValue] ?? .nan) } / Double(results.count)
+        }
+        return Measurement(
+            objectives: [cost(schedule), -mean(quality)], logError: -mean(.psnr) * log(10) / 10)
     }
 }

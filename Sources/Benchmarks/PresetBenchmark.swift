@@ -1,3 +1,4 @@
+import Basics
 import Evaluations
 import Evolution
 import ModelConfiguration
@@ -5,20 +6,20 @@ import Schedules
 
 /// Measures how the front of a search grows with the images that it generates.
 ///
-/// Cost is the share of multiply-adds, quality is the mean PSNR. The uncached images and the measurement of reuse errors
+/// Cost is the share of multiply-adds, quality the mean of a score. The uncached images and the measurement of reuse errors
 /// count like the images of schedules.
 public struct PresetBenchmark {
-    /// Hypervolumes of a front: of all its schedules with the reference point (1.1, 0 dB), and of those with a cost of at
-    /// most 0.95 with the reference point (0.95, 0 dB).
+    /// Hypervolumes of a front: of all its schedules with a reference cost of 1.1, and of those with a cost of at most
+    /// 0.95 with that reference; the reference quality is the scorer's worst (`ScorerKind.worst`).
     public struct Hypervolumes: Sendable, Hashable, Encodable {
         /// Of all schedules.
         public let whole: Double
         /// Of those with a cost of at most 0.95: a schedule that reuses hardly anything is nearly lossless, and worthless.
         public let cached: Double
 
-        init(_ points: [[Double]]) {
-            whole = Pareto.hypervolume(of: points, reference: [1.1, 0])
-            cached = Pareto.hypervolume(of: points.filter { $0[0] <= 0.95 }, reference: [0.95, 0])
+        init(_ points: [[Double]], quality: ScorerKind) {
+            whole = Pareto.hypervolume(of: points, reference: [1.1, -quality.worst])
+            cached = Pareto.hypervolume(of: points.filter { $0[0] <= 0.95 }, reference: [0.95, -quality.worst])
         }
     }
 
@@ -58,6 +59,7 @@ public struct PresetBenchmark {
     private let unseen: LocalSearch?
     private let architecture: ModelArchitecture
     private let probeCount: Int
+    private let quality: ScorerKind
     private let seeding: [String]
 
     /// Prepares searches on one model.
@@ -68,22 +70,25 @@ public struct PresetBenchmark {
     ///   - imageCount: Number of images for each schedule, one for each of the first prompts.
     ///   - unseenCount: Number of images of the prompts after them.
     ///   - probeCount: Number of images on which reuse errors are measured.
+    ///   - quality: A score that the evaluator's settings contain.
     ///   - seeding: Methods of creating the initial population of a search without a guide.
     /// - Throws: `SchedulesError`.
     public init(
         _ evaluator: Evaluator, architecture: ModelArchitecture, imageCount: Int, unseenCount: Int, probeCount: Int,
-        seeding: [String]
+        quality: ScorerKind = .psnr, seeding: [String]
     ) throws {
         let uncached = Double(try architecture.macs(Schedule(shape: evaluator.shape)).total)
         func search(_ prompts: Range<Int>) -> LocalSearch {
             LocalSearch(
                 evaluator: evaluator, items: prompts.map { EvaluationItem(prompt: $0, seed: UInt64($0)) },
-                cost: { schedule in ((try? architecture.macs(schedule).total).map(Double.init) ?? .nan) / uncached })
+                cost: { schedule in ((try? architecture.macs(schedule).total).map(Double.init) ?? .nan) / uncached },
+                quality: quality)
         }
         calibration = search(0..<imageCount)
         unseen = unseenCount > 0 ? search(imageCount..<(imageCount + unseenCount)) : nil
         self.architecture = architecture
         self.probeCount = min(probeCount, imageCount)
+        self.quality = quality
         self.seeding = seeding
     }
 
@@ -96,8 +101,8 @@ public struct PresetBenchmark {
         }
         let cost = try ScheduleCost(multiplyAdds: architecture, shape: evaluator.shape)
         let guide = SearchGuide(
-            SearchBasis(errors: try ReuseErrors(averaging: tables), cost: cost, reference: [1.1, 0]))
-        let images = evaluator.reuseErrorImages * Double(probeCount)
+            SearchBasis(errors: try ReuseErrors(averaging: tables), cost: cost, reference: [1.1, -quality.worst]))
+        let images = evaluator.shape.reuseMeasurementImages * Double(probeCount)
         return (guide, images / Double(calibration.items.count))
     }
 
@@ -118,7 +123,7 @@ public struct PresetBenchmark {
         let spent = 1 + (guided?.schedules ?? 0)
         let budget = Int((Double(checkpoints.max() ?? 0) - spent).rounded(.down))
         var remaining = checkpoints.sorted().filter { Double($0) - spent >= 1 }
-        var losses: [Genome: [Double]] = [:]
+        var measured: [Genome: [Double]] = [:]
         _ = try calibration.run(
             settings: entry.settings, seeding: seeding, evaluations: budget, seed: seed,
             guide: guided?.guide
@@ -127,15 +132,17 @@ public struct PresetBenchmark {
             remaining.removeFirst()
             let front = search.front
             if let unseen {
-                for genome in front.map(\.offspring.genome) where losses[genome] == nil {
-                    losses[genome] = try unseen.objectives(of: Schedule(shape: search.shape, genome: genome))
+                for genome in front.map(\.offspring.genome) where measured[genome] == nil {
+                    measured[genome] = try unseen.measure(Schedule(shape: search.shape, genome: genome)).objectives
                 }
             }
             try report(
                 Checkpoint(
                     label: entry.label, seed: seed, schedules: Double(evaluations) + spent, evaluations: evaluations,
-                    frontCount: front.count, calibration: Hypervolumes(front.map(\.objectives)),
-                    unseen: unseen.map { _ in Hypervolumes(front.compactMap { losses[$0.offspring.genome] }) }))
+                    frontCount: front.count, calibration: Hypervolumes(front.map(\.objectives), quality: quality),
+                    unseen: unseen.map { _ in
+                        Hypervolumes(front.compactMap { measured[$0.offspring.genome] }, quality: quality)
+                    }))
         }
     }
 }

@@ -18,6 +18,16 @@ static void pack_panel(ck_type type, const void *weight, size_t element, size_t 
         }
 }
 
+// Asks for rows first to last of the weight from `element` on, `depth` elements of each.
+static void prefetch_rows(ck_type type, const void *weight, size_t element, size_t stride, size_t first, size_t last,
+                          size_t depth) {
+    const size_t size = type == CK_F32 ? sizeof(float) : sizeof(uint16_t);
+    for (size_t o = first; o < last; o++) {
+        const char *row = (const char *)weight + (element + o * stride) * size;
+        for (size_t byte = 0; byte < depth * size; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+    }
+}
+
 // `rows` is a constant. Half a panel at a time where sixteen registers do not hold two vectors per row.
 INLINE void f32_tile(size_t rows, const float *x, size_t x_stride, const float *panel, size_t depth, float *tile) {
     UNROLL for (size_t half = 0; half < PANEL / LANES; half += CK_GEMM_VECTORS) {
@@ -63,8 +73,12 @@ static void k_product(const float *x, size_t x_stride, size_t rows, ck_type type
         for (size_t column = first; column < last; column += PANEL) {
             const size_t columns = smaller(PANEL, last - column);
             pack_panel(type, weight, column * weight_stride + k, weight_stride, columns, block, scratch);
+            // The next panel comes from memory while this one is multiplied: its many rows are no stream to the processor.
+            const size_t next = column + PANEL, next_columns = next < last ? smaller(PANEL, last - next) : 0;
             for (size_t t = 0; t < tiles; t++) {
                 const size_t row = rows * t / tiles, count = rows * (t + 1) / tiles - row;
+                prefetch_rows(type, weight, next * weight_stride + k, weight_stride, next_columns * t / tiles,
+                              next_columns * (t + 1) / tiles, block);
                 f32_tile_of(count, x + row * x_stride + k, x_stride, scratch, block, tile);
                 finish_tile(tile, count, columns, k > 0, k + block == depth, out, row, column);
             }

@@ -1,4 +1,4 @@
-// Normalisations and softmax. Sums use four independent accumulators to hide the latency of the addition.
+// Normalisations and rotary embeddings. Sums use four independent accumulators to hide the latency of the addition.
 
 INLINE vf square_of_difference(vf x, vf mean, size_t count) {
     const vf d = keep(x - mean, count, splat(0.0f));
@@ -80,37 +80,5 @@ static void k_rotary(const float *x, size_t x_stride, const float *weight, float
                 else store_some(y + first + j, result, count);
             }
         }
-    }
-}
-
-// x = exp(scale * x + bias - max) of one row; returns the sum for the caller to divide by.
-INLINE float exponentials_of(float *x, float scale, const float *bias, size_t columns) {
-    const vf none = splat(-INFINITY);
-    vf top = none;
-    for (size_t j = 0; j < columns; j += LANES) {
-        const size_t count = columns - j;
-        vf v = load_some(x + j, count);
-        v = bias ? fma16(v, splat(scale), load_some(bias + j, count)) : v * splat(scale);
-        const vf valid = keep(v, count, none);
-        top = valid > top ? valid : top;
-        store_some(x + j, v, count);
-    }
-    const vf shift = splat(horizontal_max(top));
-    vf sum = 0;
-    for (size_t j = 0; j < columns; j += LANES) {
-        const vf e = exp16(load_some(x + j, columns - j) - shift);
-        sum += keep(e, columns - j, splat(0.0f));
-        store_some(x + j, e, columns - j);
-    }
-    return horizontal_sum(sum);
-}
-
-static void k_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
-                      size_t columns) {
-    for (size_t i = 0; i < rows; i++, x += stride) {
-        const float sum = exponentials_of(x, scale, bias ? bias + i * bias_stride : NULL, columns);
-        const vf factor = splat(1.0f / sum);
-        for (size_t j = 0; j < columns; j += LANES)
-            store_some(x + j, load_some(x + j, columns - j) * factor, columns - j);
     }
 }

@@ -28,9 +28,6 @@
       (const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride, size_t rows,    \
        size_t columns),                                                                                                \
       (x, x_stride, weight, epsilon, y, y_stride, rows, columns))                                                      \
-    X(softmax,                                                                                                         \
-      (float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows, size_t columns),      \
-      (x, stride, scale, bias, bias_stride, rows, columns))                                                            \
     X(rotary,                                                                                                          \
       (const float *x, size_t x_stride, const float *weight, float epsilon, const float *cosine, const float *sine,    \
        float *y, uint16_t *narrow, size_t y_stride, size_t rows, size_t heads, size_t dimension),                      \

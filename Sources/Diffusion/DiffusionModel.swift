@@ -32,12 +32,9 @@ public final class DiffusionModel {
     /// - Parameters:
     ///   - folder: The model.
     ///   - precision: The precision of the products in the transformer and the decoder; the processor must support it.
-    /// - Throws: `ModelsError`, also if the parts do not match or the processor lacks the precision; `TensorsError`.
+    /// - Throws: `ModelsError`, also if the parts do not match; `TensorsError`; `CPU.PrecisionError`.
     public init(_ folder: ModelFolder, precision: Precision = .float32) throws {
-        guard precision.isSupported else {
-            throw ModelsError.invalidArgument(
-                "precision \(precision): this processor (\(CPU.modelName)) lacks AVX512_BF16; expected float32 or auto")
-        }
+        try precision.requireSupported()
         path = folder.path
         self.precision = precision
         let transformerFolder = folder.folder("transformer")

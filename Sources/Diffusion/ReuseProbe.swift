@@ -166,12 +166,6 @@ final class ReuseProbe<Session: BranchingSession> {
 }
 
 extension DiffusionModel {
-    /// Steps computed by ``reuseErrors(prompt:negative:seed:settings:progress:)`` in units of an uncached image; a step that
-    /// reuses everything counts like any other.
-    public static func reuseErrorImages(stepCount: Int) -> Double {
-        Double(stepCount + (stepCount - 1) * stepCount / 2) / Double(stepCount)
-    }
-
     /// Measures how much reuse of each component's output changes the final latents of one image.
     ///
     /// - Parameters:

@@ -50,7 +50,9 @@ public struct EvaluationTask: Sendable {
     public var candidates: [(id: Int64, schedule: Schedule?)]
     /// The images, denoised together.
     public var items: [EvaluationItem]
-    /// Whether to time the uncached reference between the candidates.
+    /// Whether latency is an objective.
+    ///
+    /// If so, candidates are timed between runs of the uncached reference, short ones repeatedly. Otherwise each is timed once, against a recent uncached run.
     public var measuresLatency: Bool
     /// Whether results include the images.
     public var returnsImages: Bool
@@ -83,7 +85,8 @@ public struct ImageResult: Sendable {
     public let scores: [String: Double]
     /// Duration of the step loop by `ComputeClock`, per image of the batch.
     public let denoiseSeconds: Double
-    /// The same for the uncached reference, averaged over the runs before and after; nil if not timed.
+    /// The same for the uncached reference: averaged over the runs before and after if latency is an objective, otherwise
+    /// of a recent run.
     public let referenceSeconds: Double?
     /// Duration of decoding, per image of the batch.
     public let decodeSeconds: Double

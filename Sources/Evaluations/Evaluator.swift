@@ -8,13 +8,15 @@ import Tensors
 
 /// Evaluates candidates on one machine: images, scores, and latency relative to the uncached reference.
 ///
-/// Prompt embeddings, sessions and uncached images with their latents are cached between tasks; candidates' results are
-/// not.
+/// Prompt embeddings, sessions and uncached images with their latents are cached between tasks, the latents also on disk;
+/// candidates' results are not.
 public final class Evaluator {
     /// Candidates timed between two runs of the uncached reference.
     private static let candidatesBetweenReferences = 4
     /// Runs shorter than this many seconds are repeated, because one interruption could double their duration.
     private static let minTimingSeconds = 0.1
+    /// Seconds for which a timed uncached run serves candidates whose latency is no objective.
+    private static let referenceAgeLimit = 60.0
     /// Maximum size of the cache of uncached images in bytes.
     private static let referenceCacheLimit = 512 << 20
 
@@ -35,6 +37,15 @@ public final class Evaluator {
     private let scorers: [any Scorer]
     /// Keyed by the images denoised together, because the last bits of an image depend on its batch.
     private var references: [[EvaluationItem]: Reference] = [:]
+    /// Nil once writing has failed.
+    private var store: ReferenceStore?
+    /// The result of ``canary()``; nil before its first call, until which the store is not used.
+    private var canaryLatents: [Float]?
+    private var storeProblem: String?
+    /// The latest uncached run of as many images: seconds per image.
+    private var timedReferences: [Int: (seconds: Double, end: ContinuousClock.Instant)] = [:]
+    /// Batches of uncached images that were denoised by this evaluator, not found on disk.
+    private(set) var denoisedReferenceCount = 0
 
     /// Embeds the run's prompts and opens the model and the scorers.
     ///
@@ -42,14 +53,17 @@ public final class Evaluator {
     ///   - folder: The model.
     ///   - settings: The settings of the run.
     ///   - source: The source of the prompt embeddings.
+    ///   - store: Where latents of uncached images are kept; used after ``canary()``.
     /// - Throws: `ModelsError`, `ScoringError`, `TensorsError`.
     public init(
-        model folder: ModelFolder, settings: EvaluationSettings, source: EmbeddingSource = .textEncoders
+        model folder: ModelFolder, settings: EvaluationSettings, source: EmbeddingSource = .textEncoders,
+        store: ReferenceStore? = nil
     ) throws {
         let (negativeEmbedding, embeddings, warnings) = try source.embed(
             settings.prompts, negativePrompt: settings.negativePrompt, model: folder)
         model = try DiffusionModel(folder, precision: settings.precision)
         self.settings = settings
+        self.store = store
         self.warnings = warnings
         scorers = try ScorerSource.open(settings.scorers)
         prompts = try embeddings.map(model.prompt)
@@ -77,7 +91,8 @@ public final class Evaluator {
         var results: [ImageResult] = []
         var pending: [(id: Int64, run: Run)] = []
         var referenceBefore: Double?
-        if task.measuresLatency || references[task.items] == nil {
+        if references[task.items] == nil { try restoreReference(task, session) }
+        if task.measuresLatency || references[task.items] == nil || !hasRecentReference(task) {
             referenceBefore = try runReference(task, session)
         }
         for (index, candidate) in task.candidates.enumerated() {
@@ -88,7 +103,7 @@ public final class Evaluator {
             let isGroupEnd =
                 pending.count == Self.candidatesBetweenReferences || index == task.candidates.count - 1
             guard isGroupEnd else { continue }
-            var referenceSeconds: Double?
+            var referenceSeconds = timedReferences[task.items.count]?.seconds
             if task.measuresLatency {
                 let after = try runReference(task, session)
                 referenceSeconds = ((referenceBefore ?? after) + after) / 2
@@ -138,12 +153,7 @@ public final class Evaluator {
         var images: [Image] = []
         do {
             seconds = try denoise(task, session, plan)
-            decodeSeconds = try ComputeClock.seconds {
-                images = try task.items.indices.map { row in
-                    let latents = session.latents.rows(row..<(row + 1))
-                    return Image(planes: try model.decode(latents, settings: settings.generation))
-                }
-            }
+            decodeSeconds = try ComputeClock.seconds { images = try decode(session.latents) }
         } catch NonFiniteError.output(_, let stage) {
             throw failure(stage)
         }
@@ -153,6 +163,13 @@ public final class Evaluator {
         return Run(
             secondsPerImage: seconds / count, decodeSecondsPerImage: decodeSeconds / count, images: images,
             latents: latents)
+    }
+
+    /// Decodes the latents of several images, `[images, C·h·w]`.
+    private func decode(_ latents: Matrix) throws -> [Image] {
+        try (0..<latents.rows).map { row in
+            Image(planes: try model.decode(latents.rows(row..<(row + 1)), settings: settings.generation))
+        }
     }
 
     /// Denoises a task's images and returns the duration in seconds; for latency measurements, the median of several runs
@@ -174,16 +191,62 @@ public final class Evaluator {
         return seconds.sorted()[repetitions / 2]
     }
 
+    private func hasRecentReference(_ task: EvaluationTask) -> Bool {
+        guard let timed = timedReferences[task.items.count] else { return false }
+        return ContinuousClock.now - timed.end < .seconds(Self.referenceAgeLimit)
+    }
+
     /// Runs the uncached reference and returns its seconds per image; caches its images and latents.
     private func runReference(_ task: EvaluationTask, _ session: any DenoisingSession) throws -> Double {
+        let seconds = try secondsOfReference(task, session)
+        timedReferences[task.items.count] = (seconds, .now)
+        return seconds
+    }
+
+    private func secondsOfReference(_ task: EvaluationTask, _ session: any DenoisingSession) throws -> Double {
         if references[task.items] != nil {
             return try denoise(task, session, uncached) / Double(task.items.count)
         }
         let reference = try run(nil, task, session, failure: { .referenceNotFinite(stage: $0) })
+        denoisedReferenceCount += 1
+        remember(Reference(images: reference.images, latents: reference.latents), of: task)
+        if let store, let batch = storedBatch(task) {
+            do {
+                try store.keep(reference.latents, of: batch)
+            } catch {
+                self.store = nil
+                storeProblem = "uncached images are not kept for the next start: \(error)"
+            }
+        }
+        return reference.secondsPerImage
+    }
+
+    /// Takes the uncached images of a task from the latents on disk, if they are there.
+    private func restoreReference(_ task: EvaluationTask, _ session: any DenoisingSession) throws {
+        guard let store, let batch = storedBatch(task),
+            let latents = store.latents(of: batch, columns: session.latents.columns)
+        else { return }
+        do {
+            remember(Reference(images: try decode(latents), latents: latents), of: task)
+        } catch NonFiniteError.output(_, let stage) {
+            throw EvaluationsError.referenceNotFinite(stage: stage)
+        }
+    }
+
+    /// Why uncached images are no longer kept on disk, once; it has no effect on results.
+    public func takeStoreProblem() -> String? {
+        defer { storeProblem = nil }
+        return storeProblem
+    }
+
+    private func storedBatch(_ task: EvaluationTask) -> ReferenceStore.Batch? {
+        canaryLatents.map { ReferenceStore.Batch(settings: settings, items: task.items, canary: $0) }
+    }
+
+    private func remember(_ reference: Reference, of task: EvaluationTask) {
         let bytes = references.values.reduce(0) { $0 + $1.byteCount }
         if bytes > Self.referenceCacheLimit { references = [:] }
-        references[task.items] = Reference(images: reference.images, latents: reference.latents)
-        return reference.secondsPerImage
+        references[task.items] = reference
     }
 
     /// Applies every scorer to the images of a run.
@@ -236,9 +299,6 @@ public final class Evaluator {
             progress: progress)
     }
 
-    /// Work of ``reuseErrors(of:progress:)`` in units of an uncached image.
-    public var reuseErrorImages: Double { DiffusionModel.reuseErrorImages(stepCount: shape.stepCount) }
-
     /// A fingerprint for detecting machines that compute wrong results: evenly sampled latents of one uncached image.
     ///
     /// It depends only on the model and the run's settings; machines differ only by rounding.
@@ -252,7 +312,9 @@ public final class Evaluator {
         try session.denoise(prompts: [prompts.first ?? negative], negative: negative, plan: uncached)
         let latents = Array(session.latents.values)
         let count = min(256, latents.count)
-        return (0..<count).map { latents[$0 * latents.count / count] }
+        let values = (0..<count).map { latents[$0 * latents.count / count] }
+        canaryLatents = values
+        return values
     }
 
     /// Decodes and scores the uncached image of ``canary()``, so that damaged weights of the autoencoder or of a scorer

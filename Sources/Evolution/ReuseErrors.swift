@@ -24,10 +24,6 @@ public struct ReuseErrors: Hashable, Sendable {
 
     private static func pairCount(stepCount: Int) -> Int { stepCount * (stepCount - 1) / 2 }
 
-    /// Number of uncached images whose denoising takes as long as measuring those of one image: an uncached trajectory,
-    /// and from each step on one that reuses everything at that step.
-    public static func imageEquivalents(stepCount: Int) -> Double { 1 + Double(stepCount - 1) / 2 }
-
     /// Uses measured entries.
     ///
     /// - Throws: ``EvolutionError/reuseErrors(problem:)`` unless there is one finite entry of at least 0 for each pair of

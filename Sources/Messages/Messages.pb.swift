@@ -759,7 +759,8 @@ package nonisolated struct Assignment: Sendable {
   /// Every candidate is evaluated on every item.
   package var items: [PromptSeed] = []
 
-  /// Also measure the latency of the uncached reference.
+  /// Latency is an objective: time candidates between runs of the uncached reference, short ones repeatedly. Otherwise time
+  /// each once, against an uncached run of the last minute.
   package var measureLatency: Bool = false
 
   /// Return each image as PNG.

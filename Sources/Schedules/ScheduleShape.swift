@@ -55,6 +55,10 @@ public struct ScheduleShape: Hashable, Sendable {
     /// Number of genes: steps x blocks x components.
     public var geneCount: Int { stepCount * genesPerStep }
 
+    /// Uncached images whose denoising takes as long as measuring the reuse errors of one image: a whole trajectory, and
+    /// from each later step on another one, which reuses everything at that step.
+    public var reuseMeasurementImages: Double { 1 + Double(stepCount - 1) / 2 }
+
     /// Position of a component's gene.
     ///
     /// - Precondition: The step and block exist, and the block holds the component.

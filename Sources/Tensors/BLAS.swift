@@ -3,10 +3,9 @@ import COpenBLAS
 import Dispatch
 import Synchronization
 
-/// The BLAS library behind the matrix products, and the number of threads of this process.
+/// The number of threads that compute in this process, and the BLAS library for products in double precision.
 ///
-/// Norms and elementwise operations use the same number of threads. Results do not depend on it (see ``ProductGrid``).
-/// They may differ in the last bits between core types, so record ``coreName`` with a measurement.
+/// Results do not depend on the number of threads. OpenBLAS's differ in the last bits between core types.
 public enum BLAS {
     private static let threads = Atomic(initialThreadCount())
 
@@ -32,64 +31,6 @@ public enum BLAS {
     /// The library's name and version, such as `OpenBLAS 0.3.21`.
     public static var version: String {
         String(cString: openblas_get_config()).split(separator: " ").prefix(2).joined(separator: " ")
-    }
-}
-
-/// The partition of a matrix product into blocks, each computed by one thread.
-///
-/// It depends on the product's shape alone, so results are bit-identical for any number of threads.
-struct ProductGrid: Equatable {
-    /// Minimum multiplications per block: some tens of microseconds of work.
-    static let minBlockWork = 1 << 21
-    /// Maximum number of blocks; more would not balance the load any better.
-    static let maxBlockCount = 64
-    /// Minimum side of a block, because every block reads its share of both inputs again.
-    static let minBlockSide = 96
-
-    private(set) var rowParts = 1
-    private(set) var columnParts = 1
-
-    /// Halves the longer side of the blocks until there are enough of them or they are too small to split.
-    init(rows: Int, columns: Int, depth: Int) {
-        let targetCount = min(Self.maxBlockCount, rows * columns * depth / Self.minBlockWork)
-        while 2 * count <= targetCount {
-            let (height, width) = (rows / rowParts, columns / columnParts)
-            guard max(height, width) >= 2 * Self.minBlockSide else { return }
-            if height > width { rowParts *= 2 } else { columnParts *= 2 }
-        }
-    }
-
-    /// The number of blocks.
-    var count: Int { rowParts * columnParts }
-
-    /// Part `index` of `parts` of `0..<count`, aligned to the kernels' tiles.
-    static func share(_ index: Int, of parts: Int, in count: Int) -> Range<Int> {
-        let tile = 16
-        let tiles = (count + tile - 1) / tile
-        return min(count, tiles * index / parts * tile)..<min(count, tiles * (index + 1) / parts * tile)
-    }
-}
-
-/// Matrix product `c = a · b + beta · c`, or with `bᵀ` if `transposeB`.
-///
-/// All matrices are row-major, c is `[rows, columns]`. Does not check bounds.
-func sgemm(
-    _ a: UnsafePointer<Float>, aStride: Int, _ b: UnsafePointer<Float>, bStride: Int, transposeB: Bool,
-    beta: Float = 0, into c: UnsafeMutablePointer<Float>, cStride: Int, rows: Int, columns: Int,
-    depth: Int
-) {
-    guard rows > 0 && columns > 0 else { return }
-    let grid = ProductGrid(rows: rows, columns: columns, depth: depth)
-    inParallel(grid.count, elementsPerItem: ProductGrid.minBlockWork) { blocks in
-        for block in blocks {
-            let rows = ProductGrid.share(block / grid.columnParts, of: grid.rowParts, in: rows)
-            let columns = ProductGrid.share(block % grid.columnParts, of: grid.columnParts, in: columns)
-            cblas_sgemm(
-                CblasRowMajor, CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, Int32(rows.count),
-                Int32(columns.count), Int32(depth), 1, a + rows.lowerBound * aStride, Int32(max(aStride, 1)),
-                b + columns.lowerBound * (transposeB ? bStride : 1), Int32(max(bStride, 1)), beta,
-                c + rows.lowerBound * cStride + columns.lowerBound, Int32(cStride))
-        }
     }
 }
 

@@ -54,14 +54,3 @@ public func rmsNorm(_ x: Matrix, weight: Matrix, epsilon: Float, into y: Matrix)
             y.pointer + rows.lowerBound * y.stride, y.stride, rows.count, x.columns)
     }
 }
-
-/// Softmax of each row in place, `x = softmax(scale · x)`.
-///
-/// - Parameters:
-///   - x: `[T, C]`; modified.
-///   - scale: Multiplies `x` before the exponential.
-public func softmax(_ x: Matrix, scale: Float = 1) {
-    inParallel(x.rows, elementsPerItem: x.columns) { rows in
-        ck_softmax(x.pointer + rows.lowerBound * x.stride, x.stride, scale, nil, 0, rows.count, x.columns)
-    }
-}

@@ -34,6 +34,21 @@ public enum CPU {
         }
     }
 
+    /// A precision that this processor, or the instruction set that the environment allows, does not have.
+    public struct PrecisionError: Error, CustomStringConvertible {
+        let precision: Precision
+        /// The value of `ECAD_KERNELS`; empty without it.
+        let limit: String
+        /// One line with the cause and what is possible.
+        public var description: String {
+            let cause =
+                !["portable", "avx2"].contains(limit)
+                ? "this processor (\(CPU.modelName)) lacks AVX512_BF16"
+                : "needs AVX512_BF16, which the environment variable \(CK_KERNELS_VARIABLE)=\(limit) excludes"
+            return "precision \(precision): \(cause); expected float32 or auto"
+        }
+    }
+
     /// Whether the processor multiplies bfloat16 (AVX512_BF16) and the fused kernels may use AVX-512.
     public static var hasBFloat16: Bool { ck_has_bf16() }
 
@@ -61,6 +76,12 @@ public enum CPU {
 extension Precision {
     /// Whether this processor computes in this precision.
     public var isSupported: Bool { self == .float32 || CPU.hasBFloat16 }
+
+    /// Throws ``CPU/PrecisionError`` unless this processor computes in this precision.
+    public func requireSupported() throws(CPU.PrecisionError) {
+        guard !isSupported else { return }
+        throw CPU.PrecisionError(precision: self, limit: getenv(CK_KERNELS_VARIABLE).map { String(cString: $0) } ?? "")
+    }
 
     /// The names of the precisions of this processor.
     public static var supported: [String] { allCases.filter(\.isSupported).map(\.rawValue) }

@@ -13,7 +13,7 @@ import Transport
 final class EvaluationThread: Sendable {
     enum Request: Sendable {
         /// Opens the model; the file of prompt embeddings, if any, is deleted once it is mapped.
-        case open(ModelFolder, EvaluationSettings, embeddings: String?)
+        case open(ModelFolder, EvaluationSettings, embeddings: String?, ReferenceStore?)
         case measureCosts(imageCount: Int)
         case evaluate(run: String, id: Int64, epoch: Int64, @Sendable (ScheduleShape) throws -> TaskInput)
     }
@@ -33,6 +33,8 @@ final class EvaluationThread: Sendable {
 
     enum Outcome: Sendable {
         case opened(canary: [Float], seconds: Double, warnings: [String])
+        /// What went wrong without an effect on results.
+        case warning(String)
         /// The model cannot be opened, or its weights are damaged: no task can succeed.
         case modelFailed(String)
         /// Also reported without a request, when drift makes a new measurement necessary.
@@ -114,10 +116,11 @@ final class EvaluationThread: Sendable {
             }
             let outcome: Outcome?
             switch request {
-            case .open(let folder, let settings, let embeddings):
+            case .open(let folder, let settings, let embeddings, let store):
                 evaluator = nil
                 do {
-                    let opened = try Evaluator(model: folder, settings: settings, source: source(embeddings))
+                    let opened = try Evaluator(
+                        model: folder, settings: settings, source: source(embeddings), store: store)
                     let clock = ContinuousClock()
                     let start = clock.now
                     let canary = try opened.canary()
@@ -135,6 +138,7 @@ final class EvaluationThread: Sendable {
                 marker.set(run: run, task: id, epoch: epoch)
                 defer { marker.clear() }
                 outcome = evaluate(id: id, epoch: epoch, makeTask, evaluator, &costs)
+                if let problem = evaluator?.takeStoreProblem() { report(.warning(problem)) }
             }
             if let outcome { report(outcome) }
             if costs.isDue, let remeasured = measureCosts(evaluator, &costs) { report(remeasured) }
@@ -207,7 +211,7 @@ final class EvaluationThread: Sendable {
                 if let images { costs.drift?.record(images, of: task) }
                 output = images.map { .images($0) }
             case .reuseErrors(let item):
-                let total = max(1, Int(evaluator.reuseErrorImages))
+                let total = max(1, Int(evaluator.shape.reuseMeasurementImages))
                 output = try evaluator.reuseErrors(of: item) { reportProgress(Int($0 * Double(total)), total) }
                     .map { .reuseErrors($0) }
             }

@@ -27,22 +27,6 @@ public final class Worker {
         let startedAt: ContinuousClock.Instant
     }
 
-    /// A pending shutdown: no more tasks are requested.
-    private struct Drain {
-        private static let acknowledgementSeconds = 5.0
-
-        /// The current task is returned if it is still running at this time.
-        let deadline: ContinuousClock.Instant
-        /// The worker leaves at this time even without acknowledgements: the results are in the spool.
-        let end: ContinuousClock.Instant
-
-        init(graceSeconds: Double) {
-            let now = ContinuousClock.now
-            deadline = now + .seconds(graceSeconds)
-            end = now + .seconds(graceSeconds + Self.acknowledgementSeconds)
-        }
-    }
-
     private static let shortestRegistrationPause = Duration.milliseconds(250)
     private static let longestRegistrationPause = Duration.seconds(32)
     /// Unanswered requests are repeated, since a restarted coordinator has lost them.
@@ -306,7 +290,21 @@ public final class Worker {
             return try requestChunk(&socket)
         }
         stage = .openingModel
-        engine.submit(.open(folder, try EvaluationSettings(welcome, scorers: scorers), embeddings: embeddings))
+        let settings = try EvaluationSettings(welcome, scorers: scorers)
+        engine.submit(.open(folder, settings, embeddings: embeddings, referenceStore(welcome)))
+    }
+
+    private func referenceStore(_ welcome: Welcome) -> ReferenceStore? {
+        guard let folder = options.references else { return nil }
+        let embeddings = welcome.hasEmbeddings ? welcome.embeddings.sha256 : Data()
+        do {
+            return try ReferenceStore(
+                folder: folder,
+                identity: [options.engineVersion, welcome.settings.modelHash, [UInt8](embeddings).hexadecimal])
+        } catch {
+            logger.warning("uncached images are not kept for the next start: \(error)")
+            return nil
+        }
     }
 
     private func requestChunk(_ socket: inout WorkerSocket) throws {
@@ -363,6 +361,7 @@ public final class Worker {
             guard let welcome, welcome.hasCostImageCount else { return try requestTaskIfJoined(&socket) }
             logger.info("measuring the costs of the model's components")
             engine.submit(.measureCosts(imageCount: Int(min(max(welcome.costImageCount, 1), 1024))))
+        case .warning(let text): logger.warning("\(text)")
         case .modelFailed(let reason):
             // Returns the current task, and tells the coordinator why.
             var goodbye = Goodbye()

@@ -17,6 +17,8 @@ public struct WorkerOptions: Sendable {
     public var threads: Int
     /// The directory of unacknowledged results.
     public var spool: String
+    /// The directory of uncached images' latents, for the next start; nil to keep none.
+    public var references: String?
     /// Seconds that the current task may take after a request to end; beyond them it is returned.
     public var graceSeconds: Double
     /// When the batch system ends the worker; nil without such a limit.
@@ -31,7 +33,7 @@ public struct WorkerOptions: Sendable {
     /// Sets all options.
     public init(
         coordinator: Endpoint, security: WorkerSecurity, model: String, scorers: [String], name: String, threads: Int,
-        spool: String, graceSeconds: Double, walltime: WalltimeLimit?, coordinatorTimeout: Double?,
+        spool: String, references: String?, graceSeconds: Double, walltime: WalltimeLimit?, coordinatorTimeout: Double?,
         exitsWithParent: Bool, engineVersion: String
     ) {
         self.coordinator = coordinator
@@ -41,6 +43,7 @@ public struct WorkerOptions: Sendable {
         self.name = name
         self.threads = threads
         self.spool = spool
+        self.references = references
         self.graceSeconds = graceSeconds
         self.walltime = walltime
         self.coordinatorTimeout = coordinatorTimeout

@@ -108,6 +108,12 @@ extension WorkerCommand {
         )
         var spool: String?
 
+        @Option(
+            help:
+                "Directory of uncached images' latents, from which a restarted worker takes them (at most 1 GiB; default: ~/.cache/ecad-worker/references)."
+        )
+        var references: String?
+
         @Option(help: "Seconds that the current task may take after SIGTERM before it is returned.")
         var grace = 20.0
 
@@ -152,7 +158,10 @@ extension WorkerCommand {
             let options = WorkerOptions(
                 coordinator: endpoint, security: security, model: models, scorers: scorers, name: name,
                 threads: threads,
-                spool: spool ?? defaultSpool(name, environment), graceSeconds: grace,
+                spool: spool
+                    ?? "\(home("XDG_STATE_HOME", ".local/state"))/ecad-worker/\(name.replacing("/", with: "-"))",
+                references: references ?? "\(home("XDG_CACHE_HOME", ".cache"))/ecad-worker/references",
+                graceSeconds: grace,
                 walltime: walltime.map(WalltimeLimit.init(seconds:)) ?? WalltimeLimit(environment: environment),
                 coordinatorTimeout: coordinatorTimeout, exitsWithParent: exitWithParent,
                 engineVersion: Program.version)
@@ -177,10 +186,11 @@ extension WorkerCommand {
             return (processors - 1, "one less for heartbeats than \(CPU.availability)")
         }
 
-        private func defaultSpool(_ name: String, _ environment: [String: String]) -> String {
+        /// A user directory of the XDG specification.
+        private func home(_ variable: String, _ standard: String) -> String {
+            let environment = ProcessInfo.processInfo.environment
             func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
-            let state = value("XDG_STATE_HOME") ?? "\(value("HOME") ?? NSHomeDirectory())/.local/state"
-            return "\(state)/ecad-worker/\(name.replacing("/", with: "-"))"
+            return value(variable) ?? "\(value("HOME") ?? NSHomeDirectory())/\(standard)"
         }
     }
 }

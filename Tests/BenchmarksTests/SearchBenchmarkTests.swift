@@ -1,3 +1,4 @@
+import Basics
 import Diffusion
 import Evaluations
 import Evolution
@@ -54,9 +55,12 @@ import Testing
     }
 
     @Test func hypervolumesBelowTheLimitIgnoreUncachedSchedules() {
-        let volumes = PresetBenchmark.Hypervolumes([[0.999, -90], [0.5, -20]])
+        let volumes = PresetBenchmark.Hypervolumes([[0.999, -90], [0.5, -20]], quality: .psnr)
         #expect(abs(volumes.whole - (0.6 * 20 + 0.101 * 70)) < 1e-9)
         #expect(abs(volumes.cached - 0.45 * 20) < 1e-9)
+        // Rewards are measured from -3.
+        let rewards = PresetBenchmark.Hypervolumes([[0.5, 1]], quality: .imageRewardClipped)
+        #expect(abs(rewards.whole - 0.6 * 2) < 1e-9)
     }
 
     @Test func pairedDifferencesHaveStudentsInterval() {

@@ -118,6 +118,6 @@ import Testing
         #expect(try first == measure { _ in true })
         #expect(shares == shares.sorted() && shares.last == 1 && shares.count == Self.steps)
         #expect(try measure { $0 < 0.5 } == nil)
-        #expect(DiffusionModel.reuseErrorImages(stepCount: 20) == 10.5)
+        #expect(ScheduleShape.pixart(steps: 20).reuseMeasurementImages == 10.5)
     }
 }

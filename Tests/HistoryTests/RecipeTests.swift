@@ -35,7 +35,8 @@ import Testing
     }
 
     @Test func diagramHasEveryForeignKey() throws {
-        let history = try RunHistory.create(in: TemporaryFolder().path)
+        let folder = try TemporaryFolder()
+        let history = try RunHistory.create(in: folder.path)
         let count = try history.query(
             """
             SELECT count(*) FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) k

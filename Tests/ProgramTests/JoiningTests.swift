@@ -20,7 +20,7 @@ import Testing
             "ecad-worker",
             [
                 "run", "--coordinator", endpoint, "--models", SmallRun.model, "--threads", "1", "--name", name,
-                "--spool", small.folder.file("spool-\(name)"),
+                "--spool", small.folder.file("spool-\(name)"), "--references", small.folder.file("references"),
             ] + more)
     }
 
@@ -115,6 +115,7 @@ import Testing
             "-m", "sh", "-c", "mount --bind \(hosts) /etc/hosts && exec \"$@\"", "sh",
             "\(ProgramRun.productFolder)/ecad-worker", "run", "--coordinator", "tcp://ecad-head:\(port)", "--models",
             SmallRun.model, "--threads", "1", "--name", "w", "--spool", small.folder.file("spool"),
+            "--references", small.folder.file("references"),
             "--insecure-plaintext",
         ]
         worker.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: log))

@@ -62,7 +62,7 @@ struct SmallRun {
             "ecad-worker",
             [
                 "run", "--coordinator", "tcp://127.0.0.1:\(port)", "--models", model, "--threads", "1", "--name", name,
-                "--spool", folder.file("spool-\(name)"),
+                "--spool", folder.file("spool-\(name)"), "--references", folder.file("references"),
             ] + more)
     }
 

@@ -66,10 +66,6 @@ void ck_layer_norm(const float *x, size_t x_stride, const float *scale, float ba
 void ck_rms_norm(const float *x, size_t x_stride, const float *weight, float epsilon, float *y, size_t y_stride,
                  size_t rows, size_t columns);
 
-// x = softmax(scale * x + bias) of each row, in place; bias [rows, columns] with its own stride, or NULL.
-void ck_softmax(float *x, size_t stride, float scale, const float *bias, size_t bias_stride, size_t rows,
-                size_t columns);
-
 // Root-mean-square norm of each row and head unless weight [dimension] is NULL, then rotary position embedding,
 // y[j] = x[j] * cosine[j] + x[j ^ 1] * sine[j]. x is [rows, heads * dimension] with an even dimension; cosine and sine are
 // [rows, dimension], contiguous. With `narrow` not NULL, the result is rounded to bfloat16 to it instead.

@@ -14,7 +14,7 @@ struct ReuseMeasurement: CustomStringConvertible {
     let shape: ScheduleShape
 
     /// Number of uncached images that take as long.
-    var units: Double { ReuseErrors.imageEquivalents(stepCount: shape.stepCount) }
+    var units: Double { shape.reuseMeasurementImages }
 
     var description: String { "reuse errors of prompt \(image.prompt), seed \(image.seed)" }
 

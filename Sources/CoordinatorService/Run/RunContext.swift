@@ -250,7 +250,8 @@ struct RunContext {
             return candidate
         }
         assignment.items = task.images.map(PromptSeed.init)
-        assignment.measureLatency = true
+        // A predicted cost needs no more than a glance at the latency; a benchmark reports it.
+        assignment.measureLatency = configuration.cost == .measured || evaluationSet != RunHistory.calibration
         return assignment
     }
 }

@@ -37,7 +37,7 @@ final class LocalWorkers {
     ///   - endpoint: The coordinator's endpoint as seen from this machine.
     ///   - model: The model directory.
     ///   - scorers: The directories of the scorers' models.
-    ///   - folder: The run directory, for logs and unacknowledged results.
+    ///   - folder: The run directory, for logs, unacknowledged results and uncached images.
     ///   - access: Creates their keys.
     ///   - logger: The log.
     /// - Throws: ``CoordinatorError/localWorkersFailed(_:)`` if the program is not in the directory of this one.
@@ -51,7 +51,7 @@ final class LocalWorkers {
         let perWorker = threads ?? max(1, available.count / max(count, 1))
         arguments =
             ["run", "--coordinator", endpoint, "--models", model, "--threads", "\(perWorker)", "--exit-with-parent"]
-            + scorers.flatMap { ["--scorer", $0] }
+            + ["--references", "\(folder)/references"] + scorers.flatMap { ["--scorer", $0] }
         self.folder = folder
         self.access = access
         self.logger = logger

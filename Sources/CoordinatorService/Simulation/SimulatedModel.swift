@@ -21,14 +21,14 @@ struct SimulatedModel {
     }
 
     /// The duration of a task on the fastest host: candidates in proportion to their multiply-adds, and an uncached
-    /// pass over the images for every four candidates if latencies are measured.
+    /// pass over the images for every four candidates if measured latency is the objective.
     mutating func seconds(for assignment: Assignment) throws -> Double {
         if assignment.kind == .measureReuse {
-            return secondsPerImage * ReuseErrors.imageEquivalents(stepCount: calibration.context.shape.stepCount)
+            return secondsPerImage * calibration.context.shape.reuseMeasurementImages
         }
         let images = Double(assignment.items.count)
         let candidates = try assignment.candidates.reduce(0) { $0 + (try ratio(of: $1)) }
-        let references = calibration.configuration.cost != .macs ? 1 + Double(assignment.candidates.count) / 4 : 0
+        let references = calibration.configuration.cost == .measured ? 1 + Double(assignment.candidates.count) / 4 : 0
         return secondsPerImage * images * (candidates + references.rounded(.up))
     }
 

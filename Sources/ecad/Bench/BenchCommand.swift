@@ -9,6 +9,7 @@ import Models
 import ProgramSupport
 import Prompts
 import Schedules
+import Scoring
 import Tensors
 
 extension EcadCommand {
@@ -54,7 +55,9 @@ struct BenchModelOptions: ParsableArguments {
     }
 
     /// Opens the model with the prompts of the file, or a number of empty prompts.
-    func evaluator(defaultPromptCount: Int = 1) throws -> Evaluator {
+    func evaluator(
+        defaultPromptCount: Int = 1, scorers: [ScorerSource] = ScorerSource.paired
+    ) throws -> Evaluator {
         BLAS.setThreadCount(threads)
         let description = try ModelDescription(modelFolder: model, height: size, width: size)
         var lines = Array(repeating: "", count: defaultPromptCount)
@@ -66,7 +69,7 @@ struct BenchModelOptions: ParsableArguments {
                 generation: GenerationSettings(
                     height: description.height, width: description.width, stepCount: steps,
                     guidanceScale: Float(try Guided(folder, scale: guidanceScale).scale)),
-                prompts: lines, negativePrompt: "", precision: precision.resolved))
+                prompts: lines, negativePrompt: "", scorers: scorers, precision: precision.resolved))
     }
 }
 

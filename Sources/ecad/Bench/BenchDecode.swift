@@ -55,10 +55,7 @@ struct BenchDecode: ParsableCommand {
     func run() throws {
         BLAS.setThreadCount(threads)
         let precision = precision.resolved
-        guard precision.isSupported else {
-            throw ModelsError.invalidArgument(
-                "--precision \(precision): this processor lacks AVX512_BF16; expected float32 or auto")
-        }
+        try precision.requireSupported()
         let decoder = try AutoencoderDecoder(folder: "\(model)/vae", precision: precision)
         let scale = decoder.settings.scale
         guard size % scale == 0 else {

@@ -6,15 +6,16 @@ import Evolution
 import Foundation
 import ModelConfiguration
 import ProgramSupport
+import Scoring
 
 struct BenchPresets: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "presets",
         abstract: "Measure the front of search presets against the images generated.",
         discussion: """
-            Cost is the share of multiply-adds, quality is PSNR. Reports hypervolumes of the front on the prompts of the \
-            search and on further ones: of all schedules with reference point (1.1, 0 dB), and of those with a cost of at \
-            most 0.95 with reference point (0.95, 0 dB). Images are counted in units of those of one schedule; the uncached \
+            Cost is the share of multiply-adds, quality is PSNR or another score. Reports hypervolumes of the front on the \
+            prompts of the search and on further ones: of all schedules with a reference cost of 1.1, and of those with a \
+            cost of at most 0.95 with that reference; the reference quality is 0 dB, or that of the score. Images are counted in units of those of one schedule; the uncached \
             images and the measurement of reuse errors count as well.
             """
     )
@@ -29,6 +30,12 @@ struct BenchPresets: ParsableCommand {
 
     @Option(help: "Number of images on which the default preset measures reuse errors.")
     var probes = 2
+
+    @Option(help: "Quality: psnr, ssim, latent-error, image-reward, image-reward-clipped or clip.")
+    var quality = ScorerKind.psnr
+
+    @Option(help: "Directory of the scorer's model, for qualities that have one.")
+    var scorer: String?
 
     @Option(help: "Population size.")
     var population = 24
@@ -75,6 +82,11 @@ struct BenchPresets: ParsableCommand {
         try requireOption("--population", population, in: 4...10000)
         try requireOption("--budget", budget, in: 2...10_000_000)
         try requireOption("--seeds", seeds, in: 1...10000)
+        guard (scorer != nil) == (quality.model != nil) else {
+            throw ValidationError(
+                scorer == nil
+                    ? "--quality \(quality.rawValue) requires --scorer" : "--scorer: \(quality.rawValue) has no model")
+        }
         _ = try checkpointList
         let settings = try settings(preset, set, "--set")
         if let against {
@@ -142,13 +154,15 @@ struct BenchPresets: ParsableCommand {
     func run() throws {
         if let output { try OutputPath.checkFile("--output", output, inputs: model.prompts.map { [$0] } ?? []) }
         let description = try ModelDescription(modelFolder: model.model, height: model.size, width: model.size)
-        let evaluator = try model.evaluator(defaultPromptCount: images + unseen)
+        let evaluator = try model.evaluator(
+            defaultPromptCount: images + unseen,
+            scorers: ScorerSource.paired + (scorer.map { [ScorerSource(quality, folder: $0)] } ?? []))
         guard evaluator.promptCount >= images + unseen else {
             throw ValidationError("--prompts: \(evaluator.promptCount) prompts; expected \(images + unseen)")
         }
         let benchmark = try PresetBenchmark(
             evaluator, architecture: description.architecture, imageCount: images, unseenCount: unseen,
-            probeCount: probes, seeding: seeding.split(separator: ",").map(String.init))
+            probeCount: probes, quality: quality, seeding: seeding.split(separator: ",").map(String.init))
         var entries = [PresetBenchmark.Entry(label: preset.rawValue, settings: try settings(preset, set, "--set"))]
         if let against {
             let label = against == preset ? "\(against.rawValue), changed" : against.rawValue
@@ -203,3 +217,5 @@ struct BenchPresets: ParsableCommand {
         }
     }
 }
+
+extension ScorerKind: ExpressibleByArgument {}

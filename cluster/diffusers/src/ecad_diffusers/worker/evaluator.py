@@ -21,6 +21,8 @@ from ..schedule import Schedule, ScheduleError
 from . import costs, model_scorers, reuse, scorers
 from .errors import WorkerError
 
+# Seconds for which a timed uncached run serves candidates whose latency is no objective.
+REFERENCE_AGE_LIMIT = 60.0
 CANDIDATES_BETWEEN_REFERENCES = 4
 REFERENCE_CACHE_BYTES = 512 << 20
 CANARY_VALUES = 256
@@ -109,6 +111,8 @@ class Evaluator:
         found = self._read_embeddings(embeddings) if embeddings else self._encode(texts)
         self._negative, self._prompts = found[0], found[1:]
         self._references: collections.OrderedDict[tuple[tuple[int, int], ...], Images] = collections.OrderedDict()
+        # The latest uncached run of as many images: seconds per image, and when it ended.
+        self._timed_references: dict[int, tuple[float, float]] = {}
         self._warm: set[int] = set()
         self._scorers = {
             name: scorers.SCORERS[name] if name in scorers.SCORERS else model_scorers.open_scorer(name, settings.scorer_folders[name], device)
@@ -152,7 +156,9 @@ class Evaluator:
         self._check_prompts(items)
         total = len(candidates) * len(items)
         results: list[dict[str, Any]] = []
-        before = self._run_reference(items) if measure_latency or tuple(items) not in self._references else None
+        before = None
+        if measure_latency or tuple(items) not in self._references or not self._has_recent_reference(len(items)):
+            before = self._run_reference(items)
         for first in range(0, len(candidates), CANDIDATES_BETWEEN_REFERENCES):
             group = candidates[first : first + CANDIDATES_BETWEEN_REFERENCES]
             runs: list[tuple[int, Images]] = []
@@ -168,7 +174,7 @@ class Evaluator:
                 except ScheduleError as error:
                     raise CandidateError(candidate, str(error)) from None
                 runs.append((candidate, equal[key]))
-            reference_seconds = None
+            reference_seconds = self._timed_references[len(items)][0]
             if measure_latency:
                 after = self._run_reference(items)
                 assert before is not None
@@ -189,7 +195,7 @@ class Evaluator:
         self._decode(images)
 
     def _score(
-        self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float | None, returned: Returned, is_first: bool
+        self, candidate: int, run: Images, items: list[tuple[int, int]], reference_seconds: float, returned: Returned, is_first: bool
     ) -> list[dict[str, Any]]:
         reference = self._references[tuple(items)]
         batch = scorers.Scored(run.images, run.latents, reference.images, reference.latents, [self._settings.prompts[prompt] for prompt, _ in items])
@@ -203,10 +209,8 @@ class Evaluator:
         for index, (prompt, seed) in enumerate(items):
             measurement: dict[str, Any] = {
                 "candidate_id": candidate, "prompt_index": prompt, "seed": seed, "scores": scores[index],
-                "denoise_seconds": run.denoise_seconds, "decode_seconds": run.decode_seconds,
+                "denoise_seconds": run.denoise_seconds, "reference_seconds": reference_seconds, "decode_seconds": run.decode_seconds,
             }  # fmt: skip
-            if reference_seconds is not None:
-                measurement["reference_seconds"] = reference_seconds
             if returned.everything or (prompt, seed) in returned.thumbnails:
                 measurement["png"] = _png(run.images[index], returned.edge)
             if returned.references and is_first and (prompt, seed) in returned.thumbnails:
@@ -225,7 +229,12 @@ class Evaluator:
             while self._references and sum(kept.bytes() for kept in self._references.values()) > REFERENCE_CACHE_BYTES:
                 self._references.popitem(last=False)
             self._references[key] = run
+        self._timed_references[len(items)] = (run.denoise_seconds, time.monotonic())
         return run.denoise_seconds
+
+    def _has_recent_reference(self, images: int) -> bool:
+        timed = self._timed_references.get(images)
+        return timed is not None and time.monotonic() - timed[1] < REFERENCE_AGE_LIMIT
 
     def _denoise(self, items: list[tuple[int, int]], schedule: Schedule | None) -> Images:
         """The final latents of images, in batches of at most `--batch`."""
