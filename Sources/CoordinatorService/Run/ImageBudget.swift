@@ -1,12 +1,12 @@
 import Basics
-import Evolution
 import History
+import Schedules
 
 /// What a run has spent in images, and what it may spend (`search.budget_images`).
 ///
 /// An image of a candidate counts 1, whatever its schedule saves; measuring the reuse errors of an image counts as many
 /// uncached images as take as long. What depends on the workers does not count, so that a run ends at the same candidate
-/// with any number of them: uncached images, which workers time beside the candidates', rechecks, repetitions after a
+/// with any number of them: uncached images, which each worker needs to compare with, rechecks, repetitions after a
 /// failure, and the contact sheet. Nor do results count that are copied from another run.
 struct ImageBudget: Equatable {
     /// Images that may be spent; nil without a limit.
@@ -71,7 +71,9 @@ extension ImageBudget {
         limit = configuration.budgetImages
         imagesPerCandidate = promptCount * configuration.seedsPerPrompt
         let measured = configuration.measuresReuse ? min(configuration.measuredImages, imagesPerCandidate) : 0
-        measurement = Double(measured) * ReuseErrors.imageEquivalents(stepCount: configuration.stepCount)
+        // The duration depends on the steps alone, not on the blocks.
+        let shape = ScheduleShape.pixart(blocks: 1, steps: configuration.stepCount)
+        measurement = Double(measured) * shape.reuseMeasurementImages
     }
 
     /// The budget of a run, and what its history says is spent.
