@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests the dashboard with headless Chromium on a finished run and its report, on a run in progress and on one of 40,000 evaluations;
+# Tests the dashboard with headless Chromium on a finished run and its report, on a run in progress that is then killed, and on one of 40,000 evaluations;
 # installs chromium and chromium-driver if missing.
 #
 #   scripts/dashboard-test.sh RUN_DIR [SCREENSHOT_DIR]
@@ -39,12 +39,13 @@ large=$url
 largeServer=$server
 
 . scripts/small-run.sh
-write_run "$scratch" 400
+write_run "$scratch" 4000
 "$bin/ecad-coordinator" run --config "$scratch/run.toml" --run-dir "$scratch/running" --workers 1 --worker-threads 1 --bind tcp://127.0.0.1:0 \
   > "$scratch/running.log" 2>&1 &
-processes+=("$!")
+coordinator=$!
+processes+=("$coordinator")
 until [ "$(ask "$scratch/running" 'SELECT count(*) FROM evaluations' 2> /dev/null || echo 0)" -gt 0 ]; do sleep 0.2; done
 serve "$scratch/running" "$scratch/dashboard.log"
 
-python3 scripts/dashboard_test.py "$finished" --report "$scratch/run.html" --live "$scratch/finished" --running "$url" "$scratch/running" \
+python3 scripts/dashboard_test.py "$finished" --report "$scratch/run.html" --live "$scratch/finished" --program "$bin/ecad-coordinator" --running "$url" "$scratch/running" "$coordinator" \
   --large "$large" --process "$largeServer" ${shots:+--screenshots "$shots"}

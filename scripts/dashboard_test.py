@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Drives the dashboard with headless Chromium: scripts/dashboard-test.sh starts the server and calls this.
 
-    dashboard_test.py URL [--report FILE] [--screenshots DIR] [--live RUN_DIR] [--running URL RUN_DIR] [--large URL] [--process PID]
+    dashboard_test.py URL [--report FILE] [--screenshots DIR] [--live RUN_DIR] [--running URL RUN_DIR PID] [--large URL] [--process PID]
 
 Checks that every page renders, that points can be chosen with mouse and keyboard, that a box selects points, that images appear, that the
 front never goes down, that no request leaves the origin and that the console stays empty. With --live, an update of the history must be
-shown within 2 seconds; with --running, the results of a run in progress; with --large, interactions with 40,000 candidates must take less
+shown within 2 seconds; with --running, the results of a run in progress, and that it is interrupted once its coordinator is killed; with --large, interactions with 40,000 candidates must take less
 than 100 ms; with --process, the server is held to its limits by slow readers and by a thousand streams.
 """
 import argparse
 import base64
 import json
+import os
 import pathlib
+import signal
 import socket
 import sqlite3
 import statistics
@@ -105,7 +107,10 @@ def check_choosing(browser, url, images=True):
     keys = lambda *codes: browser.call("POST", "/actions", {"actions": [{"type": "key", "id": "k", "actions": [
         {"type": kind, "value": code} for code in codes for kind in ("keyDown", "keyUp")]}]})
     before = browser.run("return document.querySelector('.panel h2').innerText")
-    keys("\ue014", "\ue014", "\ue007")
+    # Towards the middle of the front: at its end an arrow key stays where it is.
+    arrow = browser.run("""const { explorer, runs: [run] } = window.ecad;
+        return run.front.indexOf(run.byID.get(explorer.chosen[0].id)) < run.front.length / 2 ? arguments[0] : arguments[1]""", "\ue014", "\ue012")
+    keys(arrow, arrow, "\ue007")
     browser.wait(f"document.querySelector('.panel h2').innerText !== {json.dumps(before)}", "the keyboard chooses another candidate")
     print("ok: the keyboard chooses a candidate")
     point = browser.run("""
@@ -124,7 +129,23 @@ def check_choosing(browser, url, images=True):
             browser.run(f"{link}.click()")
         browser.wait("[...document.querySelectorAll('.sheet img')].filter(image => image.complete && image.naturalWidth > 0).length >= 2", "images appear")
         print("ok: images of the candidate and of the uncached model appear")
+        browser.run("document.querySelector('.sheet button.picture').click()")
+        browser.wait("document.querySelectorAll('dialog[open] .gallery img').length >= 2", "a click enlarges the images of a prompt")
+        caption = browser.run("return document.querySelector('dialog p').innerText")
+        keys("\ue014")
+        browser.wait(f"document.querySelector('dialog p').innerText !== {json.dumps(caption)}", "an arrow key goes to the next prompt")
+        keys("\ue00c")
+        browser.wait("!document.querySelector('dialog')", "Escape closes the images")
+        print("ok: images are enlarged, beside the uncached ones")
     check(browser.run("return document.querySelectorAll('.maps svg rect').length") > 10, "the schedule is drawn")
+    browser.run("const { explorer, runs: [run] } = window.ecad; explorer.choose(run, run.id[run.front[0]]); explorer.choose(run, run.id[run.front.at(-1)], true)")
+    address = browser.run("return location.href")
+    browser.wait("document.querySelectorAll('.panel h2').length === 2", "two candidates are compared")
+    titles = browser.run("return [...document.querySelectorAll('.panel h2')].map(title => title.innerText)")
+    browser.open("about:blank")
+    browser.open(address)
+    browser.wait(f"JSON.stringify([...document.querySelectorAll('.panel h2')].map(title => title.innerText)) === {json.dumps(json.dumps(titles, separators=(',', ':')))}", "the address shows the same comparison")
+    print(f"ok: {address.split('#')[1]} shows the comparison of {titles[0]} and {titles[1].split(chr(10))[0]}")
 
 
 def mouse(browser, *moves):
@@ -144,6 +165,14 @@ def check_front(browser):
         line = browser.run("return window.ecad.explorer.scatter.lines[0].points.map(point => [point.x, point.y])")
         ordered = sorted(line, key=lambda point: sign * point[0])
         check(len(line) > 1 and all(a[1] <= b[1] for a, b in zip(ordered, ordered[1:])), f"the front over {axis} rises with its cost ({len(line)} members)")
+
+
+    check(browser.run("""return window.ecad.explorer.scatter.points.filter(point => point.style.shape === 'triangle')
+        .every(point => point.run.origin[point.index].startsWith('warm-start'))"""), "only schedules of other runs are drawn as imported")
+    browser.run("""const { scatter } = window.ecad.explorer; scatter.zoomBy(0.001); window.labels = [...scatter.frame.querySelectorAll('text.tick')].map(text => [text.getAttribute('text-anchor'), text.textContent]);
+        scatter.reset()""")
+    labels = [tuple(label) for label in browser.run("return window.labels")]
+    check(len(labels) > 4 and len(set(labels)) == len(labels), f"zoomed far in, no two ticks have the same label: {[text for _, text in labels][:4]}")
 
 
 def check_brushing(browser, url):
@@ -184,6 +213,43 @@ def check_running(browser, url, folder):
                 time.sleep(0.02)
             delays.append(time.monotonic() - start)
     check(len(delays) >= 2 and max(delays) < 2, f"results of a run in progress are shown after {', '.join(f'{delay:.2f}' for delay in delays)} s")
+
+
+def check_controls(browser):
+    """What a reader has opened or scrolled stays as it is while results arrive."""
+    browser.run("location.hash = '#progress'")
+    browser.wait("document.querySelector('#main .tiles')", "progress")
+    browser.run("window.kept = document.querySelector('#main select'); kept.value = 'images'; kept.dispatchEvent(new Event('change'))")
+    wait_for_results(browser, 3)
+    check(browser.run("return kept.isConnected && kept.value === 'images' && document.querySelectorAll('#main select').length === 1"), "a choice survives new results")
+    browser.run("location.hash = '#events'")
+    browser.wait("document.querySelector('#main details')", "events")
+    browser.run("document.querySelector('#main details').open = true")
+    wait_for_results(browser, 3)
+    check(browser.run("return document.querySelector('#main details').open"), "an unfolded configuration stays unfolded")
+    browser.command("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+    browser.run("location.hash = '#workers'")
+    browser.wait("[...document.querySelectorAll('#main .scroll')].some(region => region.scrollWidth > region.clientWidth)", "workers")
+    browser.run("document.querySelector('#main .scroll').scrollLeft = 80")
+    wait_for_results(browser, 3)
+    check(browser.run("return document.querySelector('#main .scroll').scrollLeft") == 80, "a scrolled table stays scrolled")
+    browser.command("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+
+
+def wait_for_results(browser, times):
+    for _ in range(times):
+        count = browser.run("return window.ecad.runs[0].count")
+        browser.wait(f"window.ecad.runs[0].count > {count}", "results arrive")
+
+
+def check_interrupted(browser, coordinator):
+    """A killed coordinator leaves the status `running` in the history; only its lock tells that it is gone."""
+    browser.run("location.hash = '#progress'")
+    browser.wait("document.querySelector('#title .badge').innerText === 'running'", "the run is shown as running")
+    os.kill(coordinator, signal.SIGKILL)
+    seconds = browser.wait("document.querySelector('#title .badge').innerText === 'interrupted' && /interrupted, last result \\d{4}-/.test(document.getElementById('main').innerText)",
+                           "the run is shown as interrupted, with the time of its last result", 5)
+    check(seconds < 2, f"a killed coordinator's run is shown as interrupted after {seconds:.2f} s")
 
 
 def check_interaction(browser, url):
@@ -260,6 +326,34 @@ def check_purity(browser, origin):
     check(not foreign, f"no request leaves the origin {sorted(foreign)[:3]}")
 
 
+def check_return(browser, program, folder):
+    """A server that is gone for a while: the page stays, and shows what was missed once the server is back."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    start = lambda: subprocess.Popen([program, "dashboard", "--run-dir", folder, "--listen", f"127.0.0.1:{port}"], stderr=subprocess.PIPE)
+    server = start()
+    server.stderr.readline()
+    browser.open(f"http://127.0.0.1:{port}/#events")
+    state = lambda text: f"document.documentElement.dataset.ready && document.getElementById('live').innerText === '{text}'"
+    browser.wait(state("live"), "live")
+    server.terminate()
+    server.wait()
+    browser.wait(state("disconnected"), "the page tells that the server is gone", 10)
+    check(browser.run("return document.querySelectorAll('#main table').length") > 0, "the page stays while the server is gone")
+    database = sqlite3.connect(f"{folder}/history.sqlite")
+    database.execute("INSERT INTO events (run_id, at, kind, text) SELECT max(id), ?, 'note', 'missed by the browser' FROM runs", [time.time()])
+    database.commit()
+    server = start()
+    seconds = browser.wait("document.getElementById('main').innerText.includes('missed by the browser')", "what was missed is shown", 20)
+    server.terminate()
+    server.wait()
+    database.execute("DELETE FROM events WHERE kind = 'note'")
+    database.commit()
+    print(f"ok: {seconds:.1f} s after the server has come back, the page shows what it missed")
+    browser.open("about:blank")
+    browser.logs("browser")
+
+
 def check_live(browser, url, folder):
     browser.open(url + "#events")
     browser.wait("document.documentElement.dataset.ready && document.getElementById('live').innerText === 'live'", "live")
@@ -278,9 +372,10 @@ def main():
     parser.add_argument("url")
     parser.add_argument("--report")
     parser.add_argument("--live")
+    parser.add_argument("--program", help="ecad-coordinator, to stop and restart a dashboard of the run directory of --live")
     parser.add_argument("--screenshots")
     parser.add_argument("--no-images", action="store_true")
-    parser.add_argument("--running", nargs=2, metavar=("URL", "RUN_DIR"))
+    parser.add_argument("--running", nargs=3, metavar=("URL", "RUN_DIR", "PID"))
     parser.add_argument("--large", metavar="URL")
     parser.add_argument("--process", type=int)
     options = parser.parse_args()
@@ -293,7 +388,10 @@ def main():
         check_brushing(browser, options.url)
         check_purity(browser, options.url)
         if options.running:
-            check_running(browser, *options.running)
+            url, folder, coordinator = options.running
+            check_running(browser, url, folder)
+            check_controls(browser)
+            check_interrupted(browser, int(coordinator))
             check_purity(browser, options.running[0])
         if options.large:
             check_interaction(browser, options.large)
@@ -302,6 +400,8 @@ def main():
             check_limits(options.large or options.url, options.process)
         if options.live:
             check_live(browser, options.url, options.live)
+            if options.program:
+                check_return(browser, options.program, options.live)
         if options.screenshots:
             folder = pathlib.Path(options.screenshots)
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Module and format checks, build with warnings as errors, all tests. Needs Debian or Ubuntu with a Swift toolchain; installs the rest.
+# Module and format checks, tests of scripts, build with warnings as errors, all tests. Needs Debian or Ubuntu with a Swift toolchain; installs the rest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
@@ -9,6 +9,8 @@ export OPENBLAS_NUM_THREADS=1
 
 echo "== modules"
 scripts/check-modules.py
+echo "== scripts"
+python3 -m unittest discover -s scripts/paper -t scripts
 echo "== format"
 swift format lint --strict --recursive --parallel Package.swift Sources Tests
 echo "== build"

@@ -88,11 +88,11 @@ public struct DashboardServer: Sendable {
 
 /// Tells browsers which runs have changed, as server-sent events.
 ///
-/// One poll of SQLite's data version for each run serves all streams. A stream keeps only its newest event, so that a slow
+/// One poll of SQLite's data version and of the coordinator's lock for each run serves all streams. A stream keeps only its newest event, so that a slow
 /// peer costs no memory.
 actor RunChanges {
     private let runs: [RunPages]
-    private var versions: [Int: Int64] = [:]
+    private var states: [Int: Int64] = [:]
     private var streams: [Int: AsyncStream<Data>.Continuation] = [:]
     private var streamCount = 0
     private var poll: Task<Void, Never>?
@@ -118,22 +118,22 @@ actor RunChanges {
         while !streams.isEmpty {
             var changed = false
             for (index, run) in runs.enumerated() {
-                guard let version = try? await run.version() else { continue }
-                if versions.updateValue(version, forKey: index) ?? version != version { changed = true }
+                guard let state = try? await run.state() else { continue }
+                if states.updateValue(state, forKey: index) ?? state != state { changed = true }
             }
             silent = changed ? 0 : silent + 1
             // An event without content now and then shows which peers are gone.
             let text =
-                changed ? "event: change\ndata: \(Self.encoded(versions))\n\n" : silent % 30 == 29 ? ": idle\n\n" : nil
+                changed ? "event: change\ndata: \(Self.encoded(states))\n\n" : silent % 30 == 29 ? ": idle\n\n" : nil
             if let text { for stream in streams.values { stream.yield(Data(text.utf8)) } }
             try? await Task.sleep(for: .milliseconds(500))
         }
         poll = nil
     }
 
-    /// Versions by the number of the run; a peer that missed events still sees which runs have changed.
-    private static func encoded(_ versions: [Int: Int64]) -> String {
-        "{" + versions.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"
+    /// States by the number of the run; a peer that missed events still sees which runs have changed.
+    private static func encoded(_ states: [Int: Int64]) -> String {
+        "{" + states.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"
     }
 }
 

@@ -5,6 +5,7 @@ import History
 enum RunMetrics {
     /// Name, kind and meaning of every metric.
     private static let descriptions: [(name: String, kind: String, help: String)] = [
+        ("ecad_coordinator_up", "gauge", "Whether a coordinator works on the run."),
         ("ecad_tasks", "gauge", "Tasks of the run by state."),
         ("ecad_evaluations_total", "counter", "Candidates evaluated."),
         ("ecad_images_total", "counter", "Images measured."),

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import History
 import Synchronization
@@ -12,6 +13,8 @@ final class RunPages: Sendable {
     private let history: RunHistory
     private let queue: DispatchQueue
     private let runID: Int64
+    /// SHA-256 of the genome that recomputes everything, as in `candidates.genome_sha256`.
+    private let uncachedHash: String
     private let documents = Mutex(Documents())
 
     /// The latest documents: many readers of the same page share one query and one copy of its answer.
@@ -29,11 +32,18 @@ final class RunPages: Sendable {
         self.folder = folder
         history = try RunHistory.openReadOnly(in: folder)
         queue = DispatchQueue(label: "run \(folder)")
-        guard case .integer(let run)? = try history.query("SELECT max(id) FROM runs").rows.first?.first else {
+        let latest = try history.query("SELECT id, gene_count FROM runs ORDER BY id DESC LIMIT 1").rows.first
+        guard case .integer(let run)? = latest?[0], case .integer(let genes)? = latest?[1] else {
             throw HistoryError.noSuchRecord(kind: "run", identity: "at all")
         }
         runID = run
+        uncachedHash = SHA256.digest([UInt8](repeating: UInt8(ascii: "1"), count: Int(genes))).hexadecimal
     }
+
+    /// The process that works on the run, such as "pid 812 on head"; nil if there is none.
+    ///
+    /// A killed coordinator leaves the status `running` in the history, but never its lock.
+    var coordinator: String? { RunHistory.coordinator(of: folder) }
 
     /// The pages by name, without those that have a parameter.
     static let names = [
@@ -60,12 +70,13 @@ final class RunPages: Sendable {
             return try await json(Self.points, [run, .integer(Int64(query["after"] ?? "0") ?? 0), .integer(every)])
         case "candidate":
             guard let id = query["id"].flatMap({ Int64($0) }) else { return nil }
-            return try await json(Self.candidate, [run, .integer(id)])
+            return try await json(Self.candidate, [run, .integer(id), .text(uncachedHash)])
         case "genomes":
             guard let list = query["ids"] else { return try await json(Self.frontGenomes, [run]) }
             let ids = list.split(separator: ",").prefix(Self.genomeLimit).compactMap { Int64($0) }
             return try await json(Self.genomes, [run, .text("[\(ids.map(String.init).joined(separator: ","))]")])
-        case "summary": return try await json(Self.summary, [run, .text(folder)])
+        case "summary":
+            return try await json(Self.summary, [run, .text(folder), coordinator.map(QueryValue.text) ?? .null])
         case "layout": return try await json(Self.layout, [run])
         case "images": return try await json(Self.images, [run])
         case "progress": return try await json(Self.progress, [run])
@@ -125,22 +136,27 @@ final class RunPages: Sendable {
         return Data(bytes)
     }
 
+    /// A number that differs after every change by the coordinator, and once one has begun or ended.
+    func state() async throws -> Int64 { try await version() << 1 | (coordinator == nil ? 0 : 1) }
+
     /// A number that differs after every change by the coordinator.
-    func version() async throws -> Int64 {
+    private func version() async throws -> Int64 {
         guard case .integer(let version)? = try await rows("PRAGMA data_version", []).first?.first else { return 0 }
         return version
     }
 
     /// Named numbers of the run for ``RunMetrics``.
     func counts() async throws -> [(name: String, label: String, value: Double)] {
-        try await rows(Self.counts, [.integer(runID)]).compactMap { row in
-            guard case .text(let name) = row[0], case .text(let label) = row[1] else { return nil }
-            switch row[2] {
-            case .integer(let value): return (name, label, Double(value))
-            case .real(let value): return (name, label, value)
-            default: return nil
+        let up = (name: "ecad_coordinator_up", label: "", value: coordinator == nil ? 0.0 : 1.0)
+        return try await [up]
+            + rows(Self.counts, [.integer(runID)]).compactMap { row in
+                guard case .text(let name) = row[0], case .text(let label) = row[1] else { return nil }
+                switch row[2] {
+                case .integer(let value): return (name, label, Double(value))
+                case .real(let value): return (name, label, value)
+                default: return nil
+                }
             }
-        }
     }
 
     /// The first column of a query about the run.
@@ -166,9 +182,13 @@ final class RunPages: Sendable {
 
 /// Parameter ?1 is the run. Numbers are rounded to what can be seen, texts of any origin are cut.
 extension RunPages {
+    /// Seconds, as in the tables.
+    private static let unixTime = "(julianday('now') - 2440587.5) * 86400.0"
+
     private static let summary = """
         SELECT json_object(
-            'name', substr(r.name, 1, 200), 'folder', ?2, 'status', r.status, 'created_at', r.created_at,
+            'name', substr(r.name, 1, 200), 'folder', ?2, 'coordinator', ?3, 'created_at', r.created_at,
+            'status', iif(r.status = 'running' AND ?3 IS NULL, 'interrupted', r.status),
             'finished_at', r.finished_at, 'cost', r.cost_objective, 'quality', r.quality_objective,
             'genes', r.gene_count, 'model_hash', r.model_hash, 'seed', r.seed,
             'reference', CASE WHEN r.reference_cost IS NOT NULL
@@ -181,8 +201,9 @@ extension RunPages {
             'open_tasks', (SELECT count(*) FROM tasks WHERE run_id = r.id AND state IN ('pending', 'leased')),
             'hypervolume', (SELECT hypervolume FROM generations WHERE run_id = r.id AND finished_at IS NOT NULL
                 ORDER BY number DESC LIMIT 1),
-            'last_result', (SELECT max(last_seen) FROM workers),
-            'now', (julianday('now') - 2440587.5) * 86400.0,
+            'last_result', (SELECT max(finished_at) FROM tasks WHERE run_id = r.id AND state = 'done'),
+            'connected', (SELECT count(*) FROM workers WHERE last_seen > \(unixTime) - 15),
+            'now', \(unixTime),
             'prompts', (SELECT json_group_array(json_array(id, substr(text, 1, 500), evaluation_set)) FROM (
                 SELECT id, text, evaluation_set FROM prompts WHERE run_id = r.id ORDER BY id LIMIT 2000)))
         FROM runs r WHERE r.id = ?1
@@ -234,10 +255,12 @@ extension RunPages {
             'scores', (SELECT json_group_array(json_array(prompt_id, seed, scorer, round(value, 6))) FROM (
                 SELECT * FROM image_scores WHERE candidate_id = c.id LIMIT 6000)),
             'uncached', (SELECT json_group_array(json_array(prompt_id, seed, scorer, round(value, 6))) FROM (
-                SELECT * FROM image_scores WHERE candidate_id = (
-                    SELECT u.id FROM candidates u JOIN runs r ON r.id = u.run_id
-                    WHERE u.run_id = c.run_id AND u.generation = 0 AND u.origin LIKE 'default%' AND c.generation IS NOT NULL LIMIT 1)
-                LIMIT 6000)),
+                SELECT s.* FROM (
+                    SELECT id FROM candidates WHERE run_id = ?1 AND canonical_hash = ?3 AND generation IS NOT NULL
+                    UNION ALL SELECT id FROM candidates
+                        WHERE run_id = ?1 AND genome_sha256 = ?3 AND generation IS NULL AND gate_step IS NULL
+                ) u JOIN image_scores s ON s.candidate_id = u.id
+                WHERE s.prompt_id IN (SELECT prompt_id FROM image_scores WHERE candidate_id = ?2) LIMIT 6000)),
             'statistics', (SELECT json_group_array(json_object('scorer', scorer, 'set', evaluation_set,
                     'mean', round(mean, 6), 'standard_error', round(standard_error, 6), 'p5', round(p5, 6),
                     'worst', round(worst, 6), 'worst_prompt', substr(worst_prompt, 1, 500), 'images', images))
@@ -285,7 +308,7 @@ extension RunPages {
                 FROM worker_failures),
             'refusals', (SELECT json_group_array(json_array(reason, count, first_at, last_at)) FROM refusals WHERE run_id = ?1),
             'rechecks', (SELECT json_array(count(*), ifnull(sum(agrees), 0)) FROM rechecks),
-            'now', (julianday('now') - 2440587.5) * 86400.0)
+            'now', \(unixTime))
         """
 
     private static let benchmarks = """
@@ -314,8 +337,8 @@ extension RunPages {
             WHERE c.run_id = ?1
         UNION ALL SELECT 'ecad_images_total', '', ifnull(sum(images), 0) FROM tasks WHERE run_id = ?1 AND state = 'done'
         UNION ALL SELECT 'ecad_images_per_second', '', ifnull(sum(images), 0) / 60.0 FROM tasks
-            WHERE run_id = ?1 AND state = 'done' AND finished_at > (julianday('now') - 2440587.5) * 86400.0 - 60
-        UNION ALL SELECT 'ecad_workers_connected', '', count(*) FROM workers WHERE last_seen > (julianday('now') - 2440587.5) * 86400.0 - 15
+            WHERE run_id = ?1 AND state = 'done' AND finished_at > \(unixTime) - 60
+        UNION ALL SELECT 'ecad_workers_connected', '', count(*) FROM workers WHERE last_seen > \(unixTime) - 15
         UNION ALL SELECT 'ecad_worker_failures_total', '', ifnull(sum(failures), 0) FROM workers
         UNION ALL SELECT 'ecad_refusals_total', 'reason="' || reason || '"', count FROM refusals WHERE run_id = ?1
         UNION ALL SELECT 'ecad_generation', '', max(number) FROM generations WHERE run_id = ?1

@@ -8,7 +8,7 @@ public struct RunReport: Sendable {
     static let sizeLimit = 9_500_000
     /// Evaluated candidates that a report contains at most: the front, and of the others an even sample.
     static let pointLimit = 40_000
-    /// Candidates whose details a report contains at most: the front, slowest first, then the heuristics.
+    /// Candidates whose details a report contains at most: the front, then benchmarked schedules, seeds and calibrated ones.
     static let candidateLimit = 300
 
     private let pages: RunPages
@@ -77,14 +77,15 @@ public struct RunReport: Sendable {
 }
 
 extension RunPages {
-    /// The front, slowest first, then the seeds that are not random, then benchmarked schedules.
+    /// The front, then benchmarked schedules, then those without parents: seeds first, random ones not at all.
     fileprivate func notableCandidates(limit: Int) async throws -> [Int64] {
         try await integers(
             """
             SELECT id FROM (
                 SELECT candidate_id AS id, 0 AS rank FROM pareto_front WHERE run_id = ?1
                 UNION ALL
-                SELECT c.id, CASE WHEN generation IS NULL THEN 2 ELSE 1 END FROM candidates c
+                SELECT c.id, CASE WHEN generation IS NULL THEN 1 WHEN origin NOT LIKE 'calibrated%' THEN 2 ELSE 3 END
+                FROM candidates c
                 WHERE c.run_id = ?1 AND c.parent_a IS NULL AND c.parent_b IS NULL AND c.origin <> 'random'
             ) GROUP BY id ORDER BY min(rank), id LIMIT \(limit)
             """)

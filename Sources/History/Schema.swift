@@ -23,7 +23,9 @@ enum Schema {
         Migration(version: 5, name: "statistics of the scores", sql: scoreStatistics),
         Migration(version: 6, name: "engines, precisions and device classes", sql: engines),
         Migration(version: 7, name: "reuse errors", sql: reuseErrors),
-        Migration(version: 8, name: "predictions of the error model", sql: predictions),
+        // Views only: losses relative to the uncached images of a benchmark.
+        Migration(version: 8, name: "losses of benchmarks", sql: ""),
+        Migration(version: 9, name: "predictions of the error model", sql: predictions),
     ]
 
     /// The schema version of this release.
@@ -71,7 +73,7 @@ enum Schema {
             (6, "evaluation_sets", nativeEvaluationSets),
             (6, "workers", "SELECT *, 'native' AS engine, \(nativeDeviceClass) AS device_class FROM main.workers"),
             (7, "reuse_errors", noReuseErrors),
-            (8, "candidates", "SELECT *, \(noPredictions) FROM main.candidates"),
+            (9, "candidates", "SELECT *, \(noPredictions) FROM main.candidates"),
         ]
         for table in tables where version < table.since {
             try db.execute(sql: "CREATE TEMP VIEW \(table.name) AS \(table.select)")

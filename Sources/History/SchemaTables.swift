@@ -362,7 +362,7 @@ extension Schema {
             NULL AS image_equivalents, NULL AS measured_at WHERE 0
         """
 
-    // MARK: - Version 8
+    // MARK: - Version 9
 
     /// What the error model of a search predicted of a candidate when it was proposed.
     static let predictions = """

@@ -133,13 +133,14 @@ extension Schema {
             name: "prompt_loss",
             summary: "per image of an evaluated candidate: score, score of the uncached image, and the loss",
             // The uncached image has the best score of the scorers that compare with it, and of the others the score of
-            // the candidate that recomputes every gene, if it was evaluated.
+            // the candidate that recomputes every gene, if it was evaluated: that of the search, or that of the benchmark.
             select: """
                 WITH uncached AS MATERIALIZED (
-                    SELECT c.run_id, min(c.id) AS candidate_id FROM candidates c JOIN runs r ON r.id = c.run_id
-                    WHERE hex(c.genome) = replace(hex(zeroblob(r.gene_count / 8)), '0', 'F')
+                    SELECT s.prompt_id, s.seed, s.scorer, min(s.value) AS value FROM candidates c
+                    JOIN runs r ON r.id = c.run_id JOIN image_scores s ON s.candidate_id = c.id
+                    WHERE c.gate_step IS NULL AND hex(c.genome) = replace(hex(zeroblob(r.gene_count / 8)), '0', 'F')
                         || CASE r.gene_count % 8 WHEN 0 THEN '' ELSE printf('%02X', (1 << r.gene_count % 8) - 1) END
-                    GROUP BY c.run_id
+                    GROUP BY s.prompt_id, s.seed, s.scorer
                 )
                 SELECT run_id, candidate_id, prompt, seed, scorer, value, uncached, uncached - value AS loss, evaluation_set
                 FROM (
@@ -147,9 +148,7 @@ extension Schema {
                         CASE s.scorer WHEN 'psnr' THEN 100.0 WHEN 'ssim' THEN 1.0 WHEN 'latent-error' THEN 0.0 ELSE u.value END
                             AS uncached
                     FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
-                    LEFT JOIN uncached r ON r.run_id = p.run_id
-                    LEFT JOIN image_scores u ON u.candidate_id = r.candidate_id AND u.prompt_id = s.prompt_id
-                        AND u.seed = s.seed AND u.scorer = s.scorer
+                    LEFT JOIN uncached u ON u.prompt_id = s.prompt_id AND u.seed = s.seed AND u.scorer = s.scorer
                 )
                 """),
     ]

@@ -90,6 +90,19 @@ import Testing
         #expect(line.text(state, at: 30).hasPrefix("generation 1, 1,152 of 2,000 images | 10/40 evaluated | "))
     }
 
+    /// What is written beside a tick is where the tick is.
+    @Test(arguments: [
+        ([0.0, 14], ["0", "2.5", "5", "7.5", "10", "12.5", "15"]),
+        ([0, 1.4], ["0", "0.25", "0.5", "0.75", "1", "1.25", "1.5"]),
+        ([0.9451, 0.9456], ["0.9451", "0.9452", "0.9453", "0.9454", "0.9455", "0.9456"]),
+        ([0, 6000], ["0", "1000", "2000", "3000", "4000", "5000", "6000"]),
+        ([-2, 1], ["-2", "-1.5", "-1", "-0.5", "0", "0.5", "1"]),
+    ])
+    func labelsOfTicksAreTheirValues(values: [Double], expected: [String]) {
+        let axis = Axis.linear(values, from: 0, to: 100)
+        #expect(axis.ticks.map(axis.label) == expected)
+    }
+
     @Test func svgIsWellFormedAndEscaped() throws {
         let points = [
             FrontPlot.Point(candidate: 1, speedup: 1.02, quality: 55, origin: "random", isOnFront: true),

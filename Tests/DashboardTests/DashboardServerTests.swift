@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Glibc
 import History
@@ -83,6 +84,32 @@ private final class Served: Sendable {
     func blocking<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }
+        }
+    }
+
+    /// Opens a stream of changes and waits for its first event; the task ends with whether `text` follows.
+    func stream(until text: String) async throws -> Task<Bool, any Error> {
+        let port = port
+        @Sendable func read(_ socket: Int32, until text: String) -> Bool {
+            var found = ""
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            while !found.contains(text), case let count = recv(socket, &buffer, buffer.count, 0), count > 0 {
+                found += String(decoding: buffer[..<count], as: UTF8.self)
+            }
+            return found.contains(text)
+        }
+        let socket = try await blocking {
+            let socket = try Self.connect(port: port)
+            let request = Array("GET /api/changes HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
+            _ = send(socket, request, request.count, Int32(MSG_NOSIGNAL))
+            try #require(read(socket, until: "event: hello"))
+            return socket
+        }
+        // The first poll only learns the state.
+        try await Task.sleep(for: .seconds(2))
+        return Task {
+            defer { close(socket) }
+            return try await self.blocking { read(socket, until: text) }
         }
     }
 
@@ -192,6 +219,62 @@ private final class Served: Sendable {
         let found = try await served.object("/api/0/candidate?id=\(served.candidates[1])")
         #expect((found["scores"] as? [[Any]])?.count == 2)
         #expect(found["genome"] as? String == "010F")
+    }
+
+    @Test func runThatNoCoordinatorWorksOnIsInterrupted() async throws {
+        let served = try await Served()
+        let before = try await served.object("/api/0/summary")
+        #expect(before["status"] as? String == "running")
+        #expect((before["coordinator"] as? String)?.hasPrefix("pid ") == true)
+        #expect(
+            try await served.get("/metrics").body.contains("ecad_coordinator_up{run=\"\(served.folder.path)\"} 1.0"))
+        let changes = try await served.stream(until: "event: change")
+        // As a killed coordinator does: the status in the history stays.
+        try served.history.close()
+        #expect(try await changes.value)
+        let after = try await served.object("/api/0/summary")
+        #expect(after["status"] as? String == "interrupted" && after["coordinator"] is NSNull)
+        let seconds = try #require(after["last_result"] as? Double)
+        #expect(abs(seconds - Date().timeIntervalSince1970) < 3600)
+        #expect(
+            try await served.get("/metrics").body.contains("ecad_coordinator_up{run=\"\(served.folder.path)\"} 0.0"))
+        let history = try RunHistory.open(in: served.folder.path)
+        try history.runs.setStatus(.finished, of: served.run)
+        try history.close()
+        #expect(try await served.object("/api/0/summary")["status"] as? String == "finished")
+    }
+
+    @Test func candidatesAreComparedWithTheUncachedImagesOfTheirPrompts() async throws {
+        let served = try await Served()
+        let full = SHA256.digest([UInt8](repeating: UInt8(ascii: "1"), count: 12)).hexadecimal
+        func candidate(_ number: UInt8, _ hash: String) -> NewCandidate {
+            NewCandidate(
+                genome: [number, 0x0F], genomeSHA256: hash, canonicalHash: hash, origin: "calibrated", macs: 1)
+        }
+        let image = ImageKey(prompt: 1, seed: 0)
+        let other = String(repeating: "f", count: 64)
+        let search = try served.history.search.beginGeneration(
+            1, of: served.run, searchState: [0], candidates: [candidate(0xFF, full)],
+            tasks: [NewTask(candidates: [0], images: [image])])
+        let benchmark = try served.history.benchmarks.begin(
+            on: "unseen", of: served.run, prompts: ["a", "b"],
+            entries: [
+                NewBenchmarkEntry(label: "uncached", candidate: candidate(0xFF, full)),
+                NewBenchmarkEntry(label: "other", candidate: candidate(1, other)),
+            ], tasks: [NewTask(candidates: [0, 1], images: [image])])
+        for (work, value) in [(search, 3.0), (benchmark, 5.0)] {
+            let scores = work.candidateIDs.enumerated().map {
+                ImageScore(candidateID: $1, image: image, scorer: "clip", value: value - Double($0))
+            }
+            let result = TaskResult(taskID: work.taskIDs[0], workerID: 1, scores: scores, timings: [], seconds: 1)
+            #expect(try served.history.results.commit(result) == .committed)
+        }
+        func uncached(_ candidate: Int64) async throws -> [Double] {
+            let found = try await served.object("/api/0/candidate?id=\(candidate)")["uncached"] as? [[Any]]
+            return try #require(found).compactMap { $0[3] as? Double }
+        }
+        #expect(try await uncached(served.candidates[1]) == [3])
+        #expect(try await uncached(benchmark.candidateIDs[1]) == [5])
     }
 
     @Test(arguments: [

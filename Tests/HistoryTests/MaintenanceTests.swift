@@ -19,6 +19,65 @@ import Testing
         #expect(sample.history.walBytes == 0)
     }
 
+    @Test func programThatKeepsATransactionOpenIsNamed() throws {
+        let sample = try SampleHistory()
+        #expect(sample.history.readers == [])
+        let (reader, input, output) = (Process(), Pipe(), Pipe())
+        reader.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        reader.arguments = [
+            "python3", "-c",
+            """
+            from sqlite3 import connect
+            from sys import argv, stdin
+            db = connect("file:" + argv[1] + "?mode=ro", uri=True, isolation_level=None)
+            db.execute("BEGIN")
+            print(db.execute("SELECT count(*) FROM runs").fetchone()[0], flush=True)
+            stdin.readline()
+            db.execute("COMMIT")
+            print("ended", flush=True)
+            stdin.readline()
+            """, sample.history.file,
+        ]
+        reader.standardInput = input
+        reader.standardOutput = output
+        try reader.run()
+        /// A line may arrive in pieces.
+        func line() -> String {
+            var bytes = Data()
+            while bytes.last != UInt8(ascii: "\n"), case let more = output.fileHandleForReading.availableData,
+                !more.isEmpty
+            {
+                bytes += more
+            }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        #expect(line() == "1\n")
+        #expect(sample.history.readers == ["python3 (pid \(reader.processIdentifier))"])
+        input.fileHandleForWriting.write(Data("\n".utf8))
+        #expect(line() == "ended\n")
+        // The connection is open, but reads nothing.
+        #expect(sample.history.readers == [])
+        input.fileHandleForWriting.write(Data("\n".utf8))
+        reader.waitUntilExit()
+    }
+
+    @Test func readersAreFoundByTheirLocks() {
+        let locks = """
+            1: POSIX  ADVISORY  READ 812 fd:00:4321 124 124
+            2: POSIX  ADVISORY  READ 813 fd:00:4321 128 128
+            3: POSIX  ADVISORY  WRITE 814 fd:00:4321 120 120
+            4: FLOCK  ADVISORY  WRITE 815 fd:00:4321 0 EOF
+            5: POSIX  ADVISORY  READ 816 fd:00:9 124 124
+            6: -> POSIX  ADVISORY  READ 817 fd:00:4321 124 124
+            7: POSIX  ADVISORY  READ 0 00:2b:4321 123 123
+            8: POSIX  ADVISORY  READ 812 fd:00:4321 127 EOF
+            9: garbage
+
+            """
+        #expect(SnapshotReaders.processes(in: locks, inode: 4321) == [0, 812])
+        #expect(SnapshotReaders.name(of: 0) == "a process of another container")
+    }
+
     @Test func openReaderDuringTenThousandResultsDelaysNothing() throws {
         let count = 10_000
         let folder = try TemporaryFolder()

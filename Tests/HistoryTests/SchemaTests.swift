@@ -195,6 +195,17 @@ import Testing
         }
     }
 
+    /// A reader computes only what the file does not have.
+    @Test(arguments: [6, 7]) func enginesOfAnOlderHistoryAreItsOwn(version: Int) throws {
+        let folder = try Self.released(version)
+        let database = try DatabaseQueue(path: folder.file("history.sqlite"))
+        try database.write { try $0.execute(sql: "UPDATE workers SET engine = 'torch', device_class = 'GPU'") }
+        try database.close()
+        let workers = try RunHistory.openReadOnly(in: folder.path).query("SELECT * FROM workers")
+        #expect(workers.columns.count(where: { $0 == "engine" }) == 1)
+        #expect(Set(workers["engine"]) == [.text("torch")] && Set(workers["device_class"]) == [.text("GPU")])
+    }
+
     @Test func historyOfThisVersionOpensUnchanged() throws {
         let folder = try Self.released(Schema.version)
         let file = folder.file("history.sqlite")

@@ -187,6 +187,35 @@ import Testing
         #expect(view.numbers("images") == [5, 1])
     }
 
+    /// A run whose search has evaluated the uncached schedule, and whose benchmark has evaluated it again.
+    @Test func lossesOfTheSearchAndOfABenchmarkAreRelativeToTheirOwnUncachedImages() throws {
+        let sample = try SampleHistory()
+        let uncached = try sample.history.search.beginGeneration(
+            1, of: sample.run, searchState: [1],
+            candidates: [sampleCandidate(3, genome: [0xFF, 0x0F]), sampleCandidate(4, genome: [0x01, 0x00])],
+            tasks: [NewTask(candidates: [0, 1], images: [ImageKey(prompt: 0, seed: 0)])])
+        let entries = [(5, [0xFF, 0x0F]), (6, [0x03, 0x00])].map { number, genome in
+            NewBenchmarkEntry(label: "\(number)", candidate: sampleCandidate(number, genome: genome.map { UInt8($0) }))
+        }
+        let benchmark = try sample.history.benchmarks.begin(
+            on: "unseen", of: sample.run, prompts: ["a dog"], entries: entries,
+            tasks: [NewTask(candidates: [0, 1], images: [ImageKey(prompt: 0, seed: 0)])])
+        for (work, values) in [(uncached, [2.0, 1.5]), (benchmark, [7.0, 3.0])] {
+            let scores = zip(work.candidateIDs, values).map {
+                ImageScore(candidateID: $0, image: ImageKey(prompt: 0, seed: 0), scorer: "clip", value: $1)
+            }
+            let result = TaskResult(
+                taskID: work.taskIDs[0], workerID: sample.worker, scores: scores, timings: [], seconds: 1)
+            #expect(try sample.history.results.commit(result) == .committed)
+        }
+        // Those of `SampleHistory` have all genes as well, but no scores.
+        let view = try sample.history.query(
+            "SELECT * FROM prompt_loss WHERE scorer = 'clip' ORDER BY candidate_id")
+        #expect(view.numbers("uncached") == [2, 2, 7, 7])
+        #expect(view.numbers("loss") == [0, 0.5, 0, 4])
+        #expect(view["evaluation_set"] == ["calibration", "calibration", "unseen", "unseen"].map(QueryValue.text))
+    }
+
     @Test func workerUtilisationCountsCommittedResults() throws {
         let sample = try SampleHistory()
         let other = try sample.history.workers.upsert(sampleWorker("w2"))

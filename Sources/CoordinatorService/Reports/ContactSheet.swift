@@ -62,14 +62,16 @@ struct ContactSheet {
         }
     }
 
-    /// Stores the images of a result as thumbnails; images that were not requested are ignored.
+    /// Stores the images of a result as thumbnails; images that were not requested, or are larger, are ignored.
     func store(_ result: Messages.TaskResult, in context: RunContext) throws {
         for image in result.images where image.hasPng {
             let key = ImageKey(prompt: Int(image.promptIndex), seed: image.seed)
-            guard images.contains(key), assignment.candidates.contains(where: { $0.candidateID == image.candidateID })
+            let png = Array(image.png)
+            guard images.contains(key), assignment.candidates.contains(where: { $0.candidateID == image.candidateID }),
+                context.isThumbnail(png)
             else { continue }
             try context.history.results.storeThumbnail(
-                Array(image.png), of: image.candidateID == 0 ? nil : image.candidateID, image: key,
+                png, of: image.candidateID == 0 ? nil : image.candidateID, image: key,
                 run: context.runID)
         }
     }

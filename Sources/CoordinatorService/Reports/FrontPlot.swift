@@ -25,7 +25,7 @@ struct FrontPlot {
             """
             <g font-size="12">
             <circle class="member" cx="\(PlotFrame.left + 6)" cy="42" r="4.5"/><text x="\(PlotFrame.left + 16)" y="46">front</text>
-            <circle class="dot" cx="\(PlotFrame.left + 76)" cy="42" r="2.5"/><text x="\(PlotFrame.left + 86)" y="46">all evaluated</text>
+            <circle class="dot" cx="\(PlotFrame.left + 66)" cy="42" r="2.5"/><text x="\(PlotFrame.left + 74)" y="46">all evaluated</text>
             </g>
             """
         ]
@@ -35,15 +35,15 @@ struct FrontPlot {
         if others.contains(where: isHeuristic) {
             lines.append(
                 """
-                <circle class="heuristic" cx="\(PlotFrame.left + 196)" cy="42" r="4"/>
-                <text x="\(PlotFrame.left + 206)" y="46" font-size="12">FORA and TGATE</text>
+                \(Self.diamond(PlotFrame.left + 176, 42, content: ""))
+                <text x="\(PlotFrame.left + 186)" y="46" font-size="12">FORA and TGATE</text>
                 """)
         }
         for point in others {
             lines.append(
-                circle(
-                    point, frame, radius: isHeuristic(point) ? 4 : 2.5, style: isHeuristic(point) ? "heuristic" : "dot")
-            )
+                isHeuristic(point)
+                    ? Self.diamond(frame.x(point.speedup), frame.y(point.quality), content: label(point))
+                    : circle(point, frame, radius: 2.5, style: "dot"))
         }
         // A step line: between two members, the best attainable quality is that of the faster one.
         var path: [String] = []
@@ -57,9 +57,19 @@ struct FrontPlot {
     }
 
     private func circle(_ point: Point, _ frame: PlotFrame, radius: Double, style: String) -> String {
-        let label = String(format: "candidate %lld: %.2fx, %.2f, ", point.candidate, point.speedup, point.quality)
-        return
-            "<circle class=\"\(style)\" cx=\"\(PlotFrame.text(frame.x(point.speedup)))\" cy=\"\(PlotFrame.text(frame.y(point.quality)))\" r=\"\(radius)\">"
-            + "<title>\((label + point.origin).xmlEscaped)</title></circle>"
+        "<circle class=\"\(style)\" cx=\"\(PlotFrame.text(frame.x(point.speedup)))\" cy=\"\(PlotFrame.text(frame.y(point.quality)))\" r=\"\(radius)\">"
+            + "\(label(point))</circle>"
+    }
+
+    /// The mark of FORA and TGATE, as in the dashboard.
+    private static func diamond(_ x: Double, _ y: Double, content: String) -> String {
+        "<path class=\"heuristic\" transform=\"translate(\(PlotFrame.text(x)) \(PlotFrame.text(y)))\" d=\"M0 -5 L5 0 L0 5 L-5 0 Z\">"
+            + "\(content)</path>"
+    }
+
+    /// What a browser shows at a mark.
+    private func label(_ point: Point) -> String {
+        let values = String(format: "candidate %lld: %.2fx, %.2f, ", point.candidate, point.speedup, point.quality)
+        return "<title>\((values + point.origin).xmlEscaped)</title>"
     }
 }

@@ -46,7 +46,7 @@ struct PlotFrame {
         """
         <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(width) \(height)" font-family="sans-serif" font-size="13">
         <style>
-        .grid { stroke: #e3e3e3 } .dot { fill: #b9c0c8 } .heuristic { fill: none; stroke: #c2620a; stroke-width: 1.6 }
+        .grid { stroke: #e3e3e3 } .dot { fill: #8b96a3; fill-opacity: .6 } .heuristic { fill: none; stroke: #c2620a; stroke-width: 1.6 }
         .line { fill: none; stroke: #1f5fa8; stroke-width: 2 } .member { fill: #1f5fa8 } .bad { fill: #b42318 } text { fill: #333 }
         </style>
         <rect width="100%" height="100%" fill="#fff"/>
@@ -77,7 +77,13 @@ struct HypervolumePlot {
             if index > 0 { path.append(frame.place(point.evaluations, points[index - 1].hypervolume)) }
             path.append(frame.place(point.evaluations, point.hypervolume))
         }
-        return frame.svg(["<polyline class=\"line\" points=\"\(path.joined(separator: " "))\"/>"])
+        let marks =
+            points.count > 60
+            ? []
+            : points.map { point in
+                "<circle class=\"member\" cx=\"\(PlotFrame.text(frame.x(point.evaluations)))\" cy=\"\(PlotFrame.text(frame.y(point.hypervolume)))\" r=\"3.5\"/>"
+            }
+        return frame.svg(["<polyline class=\"line\" points=\"\(path.joined(separator: " "))\"/>"] + marks)
     }
 }
 
@@ -97,33 +103,53 @@ struct GenesPlot {
         var components: [String] = []
         for gene in genes where !components.contains(gene.component) { components.append(gene.component) }
         let steps = (genes.map(\.step).max() ?? 0) + 1
-        let cell = max(4, min(16, (900 / components.count - 60) / steps))
-        let panel = Double(steps * cell + 50)
+        // Three beside each other; the headings need room as well.
+        let columns = max(1, min(3, components.count))
+        let cell = max(4, min(16, (900 / columns - 60) / steps))
+        let heading = Double(components.map(\.count).max() ?? 0) * 9 + 70
+        let panel = max(Double(steps * cell + 50), heading)
         var lines: [String] = []
-        var height = 0.0
+        var (top, bottom) = (78.0, 78.0)
         for (index, component) in components.enumerated() {
-            let own = genes.filter { $0.component == component }
-            // Only some kinds of blocks have the component.
-            let rows = Dictionary(uniqueKeysWithValues: Set(own.map(\.block)).sorted().enumerated().map { ($1, $0) })
-            let left = 40 + Double(index) * panel
-            let mean = own.reduce(0) { $0 + $1.share } / Double(own.count)
-            lines.append(
-                "<text x=\"\(left)\" y=\"58\" font-weight=\"bold\">\(component.xmlEscaped), \(String(format: "%.0f", 100 * mean)) %</text>"
-            )
-            for gene in own {
-                let (x, y) = (left + Double(gene.step * cell), 66 + Double(rows[gene.block, default: 0] * cell))
-                lines.append(
-                    "<rect x=\"\(x)\" y=\"\(y)\" width=\"\(cell - 1)\" height=\"\(cell - 1)\" fill=\"#1f5fa8\" fill-opacity=\"\(String(format: "%.3f", 0.07 + 0.93 * gene.share))\"><title>step \(gene.step), block \(gene.block): \(String(format: "%.0f", 100 * gene.share)) %</title></rect>"
-                )
-            }
-            height = max(height, Double(rows.count * cell))
+            if index > 0, index % columns == 0 { top = bottom + 58 }
+            let left = 40 + Double(index % columns) * panel
+            let height = draw(component, left: left, top: top, cell: cell, steps: steps, to: &lines)
+            bottom = max(bottom, top + height)
         }
         lines.append(
-            "<text x=\"40\" y=\"\(66 + height + 24)\">columns: steps, rows: blocks; the darker, the more members of the front recompute it</text>"
+            "<text x=\"40\" y=\"\(bottom + 26)\">columns: steps, rows: blocks; the darker, the more members of the front recompute it</text>"
         )
         return PlotFrame.document(
-            title: title, width: max(560, 40 + panel * Double(components.count)), height: 66 + height + 40, left: 40,
-            lines)
+            title: title, width: max(620, 40 + panel * Double(columns)), height: bottom + 44, left: 40, lines)
+    }
+
+    /// Draws the map of one component and returns its height.
+    private func draw(
+        _ component: String, left: Double, top: Double, cell: Int, steps: Int, to lines: inout [String]
+    ) -> Double {
+        let own = genes.filter { $0.component == component }
+        // Only some kinds of blocks have the component.
+        let rows = Dictionary(uniqueKeysWithValues: Set(own.map(\.block)).sorted().enumerated().map { ($1, $0) })
+        let mean = own.reduce(0) { $0 + $1.share } / Double(own.count)
+        lines.append(
+            "<text x=\"\(left)\" y=\"\(top - 24)\" font-weight=\"bold\">\(component.xmlEscaped), \(String(format: "%.0f", 100 * mean)) %</text>"
+        )
+        for step in Set([0, steps / 2, steps - 1]).sorted() {
+            let x = left + (Double(step) + 0.5) * Double(cell)
+            lines.append(
+                "<text x=\"\(x)\" y=\"\(top - 7)\" font-size=\"11\" text-anchor=\"middle\">\(step)</text>")
+        }
+        for (block, row) in rows.sorted(by: { $0.key < $1.key }) where row == 0 || row == rows.count - 1 {
+            let y = top + (Double(row) + 0.5) * Double(cell) + 4
+            lines.append("<text x=\"\(left - 6)\" y=\"\(y)\" font-size=\"11\" text-anchor=\"end\">\(block)</text>")
+        }
+        for gene in own {
+            let (x, y) = (left + Double(gene.step * cell), top + Double(rows[gene.block, default: 0] * cell))
+            lines.append(
+                "<rect x=\"\(x)\" y=\"\(y)\" width=\"\(cell - 1)\" height=\"\(cell - 1)\" fill=\"#1f5fa8\" fill-opacity=\"\(String(format: "%.3f", 0.07 + 0.93 * gene.share))\"><title>step \(gene.step), block \(gene.block): \(String(format: "%.0f", 100 * gene.share)) %</title></rect>"
+            )
+        }
+        return Double(rows.count * cell)
     }
 }
 
@@ -142,9 +168,13 @@ struct WorkersPlot {
     func svg() -> String {
         var workers: [String] = []
         for lease in leases where !workers.contains(lease.worker) { workers.append(lease.worker) }
-        let (left, row) = (150.0, 26.0)
+        let row = max(6, min(26, (1400 / Double(max(1, workers.count))).rounded(.down)))
+        // Names are left out where rows are lower than a line of text.
+        let left = row < 12 ? 24.0 : 150.0
         let bottom = 56 + Double(workers.count) * row
-        let x = Axis.linear([0] + leases.map(\.end), from: left, to: PlotFrame.right)
+        let end = leases.map(\.end).max() ?? 0
+        let (unit, seconds) = end > 10_800 ? ("hours", 3600.0) : end > 300 ? ("minutes", 60) : ("seconds", 1)
+        let x = Axis.linear([0, end / seconds], from: left, to: PlotFrame.right)
         var lines = x.ticks.flatMap { tick in
             [
                 "<line class=\"grid\" x1=\"\(PlotFrame.text(x(tick)))\" x2=\"\(PlotFrame.text(x(tick)))\" y1=\"50\" y2=\"\(bottom)\"/>",
@@ -154,17 +184,20 @@ struct WorkersPlot {
         for (index, worker) in workers.enumerated() {
             let y = 56 + Double(index) * row
             let own = leases.filter { $0.worker == worker }
-            lines.append(
-                "<text x=\"\(left - 8)\" y=\"\(y + 16)\" text-anchor=\"end\">\(String(worker.prefix(18)).xmlEscaped)</text>"
-            )
+            if row >= 12 {
+                lines.append(
+                    "<text x=\"\(left - 8)\" y=\"\(y + row / 2 + 3)\" text-anchor=\"end\">\(String(worker.prefix(18)).xmlEscaped)</text>"
+                )
+            }
             lines += own.map { lease in
-                let width = max(0.8, x(lease.end) - x(lease.start) - 0.4)
+                let start = x(lease.start / seconds)
+                let width = max(0.8, x(lease.end / seconds) - start - 0.4)
                 return
-                    "<rect class=\"\(lease.hasResult ? "member" : "bad")\" x=\"\(PlotFrame.text(x(lease.start)))\" y=\"\(y + 2)\" width=\"\(PlotFrame.text(width))\" height=\"\(row - 6)\"/>"
+                    "<rect class=\"\(lease.hasResult ? "member" : "bad")\" x=\"\(PlotFrame.text(start))\" y=\"\(y + row / 13)\" width=\"\(PlotFrame.text(width))\" height=\"\(row * 10 / 13)\"/>"
             }
         }
         lines.append(
-            "<text x=\"\((left + PlotFrame.right) / 2)\" y=\"\(bottom + 42)\" text-anchor=\"middle\">seconds since the first lease; red: no result</text>"
+            "<text x=\"\((left + PlotFrame.right) / 2)\" y=\"\(bottom + 42)\" text-anchor=\"middle\">\(unit) since the first lease; red: no result</text>"
         )
         return PlotFrame.document(title: title, width: PlotFrame.width, height: bottom + 56, left: 20, lines)
     }
@@ -183,10 +216,13 @@ struct Axis {
         let rough = (high - low) / 6
         let magnitude = pow(10, floor(log10(rough)))
         let step = [1.0, 2, 2.5, 5, 10].map { $0 * magnitude }.first { $0 >= rough } ?? rough
-        let ticks = stride(from: (low / step).rounded(.down), through: (high / step).rounded(.up), by: 1).map {
-            $0 * step
-        }
-        return Axis(ticks: ticks, transform: { $0 }, from: from, to: to, decimals: step >= 1 ? 0 : step >= 0.1 ? 1 : 2)
+        let ticks = stride(from: (low / step + 1e-6).rounded(.down), through: (high / step - 1e-6).rounded(.up), by: 1)
+            .map {
+                $0 * step
+            }
+        // As many as the step has: 0.25 needs two, 2.5 one.
+        let decimals = (0...9).first { abs(step * pow(10, Double($0)) - (step * pow(10, Double($0))).rounded()) < 1e-6 }
+        return Axis(ticks: ticks, transform: { $0 }, from: from, to: to, decimals: decimals ?? 9)
     }
 
     /// For positive values.

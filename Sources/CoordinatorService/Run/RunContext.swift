@@ -230,11 +230,17 @@ struct RunContext {
     }
 
     /// Whether a worker's image is stored: one that was requested, of the size that was requested.
-    func accepts(_ thumbnail: Thumbnail) -> Bool {
+    func accepts(_ thumbnail: Thumbnail) -> Bool { hasThumbnail(thumbnail.image) && isThumbnail(thumbnail.png) }
+
+    /// Whether a worker's bytes are a PNG file of at most the requested size: readers of the history decode it.
+    func isThumbnail(_ png: [UInt8]) -> Bool {
+        let edge = configuration.thumbnailPixels
+        // Signature, and length and name of the first chunk (https://www.w3.org/TR/png/#5Introduction).
+        let start: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52]
         // A PNG of noise has little more than three bytes for each pixel.
-        let byteLimit = 4 * configuration.thumbnailPixels * configuration.thumbnailPixels + 1024
-        return hasThumbnail(thumbnail.image) && thumbnail.png.count <= byteLimit
-            && thumbnail.png.starts(with: [0x89, 0x50, 0x4E, 0x47])
+        guard png.starts(with: start), (24...(4 * edge * edge + 1024)).contains(png.count) else { return false }
+        let sizes = [16, 20].map { png[$0..<($0 + 4)].reduce(0) { $0 << 8 | Int($1) } }
+        return sizes.allSatisfy((1...edge).contains)
     }
 
     private func assignment(of task: TaskRecord) throws -> Assignment {

@@ -43,17 +43,18 @@ struct CoordinatorLoop: ~Copyable {
         }
         try sendAll()
         // Few messages are due between generations: time to write the log back into the database.
-        if generation != coordinator.run.generation { try writeLogBack() }
+        let history = coordinator.run.history
+        if generation != coordinator.run.generation || history.walBytes > reportedLogBytes { try writeLogBack() }
     }
 
     /// A reader that keeps a transaction open keeps the log from being written back: it grows with every result.
     private mutating func writeLogBack() throws {
         let history = coordinator.run.history
         guard try !history.checkpoint(), history.walBytes > reportedLogBytes else { return }
+        let readers = history.readers
+        let reader = readers.isEmpty ? "a program that reads the history" : readers.joined(separator: ", ")
         coordinator.log(
-            nil,
-            "\(history.file)-wal has \(history.walBytes >> 20) MiB: a program that reads the history keeps a transaction open"
-        )
+            nil, "\(history.file)-wal has \(history.walBytes >> 20) MiB: \(reader) keeps a transaction open")
         reportedLogBytes = 2 * history.walBytes
     }
 

@@ -1,6 +1,6 @@
 // Pages, runs, live updates.
-import { Run, followChanges, isReport, load } from "./data.js";
-import { el, say, whole } from "./format.js";
+import { Run, Unreachable, followChanges, isReport, load } from "./data.js";
+import { el, moment, say, statusText, whole } from "./format.js";
 import { runColour } from "./plot.js";
 import { Explorer } from "./explorer.js";
 import { BenchmarksPage, CandidatesPage, EventsPage, GenesPage, ProgressPage, WorkersPage } from "./pages.js";
@@ -15,20 +15,24 @@ class App {
     this.main = document.getElementById("main");
     this.tabs = document.getElementById("tabs");
     this.tabs.replaceChildren(...this.pages.map(([name, title]) => el("a", { href: `#${name}` }, title)));
-    addEventListener("hashchange", () => this.show());
-    addEventListener("scroll", () => {}, { passive: true });
+    addEventListener("hashchange", () => this.show().catch(failed));
     this.#theme();
   }
 
   /** Shows the page that the address names. */
   async show() {
-    const [name, , page] = this.pages.find(([name]) => location.hash === `#${name}`) ?? this.pages[0];
+    const [address, ...details] = location.hash.slice(1).split("/");
+    const [name, , page] = this.pages.find(([name]) => name === address) ?? this.pages[0];
     for (const link of this.tabs.children) link.getAttribute("href") === `#${name}` ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
     if (this.current !== page) {
       this.current = page;
       this.main.replaceChildren(page.node);
+      // On a narrow screen the tabs are scrolled.
+      const tab = this.tabs.querySelector("[aria-current]");
+      this.tabs.scrollLeft = tab.offsetLeft - this.tabs.offsetLeft - (this.tabs.clientWidth - tab.offsetWidth) / 2;
     }
     this.head();
+    if (page === this.explorer) this.explorer.restore(details);
     await page.update();
   }
 
@@ -36,20 +40,22 @@ class App {
   showGenes(part) { this.pages.find(([name]) => name === "genes")[2].part = part; }
 
   open(run, id) {
-    this.explorer.opened = true;
-    location.hash = "#explorer";
     this.explorer.choose(run, id);
+    location.hash = this.explorer.address;
   }
 
   head() {
     const [first] = this.runs;
-    document.getElementById("title").textContent = this.runs.length === 1 ? `${first.model || first.summary.name} · ${first.summary.status} · ${whole(first.summary.evaluations)} evaluations` : `${this.runs.length} runs`;
+    const { status, evaluations } = first.summary;
+    document.getElementById("title").replaceChildren(...(this.runs.length === 1 ? [el("b", {}, first.model || first.summary.name),
+      el("span", { class: `badge ${status}`, title: statusText(first.summary) }, status),
+      el("span", { class: "more" }, status === "interrupted" ? statusText(first.summary).replace(/^interrupted, /, "").replace(/:\d\d$/, "") : `${whole(evaluations)} evaluations`)] : [`${this.runs.length} runs`]));
     document.title = `ECAD: ${this.runs.length === 1 ? first.model || first.summary.name : `${this.runs.length} runs`}`;
     const chips = document.getElementById("runs");
     chips.hidden = this.runs.length === 1;
     if (chips.hidden) return;
     chips.replaceChildren(...this.runs.map(run => el("button", { type: "button", class: "chip", "aria-pressed": String(run.visible), onclick: () => { run.visible = !run.visible; this.show(); } },
-      el("i", { class: "square", style: { background: `var(--${runColour(run.number)})` } }), `${run.summary.name} · ${run.summary.status} · ${whole(run.summary.evaluations)}`)));
+      el("i", { class: "square", style: { background: `var(--${runColour(run.number)})` } }), `${run.summary.name} · ${statusText(run.summary)} · ${whole(run.summary.evaluations)}`)));
   }
 
   /** Loads what has changed, one update at a time. */
@@ -63,7 +69,7 @@ class App {
         this.waiting = new Set();
         const before = this.runs.map(run => run.summary.status);
         await Promise.all(this.runs.filter(run => now.has(run.number)).map(run => run.refresh()));
-        this.runs.forEach((run, index) => { if (run.summary.status !== before[index]) say(`run ${run.summary.name}: ${run.summary.status}`); });
+        this.runs.forEach((run, index) => { if (run.summary.status !== before[index]) say(`run ${run.summary.name}: ${statusText(run.summary)}`); });
         await this.show();
       }
     } finally {
@@ -80,7 +86,7 @@ class App {
       const isDark = choice ? choice === "dark" : system.matches;
       document.documentElement.dataset.theme = isDark ? "dark" : "light";
       button.textContent = isDark ? "☀" : "☾";
-      if (this.current) this.show();
+      if (this.current) this.show().catch(failed);
     };
     button.addEventListener("click", () => {
       choice = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
@@ -101,13 +107,20 @@ async function start() {
   document.documentElement.dataset.ready = "yes";
   const live = document.getElementById("live");
   if (isReport) {
-    live.textContent = "report";
+    live.textContent = `report of ${moment(runs[0].summary.now)}`;
+    live.classList.add("still");
     return;
   }
-  followChanges(numbers => app.refresh(numbers).catch(problem), isOpen => {
+  const update = numbers => app.refresh(numbers ?? runs.map(run => run.number)).catch(failed);
+  followChanges(update, isOpen => {
     live.textContent = isOpen ? "live" : "disconnected";
     live.classList.toggle("off", !isOpen);
   });
+}
+
+/** A page that its server leaves stays as it is; the header says that it is disconnected. */
+function failed(error) {
+  if (!(error instanceof Unreachable)) problem(error);
 }
 
 function problem(error) {

@@ -1,6 +1,6 @@
 // One candidate, or two side by side: images, scores by prompt, schedule, lineage, commands.
-import { ancestors, isReport } from "./data.js";
-import { el, figure, percent, scored, scorerName, times, table, whole } from "./format.js";
+import { ancestors, isReport, originKind } from "./data.js";
+import { aligned, el, figure, percent, scored, scorerName, times, table, whole } from "./format.js";
 import { geneBit, heatMaps } from "./plot.js";
 
 /** The content of the panel for a candidate and, if given, one to compare it with; each is {run, id}. */
@@ -13,7 +13,7 @@ export async function showCandidate(first, second, actions) {
     section("Images", candidateImages(shown, actions)),
   ];
   if (!details[0]) {
-    parts.push(el("p", { class: "note" }, isReport ? "This report has the details of the front and of the heuristics only; the history has all." : "No details are stored."));
+    parts.push(el("p", { class: "note" }, isReport ? "This report has the details of the front, of seeds and of benchmarked schedules; the history has all." : "No details are stored."));
     return [...parts, section("Take it", actions.commands)];
   }
   parts.push(section("Take it", actions.commands));
@@ -39,15 +39,15 @@ function candidateHead(run, id, position, detail, actions) {
       el("dl", { class: "facts" }, (detail?.statistics ?? []).map(row => fact(`${scorerName(row.scorer)}, ${row.set}`, figure(row.mean)))),
       el("span", { class: "badge off" }, "benchmarked"));
   }
-  const ratio = run.ratio[index] ?? run.cost[index];
+  const ratio = run.time(index);
   return el("div", {},
-    el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`,
-      position ? el("button", { type: "button", class: "quiet", onclick: actions.clear }, "End comparison") : null),
+    el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`),
     el("dl", { class: "facts" },
       fact("Time", percent(ratio)), fact("Speed-up", times(1 / ratio)), fact(scorerName(run.summary.quality), figure(run.quality[index])),
       run.gmacs[index] ? fact("Multiply-adds", `${figure(run.gmacs[index], 3)} G`) : null, fact("Generation", run.generation[index]),
       fact("Origin", run.origin[index]), fact("Images", run.images[index])),
-    run.onFront.has(index) ? el("span", { class: "badge" }, "on the front") : el("span", { class: "badge off" }, "dominated"));
+    el("div", { class: "standing" }, run.onFront.has(index) ? el("span", { class: "badge" }, "on the front") : el("span", { class: "badge off" }, "dominated"),
+      position ? el("button", { type: "button", class: "quiet", onclick: actions.clear }, "End comparison") : null));
 }
 
 const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)));
@@ -60,23 +60,46 @@ function candidateImages(shown, actions) {
   if (!keys.length && !sets[0].size) {
     const index = run.byID.get(id);
     if (index === undefined) return el("p", { class: "note" }, "A benchmark stores no images.");
-    const time = position => run.ratio[position] ?? run.cost[position];
+    const time = position => run.time(position);
     const nearest = [...run.images_.keys()].filter(candidate => candidate && run.byID.has(candidate))
       .sort((a, b) => Math.abs(time(run.byID.get(a)) - time(index)) - Math.abs(time(run.byID.get(b)) - time(index)))[0];
     return el("p", { class: "note" }, "No images of this candidate are stored. ",
       nearest ? el("button", { type: "button", class: "quiet", onclick: () => actions.choose(run, nearest) }, `Show candidate ${nearest}, the nearest with images`) : null);
   }
-  const columns = keys.length ? keys : [...sets[0].keys()];
-  const picture = (owner, image, alt) => {
-    const source = image === undefined ? null : owner.imageSource(image);
-    return source ? el("img", { src: source, alt, loading: "lazy" }) : el("span", { class: "missing" }, "–");
+  const source = (owner, image) => image === undefined ? null : owner.imageSource(image);
+  const columns = (keys.length ? keys : [...sets[0].keys()]).map(key => ({
+    text: run.prompts.get(Number(key.split("/")[0]))?.text ?? "",
+    pictures: [{ label: "uncached", source: source(run, references.get(key)) },
+      ...shown.map((candidate, position) => ({ label: `candidate ${candidate.id}`, source: source(candidate.run, sets[position].get(key)) }))],
+  }));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Images" }, el("div", { class: "sheet" }, columns.map(({ text, pictures }, column) =>
+    el("figure", {}, pictures.map(({ label, source }) => [el("div", { class: "label" }, label), source
+      ? el("button", { type: "button", class: "picture", title: "Enlarge", onclick: () => enlarge(columns, column) }, el("img", { src: source, alt: `${label}: ${text}`, loading: "lazy" }))
+      : el("span", { class: "missing" }, "–")]), el("figcaption", { title: text, dir: "auto" }, text)))));
+}
+
+/** The images of one prompt beside each other, large; arrow keys go to the other prompts. */
+function enlarge(columns, start) {
+  let column = start;
+  const content = el("div", { class: "gallery" }), caption = el("p", { dir: "auto" });
+  const show = by => {
+    column = (column + by + columns.length) % columns.length;
+    const { text, pictures } = columns[column];
+    caption.textContent = text;
+    content.replaceChildren(...pictures.map(({ label, source }) => {
+      const image = source ? el("img", { src: source, alt: `${label}: ${text}`, draggable: "false" }) : el("span", { class: "missing" }, "–");
+      const swap = to => () => { if (source && to) image.src = to; };
+      return el("figure", { onpointerdown: swap(pictures[0].source), onpointerup: swap(source), onpointerleave: swap(source) }, image, el("figcaption", { class: "note" }, label));
+    }));
   };
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Images" }, el("div", { class: "sheet" }, columns.map(key => {
-    const text = run.prompts.get(Number(key.split("/")[0]))?.text ?? "";
-    return el("figure", {}, el("div", { class: "label" }, "uncached"), picture(run, references.get(key), `uncached: ${text}`),
-      shown.map((candidate, position) => [el("div", { class: "label" }, `candidate ${candidate.id}`), picture(candidate.run, sets[position].get(key), `candidate ${candidate.id}: ${text}`)]),
-      el("figcaption", { title: text, dir: "auto" }, text));
-  })));
+  const dialog = el("dialog", { "aria-label": "Images", onclose: () => dialog.remove(),
+    onclick: event => { if (event.target === dialog) dialog.close(); },
+    onkeydown: event => { if (event.key === "ArrowRight" || event.key === "ArrowLeft") show(event.key === "ArrowRight" ? 1 : -1); },
+  }, content, caption, el("div", { class: "controls" }, el("button", { type: "button", onclick: () => show(-1) }, "Previous prompt"), el("button", { type: "button", onclick: () => show(1) }, "Next prompt"),
+    el("span", { class: "note" }, "Press on an image to see the uncached one in its place."), el("button", { type: "button", class: "end", onclick: () => dialog.close() }, "Close")));
+  show(0);
+  document.body.append(dialog);
+  dialog.showModal();
 }
 
 function promptScores(shown, details) {
@@ -84,13 +107,13 @@ function promptScores(shown, details) {
   const scorers = [...new Set(details[0].scores.map(score => score[2]))];
   const quality = scorers.includes(run.summary.quality) ? run.summary.quality : scorers[0];
   const value = (scores, prompt, seed, scorer) => scores?.find(score => score[0] === prompt && score[1] === seed && score[2] === scorer)?.[3];
-  // The PSNR of an image with itself is infinite.
-  const hasLoss = quality !== "psnr";
   const best = { ssim: 1, "latent-error": 0 };
   const rows = details[0].scores.filter(score => score[2] === quality).sort((a, b) => a[3] - b[3]);
   if (!rows.length) return el("p", { class: "note" }, "No scores are stored.");
   const low = rows[0][3], high = rows.at(-1)[3];
   const uncached = row => best[quality] ?? value(details[0].uncached, row[0], row[1], quality);
+  // The PSNR of an image with itself is infinite; other scores of uncached images may not have been measured.
+  const hasLoss = quality !== "psnr" && rows.some(row => uncached(row) !== undefined);
   // A prompt may have a low score without a cache as well: what the schedule loses says more, where it is known.
   const sortsByLoss = hasLoss && rows.every(row => uncached(row) !== undefined);
   if (sortsByLoss) rows.sort((a, b) => uncached(b) - b[3] - (uncached(a) - a[3]));
@@ -99,20 +122,25 @@ function promptScores(shown, details) {
   const summary = el("p", {}, "Worst prompt: ", el("q", { dir: "auto" }, text.length > 140 ? `${text.slice(0, 140)}…` : text),
     sortsByLoss ? `, ${scored(quality, worst[3])} instead of ${figure(uncached(worst))} uncached.` : `, ${scored(quality, worst[3])}.`);
   const others = scorers.filter(scorer => scorer !== quality);
+  const print = new Map(scorers.map(scorer => [scorer, aligned(details[0].scores.filter(score => score[2] === scorer).map(score => score[3]))]));
   const header = ["Prompt", scorerName(quality), ...(shown[1] ? [`of ${shown[1].id}`] : []), ...(hasLoss ? ["Loss"] : []), ...others.map(scorerName)];
   return [summary, table(header, rows.slice(0, 200).map(row => {
-    const loss = uncached(row) === undefined ? "–" : figure(uncached(row) - row[3], 3);
+    const loss = uncached(row) === undefined ? "–" : print.get(quality)(uncached(row) - row[3]);
     const width = high > low ? 12 + 88 * (row[3] - low) / (high - low) : 100;
     return [el("span", { class: "prompt", dir: "auto", title: run.prompts.get(row[0])?.text }, run.prompts.get(row[0])?.text ?? row[0]),
-      el("span", { class: "bar" }, el("i", { style: { width: `${width}%` } }), el("span", {}, figure(row[3]))),
-      ...(shown[1] ? [figure(value(details[1]?.scores, row[0], row[1], quality))] : []), ...(hasLoss ? [loss] : []),
-      ...others.map(scorer => figure(value(details[0].scores, row[0], row[1], scorer)))];
+      el("span", { class: "bar" }, el("i", { style: { width: `${width}%` } }), el("span", {}, print.get(quality)(row[3]))),
+      ...(shown[1] ? [print.get(quality)(value(details[1]?.scores, row[0], row[1], quality))] : []), ...(hasLoss ? [loss] : []),
+      ...others.map(scorer => print.get(scorer)(value(details[0].scores, row[0], row[1], scorer)))];
   }), "Scores by prompt")];
 }
 
 function lineage(run, id, actions) {
   const found = ancestors(run, id);
-  if (!found.length) return el("p", { class: "note" }, run.byID.has(id) ? "A seed: it has no parents." : "Not bred by the search.");
+  const index = run.byID.get(id);
+  if (index === undefined) return el("p", { class: "note" }, "Not bred by the search.");
+  if (!found.length) {
+    return el("p", { class: "note" }, originKind(run.origin[index]) === "calibrated" ? "Solved from the measured reuse errors: it has no parents." : "A seed: it has no parents.");
+  }
   const seeds = found.filter(ancestor => {
     const index = run.byID.get(ancestor);
     return index !== undefined && run.parent_a[index] === null && run.parent_b[index] === null;
@@ -122,11 +150,10 @@ function lineage(run, id, actions) {
     return el("button", { type: "button", class: "chip", onclick: () => actions.choose(run, ancestor) },
       index === undefined ? String(ancestor) : `${ancestor} · ${run.origin[index]}`);
   };
-  const index = run.byID.get(id);
   const parents = [run.parent_a[index], run.parent_b[index]].filter((parent, position, all) => parent !== null && all.indexOf(parent) === position);
   return [
     el("p", {}, "Parents: ", parents.map(chip)),
-    el("p", {}, `Descends from ${whole(found.length)} candidates; ${whole(seeds.length)} of them are seeds: `, seeds.slice(0, 16).map(chip), seeds.length > 16 ? " …" : null),
+    el("p", {}, `Descends from ${whole(found.length)} ${found.length === 1 ? "candidate" : "candidates"}; without parents: `, seeds.slice(0, 16).map(chip), seeds.length > 16 ? " …" : null),
     el("p", {}, "Compare with: ", el("button", { type: "button", class: "chip", onclick: () => actions.compare(run, parents[0]) }, `parent ${parents[0]}`)),
   ];
 }

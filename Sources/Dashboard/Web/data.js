@@ -6,10 +6,13 @@ const reportAnswers = reportElement ? JSON.parse(reportElement.textContent) : nu
 /** Whether this page is a file without a server. */
 export const isReport = reportAnswers !== null;
 
+/** The server does not answer. */
+export class Unreachable extends Error {}
+
 /** An answer as an object; null if there is none. */
 export async function load(path) {
   if (isReport) return reportAnswers[path] ?? null;
-  const answer = await fetch(`api/${path}`, { credentials: "same-origin" });
+  const answer = await fetch(`api/${path}`, { credentials: "same-origin" }).catch(error => { throw new Unreachable(error.message); });
   if (answer.status === 401) location.reload();
   if (answer.status === 404) return null;
   if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
@@ -34,7 +37,10 @@ export class Run {
 
   /** Loads what is new; true if candidates were added. */
   async refresh() {
+    const images = this.summary?.images;
     this.summary = await load(`${this.number}/summary`);
+    // A benchmark that goes on adds scores to its schedules.
+    if (images !== this.summary.images) for (const id of this.details.keys()) if (!this.byID.has(id)) this.details.delete(id);
     const before = this.count;
     if (isReport) {
       if (!before) for (const part of (await load(`${this.number}/points`)) ?? []) this.#append(part);
@@ -106,7 +112,11 @@ export class Run {
   /** What the run minimises, in words. */
   get costName() { return { latency: "modelled time", measured: "measured time", macs: "multiply-adds" }[this.summary.cost] ?? this.summary.cost; }
 
-  get prompts() { return this.prompts_ ??= new Map(this.summary.prompts.map(([id, text, set]) => [id, { text, set }])); }
+  /** By number; a benchmark adds its own. */
+  get prompts() {
+    if (this.prompts_?.size !== this.summary.prompts.length) this.prompts_ = new Map(this.summary.prompts.map(([id, text, set]) => [id, { text, set }]));
+    return this.prompts_;
+  }
 
   /** A value of the stored configuration, as written. */
   setting(section, key) {
@@ -121,7 +131,9 @@ export class Run {
   }
 
   get model() { return (this.setting("model", "path") ?? "").replaceAll('"', "").split("/").pop(); }
-  get kind() { return (index => originKind(this.origin[index])); }
+
+  /** A candidate's time relative to the uncached model; its cost where no time is known. */
+  time(index) { return this.ratio[index] ?? this.cost[index]; }
 }
 
 /**
@@ -146,12 +158,16 @@ export function paretoFront(run, indexes, cost = index => run.cost[index]) {
   return front;
 }
 
-/** What a candidate descends from, in the words of the filter. */
+/** Kinds of origins with their names, in the order of the filter. */
+export const originKinds = { heuristic: "FORA, TGATE", calibrated: "Calibrated", random: "Random", bred: "Bred", imported: "Imported" };
+
+/** What a candidate comes from: a heuristic, measured reuse errors, chance, parents, or another run. */
 export function originKind(origin) {
   if (/^(fora|tgate|evenly|default)/.test(origin)) return "heuristic";
+  if (origin.startsWith("calibrated")) return "calibrated";
   if (origin.startsWith("random")) return "random";
-  if (/crossover|mutation|copy|offspring|surrogate/.test(origin)) return "offspring";
-  return "imported";
+  if (origin.startsWith("warm-start")) return "imported";
+  return "bred";
 }
 
 /** All ancestors by generation, from the seeds to the parents. */
@@ -171,17 +187,24 @@ export function ancestors(run, candidate) {
   return [...found].sort((a, b) => a - b);
 }
 
-/** Calls `changed` with the numbers of the runs that have changed, as the server reports them. */
+/** Calls `changed` with the numbers of the runs that have changed, as the server reports them; with null after an interruption. */
 export function followChanges(changed, state) {
   if (isReport) return;
-  let versions = {};
+  let versions = {}, isBack = false;
   const source = new EventSource("api/changes");
-  source.addEventListener("hello", () => state(true));
+  source.addEventListener("hello", () => {
+    state(true);
+    if (isBack) changed(null);
+    isBack = false;
+  });
   source.addEventListener("change", event => {
     const now = JSON.parse(event.data);
     const runs = Object.keys(now).filter(key => now[key] !== versions[key]).map(Number);
     versions = now;
     changed(runs);
   });
-  source.addEventListener("error", () => state(false));
+  source.addEventListener("error", () => {
+    state(false);
+    isBack = true;
+  });
 }

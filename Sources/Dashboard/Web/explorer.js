@@ -1,14 +1,14 @@
 // The Pareto explorer: candidates by cost and quality, the front, a choice by a limit, benchmarked schedules, a selection,
 // and the details of what is chosen.
-import { isReport, paretoFront, originKind } from "./data.js";
+import { Unreachable, isReport, paretoFront, originKind, originKinds } from "./data.js";
 import { el, figure, percent, scored, scorerName, shellWord, times, whole, command, say } from "./format.js";
 import { Scatter, runColour } from "./plot.js";
 import { showCandidate } from "./candidate.js";
 
 const xAxes = {
-  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.ratio[index] ?? run.cost[index], label: value => `${figure(100 * value, 3)} %`, lowerIsBetter: true,
+  time: { title: "denoising time relative to the uncached model", value: (run, index) => run.time(index), label: percent, lowerIsBetter: true,
     shows: ["latency", "measured"], benchmarked: schedule => schedule.ratio },
-  speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / (run.ratio[index] ?? run.cost[index]), label: times, isLogarithmic: true,
+  speed: { title: "speed-up relative to the uncached model", value: (run, index) => 1 / run.time(index), label: times, isLogarithmic: true,
     shows: ["latency", "measured"], benchmarked: schedule => 1 / schedule.ratio },
   gmacs: { title: "multiply-adds per image (billions)", value: (run, index) => run.gmacs[index] ?? NaN, label: figure, lowerIsBetter: true,
     shows: ["macs"], benchmarked: schedule => schedule.gmacs ?? NaN },
@@ -17,7 +17,7 @@ const xAxes = {
 export class Explorer {
   constructor(app) {
     this.app = app;
-    this.filter = { kinds: new Set(["heuristic", "random", "offspring", "imported"]), generation: Infinity, frontOnly: false };
+    this.filter = { kinds: new Set(Object.keys(originKinds)), generation: Infinity, frontOnly: false };
     this.axis = "time";
     this.limit = 0.4;
     this.chosen = [];
@@ -30,9 +30,11 @@ export class Explorer {
       onbrush: points => this.#brush(points),
       describe: point => this.#describe(point), format: { x: figure, y: figure },
     });
+    this.unzoom = el("button", { type: "button", class: "quiet unzoom", hidden: true, onclick: () => this.scatter.reset() }, "Reset zoom");
     this.panel = el("section", { class: "panel card", "aria-label": "Candidate" });
     this.node = el("div", { class: "explorer" }, el("section", { class: "card" }, this.#controls(), this.scatter.node, this.frontNote = el("p", { class: "note" }), this.#legend()), this.panel);
-    this.#empty();
+    this.scatter.onzoom = isZoomed => { this.unzoom.hidden = !isZoomed; };
+    this.scatter.node.append(this.unzoom);
   }
 
   #controls() {
@@ -45,12 +47,12 @@ export class Explorer {
       this.scatter.reset();
       this.update();
     } }, el("option", { value: "time" }, "Time"), el("option", { value: "speed" }, "Speed-up"), el("option", { value: "gmacs" }, "Multiply-adds"));
-    const kinds = ["heuristic", "random", "offspring", "imported"].map(kind => {
+    this.kinds = Object.entries(originKinds).map(([kind, text]) => {
       const box = el("input", { type: "checkbox", checked: true, onchange: () => {
         box.checked ? this.filter.kinds.add(kind) : this.filter.kinds.delete(kind);
         this.update();
       } });
-      return el("label", { class: "check" }, box, { heuristic: "FORA, TGATE", random: "Random", offspring: "Bred", imported: "Imported" }[kind]);
+      return el("label", { class: "check", "data-kind": kind }, box, text);
     });
     const front = el("input", { type: "checkbox", onchange: () => { this.filter.frontOnly = front.checked; this.update(); } });
     this.slider = el("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Up to generation", oninput: () => {
@@ -68,15 +70,16 @@ export class Explorer {
     this.selected = el("span", { class: "picked", role: "status" });
     return [
       el("div", { class: "choice" }, el("label", { for: "limit" }, "Best quality in at most"), limit, el("span", {}, "% of the time:"), this.answer),
-      el("div", { class: "controls" }, axis, this.overlay, kinds, el("label", { class: "check" }, front, "Front only"),
-        el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
-        brush, el("button", { type: "button", class: "quiet", onclick: () => this.scatter.reset() }, "Reset zoom"), this.selected),
+      el("div", { class: "controls" }, axis, this.overlay, this.kinds, el("label", { class: "check" }, front, "Front only"),
+        this.generations = el("span", { class: "slider" }, el("span", {}, "Up to generation"), this.slider, this.sliderText),
+        brush, this.selected),
     ];
   }
 
   #legend() {
     const key = (kind, text) => el("span", { class: "key" }, el("i", { class: kind, "aria-hidden": "true" }), text);
-    return el("p", { class: "legend note" }, key("disc", "front"), key("diamond", "FORA, TGATE"), key("triangle", "imported"), key("dot", "all evaluated"), this.benchmarkKey = el("span", { class: "key", hidden: true }, el("i", { class: "box-mark", "aria-hidden": "true" }), "benchmarked"),
+    this.kindKeys = { heuristic: key("diamond", "FORA, TGATE"), imported: key("triangle", "imported") };
+    return el("p", { class: "legend note" }, key("disc", "front"), key("dot", "all evaluated"), Object.values(this.kindKeys), this.benchmarkKey = el("span", { class: "key", hidden: true }, el("i", { class: "box-mark", "aria-hidden": "true" }), "benchmarked"),
       el("span", { class: "hint" }, "Click: details. Shift-click: compare. Drag: zoom. Arrow keys: walk."));
   }
 
@@ -85,7 +88,7 @@ export class Explorer {
     if (point.schedule) return [`${point.schedule.label}, benchmark ${point.schedule.set}`, `${percent(point.schedule.ratio)} of the time, ${times(1 / point.schedule.ratio)}`,
       scored(run.summary.quality, point.schedule.quality), `${point.schedule.images} images`];
     return [`candidate ${run.id[index]}${this.app.runs.length > 1 ? `, ${run.summary.name}` : ""}`,
-      `${percent(run.ratio[index] ?? run.cost[index])} of the time, ${times(1 / (run.ratio[index] ?? run.cost[index]))}`,
+      `${percent(run.time(index))} of the time, ${times(1 / run.time(index))}`,
       scored(run.summary.quality, run.quality[index]), `${run.origin[index]}, generation ${run.generation[index]}`];
   }
 
@@ -96,15 +99,18 @@ export class Explorer {
     const points = [], lines = [], front = [], best = [];
     this.points = new Map();
     let last = 0;
+    const present = new Set();
     for (const run of runs) {
       const paint = runs.length > 1 || run.number ? runColour(run.number) : "run-0";
       const dot = { shape: "dot", radius: 1.6, colour: runs.length > 1 ? paint : "dot", opacity: run.count > 5000 ? 0.35 : 0.7 };
-      const styles = { random: dot, offspring: dot, heuristic: { shape: "diamond", radius: 5.5, colour: "heuristic" }, imported: { shape: "triangle", radius: 5.5, colour: "imported" } };
+      const styles = { random: dot, bred: dot, calibrated: dot, heuristic: { shape: "diamond", radius: 5.5, colour: "heuristic" }, imported: { shape: "triangle", radius: 5.5, colour: "imported" } };
       const member = { shape: "disc", radius: 4.5, colour: paint };
       const kept = [];
       for (let index = 0; index < run.count; index++) {
         if (run.generation[index] > last) last = run.generation[index];
-        if (run.generation[index] <= this.filter.generation && this.filter.kinds.has(originKind(run.origin[index]))) kept.push(index);
+        const kind = originKind(run.origin[index]);
+        present.add(kind);
+        if (run.generation[index] <= this.filter.generation && this.filter.kinds.has(kind)) kept.push(index);
       }
       // The line is the front over the shown axes; the answer comes from the run's own front, as that of `pick`.
       const members = new Set(paretoFront(run, kept, index => (axis.lowerIsBetter ? 1 : -1) * axis.value(run, index)));
@@ -128,6 +134,9 @@ export class Explorer {
     this.frontNote.textContent = other.length ? `The line is the front over the shown axes; the search minimised ${[...new Set(other.map(run => run.costName))].join(" and ")}.` : "";
     const sampled = runs.filter(run => isReport && run.count < run.summary.evaluations);
     if (sampled.length) this.frontNote.textContent += ` This report shows the front and a sample, ${whole(sampled[0].count)} of ${whole(sampled[0].summary.evaluations)} candidates.`;
+    for (const label of this.kinds) label.hidden = present.size < 2 || !present.has(label.dataset.kind);
+    for (const [kind, key] of Object.entries(this.kindKeys)) key.hidden = !present.has(kind);
+    this.generations.hidden = !last;
     this.slider.max = last;
     if (this.filter.generation === Infinity) this.slider.value = last;
     this.sliderText.textContent = `${this.filter.generation === Infinity ? last : this.filter.generation} of ${last}`;
@@ -135,8 +144,12 @@ export class Explorer {
     this.scatter.format = { x: axis.label, y: figure };
     const mark = { time: this.limit, speed: 1 / this.limit }[this.axis];
     this.scatter.show(points, lines, Number.isFinite(mark) && mark > 0 ? [{ x: mark, text: `${figure(100 * this.limit, 3)} % of the time` }] : [], axis.isLogarithmic);
+    if (!this.chosen.length && !runs.some(run => run.count)) this.#empty();
     this.#answer(best);
     this.#mark();
+    // The points are new ones after an update.
+    const hovered = this.scatter.hovered;
+    if (hovered) this.scatter.hover(this.points.get(`${hovered.run.number}/${hovered.id ?? hovered.run.id[hovered.index]}`) ?? null);
     this.#offerBenchmarks(runs);
   }
 
@@ -177,19 +190,31 @@ export class Explorer {
     const id = best.run.id[best.index];
     this.answer.replaceChildren(el("button", { type: "button", class: "primary", onclick: () => this.choose(best.run, id) },
       `candidate ${id}: ${times(1 / time(best))}, ${scored(best.run.summary.quality, best.run.quality[best.index])}`));
-    if (!this.chosen.length && !this.opened) {
-      this.opened = true;
-      this.choose(best.run, id, false, true);
-    }
+    if (!this.opened) this.choose(best.run, id, false, true);
+  }
+
+  /** What is chosen, as an address to come back to: the run and one or two candidates. */
+  get address() { return ["#explorer", ...(this.chosen.length ? [this.chosen[0].run.number, ...this.chosen.map(({ id }) => id)] : [])].join("/"); }
+
+  /** Chooses what an address names, if it is there. */
+  restore([number, ...ids]) {
+    const run = this.app.runs[number];
+    if (!run || !ids.length || location.hash === this.address) return;
+    const known = ids.map(Number).filter(id => run.byID.has(id)).slice(0, 2);
+    known.forEach((id, position) => this.choose(run, id, position > 0, true));
   }
 
   choose(run, id, isComparison = false, isQuiet = false) {
+    this.opened = true;
     if (isComparison && this.chosen.length) this.chosen = [this.chosen[0], { run, id }];
     else this.chosen = [{ run, id }];
+    if (!isQuiet) this.#remember();
     this.#mark();
     if (!isQuiet) say(`candidate ${id} chosen`);
     this.#show();
   }
+
+  #remember() { if (this.app.current === this) history.replaceState(null, "", this.address); }
 
   #mark() { this.scatter.select(this.chosen.map(({ run, id }) => this.points?.get(`${run.number}/${id}`))); }
 
@@ -198,8 +223,11 @@ export class Explorer {
     const [first, second] = this.chosen;
     const content = await showCandidate(first, second, {
       choose: (run, id) => this.choose(run, id), compare: (run, id) => this.choose(run, id, true),
-      clear: () => { this.chosen = this.chosen.slice(0, 1); this.#mark(); this.#show(); },
+      clear: () => { this.chosen = this.chosen.slice(0, 1); this.#remember(); this.#mark(); this.#show(); },
       commands: this.#commands(first),
+    }).catch(error => {
+      if (!(error instanceof Unreachable)) throw error;
+      return [el("p", { class: "note bad" }, "The dashboard does not answer: its program has ended, or cannot be reached.")];
     });
     if (token === this.token) this.panel.replaceChildren(...content);
   }
@@ -207,16 +235,12 @@ export class Explorer {
   #commands({ run, id }) {
     const folder = shellWord(run.summary.folder);
     const index = run.byID.get(id);
-    const ratio = index === undefined ? null : run.ratio[index] ?? run.cost[index];
+    const ratio = index === undefined ? null : run.time(index);
     const lines = [];
     if (ratio !== null && run.onFront?.has(index)) lines.push(`ecad-coordinator pick --run-dir ${folder} --max-latency ${Math.ceil(ratio * 1e4) / 1e4}`);
     lines.push(`ecad-coordinator export --run-dir ${folder} --candidate ${id} --format ecad-json -o candidate-${id}.json`);
     return lines.map(command);
   }
 
-  #empty() { this.panel.replaceChildren(el("p", { class: "note" }, "Choose a point to see its images, scores and schedule.")); }
+  #empty() { this.panel.replaceChildren(el("p", { class: "note" }, "No candidate has been evaluated yet. The first ones appear here as results arrive.")); }
 }
-
-/** How a page of whole-run figures begins. */
-export const tile = (name, value, note) => el("div", { class: "tile" }, el("div", { class: "note" }, name), el("div", { class: "value" }, value), note ? el("div", { class: "note" }, note) : null);
-export const count = whole;

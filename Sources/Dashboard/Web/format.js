@@ -32,9 +32,16 @@ export function figure(value, digits = 4) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+/** Numbers of a column with the same number of decimals, that of the largest with so many digits. */
+export function aligned(values, digits = 4) {
+  const size = Math.max(...values.filter(Number.isFinite).map(Math.abs));
+  const decimals = size > 0 && Number.isFinite(size) ? Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))) : 2;
+  return value => Number.isFinite(value) ? value.toFixed(decimals) : "–";
+}
+
 export const whole = value => value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");
-export const percent = value => value === null || value === undefined ? "–" : `${figure(100 * value, 3)} %`;
-export const times = value => value === null || value === undefined ? "–" : `${figure(value, 3)}×`;
+export const percent = (value, digits = 3) => value === null || value === undefined ? "–" : `${figure(100 * value, digits)} %`;
+export const times = (value, digits = 3) => value === null || value === undefined ? "–" : `${figure(value, digits)}×`;
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";
@@ -46,7 +53,13 @@ export function duration(seconds) {
   return `${figure(seconds / 86400, 3)} days`;
 }
 
-export const moment = seconds => seconds ? new Date(seconds * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" }) : "–";
+/** A time of day where the reader is, such as 2026-11-27 10:58:12. */
+export const moment = seconds => seconds ? new Date(seconds * 1000).toLocaleString("sv") : "–";
+
+/** A run's status in words; for an interrupted one with the time of its last result. */
+export function statusText({ status, last_result }) {
+  return status === "interrupted" ? `interrupted, ${last_result ? `last result ${moment(last_result)}` : "no results"}` : status;
+}
 
 /** Name and unit of an objective or scorer. */
 export function scorerName(name) {
@@ -59,6 +72,23 @@ export const scored = (name, value) => name === "psnr" ? `PSNR ${figure(value)} 
 
 /** A word of a shell's command line. */
 export const shellWord = text => /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+/** Replaces what a node shows; its regions stay scrolled as they are. */
+export function renew(node, ...children) {
+  const places = [...node.querySelectorAll(".scroll")].map(region => [region.scrollLeft, region.scrollTop]);
+  node.replaceChildren(...children.flat(2));
+  node.querySelectorAll(".scroll").forEach((region, index) => { if (places[index]) [region.scrollLeft, region.scrollTop] = places[index]; });
+}
+
+/** A select whose choice survives that its options change; `options` are pairs of value and text. */
+export function offer(select, options, value) {
+  const key = JSON.stringify(options);
+  if (select.dataset.options !== key) {
+    select.dataset.options = key;
+    select.replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
+  }
+  select.value = value;
+}
 
 /** Tells users of screen readers. */
 export function say(text) { document.getElementById("say").textContent = text; }
@@ -95,12 +125,12 @@ export function csv(header, rows) {
   return [header, ...rows].map(row => row.map(field).join(",") + "\r\n").join("");
 }
 
-/** A table; numbers are aligned on the right. */
-export function table(header, rows, caption) {
+/** A table; numbers are aligned on the right. With `isTight`, the last column takes the room that is left. */
+export function table(header, rows, caption, isTight = false) {
   const numeric = header.map((_, column) => rows.every(row => typeof row[column] !== "object" && /^[–\d.,\s×%+-]*( s| dB)?$/.test(String(row[column]))));
   const cell = (tag, value, column) => el(tag, { class: numeric[column] ? "number" : null, scope: tag === "th" ? "col" : null }, value ?? "–");
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    el("table", {}, el("caption", { class: "hidden" }, caption),
+    el("table", { class: isTight ? "tight" : null }, el("caption", { class: "hidden" }, caption),
       el("thead", {}, el("tr", {}, header.map((text, column) => cell("th", text, column)))),
       el("tbody", {}, rows.map(row => el("tr", {}, row.map((value, column) => cell("td", value, column)))))));
 }

@@ -1,8 +1,10 @@
 // The other pages: progress, genes, workers, candidates, benchmarks, events.
 import { isReport } from "./data.js";
-import { csv, duration, el, figure, moment, percent, save, scorerName, table, times, vector, whole } from "./format.js";
+import { aligned, command, csv, duration, el, figure, moment, offer, percent, renew, save, scorerName, shellWord, statusText, table, times, vector, whole } from "./format.js";
 import { bounds, geneBit, heatMaps, lineChart, runColour } from "./plot.js";
-import { tile } from "./explorer.js";
+
+/** How a page of whole-run figures begins. */
+const tile = (name, value, note) => el("div", { class: "tile" }, el("div", { class: "note" }, name), el("div", { class: "value" }, value), note ? el("div", { class: "note" }, note) : null);
 
 const card = (title, ...content) => el("section", { class: "card" }, title ? el("h2", {}, title) : null, content);
 
@@ -20,20 +22,24 @@ function withGaps(rows) {
   });
 }
 
+const progressAxes = [["evaluations", "Evaluations"], ["images", "Images"], ["seconds", "Time"], ["worker_seconds", "Workers' time"], ["generation", "Generations"]];
+
 /** Hypervolume against evaluations, images or seconds; stop rules; images per second. */
 export class ProgressPage {
   constructor(app) {
     this.app = app;
     this.axis = "evaluations";
-    this.node = el("div", { class: "stack" });
+    this.select = el("select", { "aria-label": "Horizontal axis", onchange: () => { this.axis = this.select.value; this.update(); } });
+    offer(this.select, progressAxes, this.axis);
+    this.heads = el("div", { class: "stack" });
+    this.hypervolume = el("div");
+    this.rest = el("div", { class: "stack" });
+    this.node = el("div", { class: "stack" }, this.heads, card("Hypervolume", el("div", { class: "controls" }, this.select), this.hypervolume), this.rest);
   }
 
   async update() {
     const runs = this.app.runs.filter(run => run.visible);
     const pages = await Promise.all(runs.map(run => run.page("progress")));
-    const select = el("select", { "aria-label": "Horizontal axis", onchange: () => { this.axis = select.value; this.update(); } },
-      [["evaluations", "Evaluations"], ["images", "Images"], ["seconds", "Seconds"], ["worker_seconds", "Workers' seconds"], ["generation", "Generations"]]
-        .map(([value, text]) => el("option", { value, selected: value === this.axis }, text)));
     const series = runs.map((run, position) => {
       const kept = pages[position].hypervolume.map((value, index) => value === null ? -1 : index).filter(index => index >= 0);
       return { name: run.summary.name, colour: runColour(run.number), x: kept.map(index => pages[position][this.axis][index]), y: kept.map(index => pages[position].hypervolume[index]) };
@@ -43,31 +49,59 @@ export class ProgressPage {
       const start = rows[0]?.[0] ?? 0;
       return { name: run.summary.name, colour: runColour(run.number), x: rows.map(row => (row[0] - start) / 60), y: rows.map(row => row[1] / 60) };
     });
-    this.node.replaceChildren(
-      ...runs.map((run, position) => this.#tiles(run, pages[position])),
-      card("Hypervolume", el("div", { class: "controls" }, select), lineChart({ label: "Hypervolume", series, isStep: true, titles: { x: select.selectedOptions[0].textContent.toLowerCase(), y: "hypervolume of the front" },
-        format: { x: this.axis.endsWith("seconds") ? duration : whole, y: figure } })),
+    renew(this.heads, ...runs.map((run, position) => [this.#interruption(run), this.#tiles(run, pages[position])].filter(Boolean)));
+    renew(this.hypervolume, lineChart({ label: "Hypervolume", series, isStep: true, titles: { x: this.select.selectedOptions[0].textContent.toLowerCase(), y: "hypervolume of the front" },
+      format: { x: this.axis.endsWith("seconds") ? duration : whole, y: figure } }));
+    renew(this.rest,
       card("Images per second", lineChart({ label: "Images per second", series: rates, isStep: true, fromZero: true, titles: { x: "minutes since the first result", y: "images per second" } })),
-      ...runs.map(run => card(`Stop rules${runs.length > 1 ? `: ${run.summary.name}` : ""}`, this.#rules(run))));
+      ...runs.map((run, position) => card(`Stop rules${runs.length > 1 ? `: ${run.summary.name}` : ""}`, this.#rules(run, pages[position]))));
+  }
+
+  /** A killed coordinator cannot say that the run has stopped; the history knows only when the last result came. */
+  #interruption(run) {
+    if (run.summary.status !== "interrupted") return null;
+    return card(null, el("p", {}, el("b", {}, `${run.summary.name}: ${statusText(run.summary)}.`), " No coordinator works on this run. To resume it with local workers:"),
+      command(`ecad-coordinator resume --run-dir ${shellWord(run.summary.folder)} --workers 2`));
+  }
+
+  /** Seconds until the last generation ends at the speed so far; null if nothing is known. */
+  #timeLeft(run, page) {
+    const [generations, population] = ["generations", "population"].map(key => Number(run.setting("search", key)));
+    const [done, seconds] = [page.evaluations.at(-1), page.seconds.at(-1)];
+    if (run.summary.status !== "running" || !done || !seconds || !generations || !population) return null;
+    return Math.max(0, generations * population - run.summary.evaluations) * seconds / done;
   }
 
   #tiles(run, page) {
     const { summary } = run;
     const generations = run.setting("search", "generations");
+    const isRunning = summary.status === "running";
+    const left = this.#timeLeft(run, page);
+    const workers = summary.connected ? `${whole(summary.connected)} ${summary.connected === 1 ? "worker" : "workers"} connected` : "no workers connected";
     return el("div", { class: "tiles", "aria-label": summary.name },
-      this.app.runs.length > 1 ? tile("Run", summary.name) : null, tile("Status", summary.status),
+      this.app.runs.length > 1 ? tile("Run", summary.name) : null,
+      tile("Status", summary.status, isRunning ? workers : summary.last_result ? `last result ${moment(summary.last_result)}` : null),
       tile("Generation", `${whole((summary.generation ?? 0) + 1)}${generations ? ` of ${generations}` : ""}`),
       tile("Evaluations", whole(summary.evaluations)), tile("Images", whole(summary.images)), tile("Front", whole(run.front.length), "members"),
-      tile("Hypervolume", figure(summary.hypervolume)), tile("Time", duration(page.seconds.at(-1) ?? 0), "coordinator running"),
-      tile("Work", duration(page.worker_seconds.at(-1) ?? 0), "of all workers"));
+      tile("Hypervolume", figure(summary.hypervolume)), tile("Time", duration(page.seconds.at(-1) ?? 0), "coordinator"),
+      tile("Work", duration(page.worker_seconds.at(-1) ?? 0), "all workers"),
+      left === null ? null : tile("Time left", duration(left), "for all generations"));
   }
 
-  #rules(run) {
-    const rules = [["search.generations", run.setting("search", "generations"), (run.summary.generation ?? 0) + 1],
-      ["search.budget_images", run.setting("search", "budget_images"), null],
-      ["stop.evaluations", run.setting("stop", "evaluations"), run.summary.evaluations], ["stop.seconds", run.setting("stop", "seconds"), null],
-      ["stop.flat_generations", run.setting("stop", "flat_generations"), null]];
-    return table(["Rule", "Ends the run at", "Now"], rules.map(([name, limit, now]) => [name, limit ?? "not set", now === null ? "–" : whole(now)]), "Stop rules");
+  /** The rules that are set. */
+  #rules(run, page) {
+    const rule = (section, key, limit, now) => run.setting(section, key) === null ? [] : [[`${section}.${key}`, limit(run.setting(section, key)), now]];
+    const flat = Number(run.setting("stop", "flat_generations")), growth = run.setting("stop", "flat_gain");
+    const values = page.hypervolume.filter(value => value !== null);
+    const [before, after] = [values.at(-1 - flat), values.at(-1)];
+    return table(["Rule", "Ends the run at", "Now"], [
+      ...rule("search", "generations", value => `generation ${value}`, whole((run.summary.generation ?? 0) + 1)),
+      ...rule("search", "budget_images", value => `${whole(Number(value))} images`, "see status"),
+      ...rule("stop", "evaluations", value => `${whole(Number(value))} evaluations`, whole(run.summary.evaluations)),
+      ...rule("stop", "seconds", value => duration(Number(value)), duration(page.seconds.at(-1) ?? 0)),
+      ...rule("stop", "flat_generations", value => `at most ${percent(Number(growth))} more hypervolume in ${value} generations`,
+        before === undefined ? "too early" : `${percent((after - before) / Math.abs(before))} more`),
+    ], "Stop rules");
   }
 }
 
@@ -75,15 +109,17 @@ export class ProgressPage {
 export class GenesPage {
   constructor(app) {
     this.app = app;
-    this.node = el("div", { class: "stack" });
     this.part = "front";
+    this.select = el("select", { "aria-label": "Candidates", onchange: () => { this.part = this.select.value; this.update(); } });
+    this.content = el("div", { class: "stack" });
+    this.node = el("div", { class: "stack" }, el("div", { class: "controls" }, this.select), this.content);
   }
 
   async update() {
-    const select = el("select", { "aria-label": "Candidates", onchange: () => { this.part = select.value; this.update(); } },
-      [["front", "The whole front"], ["fast", "The faster half of the front"], ["slow", "The slower half of the front"], ["chosen", "The chosen candidates"],
-        ...(this.app.explorer.selection.length ? [["selection", `The selection in the explorer (${whole(this.app.explorer.selection.length)})`]] : [])]
-        .map(([value, text]) => el("option", { value, selected: value === this.part }, text)));
+    const { selection } = this.app.explorer;
+    if (this.part === "selection" && !selection.length) this.part = "front";
+    offer(this.select, [["front", "The whole front"], ["fast", "The faster half of the front"], ["slow", "The slower half of the front"], ["chosen", "The chosen candidates"],
+      ...(selection.length ? [["selection", `The selection in the explorer (${whole(selection.length)})`]] : [])], this.part);
     const content = await perRun(this.app, async run => {
       const layout = await run.layoutOfGenes();
       const half = Math.ceil(run.front.length / 2);
@@ -105,7 +141,7 @@ export class GenesPage {
         el("h3", {}, "By step"), el("p", { class: "legend note" }, components.map((component, position) => el("span", { class: "key" }, el("i", { class: "square", style: { background: `var(--run-${position})` } }), component))),
         lineChart({ label: "Share recomputed by step", series: byStep, fromZero: true, titles: { x: "step", y: "share recomputed" }, format: { x: figure, y: percent } })];
     });
-    this.node.replaceChildren(el("div", { class: "controls" }, select), content);
+    renew(this.content, content);
   }
 }
 
@@ -117,7 +153,7 @@ export class WorkersPage {
   }
 
   async update() {
-    this.node.replaceChildren(await perRun(this.app, async run => {
+    renew(this.node, await perRun(this.app, async run => {
       const page = await run.page("workers");
       const isLive = run.summary.status === "running";
       return [
@@ -169,6 +205,7 @@ const columnsOfCandidates = [
   ["id", "Candidate"], ["generation", "Generation"], ["ratio", "Time"], ["speed", "Speed-up"], ["quality", "Quality"], ["gmacs", "GMACs"], ["images", "Images"],
   ["origin", "Origin"], ["front", "Front"],
 ];
+const textColumns = new Set(["run", "origin", "front"]);
 
 /** All candidates: sortable, searchable, as CSV. Only the rows in view are in the document. */
 export class CandidatesPage {
@@ -177,6 +214,7 @@ export class CandidatesPage {
   constructor(app) {
     this.app = app;
     Object.assign(this, { sort: "quality", descending: true, text: "" });
+    this.columns = app.runs.length > 1 ? [["run", "Run"], ...columnsOfCandidates] : columnsOfCandidates;
     const search = el("input", { type: "search", placeholder: "Number, origin or run; e.g. fora, front", "aria-label": "Search", oninput: () => { this.text = search.value.toLowerCase(); this.update(); } });
     this.total = el("span", { class: "note", role: "status" });
     this.head = el("tr");
@@ -185,12 +223,13 @@ export class CandidatesPage {
     this.view = el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Candidates", onscroll: () => this.#draw() },
       this.space, el("table", { class: "rows" }, el("caption", { class: "hidden" }, "Candidates"), el("thead", {}, this.head), this.body));
     this.node = card(null, el("div", { class: "controls" }, search, this.total,
-      el("button", { type: "button", class: "quiet", onclick: () => save("candidates.csv", "text/csv", csv(["run", ...columnsOfCandidates.map(([name]) => name)], this.rows.map(row => [row.run.summary.name, ...columnsOfCandidates.map(([name]) => this.#value(row, name))]))) }, "Save as CSV")), this.view);
+      el("button", { type: "button", class: "quiet", onclick: () => save("candidates.csv", "text/csv", csv(["run", ...columnsOfCandidates.map(([name]) => name)], this.rows.map(row => ["run", ...columnsOfCandidates.map(([name]) => name)].map(name => this.#value(row, name))))) }, "Save as CSV")), this.view);
   }
 
   #value({ run, index }, name) {
-    if (name === "ratio") return run.ratio[index] ?? run.cost[index];
-    if (name === "speed") return 1 / (run.ratio[index] ?? run.cost[index]);
+    if (name === "ratio") return run.time(index);
+    if (name === "speed") return 1 / (run.time(index));
+    if (name === "run") return run.summary.name;
     if (name === "front") return run.onFront.has(index) ? "front" : "";
     return run[name][index];
   }
@@ -210,8 +249,10 @@ export class CandidatesPage {
       return sign * (left < right ? -1 : left > right ? 1 : 0);
     });
     this.rows = rows;
+    const columns = ["quality", "gmacs"].map(name => [name, aligned(rows.slice(0, 20000).map(row => this.#value(row, name)), 5)]);
+    this.print = { ratio: value => `${(100 * value).toFixed(1)} %`, speed: value => `${value.toFixed(2)}×`, ...Object.fromEntries(columns) };
     this.total.textContent = `${whole(rows.length)} candidates`;
-    this.head.replaceChildren(...columnsOfCandidates.map(([name, text]) => el("th", { scope: "col", "aria-sort": this.sort === name ? (this.descending ? "descending" : "ascending") : "none" },
+    this.head.replaceChildren(...this.columns.map(([name, text]) => el("th", { scope: "col", class: name === "origin" ? "wide" : textColumns.has(name) ? null : "number", "aria-sort": this.sort === name ? (this.descending ? "descending" : "ascending") : "none" },
       el("button", { type: "button", onclick: () => { this.descending = this.sort === name ? !this.descending : name !== "id" && name !== "ratio"; this.sort = name; this.update(); } }, `${text} ${this.sort === name ? (this.descending ? "↓" : "↑") : ""}`))));
     this.view.style.setProperty("--rows", rows.length);
     this.#draw();
@@ -222,10 +263,10 @@ export class CandidatesPage {
     const first = Math.max(0, Math.floor(this.view.scrollTop / height) - 10);
     const shown = this.rows.slice(first, first + Math.ceil((this.view.clientHeight || 600) / height) + 20);
     this.space.style.setProperty("height", `${(this.rows.length + 1) * height}px`);
-    this.body.replaceChildren(...(first ? [el("tr", { "aria-hidden": "true", style: { height: `${first * height}px` } })] : []), ...shown.map(row => el("tr", {}, columnsOfCandidates.map(([name]) => {
+    this.body.replaceChildren(...(first ? [el("tr", { "aria-hidden": "true", style: { height: `${first * height}px` } })] : []), ...shown.map(row => el("tr", {}, this.columns.map(([name]) => {
       const value = this.#value(row, name);
       if (name === "id") return el("td", { class: "number" }, el("button", { type: "button", class: "link", onclick: () => this.app.open(row.run, row.run.id[row.index]) }, value));
-      return el("td", { class: typeof value === "number" ? "number" : null }, name === "ratio" ? percent(value) : name === "speed" ? times(value) : typeof value === "number" ? figure(value) : value ?? "–");
+      return el("td", { class: textColumns.has(name) ? null : "number", title: name === "origin" ? value : null }, this.print[name]?.(value) ?? (typeof value === "number" ? whole(value) : value ?? "–"));
     }))));
   }
 }
@@ -234,26 +275,31 @@ export class CandidatesPage {
 export class BenchmarksPage {
   constructor(app) {
     this.app = app;
-    this.node = el("div", { class: "stack" });
+    this.select = el("select", { "aria-label": "Scorer", onchange: () => { this.scorer = this.select.value; this.update(); } });
+    this.controls = el("div", { class: "controls", hidden: true }, this.select, el("span", { class: "note" }, "The explorer can show a benchmark beside the candidates."));
+    this.content = el("div", { class: "stack" });
+    this.node = el("div", { class: "stack" }, this.controls, this.content);
   }
 
   async update() {
-    this.node.replaceChildren(await perRun(this.app, async run => {
+    const pages = await Promise.all(this.app.runs.filter(run => run.visible).map(run => run.benchmarks()));
+    const scorers = [...new Set(pages.flatMap(page => page.scores.map(score => score.scorer)))];
+    const quality = this.app.runs[0].summary.quality;
+    const scorer = scorers.includes(this.scorer) ? this.scorer : scorers.includes(quality) ? quality : scorers[0];
+    this.controls.hidden = !scorers.length;
+    offer(this.select, scorers.map(name => [name, scorerName(name)]), scorer);
+    renew(this.content, await perRun(this.app, async run => {
       const page = await run.benchmarks();
       if (!page.scores.length) return [el("p", { class: "note" }, "No benchmark yet. To measure the front on prompts that the search has not used:"),
-        el("div", { class: "command" }, el("code", {}, `ecad-coordinator benchmark --run-dir ${run.summary.folder} --prompts FILE --front --heuristics --workers 2`))];
+        command(`ecad-coordinator benchmark --run-dir ${shellWord(run.summary.folder)} --prompts FILE --front --heuristics --workers 2`)];
       const ratios = new Map(page.schedules.map(schedule => [`${schedule.set}/${schedule.id}`, schedule.ratio]));
-      const scorers = [...new Set(page.scores.map(score => score.scorer))];
-      const scorer = scorers.includes(this.scorer) ? this.scorer : scorers.includes(run.summary.quality) ? run.summary.quality : scorers[0];
-      const select = el("select", { "aria-label": "Scorer", onchange: () => { this.scorer = select.value; this.update(); } },
-        scorers.map(name => el("option", { value: name, selected: name === scorer }, scorerName(name))));
       const scores = page.scores.filter(score => score.scorer === scorer);
-      return [el("div", { class: "controls" }, select, el("span", { class: "note" }, "The explorer can show a benchmark beside the candidates.")),
-        ...[...new Set(scores.map(score => score.set))].map(set => [el("h3", {}, set),
+      const [mean, error, p5, lowest] = ["mean", "standard_error", "p5", "worst"].map(name => aligned(scores.map(score => score[name])));
+      return [...[...new Set(scores.map(score => score.set))].map(set => [el("h3", {}, set),
           table(["Schedule", "Time", "Mean", "Standard error", "5th percentile", "Worst", "Worst prompt", "Images"], scores.filter(score => score.set === set)
             .sort((a, b) => (ratios.get(`${set}/${a.id}`) ?? 0) - (ratios.get(`${set}/${b.id}`) ?? 0))
             .map(score => [el("button", { type: "button", class: "link", onclick: () => this.app.open(run, score.id) }, score.schedule), percent(ratios.get(`${set}/${score.id}`)),
-              figure(score.mean), figure(score.standard_error, 3), figure(score.p5), figure(score.worst),
+              mean(score.mean), error(score.standard_error), p5(score.p5), lowest(score.worst),
               el("span", { class: "prompt", dir: "auto", title: score.worst_prompt }, score.worst_prompt), score.images]), `Benchmark ${set}`)])];
     }));
   }
@@ -264,15 +310,20 @@ export class EventsPage {
   constructor(app) {
     this.app = app;
     this.node = el("div", { class: "stack" });
+    /** Runs whose configuration is unfolded. */
+    this.unfolded = new Set();
   }
 
   async update() {
-    this.node.replaceChildren(await perRun(this.app, async run => [
-      table(["Time", "Kind", "Event"], (await run.page("events")).map(([, at, kind, text]) => [moment(at), kind, el("span", { dir: "auto" }, text)]), "Events"),
-      el("details", {}, el("summary", {}, "Configuration of the run"), el("pre", {}, run.summary.configuration)),
-      table(["Property", "Value"], [["Run directory", run.summary.folder], ["Status", run.summary.status], ["Started", moment(run.summary.created_at)], ["Finished", moment(run.summary.finished_at)],
+    renew(this.node, await perRun(this.app, async run => [
+      el("h3", {}, "Events"),
+      table(["Time", "Kind", "Event"], (await run.page("events")).map(([, at, kind, text]) => [moment(at), kind, el("span", { dir: "auto" }, text)]), "Events", true),
+      el("h3", {}, "Run"),
+      table(["Property", "Value"], [["Run directory", run.summary.folder], ["Status", statusText(run.summary)], ["Coordinator", run.summary.coordinator ?? "none"], ["Started", moment(run.summary.created_at)], ["Finished", moment(run.summary.finished_at)],
         ["Model", run.model], ["Fingerprint", run.summary.model_hash.slice(0, 16)], ["Seed", String(run.summary.seed)], ["Genes", whole(run.summary.genes)],
-        ["Reference point", run.summary.reference ? `${figure(run.summary.reference.cost)}, ${figure(run.summary.reference.quality)}` : "–"]], "Properties"),
+        ["Reference point", run.summary.reference ? `${figure(run.summary.reference.cost)}, ${figure(run.summary.reference.quality)}` : "–"]], "Properties", true),
+      el("details", { open: this.unfolded.has(run), ontoggle: event => { event.target.open ? this.unfolded.add(run) : this.unfolded.delete(run); } },
+        el("summary", {}, "Configuration of the run"), el("pre", {}, run.summary.configuration)),
     ]));
   }
 }

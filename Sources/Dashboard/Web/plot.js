@@ -45,16 +45,24 @@ export class Scale {
   }
 }
 
+/** Labels of ticks with as many digits as tell them apart. */
+function tickLabels(scale, count, label) {
+  const ticks = scale.ticks(count);
+  const size = Math.max(...ticks.map(Math.abs)), step = Math.abs(ticks[1] - ticks[0]);
+  const digits = size > 0 && step > 0 ? Math.max(3, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step)) + 2) : 4;
+  return ticks.map(tick => [tick, label(tick, digits)]);
+}
+
 /** Grid lines, tick labels and titles as SVG. */
 export function axes(x, y, size, titles, label = { x: figure, y: figure }) {
   const { left, right, top, bottom, width, height } = size;
   return [
-    y.ticks(Math.max(3, height / 70)).map(tick => [
+    tickLabels(y, Math.max(3, height / 70), label.y).map(([tick, text]) => [
       vector("line", { class: "grid", x1: left, x2: width - right, y1: y.at(tick), y2: y.at(tick) }),
-      vector("text", { class: "tick", x: left - 8, y: y.at(tick) + 4, "text-anchor": "end" }, label.y(tick))]),
-    x.ticks(Math.max(3, width / 110)).map(tick => [
+      vector("text", { class: "tick", x: left - 8, y: y.at(tick) + 4, "text-anchor": "end" }, text)]),
+    tickLabels(x, Math.max(3, width / 110), label.x).map(([tick, text]) => [
       vector("line", { class: "grid", x1: x.at(tick), x2: x.at(tick), y1: top, y2: height - bottom }),
-      vector("text", { class: "tick", x: x.at(tick), y: height - bottom + 18, "text-anchor": "middle" }, label.x(tick))]),
+      vector("text", { class: "tick", x: x.at(tick), y: height - bottom + 18, "text-anchor": "middle" }, text)]),
     vector("text", { class: "axis", x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, titles.x),
     vector("text", { class: "axis", "text-anchor": "middle", transform: `translate(14 ${(top + height - bottom) / 2}) rotate(-90)` }, titles.y),
   ].flat(2);
@@ -102,6 +110,7 @@ export class Scatter {
       : [xLow - margin, xHigh + margin, yLow - pad, yHigh + pad]);
     this.x = new Scale(view[0], view[1], size.left, width - size.right, this.isLogarithmic);
     this.y = new Scale(view[2], view[3], height - size.bottom, size.top);
+    this.onzoom?.(this.zoom !== null);
     this.frame.replaceChildren(...axes(this.x, this.y, size, this.titles, this.format));
     this.#drawPoints();
     this.#drawOver();
@@ -355,7 +364,7 @@ export function bounds(values) {
  * A heat map for each component: steps as columns, blocks as rows. `share` gives 0 to 1 for a gene; `other`, if given, is
  * compared with it: cells that only one of the two recomputes stand out. `width` is that of one map in pixels at most.
  */
-export function heatMaps(layout, share, other = null, width = 300) {
+export function heatMaps(layout, share, other = null, width = 230) {
   const components = [...new Set(layout.component)];
   const blocks = Math.max(...bounds(layout.block)) + 1, steps = Math.max(...bounds(layout.step)) + 1;
   const cell = Math.max(4, Math.min(width > 300 ? 16 : 12, Math.floor(width / steps)));

@@ -1,4 +1,4 @@
--- A history of schema version 8, as the releases of that version wrote it.
+-- A history of schema version 7, as the releases of that version wrote it.
 
 CREATE TABLE schema_migrations (
     version INTEGER PRIMARY KEY,
@@ -12,7 +12,7 @@ INSERT INTO schema_migrations VALUES(4,'gates of benchmarked TGATE schedules',40
 INSERT INTO schema_migrations VALUES(5,'statistics of the scores',1.7957606126636376381e+09);
 INSERT INTO schema_migrations VALUES(6,'engines, precisions and device classes',1.79577282328411960603e+09);
 INSERT INTO schema_migrations VALUES(7,'reuse errors',1795772900.0);
-INSERT INTO schema_migrations VALUES(8,'predictions of the error model',1795780000.0);
+INSERT INTO schema_migrations VALUES(8,'losses of benchmarks',1795784400.0);
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
@@ -112,12 +112,12 @@ CREATE TABLE candidates (
     parent_b INTEGER REFERENCES candidates ON DELETE SET NULL,
     operator TEXT,
     origin TEXT NOT NULL,
-    macs INTEGER CHECK (macs >= 0), gate_step INTEGER CHECK (gate_step > 0), predicted_log_error REAL CHECK (abs(predicted_log_error) < 1e300), predicted_quality REAL CHECK (abs(predicted_quality) < 1e300), predicted_deviation REAL CHECK (predicted_deviation >= 0),
+    macs INTEGER CHECK (macs >= 0), gate_step INTEGER CHECK (gate_step > 0),
     FOREIGN KEY (run_id, generation) REFERENCES generations (run_id, number) ON DELETE CASCADE,
     CHECK (generation IS NOT NULL OR label IS NOT NULL)
 ) STRICT;
-INSERT INTO candidates VALUES(1,1,0,NULL,X'FF0F','0000000000000000000000000000000000000000000000000000000000000001','c1',NULL,NULL,NULL,'fora',1000,NULL,-4.5,NULL,NULL);
-INSERT INTO candidates VALUES(2,1,0,NULL,X'F00F','0000000000000000000000000000000000000000000000000000000000000002','c2',NULL,NULL,NULL,'random',2000,NULL,NULL,NULL,NULL);
+INSERT INTO candidates VALUES(1,1,0,NULL,X'FF0F','0000000000000000000000000000000000000000000000000000000000000001','c1',NULL,NULL,NULL,'fora',1000,NULL);
+INSERT INTO candidates VALUES(2,1,0,NULL,X'F00F','0000000000000000000000000000000000000000000000000000000000000002','c2',NULL,NULL,NULL,'random',2000,NULL);
 CREATE TABLE evaluations (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES candidates ON DELETE CASCADE,
@@ -355,26 +355,17 @@ SELECT candidate_id, modelled_ratio, latency_ratio AS measured_ratio,
     modelled_ratio / latency_ratio - 1 AS relative_error, evaluation_set
 FROM evaluations
 WHERE modelled_ratio IS NOT NULL AND latency_ratio IS NOT NULL;
-CREATE VIEW error_model AS
-SELECT c.run_id, c.id AS candidate_id, c.generation, c.origin, c.predicted_quality AS predicted,
-    e.quality AS measured, e.quality - c.predicted_quality AS residual,
-    c.predicted_deviation AS deviation, c.predicted_log_error, -0.23025850929940457 * s.mean AS log_error
-FROM candidates c
-LEFT JOIN evaluations e ON e.candidate_id = c.id AND e.evaluation_set = 'calibration'
-LEFT JOIN score_statistics s ON s.candidate_id = c.id AND s.evaluation_set = 'calibration'
-    AND s.scorer = 'psnr'
-WHERE c.predicted_log_error IS NOT NULL
-ORDER BY c.id;
 CREATE VIEW candidate_scores AS
 SELECT s.candidate_id, s.scorer, s.mean, s.standard_error, s.p5, s.worst, p.text AS worst_prompt, s.images,
     s.evaluation_set
 FROM score_statistics s JOIN prompts p ON p.id = s.worst_prompt_id;
 CREATE VIEW prompt_loss AS
 WITH uncached AS MATERIALIZED (
-    SELECT c.run_id, min(c.id) AS candidate_id FROM candidates c JOIN runs r ON r.id = c.run_id
-    WHERE hex(c.genome) = replace(hex(zeroblob(r.gene_count / 8)), '0', 'F')
+    SELECT s.prompt_id, s.seed, s.scorer, min(s.value) AS value FROM candidates c
+    JOIN runs r ON r.id = c.run_id JOIN image_scores s ON s.candidate_id = c.id
+    WHERE c.gate_step IS NULL AND hex(c.genome) = replace(hex(zeroblob(r.gene_count / 8)), '0', 'F')
         || CASE r.gene_count % 8 WHEN 0 THEN '' ELSE printf('%02X', (1 << r.gene_count % 8) - 1) END
-    GROUP BY c.run_id
+    GROUP BY s.prompt_id, s.seed, s.scorer
 )
 SELECT run_id, candidate_id, prompt, seed, scorer, value, uncached, uncached - value AS loss, evaluation_set
 FROM (
@@ -382,9 +373,7 @@ FROM (
         CASE s.scorer WHEN 'psnr' THEN 100.0 WHEN 'ssim' THEN 1.0 WHEN 'latent-error' THEN 0.0 ELSE u.value END
             AS uncached
     FROM image_scores s JOIN prompts p ON p.id = s.prompt_id
-    LEFT JOIN uncached r ON r.run_id = p.run_id
-    LEFT JOIN image_scores u ON u.candidate_id = r.candidate_id AND u.prompt_id = s.prompt_id
-        AND u.seed = s.seed AND u.scorer = s.scorer
+    LEFT JOIN uncached u ON u.prompt_id = s.prompt_id AND u.seed = s.seed AND u.scorer = s.scorer
 );
 CREATE VIEW worker_utilisation AS
 SELECT w.id AS worker_id, w.name,
