@@ -89,7 +89,8 @@ def fill(db, options):
             quality = 12 + 25 * cost ** 0.5 * (0.6 + 0.4 * generation / generations) + rng.gauss(0, 1.5)
             parents = [None, None] if generation == 0 else [rng.randint(1, candidate - member - 1) for _ in range(2)]
             origin = "offspring" if generation else ("fora-3" if member < 6 else "random")
-            db.execute("INSERT INTO candidates VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            db.execute("INSERT INTO candidates (id, run_id, generation, genome, genome_sha256, canonical_hash, parent_a, parent_b, operator, origin,"
+                       " macs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                        [candidate, run, generation, genome, digest, digest, *parents,
                         "crossover" if generation else None, origin, int(1e12 * cost)])
             ratio = cost * rng.gauss(1, 0.02)

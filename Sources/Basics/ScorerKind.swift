@@ -40,6 +40,9 @@ public enum ScorerKind: String, Sendable, CaseIterable {
     /// The first name that the scorer had; hashes of runs contain it, so that renaming a scorer does not change them.
     public var originalName: String { Self.formerNames.first { $0.value == self }?.key ?? rawValue }
 
+    /// All names, current and former.
+    public var names: [String] { [rawValue] + Self.formerNames.filter { $0.value == self }.keys.sorted() }
+
     /// The scorer whose model this one uses, one of ``modelled``; nil if it needs none.
     public var model: ScorerKind? {
         switch self {

@@ -28,6 +28,17 @@ package func durationText(seconds: Double) -> String {
     return "\(total / 3600)h\(twoDigits(total / 60 % 60))m"
 }
 
+extension Int {
+    /// With commas between groups of three digits: "1,152".
+    package var groupedText: String {
+        let digits = Array("\(magnitude)")
+        let groups = digits.indices.map { index in
+            (index > 0 && (digits.count - index) % 3 == 0 ? "," : "") + String(digits[index])
+        }
+        return (self < 0 ? "-" : "") + groups.joined()
+    }
+}
+
 extension String {
     package func leftPadded(to length: Int, with character: Character = " ") -> String {
         String(repeating: character, count: max(0, length - count)) + self

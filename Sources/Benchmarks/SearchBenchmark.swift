@@ -110,8 +110,7 @@ public struct SearchBenchmark: Sendable, Encodable {
             try history.search.recordEvaluations(totals)
             try search.tell(
                 zip(offspring, hashes).map { offspring, hash in
-                    let values = byHash[hash].flatMap { objectives[$0] } ?? []
-                    return Outcome(id: offspring.id, objectives: values, logError: values.last.map { log(-1 / $0 - 1) })
+                    Self.outcome(of: offspring, byHash[hash].flatMap { objectives[$0] } ?? [])
                 })
             hypervolume = Pareto.hypervolume(of: search.front.map(\.objectives), reference: [1.1, 0])
             try history.search.completeGeneration(
@@ -130,7 +129,7 @@ public struct SearchBenchmark: Sendable, Encodable {
     }
 
     /// The sum that ``evaluate(_:_:)`` is based on, with errors of measurement.
-    private static func basis(_ shape: ScheduleShape, _ generator: inout RandomGenerator) throws -> SearchBasis {
+    static func basis(_ shape: ScheduleShape, _ generator: inout RandomGenerator) throws -> SearchBasis {
         var values: [Float] = []
         for chain in 0..<shape.genesPerStep {
             for step in 0..<shape.stepCount {
@@ -147,8 +146,13 @@ public struct SearchBenchmark: Sendable, Encodable {
             reference: [1.1, 0])
     }
 
+    /// The result with these objectives; the log error is that of the sum in ``evaluate(_:_:)``.
+    static func outcome(of offspring: Offspring, _ objectives: [Double]) -> Outcome {
+        Outcome(id: offspring.id, objectives: objectives, logError: objectives.last.map { log(-1 / $0 - 1) })
+    }
+
     /// Cost is the share of recomputation; loss is in -1...0 and grows with the duration of reuse, weighted by gene.
-    private static func evaluate(_ genome: Genome, _ shape: ScheduleShape) -> [Double] {
+    static func evaluate(_ genome: Genome, _ shape: ScheduleShape) -> [Double] {
         var loss = 0.0
         for gene in 0..<shape.genesPerStep {
             var age = 0.0

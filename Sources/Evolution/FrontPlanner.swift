@@ -6,7 +6,7 @@ import Schedules
 ///
 /// The pool holds the error model's own optima, optima under perturbed errors, and variants of the front. Cost is known
 /// in advance; quality is predicted with a normal residual, so the expected gain of hypervolume has a closed form.
-struct FrontPlanner {
+package struct FrontPlanner {
     /// A schedule that has been evaluated.
     struct Point {
         let cost: Double
@@ -23,7 +23,8 @@ struct FrontPlanner {
     /// Worst cost and loss that count.
     let reference: Point
 
-    private static let familySize = 160
+    /// Schedules of the model's own front.
+    package static let familySize = 160
     private static let perturbations = 6
     private static let perturbedFamilySize = 32
     private static let perturbation = 0.3
@@ -120,12 +121,8 @@ struct FrontPlanner {
 
     /// The errors times log-normal factors for each chain and each step.
     private func perturbed(_ values: [Float], _ generator: inout RandomGenerator) -> [Float] {
-        var normal: Double {
-            let (u, v) = (1 - generator.unit(), generator.unit())
-            return (-2 * log(u)).squareRoot() * cos(2 * .pi * v)
-        }
-        let chains = (0..<shape.genesPerStep).map { _ in exp(Self.perturbation * normal) }
-        let steps = (0..<shape.stepCount).map { _ in exp(Self.perturbation * normal) }
+        let chains = (0..<shape.genesPerStep).map { _ in exp(Self.perturbation * generator.normal()) }
+        let steps = (0..<shape.stepCount).map { _ in exp(Self.perturbation * generator.normal()) }
         var values = values
         var index = 0
         for chain in chains.indices {
@@ -139,19 +136,43 @@ struct FrontPlanner {
         return values
     }
 
+    /// What the model predicts of schedules now.
+    ///
+    /// - Returns: Nil for a schedule without a finite error, which reuses nothing.
+    func predictions(of genomes: [Genome]) -> [Prediction?] {
+        let posterior = posterior(of: genomes)
+        return genomes.indices.map { index in
+            let logError = model.logError(of: genomes[index]) + posterior.means[index]
+            guard logError.isFinite else { return nil }
+            let (loss, deviation) = (curve.loss(of: logError), deviation(posterior.variances[index]))
+            guard model.residual.isFinite, loss.isFinite, deviation.isFinite else {
+                return Prediction(logError: logError)
+            }
+            return Prediction(logError: logError, loss: loss, deviation: deviation)
+        }
+    }
+
+    private func posterior(of genomes: [Genome]) -> ResidualModel.Posterior {
+        let spread = model.residual.isFinite ? model.residual : 0
+        return ResidualModel.Posterior(residuals, of: genomes, variance: spread * spread)
+    }
+
+    /// The standard deviation of the second objective for a variance of the residual.
+    private func deviation(_ variance: Double) -> Double {
+        (curve.slope * curve.slope * variance + curve.residual * curve.residual).squareRoot()
+    }
+
     private func select(_ count: Int, from pool: [Proposal], front: [Individual]) -> [Proposal] {
         let genomes = pool.map(\.child.genome)
         let costs = genomes.map { cost.total(of: $0, shape: shape) }
         let predicted = genomes.map { model.logError(of: $0) }
-        let spread = model.residual.isFinite ? model.residual : 0
-        var posterior = ResidualModel.Posterior(residuals, of: genomes, variance: spread * spread)
+        var posterior = posterior(of: genomes)
         let points = pool.indices.map {
             Point(cost: costs[$0], loss: curve.loss(of: predicted[$0] + posterior.means[$0]))
         }
         var staircase = Staircase(front.map { Point(cost: $0.objectives[0], loss: $0.objectives[1]) }, reference)
         func gain(_ index: Int) -> Double {
-            let variance = curve.slope * curve.slope * posterior.variances[index] + curve.residual * curve.residual
-            return staircase.expectedGain(points[index], deviation: variance.squareRoot())
+            staircase.expectedGain(points[index], deviation: deviation(posterior.variances[index]))
         }
         // The gain of a candidate only shrinks as others are selected, so stale values are upper bounds (Minoux 1978).
         var gains = pool.indices.map(gain)

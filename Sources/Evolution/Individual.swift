@@ -43,6 +43,23 @@ public struct Offspring: Hashable, Sendable, Identifiable {
     }
 }
 
+/// What an error model predicts of a schedule before it is evaluated.
+public struct Prediction: Hashable, Sendable {
+    /// Natural logarithm of the mean squared error of its images against the uncached ones; before the model has been
+    /// fitted to results, up to an unknown constant that is the same for all schedules.
+    public let logError: Double
+    /// Mean of the second objective, minimised; nil before the model has been fitted.
+    public let loss: Double?
+    /// Standard deviation of the second objective; nil before the model has been fitted.
+    public let deviation: Double?
+
+    package init(logError: Double, loss: Double? = nil, deviation: Double? = nil) {
+        self.logError = logError
+        self.loss = loss
+        self.deviation = deviation
+    }
+}
+
 /// The result of evaluating an offspring.
 public struct Outcome: Hashable, Sendable {
     /// The offspring's identifier.

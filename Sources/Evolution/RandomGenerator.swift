@@ -1,4 +1,5 @@
 import Basics
+import Foundation
 
 /// xoshiro256**, with its own integer, fraction and permutation draws.
 ///
@@ -59,6 +60,12 @@ public struct RandomGenerator: Hashable, Sendable {
     /// Draws a multiple of 2^-53 in `0..<1`.
     public mutating func unit() -> Double {
         Double(next() >> 11) * 0x1p-53
+    }
+
+    /// Draws from the standard normal distribution (Box and Muller 1958).
+    public mutating func normal() -> Double {
+        let (u, v) = (1 - unit(), unit())
+        return (-2 * log(u)).squareRoot() * cos(2 * .pi * v)
     }
 
     /// Shuffles an array in place (Fisher-Yates).

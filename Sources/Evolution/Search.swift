@@ -45,6 +45,10 @@ public struct Search: Sendable {
     private(set) var surrogate: LinearSurrogate
     /// Proposes schedules from measured reuse errors; nil for a search by genetic operators alone.
     private(set) var guide: SearchGuide?
+    /// What the error model predicts of the offspring bred last, by identifier; empty without a guide.
+    ///
+    /// Not part of the saved state: a prediction is the caller's to keep once the offspring are bred.
+    public private(set) var predictions: [Int: Prediction] = [:]
 
     /// The point from which steady state counts generations.
     struct Epoch: Hashable, Sendable {
@@ -125,6 +129,7 @@ public struct Search: Sendable {
         epoch = Epoch(generation: 0, offspringCount: offspring.count)
         surrogate = LinearSurrogate()
         generator = RandomGenerator(seed: seed)
+        predict(offspring)
     }
 
     /// Continues with other settings after the last complete generation; discards pending offspring.
@@ -146,10 +151,11 @@ public struct Search: Sendable {
 
     /// Returns the pending offspring; breeds a new generation if there are none.
     ///
+    /// - Parameter limit: Maximum number of offspring of a new generation, besides the population size.
     /// - Returns: The offspring by identifier; empty if no new genome can be bred from the population.
-    public mutating func ask() -> [Offspring] {
+    public mutating func ask(atMost limit: Int = .max) -> [Offspring] {
         guard pending.isEmpty, !population.isEmpty else { return pending }
-        return breed(settings.populationSize)
+        return breed(min(limit, settings.populationSize))
     }
 
     /// Breeds offspring from the current population, regardless of pending ones; for steady state.
@@ -159,20 +165,38 @@ public struct Search: Sendable {
     ///   the first result.
     public mutating func breed(_ count: Int) -> [Offspring] {
         guard !population.isEmpty, count > 0 else { return [] }
-        return enter(propose(count) ?? breedChildren(count))
+        guard let planner = fittedPlanner() else { return enter(breedChildren(count)) }
+        let offspring = enter(propose(count, planner))
+        predict(offspring, by: planner)
+        return offspring
     }
 
-    /// Schedules of the error model, filled up by offspring; nil without a model.
-    private mutating func propose(_ count: Int) -> [(child: Mating.Child, origin: String)]? {
-        guard var guide else { return nil }
-        let weights = guide.fit(front: front)
-        self.guide = guide
-        let known = guide.archive.map(\.individual) + population + front
+    /// Fits the error model to all results so far; nil without a guide.
+    private mutating func fittedPlanner() -> FrontPlanner? {
+        guard let weights = guide?.fit(front: front) else { return nil }
+        return guide?.planner(weights: weights)
+    }
+
+    /// Schedules of the error model, filled up by offspring.
+    private mutating func propose(
+        _ count: Int, _ planner: FrontPlanner
+    ) -> [(child: Mating.Child, origin: String)] {
+        let known = (guide?.archive.map(\.individual) ?? []) + population + front
         let seen = Set(known.map(\.offspring.genome) + pending.map(\.genome))
-        let proposals = guide.planner(weights: weights).proposals(
+        let proposals = planner.proposals(
             count, front: front, avoiding: seen, settings: settings, using: &generator)
         let rest = breedChildren(count - proposals.count)
         return proposals.map { ($0.child, $0.origin) } + rest
+    }
+
+    /// Replaces ``predictions``; by the model as it is if there is no planner yet.
+    private mutating func predict(_ offspring: [Offspring], by planner: FrontPlanner? = nil) {
+        guard let planner = planner ?? guide?.planner(weights: []) else { return }
+        let all = zip(offspring, planner.predictions(of: offspring.map(\.genome)))
+        predictions = Dictionary(
+            uniqueKeysWithValues: all.compactMap { child, prediction in
+                prediction.map { (child.id, $0) }
+            })
     }
 
     private mutating func breedChildren(_ count: Int) -> [(child: Mating.Child, origin: String)] {

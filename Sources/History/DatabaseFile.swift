@@ -92,14 +92,14 @@ struct DatabaseFile {
         return "file:\(escaped)?immutable=1"
     }
 
-    /// What the current schema has beyond that of a file of `version` is added, for this connection only.
+    /// `version` is the file's schema version; what the current schema has beyond it is added for this connection only.
     static func readOnly(version: Int = Schema.version) -> Configuration {
         var configuration = Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(busySeconds)
         configuration.prepareDatabase { db in
             try checkVersion(db)
-            if version < Schema.version { try Schema.addTemporaryViews(to: db, ofVersion: version) }
+            if version < Schema.version { try Schema.addTemporaryViews(to: db, of: version) }
         }
         return configuration
     }

@@ -17,6 +17,15 @@ public struct EventStore: Sendable {
         }
     }
 
+    /// The text of a run's latest event of a kind; nil if there is none.
+    public func latest(_ kind: String, of runID: Int64) throws -> String? {
+        try history.read { db in
+            try String.fetchOne(
+                db, sql: "SELECT text FROM events WHERE run_id = ? AND kind = ? ORDER BY seq DESC LIMIT 1",
+                arguments: [runID, kind])
+        }
+    }
+
     /// Adds to the counts of refused peers and messages by reason, one of a few fixed keywords.
     public func countRefusals(
         _ counts: [String: Int], of runID: Int64, at instant: Double = RunHistory.now()

@@ -66,6 +66,35 @@ public struct ResultStore: Sendable {
         }
     }
 
+    /// The mean scores by prompt of the evaluated candidates of a run's search, on the calibration prompts.
+    ///
+    /// - Parameters:
+    ///   - runID: The run.
+    ///   - names: Names of the scorer, former ones included.
+    /// - Returns: By candidate, one score for each prompt in the order of the prompts; candidates with a prompt that has no
+    ///   score are left out.
+    /// - Throws: `HistoryError`.
+    public func promptScores(of runID: Int64, scorer names: [String]) throws -> [Int64: [Double]] {
+        try history.read { db in
+            let count = try RunStore.promptIDs(of: RunHistory.calibration, run: runID, in: db).count
+            let marks = names.map { _ in "?" }.joined(separator: ", ")
+            let rows = try Row.fetchCursor(
+                db,
+                sql: """
+                    SELECT s.candidate_id, p.prompt_index, avg(s.value) AS score
+                    FROM candidates c
+                    JOIN evaluations e ON e.candidate_id = c.id AND e.evaluation_set = '\(RunHistory.calibration)'
+                    JOIN image_scores s ON s.candidate_id = c.id AND s.scorer IN (\(marks))
+                    JOIN prompts p ON p.id = s.prompt_id AND p.evaluation_set = '\(RunHistory.calibration)'
+                    WHERE c.run_id = ? AND c.generation IS NOT NULL
+                    GROUP BY s.candidate_id, p.prompt_index ORDER BY s.candidate_id, p.prompt_index
+                    """, arguments: StatementArguments(names) + [runID])
+            var scores: [Int64: [Double]] = [:]
+            while let row = try rows.next() { scores[row["candidate_id"], default: []].append(row["score"]) }
+            return scores.filter { $0.value.count == count }
+        }
+    }
+
     /// The done tasks on an evaluation set none of whose candidates has an evaluation yet, ordered by row id.
     ///
     /// `workerID` is the worker whose result is stored.

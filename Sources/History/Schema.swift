@@ -25,6 +25,7 @@ enum Schema {
         Migration(version: 7, name: "reuse errors", sql: reuseErrors),
         // Views only: losses relative to the uncached images of a benchmark.
         Migration(version: 8, name: "losses of benchmarks", sql: ""),
+        Migration(version: 9, name: "predictions of the error model", sql: predictions),
     ]
 
     /// The schema version of this release.
@@ -62,17 +63,20 @@ enum Schema {
     /// The oldest version that a reader can use: what later ones added can be computed from its tables.
     static let oldestReadable = 4
 
-    /// Makes a file of version `oldestReadable` or later look like the current one to this connection.
+    /// Makes a file of a version from `oldestReadable` on look like the current one to this connection.
     ///
-    /// The temporary views take precedence over the tables and views of the file, which stays as it is.
-    static func addTemporaryViews(to db: Database, ofVersion version: Int) throws {
-        if version < 5 { try db.execute(sql: "CREATE TEMP VIEW score_statistics AS \(scoreStatistics())") }
-        if version < 6 {
-            try db.execute(sql: "CREATE TEMP VIEW evaluation_sets AS \(nativeEvaluationSets)")
-            try db.execute(
-                sql:
-                    "CREATE TEMP VIEW workers AS SELECT *, 'native' AS engine, \(nativeDeviceClass) AS device_class FROM main.workers"
-            )
+    /// The temporary views take precedence over the tables and views of the file, which stays as it is. Only what the
+    /// file lacks is replaced.
+    static func addTemporaryViews(to db: Database, of version: Int) throws {
+        let tables: [(since: Int, name: String, select: String)] = [
+            (5, "score_statistics", scoreStatistics()),
+            (6, "evaluation_sets", nativeEvaluationSets),
+            (6, "workers", "SELECT *, 'native' AS engine, \(nativeDeviceClass) AS device_class FROM main.workers"),
+            (7, "reuse_errors", noReuseErrors),
+            (9, "candidates", "SELECT *, \(noPredictions) FROM main.candidates"),
+        ]
+        for table in tables where version < table.since {
+            try db.execute(sql: "CREATE TEMP VIEW \(table.name) AS \(table.select)")
         }
         for view in views {
             try db.execute(sql: view.sql.replacingOccurrences(of: "CREATE VIEW", with: "CREATE TEMP VIEW"))

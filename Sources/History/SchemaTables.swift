@@ -355,4 +355,24 @@ extension Schema {
         CREATE INDEX reuse_errors_worker ON reuse_errors (worker_id);
 
         """
+
+    /// The reuse errors of a version before them.
+    static let noReuseErrors = """
+        SELECT NULL AS run_id, NULL AS prompt_id, NULL AS seed, NULL AS errors, NULL AS worker_id, NULL AS seconds,
+            NULL AS image_equivalents, NULL AS measured_at WHERE 0
+        """
+
+    // MARK: - Version 9
+
+    /// What the error model of a search predicted of a candidate when it was proposed.
+    static let predictions = """
+        ALTER TABLE candidates ADD COLUMN predicted_log_error REAL CHECK (abs(predicted_log_error) < 1e300);
+        ALTER TABLE candidates ADD COLUMN predicted_quality REAL CHECK (abs(predicted_quality) < 1e300);
+        ALTER TABLE candidates ADD COLUMN predicted_deviation REAL CHECK (predicted_deviation >= 0);
+
+        """
+
+    /// The columns that a candidate of a version before predictions lacks.
+    static let noPredictions =
+        "NULL AS predicted_log_error, NULL AS predicted_quality, NULL AS predicted_deviation"
 }

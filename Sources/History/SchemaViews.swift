@@ -103,6 +103,21 @@ extension Schema {
                 FROM evaluations
                 WHERE modelled_ratio IS NOT NULL AND latency_ratio IS NOT NULL
                 """),
+        View(
+            name: "error_model",
+            summary: "per candidate of a search with an error model: predicted and measured quality and log error",
+            // The logarithm of a mean squared error is -ln(10)/10 times its PSNR in dB.
+            select: """
+                SELECT c.run_id, c.id AS candidate_id, c.generation, c.origin, c.predicted_quality AS predicted,
+                    e.quality AS measured, e.quality - c.predicted_quality AS residual,
+                    c.predicted_deviation AS deviation, c.predicted_log_error, -0.23025850929940457 * s.mean AS log_error
+                FROM candidates c
+                LEFT JOIN evaluations e ON e.candidate_id = c.id AND e.evaluation_set = 'calibration'
+                LEFT JOIN score_statistics s ON s.candidate_id = c.id AND s.evaluation_set = 'calibration'
+                    AND s.scorer = 'psnr'
+                WHERE c.predicted_log_error IS NOT NULL
+                ORDER BY c.id
+                """),
     ]
 
     private static let qualityViews = [

@@ -23,11 +23,14 @@ public struct NewCandidate: Sendable {
     public var gateStep: Int?
     /// A candidate of another run with equal images, whose scores and timings are copied to this one.
     public var measuredAs: Int64?
+    /// Nil without an error model.
+    public var prediction: CandidatePrediction?
 
     /// A candidate; `genome` must have one bit for each gene of the run, rounded up to whole bytes.
     public init(
         genome: [UInt8], genomeSHA256: String, canonicalHash: String, parentA: Int64? = nil, parentB: Int64? = nil,
-        operator: String? = nil, origin: String, macs: Int64? = nil, gateStep: Int? = nil, measuredAs: Int64? = nil
+        operator: String? = nil, origin: String, macs: Int64? = nil, gateStep: Int? = nil, measuredAs: Int64? = nil,
+        prediction: CandidatePrediction? = nil
     ) {
         self.genome = genome
         self.genomeSHA256 = genomeSHA256
@@ -39,6 +42,24 @@ public struct NewCandidate: Sendable {
         self.macs = macs
         self.gateStep = gateStep
         self.measuredAs = measuredAs
+        self.prediction = prediction
+    }
+}
+
+/// What the error model of a search predicted of a candidate when it was proposed.
+public struct CandidatePrediction: Hashable, Sendable {
+    /// Natural logarithm of the mean squared error of the images, up to a constant before the first results.
+    public var logError: Double
+    /// In the unit of the quality objective; nil before the first results.
+    public var quality: Double?
+    /// Standard deviation of the quality; nil before the first results.
+    public var deviation: Double?
+
+    /// A prediction; all numbers must be finite, the deviation not negative.
+    public init(logError: Double, quality: Double? = nil, deviation: Double? = nil) {
+        self.logError = logError
+        self.quality = quality
+        self.deviation = deviation
     }
 }
 
@@ -113,6 +134,8 @@ public struct CandidateRecord: Hashable, Sendable {
     public let macs: Int64?
     /// First step without guidance of a benchmarked TGATE schedule, counted from 0 and at least 1.
     public let gateStep: Int?
+    /// What the error model predicted when the candidate was proposed; nil without one.
+    public let prediction: CandidatePrediction?
     /// Totals on the calibration set; nil until the evaluation is complete.
     public let evaluation: EvaluationTotals?
 }
@@ -134,6 +157,11 @@ extension CandidateRecord {
         origin = row["origin"]
         macs = row["macs"]
         gateStep = row["gate_step"]
+        let logError: Double? = row["predicted_log_error"]
+        prediction = logError.map {
+            CandidatePrediction(
+                logError: $0, quality: row["predicted_quality"], deviation: row["predicted_deviation"])
+        }
         evaluation = cost.map {
             EvaluationTotals(
                 cost: $0, quality: row["quality"], latencyRatio: row["latency_ratio"],

@@ -99,6 +99,31 @@ public struct SearchStore: Sendable {
         }
     }
 
+    /// Number of candidates of a run's search for which images were or are to be generated; the measurements of the others
+    /// are another run's.
+    public func measuredCandidateCount(of runID: Int64) throws -> Int {
+        try history.read { db in
+            try Int.fetchOne(
+                db,
+                sql: """
+                    SELECT count(*) FROM candidates c WHERE c.run_id = ? AND c.generation IS NOT NULL
+                        AND EXISTS (SELECT 1 FROM task_candidates t WHERE t.candidate_id = c.id)
+                    """, arguments: [runID]) ?? 0
+        }
+    }
+
+    /// Number of candidates of a run's search that wait for a result.
+    public func openCandidateCount(of runID: Int64) throws -> Int {
+        try history.read { db in
+            try Int.fetchOne(
+                db,
+                sql: """
+                    SELECT count(DISTINCT tc.candidate_id) FROM tasks t JOIN task_candidates tc ON tc.task_id = t.id
+                    WHERE t.run_id = ? AND t.generation IS NOT NULL AND t.state IN ('pending', 'leased')
+                    """, arguments: [runID]) ?? 0
+        }
+    }
+
     /// The non-dominated candidates of a run, slowest first.
     public func front(of runID: Int64) throws -> [FrontRecord] {
         try history.read { db in
@@ -198,13 +223,14 @@ public struct SearchStore: Sendable {
         try db.executeCached(
             sql: """
                 INSERT INTO candidates (run_id, generation, label, genome, genome_sha256, canonical_hash, parent_a,
-                    parent_b, operator, origin, macs, gate_step)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    parent_b, operator, origin, macs, gate_step, predicted_log_error, predicted_quality, predicted_deviation)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 run, generation, label, Data(candidate.genome), candidate.genomeSHA256, candidate.canonicalHash,
                 candidate.parentA, candidate.parentB, candidate.operator, candidate.origin, candidate.macs,
-                candidate.gateStep,
+                candidate.gateStep, candidate.prediction?.logError, candidate.prediction?.quality,
+                candidate.prediction?.deviation,
             ])
         let id = db.lastInsertedRowID
         if let source = candidate.measuredAs { try reuseMeasurements(of: source, for: id, run: run, in: db) }

@@ -202,23 +202,38 @@ extension CoordinatorCommand {
 
     struct Extend: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Extend a run by more generations, whether it finished or was interrupted.",
-            discussion: "The keys of the section stop, which may have ended the run, no longer apply.")
+            abstract: "Extend a run by more generations or images, whether it finished or was interrupted.",
+            discussion: """
+                What ended the run no longer applies: search.generations or search.budget_images, and the keys of the section stop.
+                """)
 
         @Option(help: "Run directory.")
         var runDir: String
 
         @Option(help: "Generations to add to the completed ones.")
-        var generations: Int
+        var generations: Int?
+
+        @Option(help: "Images to spend besides those already spent, as counted by search.budget_images.")
+        var images: Int?
 
         @OptionGroup(title: "Files that have moved") var moved: MovedOptions
 
         @OptionGroup var server: ServerOptions
 
-        func validate() throws { try requireOption("--generations", generations, in: 1...100_000) }
+        private var extents: [RunExtension] {
+            [generations.map { .generations($0) }, images.map { .images($0) }].compactMap(\.self)
+        }
+
+        func validate() throws {
+            guard extents.count == 1 else {
+                throw ValidationError("expected exactly one of --generations and --images")
+            }
+            if let generations { try requireOption("--generations", generations, in: 1...100_000) }
+            if let images { try requireOption("--images", images, in: 1...1_000_000_000) }
+        }
 
         func run() throws {
-            try server.serve({ try $0.extend(in: runDir, by: generations, moved: moved.files) }, runDirectory: runDir)
+            try server.serve({ try $0.extend(in: runDir, by: extents[0], moved: moved.files) }, runDirectory: runDir)
         }
     }
 

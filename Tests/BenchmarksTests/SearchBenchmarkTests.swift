@@ -71,6 +71,15 @@ import Testing
 
     @Test(arguments: [(5.0, 2.5706), (9, 2.2622), (19, 2.0930), (99, 1.9842)])
     func quantilesEqualStudentsT(_ degrees: Double, _ expected: Double) {
-        #expect(abs(PairedDifference.studentQuantile(degrees) / expected - 1) < 3e-3)
+        #expect(abs(studentQuantile(degrees) / expected - 1) < 3e-3)
+    }
+
+    @Test func solverIsTimedOnEveryShape() throws {
+        for shape in [ScheduleShape.pixart(blocks: 3, steps: 6), .flux(fullBlocks: 1, singleBlocks: 2, steps: 5)] {
+            let result = try SolverBenchmark(shape: shape, results: 40, batch: 6, seed: 1)
+            #expect(result.genes == shape.geneCount && result.results == 40 && result.batch == 6)
+            #expect(result.frontCount > 1 && result.members > 1)
+            #expect(result.frontSeconds > 0 && result.batchSeconds > 0)
+        }
     }
 }

@@ -161,7 +161,8 @@ extension RunConfiguration {
     /// A run of the smallest model on three prompts, by multiply-adds; `more` begins with keys of the table `tasks`.
     static func small(
         in folder: String, mode: String = "generations", population: Int, generations: Int,
-        engine: String = "native", precision: String = "float32", preset: String = "nsga2", more: String
+        engine: String = "native", precision: String = "float32", preset: String = "nsga2", more: String,
+        overrides: [String] = []
     ) throws -> RunConfiguration {
         try "a red cube\nA green ball on a table\nsome words\n".write(
             toFile: "\(folder)/prompts.txt", atomically: false, encoding: .utf8)
@@ -184,6 +185,6 @@ extension RunConfiguration {
                 seeding = \(preset == "default" ? #"["calibrated"]"# : #"["fora", "random"]"#)
                 [tasks]
                 \(more)
-                """, file: "test", folder: folder)
+                """, file: "test", overrides: overrides, folder: folder)
     }
 }

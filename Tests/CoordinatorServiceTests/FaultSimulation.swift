@@ -112,22 +112,26 @@ final class FaultSimulation {
     /// - Parameters:
     ///   - seed: Decides on every fault.
     ///   - faults: What can go wrong.
+    ///   - preset: Rules of the search.
+    ///   - overrides: Assignments to keys of the configuration.
     ///   - folder: An empty folder of this machine.
     /// - Throws: As `Calibration.create`.
-    init(seed: UInt64, faults: Faults, folder: String) throws {
+    init(
+        seed: UInt64, faults: Faults, preset: String = "nsga2", overrides: [String] = [], folder: String
+    ) throws {
         self.faults = faults
         self.folder = folder
         generator = RandomGenerator(seed: seed)
         let calibration = try Calibration.create(
             try RunConfiguration.small(
-                in: folder, population: 4, generations: 3,
+                in: folder, population: 4, generations: 3, preset: preset,
                 more: """
                     images = 2
                     schedules = 2
                     recheck_share = \(faults.hasFaultyWorker ? 1 : 0.2)
                     [objectives]
                     cost = "macs"
-                    """), in: "\(folder)/run", isDurable: false)
+                    """, overrides: overrides), in: "\(folder)/run", isDurable: false)
         self.calibration = calibration
         model = try SimulatedModel(calibration, secondsPerImage: 0.3)
         workers = (0..<faults.workers).map { index in
@@ -298,7 +302,7 @@ final class FaultSimulation {
             for index in result.images.indices { result.images[index].scores = ["psnr": 20 + generator.unit()] }
         }
         let ids = assignment.candidates.map(\.candidateID)
-        if generator.unit() < faults.malformedResults, ids.allSatisfy({ malformed[$0, default: 0] < 2 }) {
+        if !ids.isEmpty, generator.unit() < faults.malformedResults, ids.allSatisfy({ malformed[$0, default: 0] < 2 }) {
             for id in ids { malformed[id, default: 0] += 1 }
             if generator.unit() < 0.5 {
                 result.images.removeLast()
@@ -319,7 +323,14 @@ final class FaultSimulation {
 
     private func lostResults(in history: RunHistory) throws -> [String] {
         try acknowledged.compactMap { task, epoch in
-            let isStored = try history.count("SELECT count(*) FROM tasks WHERE id = \(task) AND state = 'done'") == 1
+            var query = "SELECT count(*) FROM tasks WHERE id = \(task) AND state = 'done'"
+            if task < 0, let measurements = calibration?.context.reuseMeasurements {
+                query = """
+                    SELECT count(*) FROM reuse_errors e JOIN prompts p ON p.id = e.prompt_id
+                    WHERE p.prompt_index = \(measurements[Int(-1 - task)].image.prompt)
+                    """
+            }
+            let isStored = try history.count(query) == 1
             return isStored ? nil : "task \(task), lease \(epoch)"
         }
     }
@@ -330,7 +341,7 @@ extension FaultSimulation.Decisions {
         let queries = [
             """
             SELECT c.id, c.generation, hex(c.genome), c.origin, c.operator, c.parent_a, c.parent_b, e.cost, e.quality,
-                e.images FROM candidates c LEFT JOIN evaluations e ON e.candidate_id = c.id ORDER BY c.id
+                e.images, c.predicted_log_error, c.predicted_quality, c.predicted_deviation FROM candidates c LEFT JOIN evaluations e ON e.candidate_id = c.id ORDER BY c.id
             """,
             """
             SELECT s.candidate_id, s.prompt_id, s.seed, s.scorer, s.value FROM image_scores s ORDER BY 1, 2, 3, 4

@@ -14,35 +14,57 @@ import Testing
         return first..<first + (environment["FAULT_SEEDS"].flatMap(UInt64.init) ?? 200)
     }()
 
-    private func report(seed: UInt64, _ faults: FaultSimulation.Faults) throws -> FaultSimulation.Report {
-        let folder = try TemporaryFolder()
-        return try FaultSimulation(seed: seed, faults: faults, folder: folder.file(".")).run()
+    /// The search of a simulation.
+    enum Variant: String, CaseIterable {
+        /// Genetic operators, for a number of generations.
+        case bred
+        /// An error model, within a budget whose last generation is smaller: two reuse measurements of 3 images each, and
+        /// 13 candidates on 3 images each.
+        case guided
+
+        var preset: String { self == .bred ? "nsga2" : "default" }
+        var overrides: [String] { self == .bred ? [] : ["search.budget_images=47"] }
+        /// Seeds of a short test: a guided run takes longer.
+        var share: Int { self == .bred ? 1 : 8 }
     }
 
-    @Test func everySeedEndsWithTheUndisturbedPopulation() async throws {
-        let undisturbed = try report(seed: 0, .none).decisions
+    private func report(
+        seed: UInt64, _ faults: FaultSimulation.Faults, _ variant: Variant
+    ) throws -> FaultSimulation.Report {
+        let folder = try TemporaryFolder()
+        return try FaultSimulation(
+            seed: seed, faults: faults, preset: variant.preset, overrides: variant.overrides, folder: folder.file(".")
+        ).run()
+    }
+
+    @Test(arguments: Variant.allCases)
+    func everySeedEndsWithTheUndisturbedPopulation(_ variant: Variant) async throws {
+        let undisturbed = try report(seed: 0, .none, variant).decisions
         #expect(undisturbed.lines.count > 50)
+        let seeds = Self.seeds.prefix(max(1, Self.seeds.count / variant.share))
         let reports = await withTaskGroup(of: [FaultSimulation.Report].self) { group in
             let tasks = ProcessInfo.processInfo.activeProcessorCount
             for offset in 0..<tasks {
                 group.addTask {
-                    Self.seeds.dropFirst(offset).enumerated().filter { $0.offset % tasks == 0 }.compactMap { _, seed in
-                        check(seed: seed, against: undisturbed)
+                    seeds.dropFirst(offset).enumerated().filter { $0.offset % tasks == 0 }.compactMap { _, seed in
+                        check(seed: seed, variant, against: undisturbed)
                     }
                 }
             }
             return await group.reduce(into: []) { $0 += $1 }
         }
-        #expect(reports.count == Self.seeds.count)
+        #expect(reports.count == seeds.count)
         // The faults did happen.
         let happened = reports.contains { $0.crashes > 0 } && reports.contains { $0.quarantined > 0 }
-        #expect(happened || Self.seeds.count < 100)
+        #expect(happened || seeds.count < 100)
     }
 
     /// Runs a seed; nil, with an issue that names it, if the run fails.
-    private func check(seed: UInt64, against undisturbed: FaultSimulation.Decisions) -> FaultSimulation.Report? {
+    private func check(
+        seed: UInt64, _ variant: Variant, against undisturbed: FaultSimulation.Decisions
+    ) -> FaultSimulation.Report? {
         do {
-            let report = try report(seed: seed, FaultSimulation.Faults(seed: seed))
+            let report = try report(seed: seed, FaultSimulation.Faults(seed: seed), variant)
             let differences = report.decisions.lines.difference(from: undisturbed.lines).count
             #expect(differences == 0, "seed \(seed)")
             #expect(report.lostResults == [], "seed \(seed)")
@@ -57,7 +79,7 @@ import Testing
     @Test func seedReplaysExactly() throws {
         for seed: UInt64 in 1...5 {
             let faults = FaultSimulation.Faults(seed: seed)
-            let (first, second) = (try report(seed: seed, faults), try report(seed: seed, faults))
+            let (first, second) = (try report(seed: seed, faults, .bred), try report(seed: seed, faults, .bred))
             #expect(first.trace == second.trace && first.messages == second.messages, "seed \(seed)")
         }
     }

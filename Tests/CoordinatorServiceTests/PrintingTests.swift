@@ -85,6 +85,9 @@ import Testing
         #expect(text.contains("generation 1/4") && text.contains("10/40 evaluated") && text.contains("4.0 images/s"))
         #expect(text.contains("2 workers") && text.contains("1m00s left"))
         #expect(text.hasSuffix("50.0 dB at 1.00x to 20.0 dB at 3.00x"))
+        state.generations = nil
+        state.budget = (spent: 1_151.5, limit: 2_000)
+        #expect(line.text(state, at: 30).hasPrefix("generation 1, 1,152 of 2,000 images | 10/40 evaluated | "))
     }
 
     /// What is written beside a tick is where the tick is.

@@ -56,6 +56,33 @@ import Testing
         #expect(c.generations == 50 && c.cost == .macs && c.seedings == [.random])
     }
 
+    @Test func budgetAndGenerationsExcludeEachOther() throws {
+        let folder = try TemporaryFolder()
+        func read(_ search: String, _ overrides: [String] = []) throws -> RunConfiguration {
+            let path = try folder.write("\(minimal)\n[search]\n\(search)", to: "run.toml")
+            return try RunConfiguration(path: path, overrides: overrides)
+        }
+        let budget = try read("budget_images = 2000")
+        #expect(budget.budgetImages == 2000 && budget.generationLimit == nil)
+        #expect(!budget.resolved.contains("\ngenerations = ") && budget.resolved.contains("budget_images = 2000"))
+        #expect(try read("generations = 6").generationLimit == 6 && read("").generationLimit == 20)
+        for (search, overrides) in [
+            ("generations = 6\nbudget_images = 2000", []),
+            ("", ["search.generations=6", "search.budget_images=2000"]),
+        ] {
+            let error = #expect(throws: CoordinatorError.self) { try read(search, overrides) }
+            let text = "\(try #require(error))"
+            #expect(text.contains("search.generations is only allowed without search.budget_images"), "\(text)")
+        }
+        // An override of one replaces the other in the file.
+        let replaced = try read("generations = 6", ["search.budget_images=2000"])
+        #expect(replaced.budgetImages == 2000 && replaced.generationLimit == nil)
+        let back = try read("budget_images = 2000", ["search.generations=6"])
+        #expect(back.budgetImages == nil && back.generationLimit == 6)
+        #expect(throws: CoordinatorError.self) { try read("budget_images = 0") }
+        #expect(throws: CoordinatorError.self) { try read("budget_images = 1.5") }
+    }
+
     @Test func qualityRequiresTheModelOfItsScorer() throws {
         let c = try read(minimal, ["objectives.quality=image-reward", "scorers.image-reward=r", "scorers.clip=/c"])
         #expect(c.quality == .imageReward && c.scorerPaths == [.imageReward: "/base/r", .clip: "/c"])

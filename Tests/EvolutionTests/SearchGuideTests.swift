@@ -87,6 +87,56 @@ import Testing
         #expect(front.allSatisfy { kept.contains($0.id) })
     }
 
+    // MARK: - Predictions
+
+    @Test func everyProposalIsPredictedBeforeItIsEvaluated() throws {
+        var (search, basis) = try Self.search()
+        var (losses, residuals): ([Double], [Double]) = ([], [])
+        for generation in 0..<5 {
+            let offspring = search.ask()
+            let predictions = search.predictions
+            #expect(Set(predictions.keys) == Set(offspring.map(\.id)))
+            let outcomes = offspring.map { Self.evaluate($0, basis) }
+            if generation == 0 {
+                // The order is known, the scale is not.
+                #expect(predictions.values.allSatisfy { $0.loss == nil && $0.deviation == nil })
+                let pairs = zip(offspring, outcomes).map { (predictions[$0.id]?.logError ?? .nan, $1.logError ?? .nan) }
+                let errors = pairs.sorted { $0.0 < $1.0 }.map(\.1)
+                #expect(zip(errors, errors.dropFirst()).count { $0 > $1 } <= 2, "\(errors)")
+            } else {
+                for (child, outcome) in zip(offspring, outcomes) {
+                    let prediction = try #require(predictions[child.id])
+                    let (loss, deviation) = (try #require(prediction.loss), try #require(prediction.deviation))
+                    #expect(deviation > 0 && deviation.isFinite)
+                    losses.append(outcome.objectives[1])
+                    residuals.append(outcome.objectives[1] - loss)
+                }
+            }
+            try search.tell(outcomes)
+        }
+        let mean = losses.reduce(0, +) / Double(losses.count)
+        let variance = losses.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        let unexplained = residuals.reduce(0) { $0 + $1 * $1 }
+        #expect(unexplained < 0.1 * variance, "\(unexplained) of \(variance) are not explained")
+    }
+
+    @Test func restoredSearchPredictsAsTheOriginal() throws {
+        var (search, basis) = try Self.search()
+        for _ in 0..<2 { try search.tell(search.ask().map { Self.evaluate($0, basis) }) }
+        var restored = try Search(decoding: search.encoded(), shape: Self.shape, basis: basis)
+        #expect(restored.ask() == search.ask())
+        #expect(restored.predictions == search.predictions && search.predictions.count == 12)
+    }
+
+    @Test func uncachedScheduleHasNoPrediction() throws {
+        let (start, basis) = try Self.search()
+        let uncached = Seed(genome: Genome(repeating: true, count: Self.shape.geneCount), origin: "default")
+        let search = try Search(
+            settings: start.settings, shape: Self.shape, seeds: [uncached] + basis.seeds(3), seed: 1,
+            guide: SearchGuide(basis))
+        #expect(search.predictions[0] == nil && search.predictions.count == 3)
+    }
+
     // MARK: - Saved state
 
     @Test(arguments: SearchSettings.Mode.allCases)

@@ -38,6 +38,13 @@ import Testing
         ("throughput", ["run_id", "minute", "images", "images_per_second", "workers"]),
         ("cost_so_far", ["run_id", "generation", "images", "worker_seconds", "wall_seconds", "hypervolume"]),
         ("gene_usage", ["run_id", "step", "block", "component", "recompute_share"]),
+        (
+            "error_model",
+            [
+                "run_id", "candidate_id", "generation", "predicted", "measured", "residual", "deviation",
+                "predicted_log_error", "log_error",
+            ]
+        ),
         ("latency_model_error", ["candidate_id", "modelled_ratio", "measured_ratio", "relative_error"]),
         (
             "benchmark_scores",
@@ -166,6 +173,28 @@ import Testing
         #expect(workers["device_class"] == [.text("CPU, OpenBLAS, 2 threads")])
     }
 
+    /// A reader takes from an older file what that has, and computes only the rest.
+    @Test func olderFilesKeepTheirEnginesForReaders() throws {
+        for version in 6..<Schema.version {
+            let folder = try Self.released(version)
+            let database = try DatabaseQueue(path: folder.file("history.sqlite"))
+            try database.write { db in
+                try db.execute(
+                    sql: """
+                        UPDATE evaluation_sets SET engine = 'torch', precision = 'bfloat16';
+                        UPDATE workers SET engine = 'torch', device_class = 'H100';
+                        """)
+            }
+            try database.close()
+            let reader = try RunHistory.openReadOnly(in: folder.path)
+            let sets = try reader.query("SELECT engine, precision FROM evaluation_sets").rows
+            #expect(sets == [[.text("torch"), .text("bfloat16")]], "version \(version)")
+            #expect(try reader.query(named: "worker_utilisation")["device_class"] == [.text("H100")])
+            #expect(try reader.runs.reuseErrors(of: 1).isEmpty)
+            #expect(try reader.search.candidates(of: 1).allSatisfy { $0.prediction == nil })
+        }
+    }
+
     /// A reader computes only what the file does not have.
     @Test(arguments: [6, 7]) func enginesOfAnOlderHistoryAreItsOwn(version: Int) throws {
         let folder = try Self.released(version)
@@ -231,6 +260,9 @@ import Testing
         }
         try sample.history.search.completeGeneration(
             0, of: sample.run, searchState: [1], hypervolume: 0.5, wallSeconds: 1)
+        try sample.history.database.write {
+            try $0.execute(sql: "UPDATE candidates SET predicted_log_error = -3")
+        }
         let lease = try sample.history.tasks.lease(sample.work.taskIDs[1], to: sample.worker, expiresAt: 1)
         try sample.history.tasks.endLease(lease, outcome: .failed)
         for view in Schema.views where !view.name.hasPrefix("benchmark") {

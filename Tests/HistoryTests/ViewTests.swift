@@ -43,6 +43,68 @@ import Testing
         #expect(try ratios() == [0.4, 0.2])
     }
 
+    @Test func errorModelComparesPredictionsWithResults() throws {
+        let sample = try SampleHistory()
+        var predicted = sampleCandidate(10)
+        predicted.prediction = CandidatePrediction(logError: -6.5, quality: 28, deviation: 1.5)
+        var seed = sampleCandidate(11)
+        seed.prediction = CandidatePrediction(logError: 0.25)
+        let work = try sample.history.search.beginGeneration(
+            1, of: sample.run, searchState: [1], candidates: [predicted, seed, sampleCandidate(12)],
+            tasks: [NewTask(candidates: [0], images: sample.images)])
+        let id = work.candidateIDs[0]
+        var result = sample.result(0)
+        result.taskID = work.taskIDs[0]
+        result.scores = zip(sample.images, [20.0, 40]).map {
+            ImageScore(candidateID: id, image: $0, scorer: "psnr", value: $1)
+        }
+        result.timings = result.timings.map {
+            ImageTiming(
+                candidateID: id, image: $0.image, denoiseSeconds: 1, referenceSeconds: 2, decodeSeconds: 0)
+        }
+        _ = try sample.history.results.commit(result)
+        try sample.history.search.recordEvaluation(of: id, totals: totals(cost: 0.5, quality: 30))
+        let view = try sample.history.query(named: "error_model")
+        // Candidates without a prediction are left out; those without a result are open.
+        #expect(view["candidate_id"] == work.candidateIDs[..<2].map { .integer($0) })
+        #expect(view["predicted"] == [.real(28), .null] && view["measured"] == [.real(30), .null])
+        #expect(view["residual"] == [.real(2), .null] && view["deviation"] == [.real(1.5), .null])
+        #expect(view["predicted_log_error"] == [.real(-6.5), .real(0.25)])
+        // The mean PSNR is 30 dB: an error of 0.001.
+        let logError = try #require(view.numbers("log_error")[0])
+        #expect(abs(logError - -6.907755278982137) < 1e-12)
+        let stored = try sample.history.search.candidates(of: sample.run).map(\.prediction)
+        #expect(stored == [nil, nil, predicted.prediction, seed.prediction, nil])
+    }
+
+    @Test func promptScoresAreMeansOverSeeds() throws {
+        let sample = try SampleHistory()
+        let images = [0, 1, 2].flatMap { prompt in [5, 6].map { ImageKey(prompt: prompt, seed: $0) } }
+        let work = try sample.history.search.beginGeneration(
+            1, of: sample.run, searchState: [1], candidates: [sampleCandidate(10), sampleCandidate(11)],
+            tasks: [NewTask(candidates: [0, 1], images: images)])
+        var result = sample.result(0)
+        result.taskID = work.taskIDs[0]
+        result.timings = []
+        result.scores = images.enumerated().map { index, image in
+            ImageScore(
+                candidateID: work.candidateIDs[0], image: image, scorer: index < 3 ? "psnr" : "former",
+                value: Double(index * index))
+        }
+        result.scores.append(
+            ImageScore(candidateID: work.candidateIDs[1], image: images[0], scorer: "psnr", value: 9))
+        _ = try sample.history.results.commit(result)
+        func scores() throws -> [Int64: [Double]] {
+            try sample.history.results.promptScores(of: sample.run, scorer: ["psnr", "former"])
+        }
+        #expect(try scores().isEmpty, "nothing is evaluated")
+        for id in work.candidateIDs {
+            try sample.history.search.recordEvaluation(of: id, totals: totals(cost: 0.5, quality: 1))
+        }
+        // The second candidate lacks two prompts.
+        #expect(try scores() == [work.candidateIDs[0]: [0.5, 6.5, 20.5]])
+    }
+
     @Test func frontEqualsItsDefinitionOnRandomPointsWithTies() throws {
         let sample = try SampleHistory()
         var random = SystemRandomNumberGenerator()

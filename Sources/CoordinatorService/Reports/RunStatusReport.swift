@@ -12,9 +12,12 @@ public struct RunStatusReport: Sendable, Encodable {
     private let engine, precision: String
     /// The current generation, 1-based.
     private let generation: Int
-    /// As configured.
-    private let generations: Int
+    /// As configured; nil if a budget ends the run.
+    private let generations: Int?
     private let evaluations: Int
+    /// Images spent, as counted by `search.budget_images`, and the budget.
+    private let images: Int
+    private let budgetImages: Int?
     /// Unfinished tasks of the current generation.
     private let openTasks: Int
     /// Members of the front.
@@ -23,9 +26,12 @@ public struct RunStatusReport: Sendable, Encodable {
     private let hypervolume: Double?
     /// Size of the write-ahead log, which is truncated when the coordinator closes the database.
     private let walBytes: Int
+    private let outlook: RunOutlook
 
     private enum CodingKeys: String, CodingKey {
-        case status, coordinator, engine, precision, generation, generations, evaluations, front, hypervolume
+        case status, coordinator, engine, precision, generation, generations, evaluations, images, front, hypervolume
+        case outlook
+        case budgetImages = "budget_images"
         case openTasks = "open_tasks"
         case walBytes = "wal_bytes"
     }
@@ -45,23 +51,33 @@ public struct RunStatusReport: Sendable, Encodable {
         engine = configuration.arithmetic.engine.rawValue
         precision = configuration.arithmetic.precision.rawValue
         generation = (snapshot.generation?.number ?? 0) + 1
-        generations = configuration.generations
-        evaluations = try history.search.candidates(of: snapshot.run.id).count { $0.evaluation != nil }
+        generations = configuration.generationLimit
+        let candidates = try history.search.candidates(of: snapshot.run.id)
+        evaluations = candidates.count { $0.evaluation != nil }
+        let prompts = try history.runs.prompts(of: snapshot.run.id).count
+        let budget = try ImageBudget(configuration, promptCount: prompts, of: snapshot.run.id, in: history)
+        images = Int(budget.spent(withOpen: try history.search.openCandidateCount(of: snapshot.run.id)).rounded(.up))
+        budgetImages = budget.limit
         openTasks = snapshot.tasks.count { $0.isOpen }
         front = try history.search.front(of: snapshot.run.id).count
         hypervolume = try history.search.generations(of: snapshot.run.id).last { $0.isFinished }?.hypervolume
         walBytes = history.walBytes
+        outlook = try RunOutlook(history, snapshot.run, configuration)
     }
 
     /// Aligned lines, without a final newline.
     public var text: String {
-        [
+        var lines = [
             "status       \(status)" + (coordinator.map { " (\($0))" } ?? ""),
             "engine       \(engine), \(precision)",
-            "generation   \(generation) of \(generations)", "evaluations  \(evaluations)",
+            "generation   \(generation)" + (generations.map { " of \($0)" } ?? ""), "evaluations  \(evaluations)",
+            "images       \(ImageBudget.text(images))" + (budgetImages.map { " of \(ImageBudget.text($0))" } ?? ""),
             "open tasks   \(openTasks)", "front        \(front)",
             "hypervolume  " + (hypervolume.map { String(format: "%.4f", $0) } ?? "-"), "log          \(walBytes) bytes",
-        ].joined(separator: "\n")
+        ]
+        lines += outlook.lines
+        if let warning = outlook.warning { lines.append("warning: \(warning)") }
+        return lines.joined(separator: "\n")
     }
 
     /// A JSON object.

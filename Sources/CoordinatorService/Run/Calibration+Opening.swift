@@ -28,7 +28,9 @@ extension Calibration {
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
         let modelHash = try configuration.modelFingerprint()
         _ = try configuration.resolveScorerFingerprints()
-        let search = configuration.measuresReuse ? nil : try newSearch(configuration, shape: shape)
+        let budget = ImageBudget(configuration, promptCount: prompts.count)
+        try budget.requireSeeds()
+        let search = try configuration.measuresReuse ? nil : newSearch(configuration, shape: shape, budget: budget)
         let evaluationKey = evaluationKey(configuration, model: model, modelHash: modelHash, prompts: prompts)
         let history = try RunHistory.create(in: folder, isDurable: isDurable)
         let runID = try history.runs.create(
@@ -97,22 +99,23 @@ extension Calibration {
         let search =
             try snapshot.generation.map {
                 try restoredSearch($0.searchState, shape: shape, candidates: candidates, basis: basis)
-            } ?? (configuration.measuresReuse ? nil : newSearch(configuration, shape: shape))
+            }
+            ?? (configuration.measuresReuse
+                ? nil : newSearch(configuration, shape: shape, budget: ImageBudget(context)))
         let calibration = try Calibration(context: context, search: search, evaluationKey: evaluationKey)
         try calibration.restore(from: snapshot, candidates: candidates)
         return calibration
     }
 
-    /// Extends a run by more generations, whether it finished or was interrupted.
+    /// Extends a run, whether it finished or was interrupted.
     ///
-    /// - Throws: As ``resume(in:moved:)``.
+    /// - Throws: As ``resume(in:moved:)``, and ``CoordinatorError`` for fewer images than those of a candidate.
     static func extend(
-        in folder: String, by generations: Int, moved: MovedFiles = MovedFiles()
+        in folder: String, by extent: RunExtension, moved: MovedFiles = MovedFiles()
     ) throws -> Calibration {
         let history = try RunHistory.open(in: folder)
         return try resume(history, folder: folder, moved: moved) { configuration, run in
-            configuration.generations = try history.search.generations(of: run.id).count { $0.isFinished } + generations
-            configuration.stop = StopRules()
+            try configuration.extend(run, by: extent, history)
         }
     }
 
@@ -159,10 +162,10 @@ extension Calibration {
                 reason: "a fork keeps its evaluations, so model, prompts, objectives, scorers and tasks.images cannot "
                     + "change; start a run with search.warm_start = \"\(folder)\" to change them")
         }
-        guard number + 1 < new.generations else {
+        if let limit = new.generationLimit, number + 1 >= limit {
             throw CoordinatorError.runDirectory(
                 path: folder,
-                reason: "search.generations is \(new.generations), which leaves none after generation \(number); "
+                reason: "search.generations is \(limit), which leaves none after generation \(number); "
                     + "give --set search.generations=N")
         }
         let shape = try JSONDecoder().decode(ScheduleShape.self, from: Data(run.shape.utf8))
@@ -221,16 +224,16 @@ extension Calibration {
 
     /// A search that begins; with a basis of measured reuse errors if the configuration asks for them.
     static func newSearch(
-        _ configuration: RunConfiguration, shape: ScheduleShape, basis: SearchBasis? = nil
+        _ configuration: RunConfiguration, shape: ScheduleShape, budget: ImageBudget, basis: SearchBasis? = nil
     ) throws -> Search {
+        let count = budget.affordable(of: configuration.population)
         var generator = RandomGenerator(seed: configuration.seed)
         var seeds = try seedPopulation(
-            names: configuration.seedings.map(\.rawValue), count: configuration.population, shape: shape,
-            basis: basis, using: &generator)
+            names: configuration.seedings.map(\.rawValue), count: count, shape: shape, basis: basis, using: &generator)
         if let path = configuration.warmStart {
-            let warm = try WarmStart(path: path, shape: shape, count: configuration.population).seeds
+            let warm = try WarmStart(path: path, shape: shape, count: count).seeds
             let known = Set(warm.map(\.genome))
-            seeds = warm + seeds.filter { !known.contains($0.genome) }.prefix(configuration.population - warm.count)
+            seeds = warm + seeds.filter { !known.contains($0.genome) }.prefix(count - warm.count)
         }
         return try Search(
             settings: searchSettings(configuration), shape: shape, seeds: seeds, seed: generator.next(),

@@ -22,6 +22,10 @@ final class Calibration: DistributedRun {
     /// Candidates of all generations so far.
     private(set) var candidateCount = 0
     private(set) var isFinished = false
+    /// Why the run ended, for its log; nil before.
+    private(set) var endReason: String?
+    /// What is spent and may be spent.
+    private(set) var budget: ImageBudget
 
     /// Nil while workers measure what reuse changes.
     private var search: Search?
@@ -35,6 +39,8 @@ final class Calibration: DistributedRun {
     private var generationStart = ContinuousClock.now
     /// Whether results of the current generation are still to be settled together.
     private var isGenerationOpen = false
+    /// Offspring bred since the last one with a new schedule.
+    private var barrenOffspring = 0
     /// Candidates settled since the images of those off the front were deleted.
     private var unprunedCount = 0
     /// The candidate whose images determine the result of a pending offspring.
@@ -48,6 +54,7 @@ final class Calibration: DistributedRun {
         self.search = search
         self.evaluationKey = evaluationKey
         costTable = try context.costTable()
+        budget = try ImageBudget(context)
     }
 
     /// Restores the state that the history holds.
@@ -75,6 +82,9 @@ final class Calibration: DistributedRun {
         }
         generation = last.number
         isGenerationOpen = !last.isFinished
+        if configuration.mode == .generations, snapshot.candidates.isEmpty {
+            barrenOffspring = configuration.population
+        }
         for offspring in search?.pending ?? [] {
             candidateOfOffspring[offspring.id] = candidateOfHash[canonicalHash(offspring.genome)]
         }
@@ -87,18 +97,20 @@ final class Calibration: DistributedRun {
         try history.tasks.open(of: runID, on: context.evaluationSet)
     }
 
-    /// Evaluations that the whole run will take, if every generation is as large as the population and no stop rule
-    /// ends it earlier.
+    /// Evaluations that the whole run will take, if every generation is as large as the population, or the budget is
+    /// spent, and no stop rule ends it earlier.
     var expectedCount: Int {
         let begun = isMeasuring ? 0 : generation + 1
-        let all = candidateCount + max(0, configuration.generations - begun) * configuration.population
+        let left =
+            budget.affordable ?? (max(0, (configuration.generationLimit ?? begun) - begun) * configuration.population)
+        let all = candidateCount + left
         return max(candidateCount, min(all, configuration.stop.evaluations ?? all))
     }
 
     func advance(_ work: OpenWork) throws -> [TaskRecord] {
         if isMeasuring {
             guard let basis = try context.searchBasis(costTable: costTable) else { return [] }
-            search = try Self.newSearch(configuration, shape: context.shape, basis: basis)
+            search = try Self.newSearch(configuration, shape: context.shape, budget: budget, basis: basis)
             return try beginGeneration(size: work.taskSize)
         }
         switch configuration.mode {
@@ -131,7 +143,7 @@ final class Calibration: DistributedRun {
 
     /// Breeds a generation, the seeds first, and inserts its candidates and tasks into the history.
     func beginGeneration(size: TaskSize) throws -> [TaskRecord] {
-        let offspring = search?.ask() ?? []
+        let offspring = search?.ask(atMost: budget.affordable(of: configuration.population)) ?? []
         guard !offspring.isEmpty else {
             try end(Self.exhausted)
             return []
@@ -171,7 +183,7 @@ final class Calibration: DistributedRun {
         for _ in 0..<50 where !isFinished {
             guard let next = search?.nextGeneration, endReason(next: next.number) == nil else { break }
             let left = configuration.stop.evaluations.map { $0 - candidateCount } ?? .max
-            let offspring = search?.breed(min(taskSchedules, next.room, left)) ?? []
+            let offspring = search?.breed(min(taskSchedules, next.room, budget.affordable(of: left))) ?? []
             guard !offspring.isEmpty else {
                 // Outstanding results may make new offspring possible.
                 if pending.isEmpty, search?.population.isEmpty == false { try endSteadyState(Self.exhausted) }
@@ -207,7 +219,10 @@ final class Calibration: DistributedRun {
 
     /// Why no further generation is begun; nil if one is.
     private func endReason(next: Int) -> String? {
-        if next >= configuration.generations { return "the last generation is complete" }
+        if let limit = configuration.generationLimit, next >= limit { return "the last generation is complete" }
+        if let reason = budget.endReason { return reason }
+        // Offspring with known schedules cost nothing, so a budget alone might never end the run.
+        if budget.limit != nil, barrenOffspring >= configuration.population { return Self.exhausted }
         let seconds = secondsBefore + (ContinuousClock.now - generationStart) / .seconds(1)
         return configuration.stop.reason(
             evaluations: candidateCount, seconds: seconds, hypervolumes: hypervolumes)
@@ -215,6 +230,10 @@ final class Calibration: DistributedRun {
 
     private func end(_ reason: String) throws {
         try history.events.record("ended", reason, run: runID)
+        if let growth = search?.expectedGrowth(offspring: configuration.population) {
+            try RunOutlook.record(growth, of: self)
+        }
+        endReason = reason
         isFinished = true
     }
 
@@ -245,9 +264,15 @@ final class Calibration: DistributedRun {
                 genome: offspring.genome.bytes, genomeSHA256: offspring.genome.sha256, canonicalHash: hash,
                 parentA: parent(offspring, 0), parentB: parent(offspring, 1), operator: offspring.operation.rawValue,
                 origin: offspring.origin, macs: Int64(try context.model.architecture.macs(schedule).total),
-                measuredAs: measured[hash])
+                measuredAs: measured[hash],
+                prediction: search?.predictions[offspring.id].map {
+                    CandidatePrediction(logError: $0.logError, quality: $0.loss.map { -$0 }, deviation: $0.deviation)
+                })
         }
+        barrenOffspring =
+            new.isEmpty ? barrenOffspring + (isContinued ? offspring.count : configuration.population) : 0
         let unmeasured = candidates.indices.filter { candidates[$0].measuredAs == nil }
+        budget.candidateCount += unmeasured.count
         let inserted = try history.search.beginGeneration(
             generation, of: runID, isContinued: isContinued, searchState: encodedSearch, candidates: candidates,
             tasks: context.tasks(for: unmeasured, images: context.images, size: size))

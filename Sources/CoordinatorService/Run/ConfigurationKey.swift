@@ -39,6 +39,15 @@ struct ConfigurationKey: Sendable {
         }
     }
 
+    /// The same key, left out of the resolved configuration unless it has an effect.
+    func written(if hasEffect: @escaping @Sendable (RunConfiguration) -> Bool) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, values: values, defaultValue: defaultValue, summary: summary, read: read
+        ) { configuration in
+            hasEffect(configuration) ? write(configuration) : nil
+        }
+    }
+
     /// Describes a key that may be absent.
     ///
     /// - Parameters:
@@ -208,6 +217,9 @@ struct ConfigurationFile {
     /// The key of an assignment such as `search.generations=50`.
     static func key(ofAssignment assignment: String) -> String { String(assignment.prefix { $0 != "=" }) }
 
+    /// Keys of which only one can be set: an override of one replaces the other in the file.
+    private static let alternatives = [("search.generations", "search.budget_images")]
+
     /// Overrides a key with an assignment such as `search.generations=50`; a value that is not TOML is a string.
     mutating func override(_ assignment: String) throws {
         let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -217,6 +229,10 @@ struct ConfigurationFile {
         let (key, value) = (String(parts[0]), String(parts[1]))
         overridden.insert(key)
         values[key] = (try? TOMLParser.parseValue(value)) ?? .string(value)
+        for pair in Self.alternatives {
+            let other = key == pair.0 ? pair.1 : key == pair.1 ? pair.0 : nil
+            if let other, !overridden.contains(other) { values[other] = nil }
+        }
     }
 
     /// Where a key was set, for error messages: the file, or `--set`.

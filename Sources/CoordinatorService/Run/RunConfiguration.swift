@@ -51,8 +51,14 @@ public struct RunConfiguration: Sendable, Equatable {
     var preset = SearchSettings.Preset.standard
     var mode = SearchSettings.Mode.generations
     var population = 24
-    /// Includes the seed population.
+    /// The smallest `search.population`.
+    static let leastPopulation = 4
+    /// Includes the seed population; without effect if there is a budget.
     var generations = 20
+    /// Images that the run may spend; nil to end it by generations.
+    var budgetImages: Int?
+    /// Number of generations, including the seed population; nil if a budget ends the run.
+    var generationLimit: Int? { budgetImages == nil ? generations : nil }
     var seed: UInt64 = 0
     /// Nil for the preset's.
     var seeding: [Seeding]?
@@ -146,6 +152,8 @@ public struct RunConfiguration: Sendable, Equatable {
                 expected: "every source once, and at least one unless there is a search.warm_start",
                 found: "[\(seeding.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))]")
         }
+        try require(
+            budgetImages == nil, "search.generations", "without search.budget_images, which ends the run instead")
         try require(stop.flatGenerations != nil, "stop.flat_gain", "with stop.flat_generations")
         try require(
             measuresReuse, "search.measured_images", "with search.preset = \"default\" or seeding \"calibrated\"")

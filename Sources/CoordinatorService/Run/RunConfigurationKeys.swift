@@ -117,9 +117,18 @@ extension RunConfiguration {
         .key(
             "search.mode", \.mode, .choice(),
             "`steady-state` has no barrier between generations, so that no worker is idle."),
-        .key("search.population", \.population, .integer(4...10000), "Candidates per generation."),
+        .key("search.population", \.population, .integer(leastPopulation...10000), "Candidates per generation."),
         .key(
-            "search.generations", \.generations, .integer(1...100_000), "Generations, including the seed population."),
+            "search.generations", \.generations, .integer(1...100_000),
+            "Generations, including the seed population; only allowed without `search.budget_images`."
+        ).written { $0.budgetImages == nil },
+        .optional(
+            "search.budget_images", \.budgetImages, .integer(1...1_000_000_000),
+            """
+            What the run may spend, in images, instead of a number of generations; the last generation may be smaller. \
+            Counted are the images of all candidates and the measurement of reuse errors. Of this key and \
+            `search.generations`, one given with `--set` replaces the other in the file.
+            """),
         .key("search.seed", \.seed, .integer(0...UInt64(Int32.max)), "Seed of all random decisions of the search."),
         .optional(
             "search.seeding", \.seeding, .list(),

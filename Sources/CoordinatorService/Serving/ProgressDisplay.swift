@@ -7,7 +7,10 @@ import Logging
 struct ProgressLine {
     struct State {
         var generation = 0
-        var generations = 0
+        /// Nil if a budget ends the run.
+        var generations: Int?
+        /// Images spent, and those that may be; nil without a budget.
+        var budget: (spent: Double, limit: Int)?
         var evaluationsDone = 0
         var evaluationsTotal = 0
         var imagesDone = 0
@@ -37,8 +40,10 @@ struct ProgressLine {
         if let measured = state.measured {
             return "measuring what reuse changes: \(measured.done)/\(measured.total) images | \(workers)"
         }
+        let generation = "generation \(state.generation + 1)" + (state.generations.map { "/\($0)" } ?? "")
+        let budget = state.budget.map { ImageBudget.text($0.spent) + " of " + ImageBudget.text($0.limit) + " images" }
         var parts = [
-            "generation \(state.generation + 1)/\(state.generations)",
+            [generation, budget].compactMap(\.self).joined(separator: ", "),
             "\(state.evaluationsDone)/\(state.evaluationsTotal) evaluated",
             "\(remaining) left",
             String(format: "%.1f images/s", imagesPerSecond),
@@ -108,10 +113,12 @@ final class ProgressDisplay {
                 ($0.speedup ?? 1 / $0.cost, $0.quality)
             }
         }
+        let openCount = coordinator.openCandidateCount
         let text = line.text(
             ProgressLine.State(
-                generation: calibration.generation, generations: calibration.configuration.generations,
-                evaluationsDone: calibration.candidateCount - coordinator.openCandidateCount,
+                generation: calibration.generation, generations: calibration.configuration.generationLimit,
+                budget: calibration.budget.limit.map { (calibration.budget.spent(withOpen: openCount), $0) },
+                evaluationsDone: calibration.candidateCount - openCount,
                 evaluationsTotal: calibration.expectedCount,
                 imagesDone: coordinator.imageCount, workers: coordinator.workerCount, front: front,
                 quality: calibration.configuration.quality,

@@ -74,11 +74,11 @@ public struct RunService {
         try serve(in: folder) { try Calibration.resume(in: folder, moved: moved) }
     }
 
-    /// Extends a run by more generations, whether it finished or was interrupted.
+    /// Extends a run, whether it finished or was interrupted.
     ///
     /// - Throws: As ``run(_:in:)``.
-    public func extend(in folder: String, by generations: Int, moved: MovedFiles = MovedFiles()) throws -> Ending {
-        try serve(in: folder) { try Calibration.extend(in: folder, by: generations, moved: moved) }
+    public func extend(in folder: String, by extent: RunExtension, moved: MovedFiles = MovedFiles()) throws -> Ending {
+        try serve(in: folder) { try Calibration.extend(in: folder, by: extent, moved: moved) }
     }
 
     /// Copies a run up to a generation into a new directory and continues there.
@@ -120,7 +120,12 @@ public struct RunService {
                 while session.coordinator.isMakingContactSheet, try session.runOnce() {}
             }
             display.end()
-            try session.finish("the last generation is complete")
+            let reason = calibration.endReason ?? "the run is complete"
+            logger.notice("run \(folder): \(reason)")
+            let outlook = try RunOutlook(calibration.context)
+            for line in outlook.lines { logger.notice("\(line)") }
+            if let warning = outlook.warning { logger.warning("\(warning)") }
+            try session.finish(reason)
             let files = try RunPictures(context: calibration.context, front: front).write(
                 to: folder, sheet: sheet.members)
             try calibration.history.runs.setStatus(.finished, of: calibration.runID)

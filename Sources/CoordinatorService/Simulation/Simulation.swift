@@ -146,7 +146,10 @@ public struct Simulation {
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
         report.generations = try calibration.history.search.generations(of: calibration.runID).count { $0.isFinished }
-        report.evaluations = calibration.candidateCount - coordinator.openCandidateCount
+        let openCount = coordinator.openCandidateCount
+        report.evaluations = calibration.candidateCount - openCount
+        report.images = calibration.budget.spent(withOpen: openCount)
+        report.budgetImages = calibration.budget.limit
         report.throughput = possibleWork > 0 ? usefulWork / possibleWork : 0
         report.price = options.pricePerHostHour.map { $0 * report.hostHours }
         try calibration.history.close()
@@ -301,6 +304,10 @@ extension Simulation {
         /// Completed generations.
         var generations = 0
         var evaluations = 0
+        /// As counted by `search.budget_images`.
+        var images = 0.0
+        /// Nil without a budget.
+        var budgetImages: Int?
         /// Tasks whose results were used.
         var tasks = 0
         /// Tasks whose results were not needed: hedged tasks, late results, rechecks.
@@ -317,7 +324,8 @@ extension Simulation {
         var price: Double?
 
         private enum CodingKeys: String, CodingKey {
-            case seconds, generations, evaluations, tasks, preemptions, failures, throughput, price
+            case seconds, generations, evaluations, images, tasks, preemptions, failures, throughput, price
+            case budgetImages = "budget_images"
             case isComplete = "complete"
             case surplusTasks = "surplus_tasks"
             case hostHours = "host_hours"
@@ -329,6 +337,8 @@ extension Simulation {
             let lines = [
                 "time          \(duration)" + (isComplete ? "" : " (stopped before the end of the run)"),
                 "generations   \(generations)", "evaluations   \(evaluations)",
+                "images        \(ImageBudget.text(images))"
+                    + (budgetImages.map { " of \(ImageBudget.text($0))" } ?? ""),
                 "tasks         \(tasks), plus \(surplusTasks) surplus", "preemptions   \(preemptions)",
                 "failures      \(failures)",
                 String(

@@ -96,6 +96,7 @@ export class ProgressPage {
     const [before, after] = [values.at(-1 - flat), values.at(-1)];
     return table(["Rule", "Ends the run at", "Now"], [
       ...rule("search", "generations", value => `generation ${value}`, whole((run.summary.generation ?? 0) + 1)),
+      ...rule("search", "budget_images", value => `${whole(Number(value))} images`, "see status"),
       ...rule("stop", "evaluations", value => `${whole(Number(value))} evaluations`, whole(run.summary.evaluations)),
       ...rule("stop", "seconds", value => duration(Number(value)), duration(page.seconds.at(-1) ?? 0)),
       ...rule("stop", "flat_generations", value => `at most ${percent(Number(growth))} more hypervolume in ${value} generations`,

@@ -15,9 +15,10 @@ import Tensors
 extension EcadCommand {
     struct Bench: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Benchmark the engine, latency models, decoders, search presets and the history.",
+            abstract: "Benchmark the engine, latency models, decoders, search presets, the solver and the history.",
             subcommands: [
                 BenchEngine.self, BenchModel.self, BenchDecode.self, BenchPresets.self, BenchSearch.self,
+                BenchSolver.self,
             ])
     }
 }

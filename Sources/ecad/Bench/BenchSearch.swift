@@ -63,4 +63,52 @@ struct BenchSearch: ParsableCommand {
     }
 }
 
+struct BenchSolver: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "solver",
+        abstract: "Measure how long a search takes to solve for schedules.",
+        discussion: """
+            With synthetic reuse errors and results, for PixArt-XL (1,680 genes) and FLUX.1-dev (3,420 genes) at 20 steps: the whole \
+            front of least predicted error, and a generation chosen with the error model fitted to results.
+            """)
+
+    @Option(help: "Evaluated schedules that the error model is fitted to.")
+    var results = 1000
+
+    @Option(help: "Schedules of a generation.")
+    var batch = 24
+
+    @Option(help: "Random seed.")
+    var seed: UInt64 = 0
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        try requireOption("--results", results, in: 8...100_000)
+        try requireOption("--batch", batch, in: 2...10000)
+    }
+
+    func run() throws {
+        let shapes: [(String, ScheduleShape)] = [("PixArt-XL", .pixart()), ("FLUX.1-dev", .flux())]
+        let measured = try shapes.map { name, shape in
+            (name, try SolverBenchmark(shape: shape, results: results, batch: batch, seed: seed))
+        }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            let all = Dictionary(uniqueKeysWithValues: measured)
+            return print(String(decoding: try encoder.encode(all), as: UTF8.self))
+        }
+        for (name, result) in measured {
+            print("\(name), \(result.genes) genes")
+            print(String(format: "%.2f s for a front of %d schedules", result.frontSeconds, result.frontCount))
+            print(
+                String(
+                    format: "%.2f s for a generation of %d with %d results, %d of them on the front",
+                    result.batchSeconds, result.batch, result.results, result.members))
+        }
+    }
+}
+
 extension SearchSettings.Preset: ExpressibleByArgument {}
