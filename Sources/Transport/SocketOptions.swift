@@ -23,7 +23,7 @@ public struct SocketOptions: Sendable {
     /// Longest pause between connection attempts.
     public var reconnectIntervalMaximum = Duration.seconds(32)
     /// How long closing a socket waits for unsent messages.
-    public var linger = Duration.seconds(2)
+    public var linger = Duration.seconds(5)
 
     /// The defaults, suitable for a cluster.
     public init() {}
