@@ -55,7 +55,7 @@ extension Envelope {
             throw .field(name: "body", expected: "at most \(limits.elements) elements", found: "\(elements)")
         }
         let envelope: Self = try parse(bytes)
-        guard let body = envelope.body else { throw .noBody(speaker: speaker) }
+        guard let body = envelope.body else { throw .missingBody(speaker: speaker) }
         try validate(body, limits)
         return body
     }

@@ -19,7 +19,7 @@ package enum MessageError: Error, Equatable, CustomStringConvertible {
     /// The peer uses another protocol version.
     case protocolVersion(speaker: Speaker, found: UInt32, expected: UInt32)
     /// The envelope is empty or contains an unknown message kind.
-    case noBody(speaker: Speaker)
+    case missingBody(speaker: Speaker)
     /// A field, named as in the `.proto` file, violates a limit.
     case field(name: String, expected: String, found: String)
     /// A result was altered after it had been sealed.
@@ -37,7 +37,7 @@ package enum MessageError: Error, Equatable, CustomStringConvertible {
         case .protocolVersion(let speaker, let found, let expected):
             "\(speaker.rawValue) uses protocol version \(found), this \(speaker.receiver.rawValue) uses \(expected): "
                 + "run the same release on both"
-        case .noBody(let speaker):
+        case .missingBody(let speaker):
             "message from the \(speaker.rawValue) is empty or of unknown kind"
         case .field(let name, let expected, let found):
             "message field \(name): expected \(expected), found \(found)"

@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func unknownKindIsReported() {
-        #expect(throws: MessageError.noBody(speaker: .worker)) {
+        #expect(throws: MessageError.missingBody(speaker: .worker)) {
             try WorkerMessage.decode(Samples.envelope(version: 2, [(15, [])]))
         }
     }

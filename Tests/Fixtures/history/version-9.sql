@@ -222,7 +222,7 @@ CREATE TABLE cost_tables (
 ) STRICT;
 CREATE TABLE refusals (
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-    reason TEXT NOT NULL, -- one of a few words, so that no stranger can fill the table
+    reason TEXT NOT NULL, -- one of a fixed set, so that peers cannot fill the table
     count INTEGER NOT NULL CHECK (count > 0),
     first_at REAL NOT NULL,
     last_at REAL NOT NULL,
