@@ -6,11 +6,15 @@ extension RunHistory {
     /// While one is open, SQLite cannot write the log back, which then grows with every result.
     public var readers: [String] {
         var status = stat()
-        guard stat(file + "-shm", &status) == 0,
-            let locks = try? String(contentsOfFile: "/proc/locks", encoding: .utf8)
-        else { return [] }
-        return SnapshotReaders.processes(in: locks, inode: UInt64(status.st_ino)).filter { $0 != getpid() }
-            .map(SnapshotReaders.name)
+        guard stat(file + "-shm", &status) == 0 else { return [] }
+        // Linux gives the table a page at a time, and a lock is missed when others before it go meanwhile: a table
+        // without a reader is read again.
+        for _ in 0..<10 {
+            guard let locks = try? String(contentsOfFile: "/proc/locks", encoding: .utf8) else { return [] }
+            let processes = SnapshotReaders.processes(in: locks, inode: UInt64(status.st_ino)).filter { $0 != getpid() }
+            if !processes.isEmpty { return processes.map(SnapshotReaders.name) }
+        }
+        return []
     }
 }
 
