@@ -134,10 +134,11 @@ public final class Evaluator {
     func session(imageCount: Int) throws -> any DenoisingSession {
         if let session = sessions[imageCount] { return session }
         let session = try model.session(imageCount: imageCount, settings: settings.generation)
-        // Warm up: the first run of a session touches new memory and must not be timed.
+        // The first run of a session touches new memory and must not be timed; one computed step touches all of it.
+        let reuse = Schedule(shape: shape, decisions: Array(repeating: .reuse, count: shape.geneCount))
         session.drawNoise(seeds: Array(repeating: 0, count: imageCount))
         try session.denoise(
-            prompts: Array(repeating: negative, count: imageCount), negative: negative, plan: uncached)
+            prompts: Array(repeating: negative, count: imageCount), negative: negative, plan: ExecutionPlan(reuse))
         sessions[imageCount] = session
         return session
     }

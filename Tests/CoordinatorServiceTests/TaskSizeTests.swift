@@ -38,4 +38,19 @@ import Testing
     @Test func fixedTaskSizeIsUsed() {
         #expect(size(secondsPerUnit: 1, workers: 50, fixed: 7).schedules(of: 3, images: 8, imagesPerTask: 8) == 7)
     }
+
+    @Test func tasksBecomeShorterTowardsTheEnd() {
+        func sizes(_ size: TaskSize, of count: Int, images: Int = 8) -> [Int] {
+            size.division(of: count, images: images, imagesPerTask: 8).map(\.count)
+        }
+        #expect(sizes(size(secondsPerUnit: 0.001, workers: 2), of: 48) == [12, 9, 6, 5, 4, 4, 4, 4])
+        // No longer than asked for.
+        #expect(sizes(size(secondsPerUnit: 0.3, workers: 2), of: 48) == [6, 6, 6, 6, 6, 4, 4, 4, 4, 2])
+        #expect(sizes(size(secondsPerUnit: 1), of: 5) == [2, 1, 1, 1])
+        #expect(sizes(size(secondsPerUnit: 0.001, workers: 6), of: 24) == Array(repeating: 2, count: 12))
+        #expect(sizes(size(secondsPerUnit: 1, fixed: 7), of: 15) == [7, 7, 1])
+        #expect(sizes(size(secondsPerUnit: nil), of: 0) == [])
+        let ranges = size(secondsPerUnit: 0.01, workers: 3).division(of: 100, images: 8, imagesPerTask: 8)
+        #expect(ranges.flatMap(Array.init) == Array(0..<100))
+    }
 }

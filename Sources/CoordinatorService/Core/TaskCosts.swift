@@ -62,4 +62,23 @@ struct TaskSize {
         let target = (seconds / (secondsPerUnit * Double(min(images, imagesPerTask)))).rounded()
         return Int(min(max(1, target), Double(min(Self.limit, share))))
     }
+
+    /// Divides schedules in order of falling cost among tasks.
+    ///
+    /// The tasks become shorter towards the end, down to ``first`` schedules (guided self-scheduling, Polychronopoulos
+    /// and Kuck, 1987), so that workers finish a generation at about the same time.
+    ///
+    /// - Returns: The schedules of each task, as ranges of their positions.
+    func division(of count: Int, images: Int, imagesPerTask: Int) -> [Range<Int>] {
+        let least = min(Self.first, schedules(of: count, images: images, imagesPerTask: imagesPerTask))
+        var ranges: [Range<Int>] = []
+        var start = 0
+        while start < count {
+            let size = schedules(of: count - start, images: images, imagesPerTask: imagesPerTask)
+            let end = min(start + max(size, least), count)
+            ranges.append(start..<end)
+            start = end
+        }
+        return ranges
+    }
 }

@@ -117,7 +117,8 @@ final class Benchmark: DistributedRun {
             if !rest.isEmpty { missing[rest, default: []].append(index) }
         }
         let tasks = missing.sorted { ($0.value.first ?? 0) < ($1.value.first ?? 0) }.flatMap { rest, indices in
-            context.tasks(for: indices, images: rest, size: configuration.taskSize)
+            context.tasks(
+                for: indices, of: entries.map(\.candidate), images: rest, size: configuration.taskSize)
         }
         _ = try begin(tasks)
     }

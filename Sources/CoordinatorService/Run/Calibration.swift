@@ -275,7 +275,7 @@ final class Calibration: DistributedRun {
         budget.candidateCount += unmeasured.count
         let inserted = try history.search.beginGeneration(
             generation, of: runID, isContinued: isContinued, searchState: encodedSearch, candidates: candidates,
-            tasks: context.tasks(for: unmeasured, images: context.images, size: size))
+            tasks: context.tasks(for: unmeasured, of: candidates, images: context.images, size: size))
         for (id, (offspring, hash)) in zip(inserted.candidateIDs, new) {
             register(id, genome: offspring.genome, canonicalHash: hash)
         }

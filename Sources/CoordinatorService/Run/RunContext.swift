@@ -66,18 +66,23 @@ struct RunContext {
     /// batch.
     ///
     /// - Parameters:
-    ///   - candidates: Indices of the schedules among those inserted together.
+    ///   - indices: Positions of the schedules among those inserted together.
+    ///   - candidates: Those inserted together.
     ///   - images: The images of each.
     ///   - size: How many schedules a task evaluates.
-    /// - Returns: The tasks.
-    func tasks(for candidates: [Int], images: [ImageKey], size: TaskSize) -> [NewTask] {
-        let count = size.schedules(
-            of: candidates.count, images: images.count, imagesPerTask: configuration.imagesPerTask)
-        return stride(from: 0, to: candidates.count, by: count).flatMap { first in
-            let group = Array(candidates[first..<min(first + count, candidates.count)])
-            return stride(from: 0, to: images.count, by: configuration.imagesPerTask).map { start in
-                let shard = Array(images[start..<min(start + configuration.imagesPerTask, images.count)])
-                return NewTask(kind: .evaluate, candidates: group, images: shard)
+    /// - Returns: The tasks, in the order in which they are assigned.
+    func tasks(
+        for indices: [Int], of candidates: [NewCandidate], images: [ImageKey], size: TaskSize
+    ) -> [NewTask] {
+        let shard = configuration.imagesPerTask
+        // The most expensive first: short tasks at the end keep all workers busy until about the same time.
+        let macs = candidates.map { $0.macs ?? 0 }
+        let indices = indices.sorted { (macs[$1], $0) < (macs[$0], $1) }
+        return size.division(of: indices.count, images: images.count, imagesPerTask: shard).flatMap { range in
+            stride(from: 0, to: images.count, by: shard).map { start in
+                NewTask(
+                    kind: .evaluate, candidates: Array(indices[range]),
+                    images: Array(images[start..<min(start + shard, images.count)]))
             }
         }
     }
