@@ -46,8 +46,8 @@ struct RunPictures {
         }
         let images = prompts.count * configuration.seedsPerPrompt
         return FrontPlot(
-            title: "\(modelName): \(points.count) candidates, \(images) images each",
-            qualityName: configuration.quality.title,
+            title: "\(modelName): \(points.count.counted("candidate")), \(images.counted("image")) each",
+            qualityName: configuration.quality.axisTitle,
             points: points)
     }
 
