@@ -401,6 +401,22 @@ import Transport
             try cluster.coordinator.receive([0xFF, 0, UInt8(truncatingIfNeeded: number)], from: PeerID(bytes: [1]))
             _ = cluster.coordinator.takeOutbox()
         }
+    /// A worker that has not registered since then has the spelling of an earlier release.
+    @Test func oneThreadIsTheDeviceClassOfAnEarlierRelease() throws {
+        let cluster = try FakeCluster(cost: "measured")
+        let cpu = "Model 3, OpenBLAS"
+        try cluster.register("a") { $0.deviceClass = "\(cpu), 1 threads" }
+        var canary = Canary()
+        canary.values = [1, 2, 3]
+        try cluster.send(.canary(canary), by: "a")
+        _ = try cluster.deliver(try #require(try cluster.request("a")), by: "a")
+        try cluster.register("b") { ($0.cpu, $0.blas, $0.threads) = ("Model 3", "OpenBLAS", 1) }
+        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE device_class = '\(cpu), 1 thread'") == 1)
+        #expect(try cluster.integer("SELECT count(*) FROM events WHERE kind = 'device-class'") == 0)
+        try cluster.register("c") { ($0.cpu, $0.blas, $0.threads) = ("Model 3", "OpenBLAS", 11) }
+        #expect(try cluster.integer("SELECT count(*) FROM events WHERE kind = 'device-class'") == 1)
+    }
+
         cluster.clock.now += 2
         try cluster.tick()
         #expect(try cluster.integer("SELECT count FROM refusals WHERE reason = 'malformed-message'") == 5_000)
