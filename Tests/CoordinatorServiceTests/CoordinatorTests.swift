@@ -257,6 +257,40 @@ import Transport
         #expect(try quarantined(cluster) == ["first"])
     }
 
+    /// The coordinator has started its only worker itself: it does not wait for others, and says what was not rechecked.
+    @Test(arguments: ["generations", "steady-state"])
+    func runOfOneWorkerEndsWithoutWaitingForRechecks(mode: String) throws {
+        let cluster = try FakeCluster(recheckShare: 1, mode: mode, expectedWorkers: 1)
+        try cluster.join("local-1")
+        var results = 0
+        for _ in 0..<200 where !cluster.calibration.isFinished {
+            // A tick ends the time in which others may register; the clock stands still until then.
+            cluster.clock.now += 0.3
+            guard let work = try cluster.request("local-1") else { continue }
+            _ = try cluster.deliver(work, by: "local-1")
+            results += 1
+        }
+        #expect(cluster.calibration.isFinished && cluster.clock.now < 45, "after \(cluster.clock.now) s")
+        try cluster.coordinator.finish("done")
+        let events = try cluster.calibration.history.query("SELECT text FROM events WHERE kind = 'not-rechecked'").rows
+        let expected = "\(results) results of the sample (tasks.recheck_share = 1.0) could not be rechecked: "
+        #expect(events == [[.text(expected + "no other worker was connected")]])
+    }
+
+    /// A second expected worker that is late may confirm results.
+    @Test func runWaitsForItsExpectedWorkersToRegister() throws {
+        let cluster = try FakeCluster(recheckShare: 1, expectedWorkers: 2)
+        try cluster.join("local-1")
+        while let work = try cluster.request("local-1") { _ = try cluster.deliver(work, by: "local-1") }
+        cluster.clock.now += 5
+        try cluster.tick()
+        #expect(try cluster.integer("SELECT count(*) FROM evaluations") == 0)
+        try cluster.join("local-2")
+        while let work = try cluster.request("local-2") { _ = try cluster.deliver(work, by: "local-2") }
+        #expect(try cluster.integer("SELECT count(*) FROM evaluations") == 6)
+        #expect(try cluster.integer("SELECT count(*) FROM rechecks WHERE agrees = 1") > 0)
+    }
+
     @Test func recheckWithoutAnEligibleWorkerDoesNotBlockTheRun() throws {
         let cluster = try FakeCluster(recheckShare: 1, mode: "steady-state")
         // Other workers had time to register.
@@ -367,6 +401,22 @@ import Transport
             events == [[.text("c: it is a GPU C; latencies of this run are compared with those of a GPU A")]])
     }
 
+    /// A worker that has not registered since then has the spelling of an earlier release.
+    @Test func oneThreadIsTheDeviceClassOfAnEarlierRelease() throws {
+        let cluster = try FakeCluster(cost: "measured")
+        let cpu = "Model 3, OpenBLAS"
+        try cluster.register("a") { $0.deviceClass = "\(cpu), 1 threads" }
+        var canary = Canary()
+        canary.values = [1, 2, 3]
+        try cluster.send(.canary(canary), by: "a")
+        _ = try cluster.deliver(try #require(try cluster.request("a")), by: "a")
+        try cluster.register("b") { ($0.cpu, $0.blas, $0.threads) = ("Model 3", "OpenBLAS", 1) }
+        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE device_class = '\(cpu), 1 thread'") == 1)
+        #expect(try cluster.integer("SELECT count(*) FROM events WHERE kind = 'device-class'") == 0)
+        try cluster.register("c") { ($0.cpu, $0.blas, $0.threads) = ("Model 3", "OpenBLAS", 11) }
+        #expect(try cluster.integer("SELECT count(*) FROM events WHERE kind = 'device-class'") == 1)
+    }
+
     @Test func otherReleasesAndModelsAreRejected() throws {
         try cluster.join("good")
         for change: (inout Registration) -> Void in [{ $0.engineVersion = "0.0.1" }, { $0.modelHash = "ff" }] {
@@ -401,22 +451,6 @@ import Transport
             try cluster.coordinator.receive([0xFF, 0, UInt8(truncatingIfNeeded: number)], from: PeerID(bytes: [1]))
             _ = cluster.coordinator.takeOutbox()
         }
-    /// A worker that has not registered since then has the spelling of an earlier release.
-    @Test func oneThreadIsTheDeviceClassOfAnEarlierRelease() throws {
-        let cluster = try FakeCluster(cost: "measured")
-        let cpu = "Model 3, OpenBLAS"
-        try cluster.register("a") { $0.deviceClass = "\(cpu), 1 threads" }
-        var canary = Canary()
-        canary.values = [1, 2, 3]
-        try cluster.send(.canary(canary), by: "a")
-        _ = try cluster.deliver(try #require(try cluster.request("a")), by: "a")
-        try cluster.register("b") { ($0.cpu, $0.blas, $0.threads) = ("Model 3", "OpenBLAS", 1) }
-        #expect(try cluster.integer("SELECT count(*) FROM workers WHERE device_class = '\(cpu), 1 thread'") == 1)
-        #expect(try cluster.integer("SELECT count(*) FROM events WHERE kind = 'device-class'") == 0)
-        try cluster.register("c") { ($0.cpu, $0.blas, $0.threads) = ("Model 3", "OpenBLAS", 11) }
-        #expect(try cluster.integer("SELECT count(*) FROM events WHERE kind = 'device-class'") == 1)
-    }
-
         cluster.clock.now += 2
         try cluster.tick()
         #expect(try cluster.integer("SELECT count FROM refusals WHERE reason = 'malformed-message'") == 5_000)
