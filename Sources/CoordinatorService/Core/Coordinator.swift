@@ -100,7 +100,7 @@ final class Coordinator {
     var workerCount: Int { scheduler.workerCount }
 
     /// Candidates whose results are incomplete.
-    var openCandidateCount: Int { scheduler.openCandidates(at: now).count }
+    var openCandidates: Set<Int64> { scheduler.openCandidates(at: now) }
 
     /// Removes and returns the messages to be sent, once what caused them has been committed.
     func takeOutbox() -> [Outgoing] {

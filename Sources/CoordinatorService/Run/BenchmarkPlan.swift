@@ -92,7 +92,11 @@ struct BenchmarkPlan {
     ) throws {
         self.shape = shape
         self.usesNegativePrompt = usesNegativePrompt
-        entries = [Entry(label: "uncached", origin: "default", schedule: Schedule(shape: shape))]
+        entries = [
+            Entry(
+                label: BenchmarkStore.uncached, origin: Heuristic.uncached.description, schedule: Schedule(shape: shape)
+            )
+        ]
         for path in options.schedulePaths { try add(path) }
         if options.includesFront { try addFront(of: history, runID, members: options.frontMembers ?? .max) }
         if options.includesHeuristics { try addHeuristics(cost) }

@@ -113,7 +113,7 @@ final class ProgressDisplay {
                 ($0.speedup ?? 1 / $0.cost, $0.quality)
             }
         }
-        let openCount = coordinator.openCandidateCount
+        let openCount = calibration.openCount(of: coordinator.openCandidates)
         let text = line.text(
             ProgressLine.State(
                 generation: calibration.generation, generations: calibration.configuration.generationLimit,
