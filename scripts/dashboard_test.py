@@ -209,6 +209,17 @@ def check_front(browser):
         check(len(line) > 1 and all(a[1] <= b[1] for a, b in zip(ordered, ordered[1:])), f"the front over {axis} rises with its cost ({len(line)} members)")
 
 
+    ticks = browser.run("""return (async () => {
+        const [{ lineChart }, { duration, whole }] = await Promise.all([import('./plot.js'), import('./format.js')]);
+        return Promise.all([[[6], whole], [[0, 3700], duration]].map(async ([x, format]) => {
+            const node = lineChart({ label: '', series: [{ name: '', colour: 'run-0', x, y: x }], titles: { x: '', y: '' }, format: { x: format, y: format } });
+            document.body.append(node);
+            await new Promise(drawn => new MutationObserver(drawn).observe(node, { childList: true }));
+            node.remove();
+            return [...node.querySelectorAll("text.tick[text-anchor='middle']")].map(text => text.textContent);
+        }));
+    })()""")
+    check(ticks[0] == ["6"] and ticks[1][:2] in (["0 s", "5 min"], ["0 s", "10 min"], ["0 s", "15 min"]), f"a chart has ticks at whole numbers and at round times: {ticks}")
     check(browser.run("""return window.ecad.explorer.scatter.points.filter(point => point.style.shape === 'triangle')
         .every(point => point.run.origin[point.index].startsWith('warm-start'))"""), "only schedules of other runs are drawn as imported")
     browser.run("""const { scatter } = window.ecad.explorer; scatter.zoomBy(0.001); window.labels = [...scatter.frame.querySelectorAll('text.tick')].map(text => [text.getAttribute('text-anchor'), text.textContent]);

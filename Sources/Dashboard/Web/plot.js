@@ -1,5 +1,5 @@
 // Axes, the scatter plot of candidates, line charts and heat maps.
-import { duration, el, figure, vector } from "./format.js";
+import { duration, el, figure, vector, whole } from "./format.js";
 
 /** A colour of the style sheet. */
 export const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -13,7 +13,7 @@ export function roundInterval(seconds) {
   return steps.find(step => step >= seconds) ?? 86400 * Math.ceil(seconds / 86400);
 }
 
-/** A linear or logarithmic scale with round ticks; with `isTime`, round numbers of seconds, minutes or hours. */
+/** A linear or logarithmic scale with round ticks; with `isTime`, round numbers of seconds, minutes or hours; with `isWhole`, integers. */
 export class Scale {
   constructor(low, high, from, to, isLogarithmic = false) {
     if (!(high > low)) [low, high] = [low - Math.max(Math.abs(low), 1) * 0.05, low + Math.max(Math.abs(low), 1) * 0.05];
@@ -47,7 +47,7 @@ export class Scale {
     const step = this.isTime ? roundInterval(rough) : [1, 2, 2.5, 5, 10].map(digit => digit * magnitude).find(size => size >= rough);
     const ticks = [];
     for (let tick = Math.ceil(this.low / step) * step; tick <= this.high + step * 1e-9; tick += step) ticks.push(Math.abs(tick) < step * 1e-9 ? 0 : tick);
-    return ticks;
+    return this.isWhole ? ticks.filter(Number.isInteger) : ticks;
   }
 }
 
@@ -341,6 +341,7 @@ export function lineChart({ label, series, titles, isStep = false, fromZero = fa
     const high = Math.max(...bounds(all("y")), fromZero ? 0 : -Infinity), low = fromZero ? 0 : Math.min(...bounds(all("y")));
     const x = new Scale(...bounds(all("x")), size.left, width - size.right);
     x.isTime = format?.x === duration;
+    x.isWhole = format?.x === whole;
     const y = new Scale(low, high + (high - low) * 0.05, height - size.bottom, size.top);
     const paths = series.map(line => {
       const parts = line.x.map((value, index) => {
