@@ -209,23 +209,32 @@ def check_front(browser):
         check(len(line) > 1 and all(a[1] <= b[1] for a, b in zip(ordered, ordered[1:])), f"the front over {axis} rises with its cost ({len(line)} members)")
 
 
-    ticks = browser.run("""return (async () => {
-        const [{ lineChart }, { duration, whole }] = await Promise.all([import('./plot.js'), import('./format.js')]);
-        return Promise.all([[[6], whole], [[0, 3700], duration]].map(async ([x, format]) => {
-            const node = lineChart({ label: '', series: [{ name: '', colour: 'run-0', x, y: x }], titles: { x: '', y: '' }, format: { x: format, y: format } });
-            document.body.append(node);
-            await new Promise(drawn => new MutationObserver(drawn).observe(node, { childList: true }));
-            node.remove();
-            return [...node.querySelectorAll("text.tick[text-anchor='middle']")].map(text => text.textContent);
-        }));
-    })()""")
-    check(ticks[0] == ["6"] and ticks[1][:2] in (["0 s", "5 min"], ["0 s", "10 min"], ["0 s", "15 min"]), f"a chart has ticks at whole numbers and at round times: {ticks}")
     check(browser.run("""return window.ecad.explorer.scatter.points.filter(point => point.style.shape === 'triangle')
         .every(point => point.run.origin[point.index].startsWith('warm-start'))"""), "only schedules of other runs are drawn as imported")
     browser.run("""const { scatter } = window.ecad.explorer; scatter.zoomBy(0.001); window.labels = [...scatter.frame.querySelectorAll('text.tick')].map(text => [text.getAttribute('text-anchor'), text.textContent]);
         scatter.reset()""")
     labels = [tuple(label) for label in browser.run("return window.labels")]
     check(len(labels) > 4 and len(set(labels)) == len(labels), f"zoomed far in, no two ticks have the same label: {[text for _, text in labels][:4]}")
+
+
+def check_ticks(browser, url):
+    """After one generation, and over an hour: ticks are whole numbers and round times."""
+    browser.open("about:blank")
+    browser.open(url + "#progress")
+    browser.wait("document.querySelector('#main .chart text.tick')", "progress")
+    ticks = browser.run("""return (async () => {
+        const { runs: [run], current } = window.ecad, page = await run.page('progress');
+        const first = Object.fromEntries(Object.entries(page).map(([name, value]) => [name, Array.isArray(value) ? value.slice(0, 1) : value]));
+        run.page = async () => ({ ...first, interval: 60, throughput: [[3960, 1], [3900, 1], [60, 1], [0, 1]] });
+        await current.update();
+        await new Promise(drawn => setTimeout(drawn, 500));
+        return [...document.querySelectorAll('#main .chart')].map(chart => [...chart.querySelectorAll("text.tick[text-anchor='middle']")].map(text => text.textContent));
+    })()""")
+    check(ticks[0] and len(set(ticks[0])) == len(ticks[0]) and all(text.isdigit() for text in ticks[0]), f"the ticks of one generation are whole numbers: {ticks[0]}")
+    check(ticks[1][:3] == ["0 s", "10 min", "20 min"], f"the ticks of an hour are round times: {ticks[1]}")
+    browser.open("about:blank")
+    browser.open(url)
+    browser.wait("document.querySelector('.panel .facts')", "the suggested candidate is shown")
 
 
 def check_brushing(browser, url):
@@ -443,6 +452,7 @@ def main():
         check_limit(browser, options.url)
         check_header(browser, "a finished run")
         check_front(browser)
+        check_ticks(browser, options.url)
         check_brushing(browser, options.url)
         check_purity(browser, options.url)
         if options.running:
