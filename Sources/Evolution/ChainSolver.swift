@@ -13,6 +13,8 @@ public struct ChainSolver: Sendable {
     private let spans: [[Double]]
     /// The entries of all chains together: the scale of multipliers.
     private let totalError: Double
+    /// The steps at which components may be computed.
+    private let computedSteps: [Int]
 
     /// Prepares the sums for corrected errors.
     ///
@@ -20,11 +22,15 @@ public struct ChainSolver: Sendable {
     ///   - shape: Shape of the schedules.
     ///   - values: In the layout of ``ReuseErrors/values``.
     ///   - cost: What each chain costs.
-    public init(shape: ScheduleShape, values: [Float], cost: ScheduleCost) {
+    ///   - computedSteps: The steps at which components may be computed, ascending from 0; nil for all. At the others,
+    ///     everything is reused.
+    public init(shape: ScheduleShape, values: [Float], cost: ScheduleCost, computedSteps: [Int]? = nil) {
+        precondition(computedSteps?.first ?? 0 == 0, "the first step computes")
         precondition(values.count == ReuseErrors.count(for: shape), "one value for each pair of each chain")
         precondition(cost.chains.count == shape.genesPerStep, "one cost for each chain")
         self.shape = shape
         self.cost = cost
+        self.computedSteps = computedSteps ?? Array(0..<shape.stepCount)
         let steps = shape.stepCount
         let pairCount = steps * (steps - 1) / 2
         var total = 0.0
@@ -60,7 +66,7 @@ public struct ChainSolver: Sendable {
     /// - Returns: At most `count`, from light caching to heavy.
     public func family(count: Int) -> [Genome] {
         let least = solution(Self.exponents.upperBound)
-        let most = cost.total(of: Genome(repeating: true, count: shape.geneCount), shape: shape)
+        let most = cost.total(of: uniform, shape: shape)
         let targets = (0..<count).map { index in
             let share = Double(index) / Double(max(1, count - 1))
             return most - (most - least.cost) * (1e-6 + (1 - 1e-6) * share)
@@ -72,6 +78,15 @@ public struct ChainSolver: Sendable {
             tolerance: (most - least.cost) * Self.costResolution
         ) { if seen.insert($0).inserted { genomes.append($0) } }
         return genomes
+    }
+
+    /// The genome that computes everything at each step where that is allowed.
+    var uniform: Genome {
+        var genome = Genome(repeating: false, count: shape.geneCount)
+        for step in computedSteps {
+            for chain in 0..<shape.genesPerStep { genome[step * shape.genesPerStep + chain] = true }
+        }
+        return genome
     }
 
     private typealias Solution = (genome: Genome, cost: Double)
@@ -137,7 +152,7 @@ public struct ChainSolver: Sendable {
         let steps = shape.stepCount
         let price = cost.chains[chain]
         let span = spans[chain]
-        let positions = (0..<steps).filter { consumed?[$0] ?? true }
+        let positions = computedSteps.filter { consumed?[$0] ?? true }
         guard let first = positions.first else { return Array(repeating: false, count: steps) }
         // best[i]: least error plus cost from positions[i] on, if it is computed there.
         var best = [Double](repeating: 0, count: positions.count + 1)
@@ -147,10 +162,10 @@ public struct ChainSolver: Sendable {
             let source = positions[i]
             var error = 0.0
             for k in (i + 1)...positions.count {
-                let reads = k - i - 1
+                let end = k < positions.count ? positions[k] : steps
+                let reads = consumed == nil ? end - source - 1 : k - i - 1
                 let value =
-                    (consumed == nil
-                        ? span[source * (steps + 1) + (k < positions.count ? positions[k] : steps)] : error)
+                    (consumed == nil ? span[source * (steps + 1) + end] : error)
                     + multiplier * (price.read * Double(reads) + (reads > 0 ? price.keep : 0)) + best[k]
                 // Among equals, the longest reuse.
                 if value <= least { (least, next[i]) = (value, k) }
@@ -169,6 +184,50 @@ public struct ChainSolver: Sendable {
             i = next[i]
         }
         return isComputed
+    }
+}
+
+extension ChainSolver {
+    /// The steps to compute, where all components are reused at the others, so that the predicted error is least.
+    ///
+    /// - Parameters:
+    ///   - count: Number of computed steps, from 1 to that of all steps.
+    ///   - shape: Shape of the schedules.
+    ///   - values: In the layout of ``ReuseErrors/values``.
+    /// - Returns: `count` steps, ascending from 0.
+    static func computedSteps(_ count: Int, shape: ScheduleShape, values: [Float]) -> [Int] {
+        let steps = shape.stepCount
+        let pairCount = steps * (steps - 1) / 2
+        // Of FLUX's single-stream blocks, only the output projections have an effect of their own.
+        let chains = (0..<shape.genesPerStep).filter { shape.projectionChain(of: $0) == nil }
+        // [source][end]: error of reusing the outputs of `source` at the steps between it and `end`.
+        let spans = (0..<steps).map { source in
+            var sums = [0.0]
+            for step in (source + 1)..<max(source + 1, steps) {
+                sums.append(
+                    chains.reduce(sums[sums.count - 1]) {
+                        $0 + Double(values[$1 * pairCount + step * (step - 1) / 2 + source])
+                    })
+            }
+            return sums
+        }
+        // best[n][step]: least error from a computed step on, with n computed steps after it.
+        var best = [(0..<steps).map { spans[$0][steps - 1 - $0] }]
+        var next: [[Int]] = [Array(repeating: steps, count: steps)]
+        for _ in 1..<max(1, count) {
+            let later = best[best.count - 1]
+            var (row, choice) = (Array(repeating: Double.infinity, count: steps), Array(repeating: steps, count: steps))
+            for step in 0..<steps {
+                for end in (step + 1)..<max(step + 1, steps) where spans[step][end - step - 1] + later[end] < row[step] {
+                    (row[step], choice[step]) = (spans[step][end - step - 1] + later[end], end)
+                }
+            }
+            best.append(row)
+            next.append(choice)
+        }
+        var found = [0]
+        for left in stride(from: count - 1, to: 0, by: -1) { found.append(next[left][found[found.count - 1]]) }
+        return found
     }
 }
 

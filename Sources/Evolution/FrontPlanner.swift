@@ -25,6 +25,8 @@ package struct FrontPlanner {
 
     /// Schedules of the model's own front.
     package static let familySize = 160
+    private static let maskCount = 18
+    private static let maskFamilySize = 8
     private static let perturbations = 6
     private static let perturbedFamilySize = 32
     private static let perturbation = 0.3
@@ -64,6 +66,11 @@ package struct FrontPlanner {
         let values = model.correctedValues()
         for genome in ChainSolver(shape: shape, values: values, cost: cost).family(count: Self.familySize) {
             add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated")
+        }
+        for solver in StepMasks.solvers(shape: shape, values: values, cost: cost, count: Self.maskCount) {
+            for genome in [solver.uniform] + solver.family(count: Self.maskFamilySize) {
+                add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated-steps")
+            }
         }
         for _ in 0..<Self.perturbations {
             let solver = ChainSolver(shape: shape, values: perturbed(values, &generator), cost: cost)
