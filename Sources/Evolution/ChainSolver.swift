@@ -188,6 +188,29 @@ public struct ChainSolver: Sendable {
 }
 
 extension ChainSolver {
+    /// Solvers that reuse everything at some steps, for numbers of computed steps that are spread evenly.
+    ///
+    /// Predicted errors are sums, but what is reused together errs less than the sum where changes of components cancel; in
+    /// FLUX, reusing whole steps is better than predicted.
+    ///
+    /// - Parameters:
+    ///   - shape: Shape of the schedules.
+    ///   - values: In the layout of ``ReuseErrors/values``.
+    ///   - cost: What each chain costs.
+    ///   - most: The largest number of computed steps; the smallest is 2.
+    ///   - count: Maximum number of solvers.
+    /// - Returns: The solvers, by ascending number of computed steps; none for fewer than 2.
+    static func byComputedSteps(
+        shape: ScheduleShape, values: [Float], cost: ScheduleCost, most: Int, count: Int
+    ) -> [ChainSolver] {
+        guard most >= 2 else { return [] }
+        return Heuristic.spread(from: 2, to: most, count: min(count, most - 1)).map { number in
+            ChainSolver(
+                shape: shape, values: values, cost: cost,
+                computedSteps: computedSteps(number, shape: shape, values: values))
+        }
+    }
+
     /// The steps to compute, where all components are reused at the others, so that the predicted error is least.
     ///
     /// - Parameters:
@@ -218,7 +241,8 @@ extension ChainSolver {
             let later = best[best.count - 1]
             var (row, choice) = (Array(repeating: Double.infinity, count: steps), Array(repeating: steps, count: steps))
             for step in 0..<steps {
-                for end in (step + 1)..<max(step + 1, steps) where spans[step][end - step - 1] + later[end] < row[step] {
+                for end in (step + 1)..<max(step + 1, steps) where spans[step][end - step - 1] + later[end] < row[step]
+                {
                     (row[step], choice[step]) = (spans[step][end - step - 1] + later[end], end)
                 }
             }

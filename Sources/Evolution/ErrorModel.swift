@@ -72,8 +72,6 @@ public struct ErrorModel: Hashable, Sendable {
         }
     }
 
-    /// Penalty of the squared gains, which pulls them to 0.
-    private static let gainPenalty = 0.1
     /// Penalty of the slopes' squared distances from 1.
     private static let slopePenalty = 1.0
     /// Penalty of the squared differences of adjacent slopes.
@@ -164,6 +162,7 @@ public struct ErrorModel: Hashable, Sendable {
         guard !samples.isEmpty else { return }
         var current = Parameters(gains: Array(repeating: 0, count: parameters.gains.count))
         let weightSum = samples.reduce(0) { $0 + $1.weight }
+        let prior = GainPrior(shape)
         let logs = samples.map { sample in log(total(of: sample.genome, factors: current.factors) { _, _, _, _ in }) }
         // Samples that hardly count must not stretch the link's segments.
         let limit = 0.001 * (samples.map(\.weight).max() ?? 0)
@@ -173,15 +172,15 @@ public struct ErrorModel: Hashable, Sendable {
         current.link.width = max(0.5, (most - least) / Double(Link.count))
         current.link.intercept =
             zip(samples, logs).reduce(0) { $0 + $1.0.weight * ($1.0.logError - $1.1 + least) } / weightSum
-        var loss = self.loss(of: samples, current)
+        var loss = self.loss(of: samples, current, prior)
         for _ in 0..<12 {
-            guard let step = gaussNewtonStep(samples, current) else { break }
+            guard let step = gaussNewtonStep(samples, current, prior) else { break }
             var scale = 1.0
             var next = current
             var nextLoss = Double.infinity
             while scale > 1e-3 {
                 next = current.moved(by: step, scale: scale)
-                nextLoss = self.loss(of: samples, next)
+                nextLoss = self.loss(of: samples, next, prior)
                 if nextLoss < loss { break }
                 scale /= 2
             }
@@ -198,7 +197,7 @@ public struct ErrorModel: Hashable, Sendable {
         residual = (squares / weightSum).squareRoot()
     }
 
-    private func loss(of samples: [Sample], _ parameters: Parameters) -> Double {
+    private func loss(of samples: [Sample], _ parameters: Parameters, _ prior: GainPrior) -> Double {
         var model = self
         model.parameters = parameters
         let factors = parameters.factors
@@ -207,16 +206,18 @@ public struct ErrorModel: Hashable, Sendable {
             let error = sample.logError - parameters.link.value(at: log(total))
             return sum + sample.weight * error * error
         }
-        let gains = parameters.gains.reduce(0) { $0 + $1 * $1 }
+        let gains = zip(parameters.gains, prior.gradient(at: parameters.gains)).reduce(0) { $0 + $1.0 * $1.1 }
         let slopes = parameters.link.slopes.reduce(0) { $0 + ($1 - 1) * ($1 - 1) }
         let bends = zip(parameters.link.slopes, parameters.link.slopes.dropFirst()).reduce(0) {
             $0 + ($1.0 - $1.1) * ($1.0 - $1.1)
         }
-        return data + Self.gainPenalty * gains + Self.slopePenalty * slopes + Self.bendPenalty * bends
+        return data + gains + Self.slopePenalty * slopes + Self.bendPenalty * bends
     }
 
     /// The step that minimises the linearised penalised squares; nil if the equations cannot be solved.
-    private func gaussNewtonStep(_ samples: [Sample], _ parameters: Parameters) -> [Double]? {
+    private func gaussNewtonStep(
+        _ samples: [Sample], _ parameters: Parameters, _ prior: GainPrior
+    ) -> [Double]? {
         let link = parameters.link
         let offset = 1 + link.slopes.count
         let count = offset + parameters.gains.count
@@ -254,10 +255,8 @@ public struct ErrorModel: Hashable, Sendable {
             right[1 + segment] -= Self.bendPenalty * bend
             right[segment] += Self.bendPenalty * bend
         }
-        for index in parameters.gains.indices {
-            normal[offset + index, offset + index] += Self.gainPenalty
-            right[offset + index] -= Self.gainPenalty * parameters.gains[index]
-        }
+        prior.add(to: &normal, at: offset)
+        for (index, gradient) in prior.gradient(at: parameters.gains).enumerated() { right[offset + index] -= gradient }
         return normal.cholesky()?.solve(right)
     }
 }

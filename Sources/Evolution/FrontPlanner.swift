@@ -4,7 +4,8 @@ import Schedules
 
 /// Chooses the schedules whose evaluation is expected to extend the front most.
 ///
-/// The pool holds the error model's own optima, optima under perturbed errors, and variants of the front. Cost is known
+/// The pool holds the error model's own optima, optima that reuse everything at some steps, optima under perturbed errors,
+/// and variants of the front. Cost is known
 /// in advance; quality is predicted with a normal residual, so the expected gain of hypervolume has a closed form.
 package struct FrontPlanner {
     /// A schedule that has been evaluated.
@@ -25,8 +26,8 @@ package struct FrontPlanner {
 
     /// Schedules of the model's own front.
     package static let familySize = 160
-    private static let maskCount = 18
-    private static let maskFamilySize = 8
+    private static let stepFamilies = 18
+    private static let stepFamilySize = 8
     private static let perturbations = 6
     private static let perturbedFamilySize = 32
     private static let perturbation = 0.3
@@ -67,8 +68,10 @@ package struct FrontPlanner {
         for genome in ChainSolver(shape: shape, values: values, cost: cost).family(count: Self.familySize) {
             add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated")
         }
-        for solver in StepMasks.solvers(shape: shape, values: values, cost: cost, count: Self.maskCount) {
-            for genome in [solver.uniform] + solver.family(count: Self.maskFamilySize) {
+        let bySteps = ChainSolver.byComputedSteps(
+            shape: shape, values: values, cost: cost, most: shape.stepCount - 1, count: Self.stepFamilies)
+        for solver in bySteps {
+            for genome in [solver.uniform] + solver.family(count: Self.stepFamilySize) {
                 add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated-steps")
             }
         }

@@ -23,19 +23,20 @@ public struct SearchBasis: Hashable, Sendable {
 
     /// Schedules of least predicted error, spread evenly over the range of costs.
     ///
+    /// The last sixth reuses everything at the same steps: of how errors add up, such schedules tell the model what the
+    /// others do not.
+    ///
     /// - Parameter count: Maximum number.
     /// - Returns: Distinct seeds. The first of them are spread over the whole range as well, as far as their number
     ///   allows.
     public func seeds(_ count: Int) -> [Seed] {
-        let shape = errors.shape
-        let masks = StepMasks.solvers(shape: shape, values: errors.values, cost: cost, count: count / 4).map(\.uniform)
-        let family =
-            ChainSolver(shape: shape, values: errors.values, cost: cost).family(count: count - masks.count)
-            + masks
-        let ordered = family.map { (genome: $0, cost: cost.total(of: $0, shape: shape)) }.sorted { $0.cost > $1.cost }
-        return Self.spreadOrder(ordered.count).map {
-            Seed(genome: ordered[$0].genome, origin: Seeding.calibrated.rawValue)
-        }
+        let (shape, values) = (errors.shape, errors.values)
+        var genomes = ChainSolver(shape: shape, values: values, cost: cost).family(count: count - count / 6)
+        genomes = Self.spreadOrder(genomes.count).map { genomes[$0] }
+        let steps = ChainSolver.byComputedSteps(
+            shape: shape, values: values, cost: cost, most: shape.stepCount / 2, count: count / 6)
+        for genome in steps.map(\.uniform) where !genomes.contains(genome) { genomes.append(genome) }
+        return genomes.map { Seed(genome: $0, origin: Seeding.calibrated.rawValue) }
     }
 
     /// The last index, the first, the middle, then the middles of all gaps from the last to the first, repeatedly.
@@ -49,20 +50,6 @@ public struct SearchBasis: Hashable, Sendable {
             ends = (ends + middles).sorted()
         }
         return order
-    }
-}
-
-/// Schedules that reuse everything at the same steps.
-enum StepMasks {
-    /// Solvers for schedules that compute at some steps only: numbers of such steps that are spread evenly.
-    static func solvers(shape: ScheduleShape, values: [Float], cost: ScheduleCost, count: Int) -> [ChainSolver] {
-        let most = shape.stepCount - 1
-        let counts = Heuristic.spread(from: 1, to: most, count: min(count + 2, most))
-        return counts.dropFirst().prefix(count).map { computed in
-            ChainSolver(
-                shape: shape, values: values, cost: cost,
-                computedSteps: ChainSolver.computedSteps(computed, shape: shape, values: values))
-        }
     }
 }
 

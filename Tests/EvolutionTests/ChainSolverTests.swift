@@ -113,6 +113,60 @@ import Testing
         #expect(zip(errors, errors.dropFirst()).allSatisfy { $0 < $1 })
     }
 
+    @Test(arguments: [ScheduleShape.pixart(blocks: 2, steps: 7), .flux(fullBlocks: 1, singleBlocks: 2, steps: 7)])
+    func computedStepsEqualBruteForce(_ shape: ScheduleShape) throws {
+        let basis = try Self.basis(shape, seed: 9)
+        let model = ErrorModel(basis.errors)
+        for count in 1...7 {
+            let found = ChainSolver.computedSteps(count, shape: shape, values: basis.errors.values)
+            #expect(found.first == 0 && found == Set(found).sorted() && found.count == count)
+            func error(_ steps: [Int]) -> Double {
+                let solver = ChainSolver(
+                    shape: shape, values: basis.errors.values, cost: basis.cost, computedSteps: steps)
+                return model.logError(of: solver.uniform)
+            }
+            let all = (0..<64).map { bits in [0] + (1..<7).filter { bits >> ($0 - 1) & 1 == 1 } }
+            let least = all.filter { $0.count == count }.map(error).min() ?? .nan
+            #expect(error(found) == least || abs(error(found) - least) < 1e-9, "\(count) steps")
+        }
+    }
+
+    /// With some steps given, the solutions are still optimal, and compute nothing at the others.
+    @Test func solutionsWithGivenStepsEqualBruteForce() throws {
+        let shape = ScheduleShape.pixart(blocks: 1, steps: 6)
+        let basis = try Self.basis(shape, seed: 2)
+        let steps = [0, 2, 5]
+        let solver = ChainSolver(
+            shape: shape, values: basis.errors.values, cost: basis.cost, computedSteps: steps)
+        let all = Self.allGenomes(shape).filter { genome in
+            [1, 3, 4].allSatisfy { step in (0..<3).allSatisfy { !genome[step * 3 + $0] } }
+        }
+        for exponent in -3...8 {
+            let multiplier = Double(sign: .plus, exponent: exponent, significand: 1.3)
+            func value(_ genome: Genome) -> Double {
+                Self.error(genome, basis.errors) + multiplier * basis.cost.total(of: genome, shape: shape)
+            }
+            let genome = solver.genome(multiplier: multiplier)
+            #expect(all.contains(genome))
+            let least = all.map(value).min() ?? .nan
+            #expect(abs(value(genome) - least) < 1e-9 * abs(least))
+        }
+        let family = solver.family(count: 8)
+        #expect(family.count > 3 && family.allSatisfy(all.contains))
+    }
+
+    @Test func familiesByComputedSteps() throws {
+        let shape = ScheduleShape.pixart(blocks: 2, steps: 10)
+        let basis = try Self.basis(shape)
+        func solvers(_ most: Int, _ count: Int) -> [ChainSolver] {
+            ChainSolver.byComputedSteps(
+                shape: shape, values: basis.errors.values, cost: basis.cost, most: most, count: count)
+        }
+        let counts = solvers(9, 4).map { $0.uniform.recomputeCount / shape.genesPerStep }
+        #expect(counts == [2, 4, 7, 9])
+        #expect(solvers(9, 100).count == 8 && solvers(5, 1).count == 1 && solvers(1, 4).isEmpty)
+    }
+
     @Test func chainsWithoutErrorAreNeverRecomputed() throws {
         let shape = ScheduleShape.pixart(blocks: 2, steps: 6)
         let basis = try Self.basis(shape)

@@ -90,4 +90,47 @@ import Testing
         model.fit(genomes.map { .init(genome: $0, logError: -truth.logError(of: $0)) })
         #expect(model.parameters.link.slopes.allSatisfy { $0 > 0 } && model.correctedValues().allSatisfy(\.isFinite))
     }
+
+    /// A dozen schedules say that one component matters eight times as much as measured: with twelve chains of it and none
+    /// alone, only the prior can tell.
+    @Test func componentsShareTheirCorrections() throws {
+        let shape = ScheduleShape.pixart(blocks: 12, steps: 8)
+        let basis = try ChainSolverTests.basis(shape)
+        var gains = [Double](repeating: 0, count: ErrorModel(basis.errors).parameters.gains.count)
+        for chain in 0..<shape.genesPerStep where chain % 3 == 1 { gains[chain] = log(8) }
+        let truth = ErrorModel(basis.errors, parameters: .init(gains: gains), residual: 0)
+        var generator = RandomGenerator(seed: 3)
+        let genomes = (0..<112).map { _ in
+            // Each component is reused at a share of its own.
+            let shares = (0..<3).map { _ in generator.unit() }
+            var genome = Genome(repeating: true, count: shape.geneCount)
+            for gene in shape.genesPerStep..<shape.geneCount where generator.unit() < shares[gene % 3] {
+                genome[gene] = false
+            }
+            return genome
+        }
+        var model = ErrorModel(basis.errors)
+        model.fit(genomes[..<12].map { .init(genome: $0, logError: truth.logError(of: $0)) })
+        let means = (0..<3).map { slot in
+            (0..<12).reduce(0) { $0 + model.parameters.gains[$1 * 3 + slot] } / 12
+        }
+        #expect(means[1] - max(means[0], means[2]) > 0.5 * log(8), "\(means)")
+        #expect(deviation(model, truth, genomes[12...]) < 0.25)
+    }
+
+    @Test func priorIsTheInverseOfItsCovariance() throws {
+        let shape = ScheduleShape.flux(fullBlocks: 1, singleBlocks: 2, steps: 5)
+        let prior = GainPrior(shape)
+        let count = ErrorModel(try ChainSolverTests.basis(shape).errors).parameters.gains.count
+        // One part for the chains, one for the steps, one for the gaps: gains of different parts do not resemble.
+        let parts = [0..<shape.genesPerStep, shape.genesPerStep..<(count - 4), (count - 4)..<count]
+        for (part, indices) in parts.enumerated() {
+            let gradient = prior.gradient(at: (0..<count).map { indices.contains($0) ? 1 : 0 })
+            for index in gradient.indices where !indices.contains(index) { #expect(gradient[index] == 0, "\(part)") }
+            // What all gains of a part share is more likely than as much in one of them alone.
+            let alone = prior.gradient(at: (0..<count).map { $0 == indices.last ? 1 : 0 })
+            let mean = indices.reduce(0) { $0 + gradient[$1] } / Double(indices.count)
+            #expect(mean > 0 && mean < alone[indices.upperBound - 1])
+        }
+    }
 }

@@ -203,6 +203,19 @@ import Testing
         #expect(SearchBasis.spreadOrder(9) == [8, 0, 4, 6, 2, 7, 5, 3, 1])
     }
 
+    @Test func lastSixthOfTheSeedsReusesWholeSteps() throws {
+        let seeds = try ChainSolverTests.basis(Self.shape).seeds(24)
+        func reusesWholeSteps(_ seed: Seed) -> Bool {
+            (0..<Self.shape.stepCount).allSatisfy { step in
+                let first = step * Self.shape.genesPerStep
+                return Set((first..<(first + Self.shape.genesPerStep)).map { seed.genome[$0] }).count == 1
+            }
+        }
+        #expect(Set(seeds.map(\.genome)).count == seeds.count)
+        #expect(seeds.suffix(3).allSatisfy(reusesWholeSteps))
+        #expect(seeds.prefix(12).count(where: reusesWholeSteps) < 3)
+    }
+
     @Test func calibratedSeedsWorkWithEveryPreset() throws {
         let basis = try ChainSolverTests.basis(Self.shape)
         for preset in SearchSettings.Preset.allCases {
