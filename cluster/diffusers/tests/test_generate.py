@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import conftest
@@ -19,7 +20,7 @@ import torch
 from PIL import Image
 
 import ecad_diffusers
-from ecad_diffusers import Schedule, Shape, load_schedule, transformer_shape
+from ecad_diffusers import Schedule, Shape, load_schedule, pipelines, transformer_shape
 from ecad_diffusers.__main__ import main
 from ecad_diffusers.generate import call
 
@@ -67,6 +68,14 @@ def test_images_equal_those_of_the_engine(name: str, ecad: pathlib.Path, tmp_pat
     subprocess.run([ecad, *arguments, "-o", tmp_path / "engine.png"], check=True, capture_output=True)
     here, engine = (np.asarray(Image.open(tmp_path / f"{program}.png").convert("RGB")).astype(int) for program in ("here", "engine"))
     assert here.std() > 5 and abs(here - engine).max() <= 2
+
+
+@pytest.mark.parametrize("dtype", pipelines.DTYPES.values(), ids=str)
+def test_pipelines_load_in_the_dtype_without_a_deprecated_keyword(dtype: torch.dtype) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        pipeline = pipelines.load_pipeline(conftest.MODELS / "shapes-flux", dtype, torch.device("cpu"))
+    assert {part.dtype for part in (pipeline.transformer, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2)} == {dtype}
 
 
 def directory(tmp_path: pathlib.Path, name: str = "shapes-pixart-alpha") -> pathlib.Path:

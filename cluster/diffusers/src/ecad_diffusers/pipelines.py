@@ -19,6 +19,8 @@ TEXT_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300, "FluxPipe
 """Tokens that T5's prompts are padded to by default."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+# diffusers 0.40 renamed the keyword; older versions ignore the new one.
+_DTYPE = "dtype" if tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 40) else "torch_dtype"
 
 # Names of files in a variant, behind the name without one and a dot.
 _VARIANTS = (r"([^.]+?)(?:-\d+-of-\d+)?\.safetensors(?:\.index\.json)?", r"safetensors\.index\.([^.]+)\.json")
@@ -35,7 +37,7 @@ def load_pipeline(model: str | os.PathLike[str], dtype: torch.dtype, device: tor
     if _is_local(name):
         _check_tokenizers(folder, parts)
     try:
-        pipeline = loader.from_pretrained(name, torch_dtype=dtype, variant=variant, **parts)
+        pipeline = loader.from_pretrained(name, variant=variant, **{_DTYPE: dtype}, **parts)
     except Exception as error:  # Whatever diffusers, transformers and the Hub raise for files that are missing or damaged.
         raise _not_loaded(name, error) from error
     if type(pipeline).__name__ not in PIPELINES:
