@@ -8,8 +8,10 @@ extension Evaluator {
     ///
     /// - Parameters:
     ///   - imageCount: Images denoised together; the costs hold for batches of this size.
-    ///   - seconds: The time budget in seconds; one round of the designed schedules always completes.
-    ///   - progress: Called before every run with the number of finished runs and the total; returns false to cancel.
+    ///   - seconds: The time budget in seconds; one round of the designed schedules always completes, and the measurement
+    ///     ends earlier once the table is precise, see ``MeasurementPlan``.
+    ///   - progress: Called before every run with the number of finished runs and the expected total; returns false to
+    ///     cancel.
     /// - Returns: The table, or nil if cancelled.
     /// - Throws: ``EvaluationsError``, `ModelsError`.
     public func measureCosts(
@@ -17,25 +19,33 @@ extension Evaluator {
     ) throws -> MeasuredCosts? {
         let hasGate = !shape.isFlux && settings.generation.guidanceScale > 1
         let schedules = [Schedule(shape: shape)] + CostDesign.schedules(for: shape, hasGate: hasGate)
-        guard
-            let measured = try measureRatios(
-                of: schedules, imageCount: imageCount, seconds: seconds, progress: progress)
-        else { return nil }
-        let samples = zip(schedules, measured.steps).flatMap { schedule, ratios in
-            ScheduleWork.steps(of: schedule).enumerated().map { step, work in
-                CostFit.Sample(work: work, isFirst: step == 0, seconds: ratios[step] * measured.uncachedSeconds)
+        let fit = CostFit(shape: shape, hasGate: hasGate)
+        func table(_ measured: MeasuredRatios) -> CostTable {
+            let samples = zip(schedules, measured.steps).flatMap { schedule, ratios in
+                ScheduleWork.steps(of: schedule).enumerated().map { step, work in
+                    CostFit.Sample(work: work, isFirst: step == 0, seconds: ratios[step] * measured.uncachedSeconds)
+                }
             }
+            return fit.table(from: samples, imageCount: imageCount)
         }
-        let table = CostFit(shape: shape, hasGate: hasGate).table(from: samples, imageCount: imageCount)
+        func ratios(_ measured: MeasuredRatios) -> [Double] {
+            let table = table(measured)
+            return schedules.map { table.ratio(of: $0) ?? .nan }
+        }
+        let plan = MeasurementPlan(seconds: seconds) { rounds in
+            max(RoundStatistics.standardError(of: rounds.map(\.ratios)),
+                RoundStatistics.splitHalfError(of: rounds, ratios))
+        }
+        guard
+            let measured = try measureRatios(of: schedules, imageCount: imageCount, plan: plan, progress: progress)
+        else { return nil }
+        let table = table(measured)
         let errors = zip(schedules, measured.ratios).map { abs((table.ratio(of: $0) ?? .infinity) / $1 - 1) }
         return MeasuredCosts(
             table: table, uncachedSeconds: measured.uncachedSeconds, fitError: Self.median(errors))
     }
 
-    /// Times schedules relative to the uncached reference.
-    ///
-    /// Runs the schedules in rounds, each in a random order, with the reference after every few schedules, so that neither
-    /// drift nor temporary disturbances bias a schedule's median.
+    /// Times schedules relative to the uncached reference for a fixed time.
     ///
     /// - Parameters:
     ///   - schedules: The schedules.
@@ -47,6 +57,17 @@ extension Evaluator {
     public func measureRatios(
         of schedules: [Schedule], imageCount: Int, seconds: Double, progress: (Int, Int) -> Bool
     ) throws -> MeasuredRatios? {
+        try measureRatios(
+            of: schedules, imageCount: imageCount, plan: MeasurementPlan(seconds: seconds), progress: progress)
+    }
+
+    /// Times schedules relative to the uncached reference.
+    ///
+    /// Runs the schedules in rounds, each in a random order, with the reference after every few schedules, so that neither
+    /// drift nor temporary disturbances bias a schedule's median.
+    private func measureRatios(
+        of schedules: [Schedule], imageCount: Int, plan: MeasurementPlan, progress: (Int, Int) -> Bool
+    ) throws -> MeasuredRatios? {
         guard !prompts.isEmpty else { throw EvaluationsError.unknownPrompt(index: 0, count: 0) }
         for (index, schedule) in schedules.enumerated() where schedule.shape != shape {
             throw EvaluationsError.scheduleShape(candidate: Int64(index))
@@ -55,28 +76,28 @@ extension Evaluator {
         let session = try session(imageCount: imageCount)
         let items = (0..<imageCount).map { EvaluationItem(prompt: $0 % prompts.count, seed: UInt64($0)) }
         var generator = SplitMix64(seed: 1)
-        // Per schedule and round, the ratios of the steps.
-        var runs = [[[Double]]](repeating: [], count: schedules.count)
-        var references: [Double] = []
+        var rounds: [TimedRound] = []
         let groupCount =
             (schedules.count + Self.candidatesBetweenReferences - 1) / Self.candidatesBetweenReferences
         let runsInRound = schedules.count + groupCount + 1
         var (roundCount, runCount) = (1, 0)
         let clock = ContinuousClock()
         let start = clock.now
-        var round = 0
         func run(_ plan: ExecutionPlan) throws -> [Double]? {
             guard progress(runCount, roundCount * runsInRound) else { return nil }
             runCount += 1
             return try time(plan, items, session)
         }
-        while round < roundCount {
+        while rounds.count < roundCount {
             var order = Array(schedules.indices)
             for last in stride(from: order.count - 1, to: 0, by: -1) {
                 order.swapAt(last, Int(generator.unit() * Double(last + 1)))
             }
+            var round = TimedRound(steps: Array(repeating: [], count: schedules.count), references: [])
             guard var before = try run(uncached)?.sum else { return nil }
-            references.append(before)
+            round.references.append(before)
+            // The first estimate, of a round of uncached runs only.
+            if rounds.isEmpty { roundCount = plan.roundCount(affordable: Double(runsInRound) * before) }
             for first in stride(from: 0, to: order.count, by: Self.candidatesBetweenReferences) {
                 let group = order[first..<min(first + Self.candidatesBetweenReferences, order.count)]
                 var measured: [(Int, [Double])] = []
@@ -85,21 +106,15 @@ extension Evaluator {
                     measured.append((index, seconds))
                 }
                 guard let after = try run(uncached)?.sum else { return nil }
-                references.append(after)
-                for (index, seconds) in measured { runs[index].append(seconds.map { $0 / ((before + after) / 2) }) }
+                round.references.append(after)
+                for (index, seconds) in measured { round.steps[index] = seconds.map { $0 / ((before + after) / 2) } }
                 before = after
             }
-            round += 1
-            if round == 1 {
-                let roundSeconds = (clock.now - start) / .seconds(1)
-                roundCount = min(max(Int(seconds / roundSeconds), 1), 15)
-            }
+            rounds.append(round)
+            roundCount = plan.roundCount(after: rounds, seconds: (clock.now - start) / .seconds(1))
         }
-        return MeasuredRatios(
-            ratios: runs.map { Self.median($0.map(\.sum)) }, uncachedSeconds: Self.median(references),
-            steps: runs.map { runs in
-                (0..<shape.stepCount).map { step in Self.median(runs.map { $0[step] }) }
-            })
+        _ = progress(runCount, runCount)
+        return MeasuredRatios(rounds)
     }
 
     static func median(_ values: [Double]) -> Double {
@@ -126,4 +141,99 @@ extension Evaluator {
 
 extension [Double] {
     fileprivate var sum: Double { reduce(0, +) }
+}
+
+/// The runs of one round: every schedule once, with the uncached reference before, between and after them.
+struct TimedRound {
+    /// Per schedule and step, the step's duration relative to the mean of the whole references before and after the run.
+    var steps: [[Double]]
+    /// Durations of the uncached reference in seconds.
+    var references: [Double]
+
+    /// Per schedule, the duration of its run relative to that of the reference.
+    var ratios: [Double] { steps.map(\.sum) }
+}
+
+extension MeasuredRatios {
+    /// The medians over rounds.
+    init(_ rounds: [TimedRound]) {
+        let schedules = rounds.first?.steps.indices ?? 0..<0
+        ratios = schedules.map { schedule in Evaluator.median(rounds.map { $0.steps[schedule].sum }) }
+        steps = schedules.map { schedule in
+            (rounds.first?.steps[schedule].indices ?? 0..<0).map { step in
+                Evaluator.median(rounds.map { $0.steps[schedule][step] })
+            }
+        }
+        uncachedSeconds = Evaluator.median(rounds.flatMap(\.references))
+    }
+}
+
+/// When a measurement in rounds ends: with its time budget, after 15 rounds, or as soon as its result is precise.
+struct MeasurementPlan {
+    /// Precision is not judged by fewer rounds, from which it is not known either.
+    static let minRoundCount = 4
+    static let maxRoundCount = 15
+    /// The relative standard error below which a result is precise.
+    static let tolerance = 0.005
+
+    /// The time budget in seconds; one round always completes.
+    let seconds: Double
+    /// Estimates the relative standard error of the result from the rounds so far; nil to use all of the budget.
+    var error: (([TimedRound]) -> Double)?
+
+    /// The number of rounds of this many seconds within the budget.
+    func roundCount(affordable roundSeconds: Double) -> Int {
+        min(max(Int(seconds / roundSeconds), 1), Self.maxRoundCount)
+    }
+
+    /// The total number of rounds expected; the measurement ends when as many are complete.
+    ///
+    /// - Parameters:
+    ///   - rounds: The complete rounds.
+    ///   - elapsed: Their duration in seconds.
+    func roundCount(after rounds: [TimedRound], seconds elapsed: Double) -> Int {
+        let count = rounds.count
+        let limit = max(roundCount(affordable: elapsed / Double(count)), count)
+        guard let error, limit > count else { return limit }
+        guard count >= Self.minRoundCount else { return min(limit, Self.minRoundCount) }
+        // Standard errors fall with the root of the number of rounds.
+        let shortfall = error(rounds) / Self.tolerance
+        return shortfall <= 1 ? count : min(limit, max(count + 1, Int(min(Double(count) * shortfall * shortfall, 1e6))))
+    }
+}
+
+/// Standard errors of medians over rounds.
+enum RoundStatistics {
+    /// Root mean square over the quantities of the relative standard error of a quantity's median.
+    ///
+    /// By the median absolute deviation, which an outlier does not move; the factors for few values are those of Croux and
+    /// Rousseeuw (1992).
+    ///
+    /// - Parameter rounds: Values by round and quantity; two rounds or more.
+    static func standardError(of rounds: [[Double]]) -> Double {
+        let count = Double(rounds.count)
+        let corrections = [2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107]
+        let correction = corrections[rounds.count] ?? count / (count - 0.8)
+        let squares = (rounds.first?.indices ?? 0..<0).map { quantity in
+            let values = rounds.map { $0[quantity] }
+            let median = Evaluator.median(values)
+            let deviation = Evaluator.median(values.map { abs($0 / median - 1) })
+            let error = 1.2533 * 1.4826 * correction * deviation / count.squareRoot()
+            return error * error
+        }
+        return (squares.sum / Double(squares.count)).squareRoot()
+    }
+
+    /// Half the root mean square of the relative differences between results from every second round and from the others:
+    /// the standard error of the result from all rounds.
+    static func splitHalfError(of rounds: [TimedRound], _ result: (MeasuredRatios) -> [Double]) -> Double {
+        let halves = (0..<2).map { half in
+            result(MeasuredRatios(rounds.indices.filter { $0 % 2 == half }.map { rounds[$0] }))
+        }
+        let squares = zip(halves[0], halves[1]).map { a, b in
+            let difference = (a - b) / (a + b)
+            return difference * difference
+        }
+        return (squares.sum / Double(squares.count)).squareRoot()
+    }
 }
