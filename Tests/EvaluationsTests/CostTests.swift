@@ -136,6 +136,103 @@ import Testing
         }
     }
 
+    /// Made-up rounds of a dozen schedules; `noise` is the standard deviation of a run's relative duration.
+    static func rounds(_ count: Int, noise: Double, seed: UInt64 = 1) -> [TimedRound] {
+        var generator = SplitMix64(seed: seed)
+        // The sum of twelve uniform numbers has a variance of 1.
+        func normal() -> Double { (0..<12).reduce(-6) { sum, _ in sum + generator.unit() } }
+        return (0..<count).map { _ in
+            TimedRound(
+                steps: (1...12).map { schedule in
+                    let factor = Double(schedule) / 12 * (1 + noise * normal())
+                    return [0.6 * factor, 0.4 * factor]
+                }, references: [1])
+        }
+    }
+
+    /// The number of rounds after which a measurement ends, of rounds that take a second each.
+    static func roundCount(_ rounds: [TimedRound], seconds: Double = 60) -> Int {
+        let plan = MeasurementPlan(seconds: seconds) { $0.splitHalfError(of: \.ratios) }
+        return (1...rounds.count).first {
+            plan.roundCount(after: Array(rounds.prefix($0)), seconds: Double($0)) == $0
+        } ?? .max
+    }
+
+    @Test(arguments: [0, 0.003])
+    func steadyRoundsEndAtTheMinimum(_ noise: Double) {
+        for seed in 1...20 as ClosedRange<UInt64> {
+            #expect(Self.roundCount(Self.rounds(15, noise: noise, seed: seed)) == MeasurementPlan.minRoundCount)
+        }
+    }
+
+    @Test func noisyRoundsGoOnToTheLimit() {
+        for seed in 1...20 as ClosedRange<UInt64> {
+            let rounds = Self.rounds(15, noise: 0.1, seed: seed)
+            #expect(Self.roundCount(rounds) == MeasurementPlan.maxRoundCount)
+            // A round that would exceed the budget is not begun.
+            #expect(Self.roundCount(rounds, seconds: 9.5) == 9)
+            // One round completes whatever it takes.
+            #expect(Self.roundCount(rounds, seconds: 0.5) == 1)
+            #expect(Self.roundCount(rounds, seconds: 0) == 1)
+        }
+    }
+
+    @Test func moreNoiseTakesMoreRounds() {
+        let counts = [0.003, 0.013, 0.017, 0.1].map { noise in
+            (1...20).reduce(0) { $0 + Self.roundCount(Self.rounds(15, noise: noise, seed: UInt64($1))) }
+        }
+        #expect(counts == counts.sorted() && Set(counts).count == counts.count, "\(counts)")
+    }
+
+    @Test func anOutlierDoesNotProlongTheMeasurement() {
+        for round in 0..<MeasurementPlan.minRoundCount {
+            var rounds = Self.rounds(15, noise: 0.003)
+            for step in 0..<2 { rounds[round].steps[3][step] *= 5 }
+            #expect(Self.roundCount(rounds) == MeasurementPlan.minRoundCount)
+            #expect(abs(MeasuredRatios(rounds).ratios[3] / (4.0 / 12) - 1) < 0.01)
+        }
+    }
+
+    @Test func unknownErrorUsesAllOfTheBudget() {
+        let rounds = Self.rounds(8, noise: 0)
+        for error in [Double.nan, .infinity] {
+            #expect(MeasurementPlan(seconds: 10, error: { _ in error }).roundCount(after: rounds, seconds: 8) == 10)
+        }
+        #expect(MeasurementPlan(seconds: 10).roundCount(after: rounds, seconds: 8) == 10)
+    }
+
+    /// Over many measurements, the estimate is that of the medians' deviations from the truth.
+    @Test(arguments: [4, 5, 6, 9, 14])
+    func splitHalfErrorIsThatOfTheWhole(_ count: Int) {
+        var (squares, estimates) = (0.0, 0.0)
+        for seed in 1...200 as ClosedRange<UInt64> {
+            let rounds = Self.rounds(count, noise: 0.02, seed: seed)
+            for (schedule, ratio) in MeasuredRatios(rounds).ratios.enumerated() {
+                let error = ratio / (Double(schedule + 1) / 12) - 1
+                squares += error * error / 12
+            }
+            let estimate = rounds.splitHalfError(of: \.ratios)
+            estimates += estimate * estimate
+        }
+        let factor = (estimates / squares).squareRoot()
+        #expect(factor > 0.8 && factor < 1.3, "\(factor)")
+    }
+
+    @Test func progressIsBoundedAndEndsComplete() throws {
+        let evaluator = try Evaluator(
+            model: ModelFolder(path: "\(Fixtures.folder)/alpha-micro/model"),
+            settings: EvaluationSettings(
+                generation: GenerationSettings(height: 16, width: 16, stepCount: 4, guidanceScale: 4.5),
+                prompts: ["a"], negativePrompt: ""))
+        var shares: [Double] = []
+        let costs = try evaluator.measureCosts(imageCount: 1, seconds: 1) { done, total in
+            shares.append(Double(done) / Double(total))
+            return true
+        }
+        #expect(costs != nil)
+        #expect(shares.first == 0 && shares.last == 1 && shares.dropLast().allSatisfy { $0 < 1 })
+    }
+
     @Test func driftIsDetectedFromTheMedianOfManyCandidates() {
         let shape = ScheduleShape.pixart(blocks: 1, steps: 2)
         let table = Self.table(shape, hasGate: false)
