@@ -46,7 +46,7 @@ import Testing
         #expect(sizes(size(secondsPerUnit: 0.001, workers: 2), of: 48) == [12, 9, 6, 5, 4, 4, 4, 4])
         // No longer than asked for.
         #expect(sizes(size(secondsPerUnit: 0.3, workers: 2), of: 48) == [6, 6, 6, 6, 6, 4, 4, 4, 4, 2])
-        #expect(sizes(size(secondsPerUnit: 1), of: 5) == [2, 1, 1, 1])
+        #expect(sizes(size(secondsPerUnit: 1), of: 5) == [2, 2, 1])
         #expect(sizes(size(secondsPerUnit: 0.001, workers: 6), of: 24) == Array(repeating: 2, count: 12))
         #expect(sizes(size(secondsPerUnit: 1, fixed: 7), of: 15) == [7, 7, 1])
         #expect(sizes(size(secondsPerUnit: nil), of: 0) == [])
