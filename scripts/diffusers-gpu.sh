@@ -103,7 +103,7 @@ while running "$worker"; do
   if ! running "$coordinator"; then sleep 5; ! running "$worker" || fail "the coordinator ended before the worker"; break; fi
   now=$(progress || true)
   if [[ $now != "$last" ]] && ((SECONDS - shown >= 10)) || ((SECONDS - shown >= 30)); then
-    say "${now:-no history yet}; worker: $(tail -n 1 "$work/worker.log" | cut -c 1-100)"
+    say "${now:-no history yet}; worker: $(grep "^20" "$work/worker.log" | tail -n 1 | cut -c 1-100)"
     last=$now shown=$SECONDS
   fi
   sleep 1

@@ -164,6 +164,52 @@ private final class Served: Sendable {
         _ = try JSONValue(parsing: body.utf8, file: name)
     }
 
+    @Test func imagesOfBenchmarksAreNotThoseOfTheSearch() async throws {
+        let served = try await Served()
+        let before = try await served.object("/api/0/summary")
+        #expect(before["search_images"] as? Int == 6 && before["images"] as? Int == 6)
+        let work = try served.history.benchmarks.begin(
+            on: "unseen", of: served.run, prompts: ["a"],
+            entries: [
+                NewBenchmarkEntry(
+                    label: "other",
+                    candidate: NewCandidate(
+                        genome: [1, 0x0F], genomeSHA256: String(repeating: "f", count: 64), canonicalHash: "other",
+                        origin: "fora-2", macs: 1))
+            ], tasks: [NewTask(candidates: [0], images: [ImageKey(prompt: 0, seed: 0)])])
+        let score = ImageScore(
+            candidateID: work.candidateIDs[0], image: ImageKey(prompt: 0, seed: 0), scorer: "psnr", value: 1)
+        let result = TaskResult(taskID: work.taskIDs[0], workerID: 1, scores: [score], timings: [], seconds: 1)
+        #expect(try served.history.results.commit(result) == .committed)
+        let after = try await served.object("/api/0/summary")
+        #expect(after["search_images"] as? Int == 6 && after["images"] as? Int == 7)
+    }
+
+    @Test func imageRatesHaveIntervalsThatFitTheRun() async throws {
+        let served = try await Served()
+        let short = try await served.object("/api/0/progress")
+        #expect(short["interval"] as? Int == 5)
+        let counts = try #require(short["throughput"] as? [[Int]])
+        #expect(counts.reduce(0) { $0 + $1[1] } == 6 && counts.last?.first == 0)
+        let image = ImageKey(prompt: 0, seed: 0)
+        let later = try served.history.search.beginGeneration(
+            1, of: served.run, searchState: [0],
+            candidates: [
+                NewCandidate(
+                    genome: [7, 0x0F], genomeSHA256: String(repeating: "7", count: 64), canonicalHash: "7",
+                    origin: "random", macs: 1)
+            ], tasks: (0..<2).map { _ in NewTask(candidates: [0], images: [image]) })
+        let last = try #require(try await served.object("/api/0/summary")["last_result"] as? Double)
+        for (task, delay) in zip(later.taskIDs, [250.0, 3670]) {
+            let score = ImageScore(candidateID: later.candidateIDs[0], image: image, scorer: "psnr", value: 1)
+            let result = TaskResult(taskID: task, workerID: 1, scores: [score], timings: [], seconds: 1)
+            #expect(try served.history.results.commit(result, at: last + delay) == .committed)
+        }
+        let long = try await served.object("/api/0/progress")
+        #expect(long["interval"] as? Int == 60)
+        #expect(long["throughput"] as? [[Int]] == [[3660, 1], [240, 1], [0, 6]])
+    }
+
     @Test func pointsContinueAfterTheLastOne() async throws {
         let served = try await Served()
         let all = try await served.object("/api/0/points")
