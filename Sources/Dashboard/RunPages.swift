@@ -332,12 +332,12 @@ extension RunPages {
                     'cost', e.cost, 'quality', e.quality, 'images', e.images,
                     'gmacs', round(coalesce(e.macs, c.macs) / 1e9, 4)))
                 FROM candidates c JOIN evaluations e ON e.candidate_id = c.id
-                WHERE c.run_id = ?1 AND c.generation IS NULL),
+                WHERE c.run_id = ?1 AND c.generation IS NULL AND e.evaluation_set <> 'calibration'),
             'scores', (SELECT json_group_array(json_object('schedule', substr(schedule, 1, 200), 'set', prompt_set,
                     'scorer', scorer, 'mean', round(mean, 6), 'standard_error', round(standard_error, 6),
                     'p5', round(p5, 6), 'worst', round(worst, 6), 'worst_prompt', substr(worst_prompt, 1, 500),
                     'images', images, 'id', candidate_id)) FROM (
-                SELECT * FROM benchmark_scores WHERE run_id = ?1 LIMIT 5000)))
+                SELECT * FROM benchmark_scores WHERE run_id = ?1 AND prompt_set <> 'calibration' LIMIT 5000)))
         """
 
     private static let events = """

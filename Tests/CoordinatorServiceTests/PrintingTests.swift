@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Testing
 
@@ -130,11 +131,12 @@ import Testing
             title: "t & u", prompts: ["a < b and a long prompt of many words that must be wrapped"],
             rows: [
                 ContactSheetDrawing.Row(
-                    title: "2.03x", subtitle: "candidate 176, image-reward-clipped 0.793", images: [[1, 2, 3]])
+                    title: "2.03x", subtitle: "candidate 176, \(ScorerKind.imageRewardClipped.text(0.793))",
+                    images: [[1, 2, 3]])
             ]
         ).svg()
         // A long subtitle is wrapped.
-        #expect(sheet.contains(">candidate 176,</text>") && sheet.contains(">image-reward-clipped 0.793</text>"))
+        #expect(sheet.contains(">candidate 176, Image</text>") && sheet.contains(">Reward, clipped 0.793</text>"))
         for svg in [plot, sheet] {
             #expect(XMLCheck.isWellFormed(svg))
             #expect(svg.contains("&amp;"))

@@ -323,6 +323,44 @@ private final class Served: Sendable {
         #expect(try await uncached(benchmark.candidateIDs[1]) == [5])
     }
 
+    /// The scores of the uncached schedule are those of a run that does not search it, not a benchmark's.
+    @Test func uncachedScheduleOfTheRunIsNoBenchmark() async throws {
+        let served = try await Served()
+        let full = SHA256.digest([UInt8](repeating: UInt8(ascii: "1"), count: 12)).hexadecimal
+        let reference = NewCandidate(
+            genome: [0xFF, 0x0F], genomeSHA256: full, canonicalHash: full, origin: "default", macs: 1)
+        let image = ImageKey(prompt: 1, seed: 0)
+        let task = NewTask(candidates: [0], images: [image])
+        let work = try #require(
+            try served.history.benchmarks.beginUncached(of: served.run, candidate: reference, tasks: [task]))
+        let id = try #require(work.candidateIDs.first)
+        #expect(try served.history.benchmarks.unsettledUncached(of: served.run) == id)
+        let score = ImageScore(candidateID: id, image: image, scorer: "clip", value: 7)
+        let result = TaskResult(taskID: work.taskIDs[0], workerID: 1, scores: [score], timings: [], seconds: 1)
+        #expect(try served.history.results.commit(result) == .committed)
+        let totals = EvaluationTotals(
+            cost: 1, quality: 7, latencyRatio: 1, modelledRatio: nil, macs: 1, images: 1, denoiseSeconds: 1,
+            referenceSeconds: 1)
+        try served.history.search.recordEvaluations([(id, totals)])
+        #expect(try served.history.benchmarks.unsettledUncached(of: served.run) == nil)
+        // Once is enough.
+        #expect(
+            try served.history.benchmarks.beginUncached(of: served.run, candidate: reference, tasks: [task]) == nil)
+        let found = try await served.object("/api/0/candidate?id=\(served.candidates[1])")["uncached"] as? [[Any]]
+        #expect(found?.compactMap { $0[3] as? Double } == [7])
+        let page = try await served.object("/api/0/benchmarks")
+        #expect((page["schedules"] as? [Any])?.isEmpty == true && (page["scores"] as? [Any])?.isEmpty == true)
+        let points = try await served.object("/api/0/points")["id"] as? [Int]
+        #expect(points?.contains(Int(id)) == false)
+    }
+
+    @Test func scriptHasTheTitlesOfAllScorers() {
+        for kind in ScorerKind.allCases {
+            for name in kind.names { #expect(WebApp.script.contains("\"\(name)\": \"\(kind.title)\"")) }
+        }
+        #expect(WebApp.script.contains("\"image-reward-kept\": \"Image Reward, clipped\""))
+    }
+
     @Test(arguments: [
         "/api/1/summary", "/api/-1/summary", "/api/0/nothing", "/api/0/candidate?id=999", "/api/0/candidate?id=1;DROP",
         "/api/0/candidate", "/api/99999999999999999999/summary", "/../../etc/passwd", "/api/0/image/7",
