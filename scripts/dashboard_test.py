@@ -148,6 +148,48 @@ def check_choosing(browser, url, images=True):
     print(f"ok: {address.split('#')[1]} shows the comparison of {titles[0]} and {titles[1].split(chr(10))[0]}")
 
 
+def check_limit(browser, url):
+    """A limit that is typed shows the best schedule within it at once, and the address leads back to it."""
+    browser.open("about:blank")
+    browser.open(url)
+    browser.wait("document.querySelector('.panel .facts')", "the suggested candidate is shown")
+    limits = browser.run("""const [run] = window.ecad.runs;
+        return [...new Set(run.front.map(index => Math.ceil(100 * run.time(index))))].slice(1, 4)""")
+    for limit in limits:
+        browser.run("const field = document.getElementById('limit'); field.focus(); field.select()")
+        browser.call("POST", "/actions", {"actions": [{"type": "key", "id": "k", "actions": [
+            {"type": kind, "value": digit} for digit in str(limit) for kind in ("keyDown", "keyUp")]}]})
+        best = browser.run("""const [run] = window.ecad.runs;
+            return run.id[[...run.id.keys()].filter(index => run.time(index) <= arguments[0] / 100).sort((a, b) => run.quality[b] - run.quality[a])[0]]""", limit)
+        browser.wait(f"document.querySelector('.panel h2').innerText === 'Candidate {best}'", f"the panel shows the best in at most {limit} % of the time")
+        browser.wait(f"location.hash === '#explorer/limit/{limit}'", "the address names the limit")
+    print(f"ok: a typed limit shows the best schedule: {limits} % of the time")
+    address = browser.run("return location.href")
+    browser.open("about:blank")
+    browser.open(address)
+    browser.wait(f"document.getElementById('limit')?.value === '{limits[-1]}' && document.querySelector('.panel h2')?.innerText === 'Candidate {best}'", "the address shows the same limit")
+    browser.run("document.getElementById('limit').value = ''; document.getElementById('limit').dispatchEvent(new Event('input'))")
+    browser.wait("document.querySelector('.answer').innerText === 'enter a number above 0'", "an empty limit")
+    browser.open("about:blank")
+    browser.open(url)
+    browser.wait("document.querySelector('.panel .facts')", "the suggested candidate is shown")
+
+
+def check_header(browser, what):
+    """All tabs are in view on a desktop, and what stands beside them does not overlap, however long it is."""
+    for width in (1024, 1280, 390):
+        browser.command("Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600)
+        time.sleep(0.2)
+        hidden, boxes = browser.run("""const nav = document.getElementById('tabs');
+            const shown = [...document.querySelectorAll('header strong, #title b, #title .badge, #live, #theme')].map(node => node.getBoundingClientRect())
+                .filter(box => box.width && box.top < document.querySelector('header').getBoundingClientRect().top + 40);
+            return [nav.scrollWidth - nav.clientWidth, shown.map(box => [box.left, box.right])]""")
+        boxes.sort()
+        check(width < 600 or hidden <= 0, f"{what}: at {width} pixels all tabs are in view ({hidden} px are not)")
+        check(all(a[1] <= b[0] + 1 for a, b in zip(boxes, boxes[1:])) and boxes[-1][1] <= width, f"{what}: at {width} pixels nothing in the header overlaps {boxes}")
+    browser.command("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+
+
 def mouse(browser, *moves):
     """Presses at the first position, goes to the others and releases; positions in the window."""
     first, *rest = [{"type": "pointerMove", "x": round(x), "y": round(y), "duration": 30} for x, y in moves]
@@ -173,6 +215,26 @@ def check_front(browser):
         scatter.reset()""")
     labels = [tuple(label) for label in browser.run("return window.labels")]
     check(len(labels) > 4 and len(set(labels)) == len(labels), f"zoomed far in, no two ticks have the same label: {[text for _, text in labels][:4]}")
+
+
+def check_ticks(browser, url):
+    """After one generation, and over an hour: ticks are whole numbers and round times."""
+    browser.open("about:blank")
+    browser.open(url + "#progress")
+    browser.wait("document.querySelector('#main .chart text.tick')", "progress")
+    ticks = browser.run("""return (async () => {
+        const { runs: [run], current } = window.ecad, page = await run.page('progress');
+        const first = Object.fromEntries(Object.entries(page).map(([name, value]) => [name, Array.isArray(value) ? value.slice(0, 1) : value]));
+        run.page = async () => ({ ...first, interval: 60, throughput: [[3960, 1], [3900, 1], [60, 1], [0, 1]] });
+        await current.update();
+        await new Promise(drawn => setTimeout(drawn, 500));
+        return [...document.querySelectorAll('#main .chart')].map(chart => [...chart.querySelectorAll("text.tick[text-anchor='middle']")].map(text => text.textContent));
+    })()""")
+    check(ticks[0] and len(set(ticks[0])) == len(ticks[0]) and all(text.isdigit() for text in ticks[0]), f"the ticks of one generation are whole numbers: {ticks[0]}")
+    check(ticks[1][:3] == ["0 s", "10 min", "20 min"], f"the ticks of an hour are round times: {ticks[1]}")
+    browser.open("about:blank")
+    browser.open(url)
+    browser.wait("document.querySelector('.panel .facts')", "the suggested candidate is shown")
 
 
 def check_brushing(browser, url):
@@ -212,6 +274,8 @@ def check_running(browser, url, folder):
                     sys.exit(f"FAILED: {stored} evaluations are stored, {shown()} are shown after 10 s")
                 time.sleep(0.02)
             delays.append(time.monotonic() - start)
+    following = "window.ecad.explorer.isFollowing && document.querySelector('.answer').innerText.startsWith(`candidate ${window.ecad.explorer.chosen[0]?.id}:`)"
+    browser.wait(following, "the panel follows the best schedule while results arrive")
     check(len(delays) >= 2 and max(delays) < 2, f"results of a run in progress are shown after {', '.join(f'{delay:.2f}' for delay in delays)} s")
 
 
@@ -250,6 +314,7 @@ def check_interrupted(browser, coordinator):
     seconds = browser.wait("document.querySelector('#title .badge').innerText === 'interrupted' && /interrupted, last result \\d{4}-/.test(document.getElementById('main').innerText)",
                            "the run is shown as interrupted, with the time of its last result", 5)
     check(seconds < 2, f"a killed coordinator's run is shown as interrupted after {seconds:.2f} s")
+    check_header(browser, "an interrupted run")
 
 
 def check_interaction(browser, url):
@@ -384,7 +449,10 @@ def main():
         browser.command("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
         check_pages(browser, options.url)
         check_choosing(browser, options.url, not options.no_images)
+        check_limit(browser, options.url)
+        check_header(browser, "a finished run")
         check_front(browser)
+        check_ticks(browser, options.url)
         check_brushing(browser, options.url)
         check_purity(browser, options.url)
         if options.running:
@@ -419,6 +487,8 @@ def main():
             browser.logs("browser"), browser.logs("performance")
             check_pages(browser, address)
             check_choosing(browser, address, not options.no_images)
+            check_limit(browser, address)
+            check_header(browser, "a report")
             check_purity(browser, "file:")
     finally:
         browser.close()

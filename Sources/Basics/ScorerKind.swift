@@ -52,8 +52,20 @@ public enum ScorerKind: String, Sendable, CaseIterable {
         }
     }
 
-    /// The axis title in plots.
+    /// Name and unit for readers: in the dashboard, on the contact sheet and in the status line.
     public var title: String {
+        switch self {
+        case .psnr: "PSNR (dB)"
+        case .ssim: "SSIM"
+        case .latentError: "latent error (negative)"
+        case .imageReward: "Image Reward"
+        case .imageRewardClipped: "Image Reward, clipped"
+        case .clip: "CLIP score"
+        }
+    }
+
+    /// The axis title in plots.
+    public var axisTitle: String {
         switch self {
         case .psnr: "PSNR against the uncached image, dB"
         case .ssim: "SSIM to the uncached image"
@@ -64,12 +76,12 @@ public enum ScorerKind: String, Sendable, CaseIterable {
         }
     }
 
-    /// A score with its unit or name, such as "31.2 dB".
+    /// A score with its unit or ``title``, such as "31.2 dB".
     public func text(_ value: Double) -> String {
         switch self {
         case .psnr: String(format: "%.1f dB", value)
-        case .clip: String(format: "CLIP %.1f", value)
-        case .ssim, .latentError, .imageReward, .imageRewardClipped: "\(rawValue) " + String(format: "%.3f", value)
+        case .clip: "\(title) " + String(format: "%.1f", value)
+        case .ssim, .latentError, .imageReward, .imageRewardClipped: "\(title) " + String(format: "%.3f", value)
         }
     }
 

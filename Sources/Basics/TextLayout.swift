@@ -37,6 +37,9 @@ extension Int {
         }
         return (self < 0 ? "-" : "") + groups.joined()
     }
+
+    /// The number with a noun whose plural ends in s: "1 thread", "2 threads".
+    package func counted(_ noun: String) -> String { self == 1 ? "1 \(noun)" : "\(self) \(noun)s" }
 }
 
 extension String {

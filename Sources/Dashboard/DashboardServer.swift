@@ -145,10 +145,21 @@ enum WebApp {
     static let style = text(PackageResources.app_css)
 
     /// All modules as one script, in the order of their dependencies: the same for the dashboard and the report.
-    static let script = [
-        PackageResources.data_js, PackageResources.format_js, PackageResources.plot_js, PackageResources.explorer_js,
-        PackageResources.candidate_js, PackageResources.pages_js, PackageResources.app_js,
-    ].map { bundled(text($0)) }.joined(separator: "\n")
+    static let script =
+        ([scorerTitles]
+        + [
+            PackageResources.data_js, PackageResources.format_js, PackageResources.plot_js,
+            PackageResources.explorer_js,
+            PackageResources.candidate_js, PackageResources.pages_js, PackageResources.app_js,
+        ].map { bundled(text($0)) }).joined(separator: "\n")
+
+    /// The scorers' titles by name, former names included, for `scorerName` of `format.js`.
+    private static let scorerTitles: String = {
+        let titles = ScorerKind.allCases.flatMap { kind in
+            kind.names.map { "\"\($0)\": \"\(kind.title)\"" }
+        }
+        return "const scorerTitles = { \(titles.joined(separator: ", ")) };"
+    }()
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 

@@ -198,6 +198,10 @@ extension RunPages {
                 WHERE c.run_id = r.id AND e.evaluation_set = 'calibration'),
             'generation', (SELECT max(number) FROM generations WHERE run_id = r.id),
             'images', (SELECT ifnull(sum(images), 0) FROM tasks WHERE run_id = r.id AND state = 'done'),
+            'search_images', (SELECT ifnull(sum(images), 0) FROM tasks
+                WHERE run_id = r.id AND state = 'done' AND generation IS NOT NULL),
+            'cost_tables', (SELECT count(*) FROM cost_tables WHERE run_id = r.id),
+            'reuse_errors', (SELECT count(*) FROM reuse_errors WHERE run_id = r.id),
             'open_tasks', (SELECT count(*) FROM tasks WHERE run_id = r.id AND state IN ('pending', 'leased')),
             'hypervolume', (SELECT hypervolume FROM generations WHERE run_id = r.id AND finished_at IS NOT NULL
                 ORDER BY number DESC LIMIT 1),
@@ -276,14 +280,24 @@ extension RunPages {
             ORDER BY p.prompt_index, t.seed, t.id LIMIT 5000)
         """
 
+    /// The rate of images has intervals of 5 s in a run of two minutes, 20 s in one of 20 minutes, and 60 s in longer
+    /// ones.
     private static let progress = """
+        WITH results AS MATERIALIZED (
+            SELECT finished_at - min(finished_at) OVER () AS since, images FROM tasks
+            WHERE run_id = ?1 AND state = 'done' AND kind = 'evaluate'
+        ), width AS (
+            SELECT CASE WHEN max(since) < 120 THEN 5 WHEN max(since) < 1200 THEN 20 ELSE 60 END AS seconds FROM results
+        )
         SELECT json_object(
             'generation', json_group_array(generation), 'evaluations', json_group_array(evaluations),
             'seconds', json_group_array(round(wall_seconds, 1)), 'images', json_group_array(images),
             'worker_seconds', json_group_array(round(worker_seconds, 1)),
             'hypervolume', json_group_array(hypervolume),
-            'throughput', (SELECT json_group_array(json_array(minute, images, workers)) FROM (
-                SELECT * FROM throughput WHERE run_id = ?1 ORDER BY minute DESC LIMIT 3000)))
+            'interval', (SELECT seconds FROM width),
+            'throughput', (SELECT json_group_array(json_array(start, images)) FROM (
+                SELECT seconds * CAST(since / seconds AS INTEGER) AS start, sum(images) AS images
+                FROM results, width GROUP BY start ORDER BY start DESC LIMIT 3000)))
         FROM (
             SELECT h.generation, h.evaluations, h.wall_seconds, h.hypervolume, c.images, c.worker_seconds
             FROM hypervolume_history h JOIN cost_so_far c ON c.run_id = h.run_id AND c.generation = h.generation
@@ -318,12 +332,12 @@ extension RunPages {
                     'cost', e.cost, 'quality', e.quality, 'images', e.images,
                     'gmacs', round(coalesce(e.macs, c.macs) / 1e9, 4)))
                 FROM candidates c JOIN evaluations e ON e.candidate_id = c.id
-                WHERE c.run_id = ?1 AND c.generation IS NULL),
+                WHERE c.run_id = ?1 AND c.generation IS NULL AND e.evaluation_set <> 'calibration'),
             'scores', (SELECT json_group_array(json_object('schedule', substr(schedule, 1, 200), 'set', prompt_set,
                     'scorer', scorer, 'mean', round(mean, 6), 'standard_error', round(standard_error, 6),
                     'p5', round(p5, 6), 'worst', round(worst, 6), 'worst_prompt', substr(worst_prompt, 1, 500),
                     'images', images, 'id', candidate_id)) FROM (
-                SELECT * FROM benchmark_scores WHERE run_id = ?1 LIMIT 5000)))
+                SELECT * FROM benchmark_scores WHERE run_id = ?1 AND prompt_set <> 'calibration' LIMIT 5000)))
         """
 
     private static let events = """

@@ -63,6 +63,9 @@ public struct BenchmarkRecord: Hashable, Sendable {
 
 /// Schedules measured on prompt sets of their own, apart from the search.
 public struct BenchmarkStore: Sendable {
+    /// The label of the uncached schedule.
+    public static let uncached = "uncached"
+
     let history: RunHistory
 
     /// Inserts schedules and the tasks that measure them on an evaluation set other than `calibration`.
@@ -87,6 +90,50 @@ public struct BenchmarkStore: Sendable {
             }
             return InsertedIDs(candidateIDs: candidateIDs, taskIDs: taskIDs)
         }
+    }
+
+    /// Inserts the uncached schedule and the tasks that measure it on the calibration prompts, for the scores that a loss is
+    /// relative to.
+    ///
+    /// Returns nil, and inserts nothing, if it has tasks on these prompts. Throws `HistoryError.refused` if the label
+    /// belongs to another genome, and `.genomeLength`.
+    public func beginUncached(
+        of runID: Int64, candidate: NewCandidate, tasks: [NewTask], at instant: Double = RunHistory.now()
+    ) throws -> InsertedIDs? {
+        try history.write { db in
+            let id = try Self.insertIfMissing(
+                NewBenchmarkEntry(label: Self.uncached, candidate: candidate), run: runID,
+                geneCount: SearchStore.geneCount(of: runID, in: db), in: db)
+            guard try !Self.isMeasuredByCalibration(id, in: db) else { return nil }
+            let taskIDs = try tasks.map {
+                try TaskStore.insert(
+                    $0, candidateIDs: [id], generation: nil, evaluationSet: RunHistory.calibration, run: runID,
+                    at: instant, in: db)
+            }
+            return InsertedIDs(candidateIDs: [id], taskIDs: taskIDs)
+        }
+    }
+
+    /// The uncached schedule, if it has tasks on the calibration prompts and no totals yet.
+    public func unsettledUncached(of runID: Int64) throws -> Int64? {
+        try history.read { db in
+            let id = try Int64.fetchOne(
+                db,
+                sql: """
+                    SELECT id FROM candidates c WHERE run_id = ? AND label = ? AND generation IS NULL AND NOT EXISTS (
+                        SELECT 1 FROM evaluations e WHERE e.candidate_id = c.id AND e.evaluation_set = ?)
+                    """, arguments: [runID, Self.uncached, RunHistory.calibration])
+            return try id.flatMap { try Self.isMeasuredByCalibration($0, in: db) ? $0 : nil }
+        }
+    }
+
+    private static func isMeasuredByCalibration(_ candidate: Int64, in db: Database) throws -> Bool {
+        try Bool.fetchOne(
+            db,
+            sql: """
+                SELECT EXISTS (SELECT 1 FROM task_candidates tc JOIN tasks t ON t.id = tc.task_id
+                    WHERE tc.candidate_id = ? AND t.evaluation_set = ?)
+                """, arguments: [candidate, RunHistory.calibration]) ?? false
     }
 
     /// All benchmarked schedules of a run, ordered by row id, with their measurements on one evaluation set so far.

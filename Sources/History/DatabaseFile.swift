@@ -82,6 +82,21 @@ struct DatabaseFile {
             file: path, found: "application_id \(application), expected \(Self.applicationID)")
     }
 
+    /// Removes an empty write-ahead log and its index, unless a connection of this or another process is open.
+    ///
+    /// SQLite removes them when the last connection is closed, but not if that one is read-only
+    /// (https://www.sqlite.org/walformat.html#file_lifecycles): a writable one is opened and closed. Does nothing if
+    /// that fails, since the files do no harm.
+    func removeUnusedLog() {
+        guard !hasLog, ["-shm", "-wal"].contains(where: { access(path + $0, F_OK) == 0 }),
+            access(path, W_OK) == 0, access(folder, W_OK) == 0, NetworkFileSystem.kind(at: folder) == nil,
+            let database = try? DatabaseQueue(path: path)
+        else { return }
+        // The log is opened with the first statement that reads.
+        _ = try? database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM sqlite_schema") }
+        try? database.close()
+    }
+
     /// The path, or a URI with parameters, under which SQLite opens the file.
     ///
     /// `isImmutable` asserts that no process writes to the file. SQLite then needs neither locks nor the log's index,

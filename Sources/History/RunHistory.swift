@@ -95,12 +95,21 @@ public final class RunHistory: Sendable {
         }
     }
 
+    // A reader is closed when it is no longer used.
+    deinit {
+        if lock == nil { try? close() }
+    }
+
     /// Writes the log back into the database, closes it and releases the coordinator's lock.
     ///
-    /// If the log cannot be written back it stays beside the database, and nothing is lost.
+    /// If the log cannot be written back it stays beside the database, and nothing is lost. An empty one is removed by
+    /// the last connection that is closed, whether it reads or writes.
     public func close() throws {
         defer { lock?.release() }
+        // While a reader is connected, closing alone would leave the log as it is.
+        if isWritable { _ = try? checkpoint() }
         try HistoryError.translating(file: file) { try database.close() }
+        if !isWritable { databaseFile.removeUnusedLog() }
     }
 
     /// What to warn of: the run directory is on a file system that several hosts may share; nil if it is not.

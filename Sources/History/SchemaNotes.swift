@@ -91,7 +91,7 @@ extension SchemaGuide {
         candidates: one row per schedule
          id: candidate
          run_id: run
-         generation: generation that bred it; NULL for a schedule that was only benchmarked
+         generation: generation that bred it; NULL for a schedule that was only benchmarked, and for the uncached schedule if its scores are needed for losses alone
          label: name of a benchmarked schedule
          genome: gene *g* is bit *g* % 8, lowest first, of byte *g* / 8; 1 recomputes, 0 reuses
          genome_sha256: SHA-256 of the genome as ASCII 0 and 1
@@ -120,7 +120,7 @@ extension SchemaGuide {
         tasks: one row per unit of work for a worker
          id: task
          run_id: run
-         generation: generation; NULL for a benchmark
+         generation: generation; NULL for a benchmark and for the uncached schedule
          evaluation_set: `calibration`, or a benchmark's
          kind: `evaluate`
          state: `pending`, `leased`, `done` or `failed`
@@ -282,7 +282,7 @@ extension SchemaGuide {
          scorer: scorer
          value: score
          uncached: score of the uncached image: 100 dB for `psnr`, 1 for `ssim`, 0 for `latent-error`, measured for others
-         loss: `uncached` - `value`; NULL if the uncached schedule was not evaluated
+         loss: `uncached` - `value`; NULL if the uncached schedule has no such score, as in searches of earlier releases
          evaluation_set: `calibration`, or a benchmark's
         worker_utilisation:
          worker_id: worker
@@ -325,7 +325,7 @@ extension SchemaGuide {
         benchmark_scores:
          run_id: run
          schedule: name of the benchmarked schedule
-         prompt_set: benchmark
+         prompt_set: benchmark; `calibration` for the uncached schedule on the prompts of the search
          scorer: scorer
          mean, standard_error: in the scorer's unit
          p5: 5th percentile
@@ -337,7 +337,7 @@ extension SchemaGuide {
         benchmark_summary:
          run_id: run
          schedule: name of the benchmarked schedule
-         prompt_set: benchmark
+         prompt_set: benchmark; `calibration` for the uncached schedule on the prompts of the search
          scorer: scorer
          mean, standard_error: in the scorer's unit
          images: images scored

@@ -334,7 +334,7 @@ extension Schema {
         """
 
     /// The device class of a native worker.
-    static let nativeDeviceClass = "cpu || ', ' || blas || ', ' || threads || ' threads'"
+    static let nativeDeviceClass = "cpu || ', ' || blas || ', ' || threads || iif(threads = 1, ' thread', ' threads')"
 
     // MARK: - Version 7
 

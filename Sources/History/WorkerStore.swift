@@ -1,3 +1,4 @@
+import Basics
 import GRDB
 
 /// A worker's description of itself.
@@ -31,7 +32,7 @@ public struct WorkerDescription: Hashable, Sendable {
         self.threads = threads
         self.engineVersion = engineVersion
         self.engine = engine
-        self.deviceClass = deviceClass ?? "\(cpu), \(blas), \(threads) threads"
+        self.deviceClass = deviceClass ?? "\(cpu), \(blas), \(threads.counted("thread"))"
     }
 }
 
@@ -86,10 +87,16 @@ public struct WorkerStore: Sendable {
                         (SELECT worker_id FROM cost_tables WHERE run_id = :run AND is_objective = 1),
                         (SELECT worker_id FROM tasks WHERE run_id = :run AND state = 'done' AND kind = 'evaluate'
                             AND evaluation_set = 'calibration' AND worker_id <> :worker ORDER BY id LIMIT 1))
-                    WHERE w.id = :worker AND w.device_class <> o.device_class
+                    WHERE w.id = :worker AND \(Self.comparable("w.device_class")) <> \(Self.comparable("o.device_class"))
                     """, arguments: ["run": runID, "worker": workerID])
             return row.map { ($0["own"], $0["other"]) }
         }
+    }
+
+    /// An SQL expression that is equal for equal device classes: earlier releases wrote "1 threads", and a worker's row
+    /// keeps that until the worker registers again.
+    private static func comparable(_ column: String) -> String {
+        "replace(\(column) || ';', ', 1 threads;', ', 1 thread;')"
     }
 
     // MARK: - Quarantine

@@ -35,6 +35,9 @@ extension CoordinatorCommand {
         @Flag(help: "Measure the run's front.")
         var front = false
 
+        @Option(help: "Members of the front to measure at most, evenly spread over it with both ends (default: all).")
+        var frontMembers: Int?
+
         @Flag(help: "Measure FORA and, with classifier-free guidance, TGATE schedules of similar cost as well.")
         var heuristics = false
 
@@ -71,13 +74,19 @@ extension CoordinatorCommand {
                 throw ValidationError(
                     "--set \(other): a benchmark uses the run's settings; only scorers.NAME=DIR can be set")
             }
+            if let frontMembers {
+                guard front else {
+                    throw ValidationError("--front-members \(frontMembers) has no effect without --front")
+                }
+                try requireOption("--front-members", frontMembers, in: 2...10_000)
+            }
             try requireOption("--seeds", seeds, in: 1...1000)
         }
 
         func run() throws {
             let options = BenchmarkOptions(
                 promptsPath: prompts, promptsFormat: promptsFormat, name: name, schedulePaths: schedules,
-                includesFront: front,
+                includesFront: front, frontMembers: frontMembers,
                 includesHeuristics: heuristics, seedsPerPrompt: seeds, embeddingsPath: embeddings,
                 scorers: scorers, engine: engine, precision: precision,
                 moved: MovedFiles(model: moved.model, scorers: moved.scorers))

@@ -97,7 +97,7 @@ struct ServerOptions: ParsableArguments {
 }
 
 /// A word of a command line that can be pasted into a shell.
-private func shellWord(_ text: String) -> String {
+func shellWord(_ text: String) -> String {
     let isPlain = text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) || "/._-+:@%,=".contains($0) }
     return isPlain ? text : "'\(text.replacing("'", with: "'\\''"))'"
 }

@@ -18,6 +18,9 @@ extension CoordinatorCommand {
         func run() throws {
             let status = try RunStatusReport(folder: runDir)
             print(json ? try status.json() : status.text)
+            if status.isInterrupted, !json {
+                print("resume with: ecad-coordinator resume --run-dir \(shellWord(runDir))")
+            }
         }
     }
 
@@ -122,7 +125,7 @@ extension CoordinatorCommand {
         @Option(
             parsing: .unconditional,
             help:
-                "Select the best quality with at most this latency ratio (candidate / uncached; without one, its cost)."
+                "Select the best quality with at most this latency ratio, e.g. 0.4 for 40 % of the uncached time."
         )
         var maxLatency: Double?
 
@@ -150,8 +153,11 @@ extension CoordinatorCommand {
             guard choices.count == 1 else {
                 throw ValidationError("expected exactly one of --max-latency, --min-quality and --fastest-within-loss")
             }
-            if let maxLatency, !(maxLatency > 0 && maxLatency.isFinite) {
-                throw ValidationError("--max-latency is \(maxLatency); expected a number above 0")
+            // Every schedule is faster than twice the uncached time: 40 would select as if there were no limit.
+            if let maxLatency, !(maxLatency > 0 && maxLatency <= 2) {
+                throw ValidationError(
+                    "--max-latency is \(maxLatency); expected a ratio above 0 and at most 2, such as 0.4 for 40 % of the time"
+                )
             }
             if let minQuality, !minQuality.isFinite {
                 throw ValidationError("--min-quality is \(minQuality); expected a number")
@@ -188,8 +194,11 @@ extension CoordinatorCommand {
         @Option(help: "Export one candidate.")
         var candidate: Int64?
 
-        @Option(help: "ecad-json (the published format, .json) or compact (.ecad).")
-        var format: Format
+        @Option(
+            help: """
+                ecad-json (the published format, .json) or compact (.ecad); by default compact if the output ends in .ecad.
+                """)
+        var format: Format?
 
         @Option(name: .shortAndLong, help: "Output file (.json or .ecad), or directory for --front with ecad-json.")
         var output: String
@@ -201,6 +210,7 @@ extension CoordinatorCommand {
         }
 
         func run() throws {
+            let format = format ?? (output.lowercased().hasSuffix(".ecad") ? .compact : .published)
             switch format {
             case .compact: try OutputPath.checkFile("--output", output, endings: [".ecad"])
             case .published where front:

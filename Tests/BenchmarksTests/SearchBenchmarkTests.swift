@@ -69,11 +69,6 @@ import Testing
         #expect(PairedDifference([2]).halfInterval == .infinity)
     }
 
-    @Test(arguments: [(5.0, 2.5706), (9, 2.2622), (19, 2.0930), (99, 1.9842)])
-    func quantilesEqualStudentsT(_ degrees: Double, _ expected: Double) {
-        #expect(abs(studentQuantile(degrees) / expected - 1) < 3e-3)
-    }
-
     @Test func solverIsTimedOnEveryShape() throws {
         for shape in [ScheduleShape.pixart(blocks: 3, steps: 6), .flux(fullBlocks: 1, singleBlocks: 2, steps: 5)] {
             let result = try SolverBenchmark(shape: shape, results: 40, batch: 6, seed: 1)

@@ -21,7 +21,7 @@ final class FakeCluster {
 
     init(
         recheckShare: Double = 0, mode: String = "generations", engine: String = "native",
-        precision: String = "float32", cost: String = "macs", preset: String = "nsga2"
+        precision: String = "float32", cost: String = "macs", preset: String = "nsga2", expectedWorkers: Int? = nil
     ) throws {
         folder = try TemporaryFolder()
         let configuration = try RunConfiguration.small(
@@ -35,7 +35,7 @@ final class FakeCluster {
                 cost = "\(cost)"
                 """)
         calibration = try Calibration.create(configuration, in: folder.file("run"))
-        coordinator = try Self.coordinator(calibration, clock, lines)
+        coordinator = try Self.coordinator(calibration, clock, lines, expectedWorkers)
     }
 
     /// Takes over the run of a cluster whose coordinator has ended.
@@ -47,10 +47,11 @@ final class FakeCluster {
     }
 
     private static func coordinator(
-        _ calibration: Calibration, _ clock: VirtualClock, _ lines: LineCount
+        _ calibration: Calibration, _ clock: VirtualClock, _ lines: LineCount, _ expectedWorkers: Int? = nil
     ) throws -> Coordinator {
         try Coordinator(
-            run: calibration, settings: Coordinator.Settings(engineVersion: "test"), clock: { clock.now },
+            run: calibration, settings: Coordinator.Settings(engineVersion: "test", expectedWorkers: expectedWorkers),
+            clock: { clock.now },
             logger: Logger(label: "test") { _ in lines })
     }
 

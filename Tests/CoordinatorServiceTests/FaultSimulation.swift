@@ -69,6 +69,8 @@ final class FaultSimulation {
         let crashes: Int
         let messages: Int
         let quarantined: Int
+        /// Evaluations of the uncached schedule outside of the search.
+        let references: Int
         let virtualSeconds: Double
     }
 
@@ -136,7 +138,9 @@ final class FaultSimulation {
         model = try SimulatedModel(calibration, secondsPerImage: 0.3)
         workers = (0..<faults.workers).map { index in
             SimulatedWorker(
-                name: "worker-\(index)", modelHash: calibration.context.modelHash, slowness: index % 3 == 2 ? 10 : 1,
+                name: "worker-\(index)", modelHash: calibration.context.modelHash,
+                scorerHashes: calibration.configuration.scorerFingerprints.values.sorted(),
+                slowness: index % 3 == 2 ? 10 : 1,
                 isFaulty: faults.hasFaultyWorker && index == 0)
         }
     }
@@ -164,6 +168,8 @@ final class FaultSimulation {
                 """),
             trace: trace, crashes: crashes, messages: messages,
             quarantined: try history.count("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL"),
+            references: try history.count(
+                "SELECT count(*) FROM evaluations JOIN candidates c ON c.id = candidate_id WHERE c.label = 'uncached'"),
             virtualSeconds: now)
         try history.close()
         return report

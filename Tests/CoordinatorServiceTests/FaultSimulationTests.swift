@@ -21,9 +21,18 @@ import Testing
         /// An error model, within a budget whose last generation is smaller: two reuse measurements of 3 images each, and
         /// 13 candidates on 3 images each.
         case guided
+        /// As `guided`, with a scorer that does not compare with the uncached image, for which that is scored as well.
+        case scored
 
         var preset: String { self == .bred ? "nsga2" : "default" }
-        var overrides: [String] { self == .bred ? [] : ["search.budget_images=47"] }
+        var overrides: [String] {
+            switch self {
+            case .bred: []
+            case .guided: ["search.budget_images=47"]
+            case .scored:
+                ["search.budget_images=47", "scorers.image-reward=\(Fixtures.folder)/image-reward/model"]
+            }
+        }
         /// Seeds of a short test: a guided run takes longer.
         var share: Int { self == .bred ? 1 : 8 }
     }
@@ -69,6 +78,7 @@ import Testing
             #expect(differences == 0, "seed \(seed)")
             #expect(report.lostResults == [], "seed \(seed)")
             #expect(report.duplicatedImages == 0, "seed \(seed)")
+            #expect(report.references == (variant == .scored ? 1 : 0), "seed \(seed)")
             return report
         } catch {
             Issue.record("seed \(seed): \(error)")

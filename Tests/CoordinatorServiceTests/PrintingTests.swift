@@ -1,13 +1,30 @@
+import Basics
 import Foundation
-import History
 import Testing
 
 @testable import CoordinatorService
+@testable import History
 
 @Suite struct PrintingTests {
     private let result = QueryResult(
         columns: ["name", "value"],
         rows: [[.text("a, \"b\""), .real(1.5)], [.null, .integer(20)], [.text("p|q"), .blob([10, 255])]])
+
+    @Test func frontsShowBothLatenciesAndQualitiesWithFourDigits() {
+        func member(_ latency: Double, measured: Double?, _ quality: Double) -> FrontRecord {
+            FrontRecord(
+                candidateID: 7, generation: 2, speedup: 1 / latency, latencyRatio: latency, measuredRatio: measured,
+                macs: 2_125_037_568, cost: latency, quality: quality, images: 8)
+        }
+        let modelled = FrontTable.text([member(0.3958, measured: 0.4186, 0.79432)])
+        #expect(
+            modelled == """
+                candidate  generation  speed-up  latency  measured  GMACs  quality  images
+                        7           2     2.53x    0.396     0.419   2.13   0.7943       8
+                """)
+        let measured = FrontTable.text([member(0.5, measured: 0.5, 34.4217), member(0.25, measured: 0.25, -1.5)])
+        #expect(!measured.contains("measured") && measured.contains("  34.42  ") && measured.contains("  -1.50  "))
+    }
 
     @Test func csvQuotesCommasAndQuotes() throws {
         #expect(TableFormat.csv.print(result) == "name,value\r\n\"a, \"\"b\"\"\",1.5\r\n,20\r\np|q,0aff\r\n")
@@ -114,11 +131,12 @@ import Testing
             title: "t & u", prompts: ["a < b and a long prompt of many words that must be wrapped"],
             rows: [
                 ContactSheetDrawing.Row(
-                    title: "2.03x", subtitle: "candidate 176, image-reward-clipped 0.793", images: [[1, 2, 3]])
+                    title: "2.03x", subtitle: "candidate 176, \(ScorerKind.imageRewardClipped.text(0.793))",
+                    images: [[1, 2, 3]])
             ]
         ).svg()
         // A long subtitle is wrapped.
-        #expect(sheet.contains(">candidate 176,</text>") && sheet.contains(">image-reward-clipped 0.793</text>"))
+        #expect(sheet.contains(">candidate 176, Image</text>") && sheet.contains(">Reward, clipped 0.793</text>"))
         for svg in [plot, sheet] {
             #expect(XMLCheck.isWellFormed(svg))
             #expect(svg.contains("&amp;"))

@@ -27,6 +27,7 @@ struct SimulatedWorker {
 
     let name: String
     private let modelHash: String
+    private let scorerHashes: [String]
     let slowness: Double
     /// Whether it returns wrong scores.
     let isFaulty: Bool
@@ -44,9 +45,10 @@ struct SimulatedWorker {
     /// Unacknowledged results; on disk, so a crash does not lose them.
     private var spool: [SpoolKey: Messages.TaskResult] = [:]
 
-    init(name: String, modelHash: String, slowness: Double, isFaulty: Bool) {
+    init(name: String, modelHash: String, scorerHashes: [String] = [], slowness: Double, isFaulty: Bool) {
         self.name = name
         self.modelHash = modelHash
+        self.scorerHashes = scorerHashes
         self.slowness = slowness
         self.isFaulty = isFaulty
     }
@@ -76,6 +78,7 @@ struct SimulatedWorker {
         registration.workerName = name
         registration.engineVersion = Self.engineVersion
         registration.modelHash = modelHash
+        registration.scorerHashes = scorerHashes
         registration.threads = 1
         registersAt = now + pause
         pause = min(2 * pause, 32)

@@ -164,6 +164,52 @@ private final class Served: Sendable {
         _ = try JSONValue(parsing: body.utf8, file: name)
     }
 
+    @Test func imagesOfBenchmarksAreNotThoseOfTheSearch() async throws {
+        let served = try await Served()
+        let before = try await served.object("/api/0/summary")
+        #expect(before["search_images"] as? Int == 6 && before["images"] as? Int == 6)
+        let work = try served.history.benchmarks.begin(
+            on: "unseen", of: served.run, prompts: ["a"],
+            entries: [
+                NewBenchmarkEntry(
+                    label: "other",
+                    candidate: NewCandidate(
+                        genome: [1, 0x0F], genomeSHA256: String(repeating: "f", count: 64), canonicalHash: "other",
+                        origin: "fora-2", macs: 1))
+            ], tasks: [NewTask(candidates: [0], images: [ImageKey(prompt: 0, seed: 0)])])
+        let score = ImageScore(
+            candidateID: work.candidateIDs[0], image: ImageKey(prompt: 0, seed: 0), scorer: "psnr", value: 1)
+        let result = TaskResult(taskID: work.taskIDs[0], workerID: 1, scores: [score], timings: [], seconds: 1)
+        #expect(try served.history.results.commit(result) == .committed)
+        let after = try await served.object("/api/0/summary")
+        #expect(after["search_images"] as? Int == 6 && after["images"] as? Int == 7)
+    }
+
+    @Test func imageRatesHaveIntervalsThatFitTheRun() async throws {
+        let served = try await Served()
+        let short = try await served.object("/api/0/progress")
+        #expect(short["interval"] as? Int == 5)
+        let counts = try #require(short["throughput"] as? [[Int]])
+        #expect(counts.reduce(0) { $0 + $1[1] } == 6 && counts.last?.first == 0)
+        let image = ImageKey(prompt: 0, seed: 0)
+        let later = try served.history.search.beginGeneration(
+            1, of: served.run, searchState: [0],
+            candidates: [
+                NewCandidate(
+                    genome: [7, 0x0F], genomeSHA256: String(repeating: "7", count: 64), canonicalHash: "7",
+                    origin: "random", macs: 1)
+            ], tasks: (0..<2).map { _ in NewTask(candidates: [0], images: [image]) })
+        let last = try #require(try await served.object("/api/0/summary")["last_result"] as? Double)
+        for (task, delay) in zip(later.taskIDs, [250.0, 3670]) {
+            let score = ImageScore(candidateID: later.candidateIDs[0], image: image, scorer: "psnr", value: 1)
+            let result = TaskResult(taskID: task, workerID: 1, scores: [score], timings: [], seconds: 1)
+            #expect(try served.history.results.commit(result, at: last + delay) == .committed)
+        }
+        let long = try await served.object("/api/0/progress")
+        #expect(long["interval"] as? Int == 60)
+        #expect(long["throughput"] as? [[Int]] == [[3660, 1], [240, 1], [0, 6]])
+    }
+
     @Test func pointsContinueAfterTheLastOne() async throws {
         let served = try await Served()
         let all = try await served.object("/api/0/points")
@@ -275,6 +321,44 @@ private final class Served: Sendable {
         }
         #expect(try await uncached(served.candidates[1]) == [3])
         #expect(try await uncached(benchmark.candidateIDs[1]) == [5])
+    }
+
+    /// The scores of the uncached schedule are those of a run that does not search it, not a benchmark's.
+    @Test func uncachedScheduleOfTheRunIsNoBenchmark() async throws {
+        let served = try await Served()
+        let full = SHA256.digest([UInt8](repeating: UInt8(ascii: "1"), count: 12)).hexadecimal
+        let reference = NewCandidate(
+            genome: [0xFF, 0x0F], genomeSHA256: full, canonicalHash: full, origin: "default", macs: 1)
+        let image = ImageKey(prompt: 1, seed: 0)
+        let task = NewTask(candidates: [0], images: [image])
+        let work = try #require(
+            try served.history.benchmarks.beginUncached(of: served.run, candidate: reference, tasks: [task]))
+        let id = try #require(work.candidateIDs.first)
+        #expect(try served.history.benchmarks.unsettledUncached(of: served.run) == id)
+        let score = ImageScore(candidateID: id, image: image, scorer: "clip", value: 7)
+        let result = TaskResult(taskID: work.taskIDs[0], workerID: 1, scores: [score], timings: [], seconds: 1)
+        #expect(try served.history.results.commit(result) == .committed)
+        let totals = EvaluationTotals(
+            cost: 1, quality: 7, latencyRatio: 1, modelledRatio: nil, macs: 1, images: 1, denoiseSeconds: 1,
+            referenceSeconds: 1)
+        try served.history.search.recordEvaluations([(id, totals)])
+        #expect(try served.history.benchmarks.unsettledUncached(of: served.run) == nil)
+        // Once is enough.
+        #expect(
+            try served.history.benchmarks.beginUncached(of: served.run, candidate: reference, tasks: [task]) == nil)
+        let found = try await served.object("/api/0/candidate?id=\(served.candidates[1])")["uncached"] as? [[Any]]
+        #expect(found?.compactMap { $0[3] as? Double } == [7])
+        let page = try await served.object("/api/0/benchmarks")
+        #expect((page["schedules"] as? [Any])?.isEmpty == true && (page["scores"] as? [Any])?.isEmpty == true)
+        let points = try await served.object("/api/0/points")["id"] as? [Int]
+        #expect(points?.contains(Int(id)) == false)
+    }
+
+    @Test func scriptHasTheTitlesOfAllScorers() {
+        for kind in ScorerKind.allCases {
+            for name in kind.names { #expect(WebApp.script.contains("\"\(name)\": \"\(kind.title)\"")) }
+        }
+        #expect(WebApp.script.contains("\"image-reward-kept\": \"Image Reward, clipped\""))
     }
 
     @Test(arguments: [

@@ -13,6 +13,11 @@ import Testing
         return means.map { mean in shifts.map { mean + $0 + noise * generator.normal() } }
     }
 
+    @Test(arguments: [(5.0, 2.5706), (9, 2.2622), (19, 2.0930), (99, 1.9842)])
+    func quantilesEqualStudentsT(_ degrees: Double, _ expected: Double) {
+        #expect(abs(studentQuantile(degrees) / expected - 1) < 3e-3)
+    }
+
     @Test func equalPromptsLeaveNothingToLuck() throws {
         let costs = [0.2, 0.5, 0.5, 0.8, 1.2]
         let means = [-1.0, -3, -2, -4, -9]

@@ -29,6 +29,54 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: nested + "/history.sqlite-wal") == false)
     }
 
+    /// Names in a run directory; the log and its index are left out of none.
+    private func names(in folder: TemporaryFolder) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    }
+
+    @Test func readersOfAClosedHistoryLeaveNoLog() throws {
+        let sample = try SampleHistory()
+        try sample.history.close()
+        #expect(try names(in: sample.folder) == ["coordinator.lock", "history.sqlite"])
+        do {
+            let first = try RunHistory.openReadOnly(in: sample.folder.path)
+            let second = try RunHistory.openReadOnly(in: sample.folder.path)
+            #expect(try first.tasks.pending(of: sample.run).count == 2)
+            #expect(try second.tasks.pending(of: sample.run).count == 2)
+            try first.close()
+            // Another one still reads.
+            #expect(try second.tasks.pending(of: sample.run).count == 2)
+        }
+        #expect(try names(in: sample.folder) == ["coordinator.lock", "history.sqlite"])
+    }
+
+    @Test func lastReaderRemovesTheLogOfAClosedHistory() throws {
+        let sample = try SampleHistory()
+        do {
+            let reader = try RunHistory.openReadOnly(in: sample.folder.path)
+            #expect(try reader.tasks.pending(of: sample.run).count == 2)
+            _ = try sample.history.results.commit(sample.result(0))
+            try sample.history.close()
+            #expect(reader.walBytes == 0, "written back although a reader is connected")
+            #expect(try reader.tasks.pending(of: sample.run).count == 1)
+        }
+        #expect(try names(in: sample.folder) == ["coordinator.lock", "history.sqlite"])
+    }
+
+    @Test func readersLeaveTheLogOfACoordinator() throws {
+        let sample = try SampleHistory()
+        do { _ = try RunHistory.openReadOnly(in: sample.folder.path).tasks.pending(of: sample.run) }
+        #expect(sample.history.walBytes > 0)
+        #expect(try sample.history.checkpoint())
+        do { _ = try RunHistory.openReadOnly(in: sample.folder.path).tasks.pending(of: sample.run) }
+        #expect(
+            try names(in: sample.folder) == [
+                "coordinator.lock", "history.sqlite", "history.sqlite-shm", "history.sqlite-wal",
+            ])
+        #expect(try sample.history.results.commit(sample.result(0)) == .committed)
+        #expect(try RunHistory.openReadOnly(in: sample.folder.path).tasks.pending(of: sample.run).count == 1)
+    }
+
     @Test func openingAMissingHistoryNamesTheFile() throws {
         let folder = try TemporaryFolder()
         let missing = HistoryError.missing(file: folder.file("history.sqlite"))

@@ -104,6 +104,31 @@ import Testing
         #expect(decisions.count == (try run.decisions()).count - extended.schedules.count)
     }
 
+    @Test func membersOfTheFrontAreSpreadOverIt() throws {
+        let run = try SmallRun(generations: 3)
+        #expect(try run.begin(workers: 1).wait() == 0)
+        let prompts = try run.folder.write("a cat\n", to: "other.txt")
+        let front = try RunHistory.openReadOnly(in: run.runFolder).query("SELECT candidate_id FROM pareto_front").rows
+            .compactMap { row -> String? in
+                guard case .integer(let id) = row[0] else { return nil }
+                return "candidate \(id)"
+            }
+        try #require(front.count > 3)
+        let arguments = ["--prompts", prompts, "--front"]
+        let few = try benchmark(run, arguments + ["--front-members", "3"])
+        #expect(few.wait() == 0, "\(few.errors)")
+        let members = try report(few).schedules.filter { $0.origin == "front" }.map(\.schedule)
+        #expect(Set(members) == [front[0], front[(front.count - 1) / 2], front[front.count - 1]])
+        // A limit above the front's length selects all of it.
+        let all = try benchmark(run, arguments + ["--front-members", "10000"])
+        #expect(all.wait() == 0, "\(all.errors)")
+        #expect(Set(try report(all).schedules.filter { $0.origin == "front" }.map(\.schedule)) == Set(front))
+        let alone = try benchmark(run, ["--prompts", prompts, "--heuristics", "--front-members", "3"])
+        #expect(alone.wait() == 2 && alone.errors.contains("--front-members 3 has no effect without --front"))
+        let one = try benchmark(run, arguments + ["--front-members", "1"])
+        #expect(one.wait() == 2 && one.errors.contains("--front-members"), "\(one.errors)")
+    }
+
     @Test func killedBenchmarkResumes() throws {
         let run = try SmallRun(generations: 1)
         #expect(try run.begin(workers: 1).wait() == 0)

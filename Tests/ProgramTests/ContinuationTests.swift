@@ -166,7 +166,7 @@ import Testing
         #expect((1...2).contains(try run.count("SELECT count(*) FROM cost_tables")))
         #expect(
             try run.count(
-                "SELECT count(*) FROM cost_tables WHERE worker_id IS NOT NULL AND worker_class LIKE '%1 threads%'")
+                "SELECT count(*) FROM cost_tables WHERE worker_id IS NOT NULL AND worker_class LIKE '%, 1 thread, %'")
                 == run.count("SELECT count(*) FROM cost_tables"))
         #expect(
             try run.count("SELECT count(*) FROM evaluations WHERE cost = modelled_ratio AND cost > 0 AND cost <= 1")

@@ -30,7 +30,7 @@ import Testing
 
         let compactPath = folder.file("front.ecad")
         let compactRun = try coordinator(
-            "export", "--run-dir", small.runFolder, "--front", "--format", "compact", "-o", compactPath)
+            "export", "--run-dir", small.runFolder, "--front", "-o", compactPath)
         #expect(compactRun.status == 0, "\(compactRun.errors)")
         guard case .compact(let compact) = try ScheduleDocument(path: compactPath) else {
             Issue.record("not a compact file")
@@ -54,8 +54,7 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: jsonFolder).count == front.count)
         let one = folder.file("one.json")
         _ = try coordinator(
-            "export", "--run-dir", small.runFolder, "--candidate", "\(best.candidateID)", "--format", "ecad-json",
-            "-o", one)
+            "export", "--run-dir", small.runFolder, "--candidate", "\(best.candidateID)", "-o", one)
         let file = try ScheduleFile(path: one)
         #expect(file.schedule.genome.sha256 == (try history.search.candidate(best.candidateID)).genomeSHA256)
         #expect(file.configuration["height"]?.int == 16)

@@ -107,6 +107,21 @@ import Testing
             process.terminationStatus == 1 && text.contains("rsvg-convert") && text.contains("librsvg2-bin"), "\(text)")
     }
 
+    @Test func endedRunHasNoWriteAheadLog() throws {
+        let small = try SmallRun(generations: 1)
+        #expect(try small.begin(workers: 1).wait() == 0)
+        func logs() throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: small.runFolder).filter {
+                $0.hasPrefix("history.sqlite-")
+            }
+        }
+        #expect(try logs() == [])
+        for command in [["status"], ["query", "pareto_front"], ["report", "-o", small.folder.file("again.html")]] {
+            #expect(try ProgramRun("ecad-coordinator", command + ["--run-dir", small.runFolder]).wait() == 0)
+            #expect(try logs() == [], "\(command)")
+        }
+    }
+
     @Test func runEndsWellIfItsReportCannotBeWritten() throws {
         let small = try SmallRun(generations: 1)
         try FileManager.default.createDirectory(

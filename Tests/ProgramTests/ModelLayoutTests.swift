@@ -168,6 +168,7 @@ import Testing
         #expect(run.errors.contains("interrupted; resume with"), "\(run.errors)")
         let status = try ProgramRun("ecad-coordinator", ["status", "--run-dir", small.runFolder])
         #expect(status.wait() == 0 && status.output.contains("status       interrupted\n"), "\(status.output)")
+        #expect(status.output.contains("resume with: ecad-coordinator resume --run-dir "), "\(status.output)")
         let before = try small.count("SELECT count(*) FROM evaluations")
         try FileManager.default.removeItem(atPath: first.path)
         let resume = ["resume", "--run-dir", small.runFolder, "--workers", "1"]

@@ -20,6 +20,8 @@ IMAGES = 8
 """Calibration prompts, and as many unseen ones."""
 BUDGET = 480
 """Everything is counted in units of a schedule's images; the other preset is measured after so many."""
+MILESTONES = (24, 144, BUDGET)
+"""What was spent where the table has the hypervolume of the preset `default`."""
 CHECKPOINTS = [*range(6, 21, 2), 24, 28, 32, 40, 48, 64, 96, 144, 192, 240, 360, BUDGET]
 VIEWS = [
     ("calibration", "whole", "all costs, calibration prompts"),
@@ -94,6 +96,11 @@ def needed(ours: Fronts, target: float, prompts: str, part: str) -> float:
     return next((front["schedules"] for front in ours if front[prompts][part] >= target), math.inf)
 
 
+def volume(fronts: Fronts, spent: int, prompts: str, part: str) -> float:
+    """The hypervolume that was reached with so many schedules, at most."""
+    return max((front[prompts][part] for front in fronts if front["schedules"] <= spent), default=0)
+
+
 def row(case: str, other: str, pairs: list[tuple[Fronts, Fronts]], prompts: str, part: str, text: str) -> str:
     """One line of the table, from the fronts of both presets by seed."""
     ends = [(ours[-1][prompts][part], theirs[-1][prompts][part]) for ours, theirs in pairs]
@@ -102,10 +109,10 @@ def row(case: str, other: str, pairs: list[tuple[Fronts, Fronts]], prompts: str,
     bounds = "" if found.lower is None else f" ({found.lower:.2f} to {found.upper:.2f})"
     median = statistics.median(spent)
     share = f"1/{BUDGET / median:.0f}" if math.isfinite(median) else "-"
-    means = [statistics.fmean(values) for values in zip(*ends)]
+    reached = [statistics.fmean(volume(ours, spent, prompts, part) for ours, _ in pairs) for spent in MILESTONES]
     cells = [
-        case, other, text, f"{median:.1f} ({min(spent):.1f} to {max(spent):.1f})", share, f"{means[1]:.2f}", f"{means[0]:.2f}",
-        f"{found.mean:+.2f}{bounds}".replace("-", "−"), str(len(pairs)),
+        case, other, text, f"{median:.1f} ({min(spent):.1f} to {max(spent):.1f})", share, f"{statistics.fmean(theirs for _, theirs in ends):.2f}",
+        *[f"{value:.2f}" for value in reached], f"{found.mean:+.2f}{bounds}".replace("-", "−"), str(len(pairs)),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
@@ -113,8 +120,10 @@ def row(case: str, other: str, pairs: list[tuple[Fronts, Fronts]], prompts: str,
 def report(work: pathlib.Path) -> str:
     """The table of all searches that have a partner with the same seed."""
     lines = [
-        f"| case | against | hypervolume | schedules until what it has after {BUDGET} | share | its | default's | difference after {BUDGET} (95 %) | seeds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| case | against | hypervolume | schedules until what it has after {BUDGET} | share | its after {BUDGET} | "
+        + " | ".join(f"after {spent}" for spent in MILESTONES)
+        + f" | difference after {BUDGET} (95 %) | seeds |",
+        "|" + "---|" * (8 + len(MILESTONES)),
     ]
     for case in CASES:
         for other in ("ecad-paper", "nsga2"):

@@ -23,6 +23,8 @@ final class Coordinator {
         var engineVersion = ""
         /// The authorized keys; nil without authentication.
         var register: KeyRegister?
+        /// Workers of the run if no others are expected.
+        var expectedWorkers: Int?
     }
 
     /// A registered worker as a peer of the socket.
@@ -78,7 +80,7 @@ final class Coordinator {
             Scheduler.Settings(
                 silenceLimit: settings.silenceLimit, heartbeatSeconds: settings.heartbeatSeconds,
                 recheckShare: context.configuration.recheckShare, quality: context.configuration.quality,
-                arithmetic: context.configuration.arithmetic))
+                arithmetic: context.configuration.arithmetic, expectedWorkers: settings.expectedWorkers))
         canary = context.keepsCanary ? try context.history.runs.canary(of: context.runID) : nil
         try context.history.transaction {
             // The leases belong to a coordinator that has ended; results that still arrive are accepted.
@@ -98,7 +100,7 @@ final class Coordinator {
     var workerCount: Int { scheduler.workerCount }
 
     /// Candidates whose results are incomplete.
-    var openCandidateCount: Int { scheduler.openCandidates(at: now).count }
+    var openCandidates: Set<Int64> { scheduler.openCandidates(at: now) }
 
     /// Removes and returns the messages to be sent, once what caused them has been committed.
     func takeOutbox() -> [Outgoing] {
@@ -259,6 +261,7 @@ final class Coordinator {
 
     /// Tells every worker that the run is over.
     func finish(_ reason: String) throws {
+        try reportUnconfirmedResults()
         try run.history.events.countRefusals(refusals.takeCounts(), of: run.context.runID)
         for worker in connections.keys.sorted() {
             guard let connection = connections[worker] else { continue }
@@ -267,6 +270,18 @@ final class Coordinator {
         }
         connections = [:]
         workerOfPeer = [:]
+    }
+
+    /// Says how many results of the recheck sample no second worker has confirmed.
+    private func reportUnconfirmedResults() throws {
+        let count = scheduler.unconfirmedResults
+        guard count > 0 else { return }
+        let share = run.context.configuration.recheckShare
+        let text =
+            "\(count.counted("result")) of the sample (tasks.recheck_share = \(share)) could not be rechecked: no other "
+            + "worker was connected"
+        try run.history.events.record("not-rechecked", text, run: run.context.runID)
+        logger.log(level: share >= 1 ? .warning : .notice, "\(text)")
     }
 
     // MARK: - Effects

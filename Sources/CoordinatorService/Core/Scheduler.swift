@@ -22,6 +22,8 @@ struct Scheduler {
         var quality = ScorerKind.psnr
         /// What the workers compute with; rechecks agree within its tolerance.
         var arithmetic = Arithmetic()
+        /// Workers of the run if no others are expected: those that the coordinator starts itself.
+        var expectedWorkers: Int?
     }
 
     /// Maximum number of open rechecks if only a sample is rechecked; with a single worker they would pile up.
@@ -37,7 +39,8 @@ struct Scheduler {
     var disputes: [Recheck] = []
     /// The latest epoch under which a finished task was rechecked: epochs are not reused if it is reopened.
     var recheckEpochs: [Int64: Int] = [:]
-    /// Until this time rechecks wait for workers to register, or to register again after a restart.
+    /// Until this time, or until all expected workers are there, rechecks wait for workers to register, or to register
+    /// again after a restart.
     private var rejoinDeadline = -Double.infinity
     var effects: [Effect] = []
 
@@ -112,6 +115,13 @@ struct Scheduler {
     private func mustConfirm(excluding excluded: Set<WorkerID>, at now: Double) -> Bool {
         settings.recheckShare >= 1
             && (now < rejoinDeadline || dispatcher.workers.keys.contains { !excluded.contains($0) })
+    }
+
+    /// Results whose recheck no connected worker can do.
+    var unconfirmedResults: Int {
+        dispatcher.entries.values.count { entry in
+            entry.item.id.isRecheck && dispatcher.workers.keys.allSatisfy(entry.excluded.contains)
+        }
     }
 
     // MARK: - Events
@@ -203,7 +213,8 @@ struct Scheduler {
     }
 
     private mutating func endRejoinPeriod(at now: Double) {
-        guard now >= rejoinDeadline, rejoinDeadline.isFinite else { return }
+        let isComplete = settings.expectedWorkers.map { verified.count >= $0 } ?? false
+        guard isComplete || now >= rejoinDeadline, rejoinDeadline.isFinite else { return }
         rejoinDeadline = -.infinity
         effects.append(.evaluationsClosed)
     }

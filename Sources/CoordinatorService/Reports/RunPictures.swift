@@ -46,8 +46,8 @@ struct RunPictures {
         }
         let images = prompts.count * configuration.seedsPerPrompt
         return FrontPlot(
-            title: "\(modelName): \(points.count) candidates, \(images) images each",
-            qualityName: configuration.quality.title,
+            title: "\(modelName): \(points.count.counted("candidate")), \(images.counted("image")) each",
+            qualityName: configuration.quality.axisTitle,
             points: points)
     }
 
@@ -67,7 +67,8 @@ struct RunPictures {
                     images: try images(member.candidateID)))
         }
         return ContactSheetDrawing(
-            title: "\(modelName), uncached and with \(members.count) schedules of the front", prompts: prompts,
+            title: "\(modelName), uncached and with \(members.count.counted("schedule")) of the front",
+            prompts: prompts,
             rows: rows)
     }
 
@@ -79,7 +80,7 @@ struct RunPictures {
             return generation.hypervolume.map { (evaluations: Double(evaluations), hypervolume: $0) }
         }
         return HypervolumePlot(
-            title: "\(modelName): hypervolume over \(points.count) generations", points: points)
+            title: "\(modelName): hypervolume over \(points.count.counted("generation"))", points: points)
     }
 
     func genesPlot() throws -> GenesPlot {
@@ -87,7 +88,7 @@ struct RunPictures {
             "SELECT step, block, component, recompute_share FROM gene_usage WHERE run_id = ?", [.integer(runID)]
         ).rows
         return GenesPlot(
-            title: "\(modelName): what \(front.count) schedules of the front recompute",
+            title: "\(modelName): recomputation in \(front.count.counted("schedule")) of the front",
             genes: rows.compactMap { row in
                 guard case .integer(let step) = row[0], case .integer(let block) = row[1],
                     case .text(let name) = row[2],
@@ -108,7 +109,7 @@ struct RunPictures {
             """, [.integer(runID)]
         ).rows
         return WorkersPlot(
-            title: "\(modelName): leases of \(Set(rows.map { $0[0] }).count) workers",
+            title: "\(modelName): leases of \(Set(rows.map { $0[0] }).count.counted("worker"))",
             leases: rows.compactMap { row in
                 guard case .text(let name) = row[0], case .real(let start) = row[1], case .real(let end) = row[2] else {
                     return nil

@@ -65,6 +65,9 @@ public struct RunStatusReport: Sendable, Encodable {
         outlook = try RunOutlook(history, snapshot.run, configuration)
     }
 
+    /// Whether the run has not ended and no coordinator works on it.
+    public var isInterrupted: Bool { status == "interrupted" }
+
     /// Aligned lines, without a final newline.
     public var text: String {
         var lines = [
@@ -73,7 +76,7 @@ public struct RunStatusReport: Sendable, Encodable {
             "generation   \(generation)" + (generations.map { " of \($0)" } ?? ""), "evaluations  \(evaluations)",
             "images       \(ImageBudget.text(images))" + (budgetImages.map { " of \(ImageBudget.text($0))" } ?? ""),
             "open tasks   \(openTasks)", "front        \(front)",
-            "hypervolume  " + (hypervolume.map { String(format: "%.4f", $0) } ?? "-"), "log          \(walBytes) bytes",
+            "hypervolume  " + (hypervolume.map { String(format: "%.4f", $0) } ?? "-"), "SQLite log   \(walBytes) bytes",
         ]
         lines += outlook.lines
         if let warning = outlook.warning { lines.append("warning: \(warning)") }

@@ -111,16 +111,24 @@ extension QueryValue {
 
 /// The front at the end of a run, as a table or as JSON.
 public enum FrontTable {
-    /// An aligned table without a final newline.
+    /// An aligned table without a final newline; qualities have the decimals of the largest with four digits.
+    ///
+    /// Where the latency is modelled, the measured one stands beside it.
     public static func text(_ front: [FrontRecord]) -> String {
-        let header = ["candidate", "generation", "speed-up", "latency", "GMACs", "quality", "images"]
+        let isModelled = front.contains { $0.measuredRatio != nil && $0.measuredRatio != $0.latencyRatio }
+        let largest = front.map { abs($0.quality) }.max() ?? 0
+        let decimals = largest > 0 ? min(6, max(2, 3 - Int(log10(largest).rounded(.down)))) : 2
+        func ratio(_ value: Double?) -> String { value.map { String(format: "%.3f", $0) } ?? "-" }
+        let header =
+            ["candidate", "generation", "speed-up", "latency"] + (isModelled ? ["measured"] : [])
+            + ["GMACs", "quality", "images"]
         let rows = front.map { point in
             [
                 "\(point.candidateID)", "\(point.generation)",
-                point.speedup.map { String(format: "%.2fx", $0) } ?? "-",
-                point.latencyRatio.map { String(format: "%.3f", $0) } ?? "-",
+                point.speedup.map { String(format: "%.2fx", $0) } ?? "-", ratio(point.latencyRatio),
+            ] + (isModelled ? [ratio(point.measuredRatio)] : []) + [
                 point.macs.map { String(format: "%.2f", Double($0) / 1e9) } ?? "-",
-                String(format: "%.2f", point.quality), "\(point.images)",
+                String(format: "%.\(decimals)f", point.quality), "\(point.images)",
             ]
         }
         let table = alignedTable([header] + rows, isNumeric: Array(repeating: true, count: header.count))

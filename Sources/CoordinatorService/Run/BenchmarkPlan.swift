@@ -16,6 +16,8 @@ public struct BenchmarkOptions: Sendable {
     public var schedulePaths: [String]
     /// Whether to measure the run's front.
     public var includesFront: Bool
+    /// Members of the front to measure at most, evenly spread over a longer one with both of its ends; nil for all.
+    public var frontMembers: Int?
     /// Whether to measure FORA and TGATE schedules of similar cost as well.
     public var includesHeuristics: Bool
     /// Images per prompt, with seeds 0, 1, ...
@@ -34,7 +36,7 @@ public struct BenchmarkOptions: Sendable {
     /// Only the prompts by default; at least one source of schedules is needed.
     public init(
         promptsPath: String, promptsFormat: PromptFormat? = nil, name: String? = nil, schedulePaths: [String] = [],
-        includesFront: Bool = false,
+        includesFront: Bool = false, frontMembers: Int? = nil,
         includesHeuristics: Bool = false, seedsPerPrompt: Int = 1, embeddingsPath: String? = nil,
         scorers: [String] = [], engine: Engine? = nil, precision: Precision? = nil, moved: MovedFiles = MovedFiles()
     ) {
@@ -43,6 +45,7 @@ public struct BenchmarkOptions: Sendable {
         self.name = name
         self.schedulePaths = schedulePaths
         self.includesFront = includesFront
+        self.frontMembers = frontMembers
         self.includesHeuristics = includesHeuristics
         self.seedsPerPrompt = seedsPerPrompt
         self.embeddingsPath = embeddingsPath
@@ -89,9 +92,13 @@ struct BenchmarkPlan {
     ) throws {
         self.shape = shape
         self.usesNegativePrompt = usesNegativePrompt
-        entries = [Entry(label: "uncached", origin: "default", schedule: Schedule(shape: shape))]
+        entries = [
+            Entry(
+                label: BenchmarkStore.uncached, origin: Heuristic.uncached.description, schedule: Schedule(shape: shape)
+            )
+        ]
         for path in options.schedulePaths { try add(path) }
-        if options.includesFront { try addFront(of: history, runID) }
+        if options.includesFront { try addFront(of: history, runID, members: options.frontMembers ?? .max) }
         if options.includesHeuristics { try addHeuristics(cost) }
         var labels: Set<String> = []
         if let duplicate = entries.first(where: { !labels.insert($0.label).inserted }) {
@@ -119,12 +126,13 @@ struct BenchmarkPlan {
         }
     }
 
-    private mutating func addFront(of history: RunHistory, _ runID: Int64) throws {
+    private mutating func addFront(of history: RunHistory, _ runID: Int64, members limit: Int) throws {
         let front = try history.search.front(of: runID)
         guard !front.isEmpty else {
             throw CoordinatorError.invalidBenchmark("\(history.file): the front is empty")
         }
-        for member in front {
+        let chosen = Set(Calibration.spread(front.map(\.candidateID), to: limit))
+        for member in front where chosen.contains(member.candidateID) {
             let genome = try Genome(
                 bytes: try history.search.candidate(member.candidateID).genome, geneCount: shape.geneCount)
             entries.append(

@@ -47,6 +47,8 @@ final class Calibration: DistributedRun {
     private var candidateOfOffspring: [Int: Int64] = [:]
     private var candidateOfHash: [String: Int64] = [:]
     private var candidateOfGenome: [Genome: Int64] = [:]
+    /// The uncached schedule while it waits for its scores.
+    var openReference: Int64?
     private let evaluationKey: String
 
     init(context: RunContext, search: Search?, evaluationKey: String) throws {
@@ -68,6 +70,7 @@ final class Calibration: DistributedRun {
             let genome = try Genome(bytes: candidate.genome, geneCount: context.shape.geneCount)
             register(candidate.id, genome: genome, canonicalHash: candidate.canonicalHash)
         }
+        openReference = try history.benchmarks.unsettledUncached(of: runID)
         try history.runs.setStatus(.running, of: runID)
         if snapshot.run.evaluationKey == nil {
             try history.runs.setConfiguration(snapshot.run.configuration, evaluationKey: evaluationKey, of: runID)
@@ -113,6 +116,7 @@ final class Calibration: DistributedRun {
             search = try Self.newSearch(configuration, shape: context.shape, budget: budget, basis: basis)
             return try beginGeneration(size: work.taskSize)
         }
+        try settleUncachedReference(work)
         switch configuration.mode {
         case .generations: return try advanceByGenerations(work)
         case .steadyState:
@@ -148,9 +152,11 @@ final class Calibration: DistributedRun {
             try end(Self.exhausted)
             return []
         }
+        // First, since its tasks take longest.
+        let reference = try insertUncachedReference(before: offspring, size: size)
         let tasks = try insert(offspring, isContinued: false, size: size)
         isGenerationOpen = true
-        return tasks
+        return reference + tasks
     }
 
     private static let exhausted = "no new schedule can be bred from the population"
@@ -167,7 +173,7 @@ final class Calibration: DistributedRun {
         }
         guard let search else { return }
         while hypervolumes.count < search.finishedGenerations { try complete(hypervolumes.count) }
-        guard search.pending.isEmpty else { return }
+        guard search.pending.isEmpty, openReference == nil else { return }
         try requirePopulation()
         if let reason = endReason(next: search.nextGeneration.number) { try endSteadyState(reason) }
     }
@@ -186,7 +192,9 @@ final class Calibration: DistributedRun {
             let offspring = search?.breed(min(taskSchedules, next.room, budget.affordable(of: left))) ?? []
             guard !offspring.isEmpty else {
                 // Outstanding results may make new offspring possible.
-                if pending.isEmpty, search?.population.isEmpty == false { try endSteadyState(Self.exhausted) }
+                if pending.isEmpty, openReference == nil, search?.population.isEmpty == false {
+                    try endSteadyState(Self.exhausted)
+                }
                 break
             }
             let tasks = try insert(offspring, isContinued: true, size: work.taskSize)
@@ -283,6 +291,9 @@ final class Calibration: DistributedRun {
         return try inserted.taskIDs.map(history.tasks.task)
     }
 
+    /// Whether the search has proposed a genome.
+    func isCandidate(_ genome: Genome) -> Bool { candidateOfGenome[genome] != nil }
+
     private func register(_ candidate: Int64, genome: Genome, canonicalHash: String) {
         candidateOfHash[canonicalHash] = candidate
         candidateOfGenome[genome] = candidate
@@ -371,7 +382,7 @@ final class Calibration: DistributedRun {
         return ordered
     }
 
-    private func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {
+    func totals(of candidate: CandidateRecord) throws -> EvaluationTotals? {
         let genome = try Genome(bytes: candidate.genome, geneCount: context.shape.geneCount)
         return try context.totals(
             of: candidate.id, schedule: try Schedule(shape: context.shape, genome: genome), costTable: costTable,
@@ -381,7 +392,7 @@ final class Calibration: DistributedRun {
     // MARK: - Costs
 
     /// False while candidates wait for the cost table from which their cost is modelled.
-    private var canSettle: Bool { configuration.cost != .latency || costTable != nil }
+    var canSettle: Bool { configuration.cost != .latency || costTable != nil }
 
     /// Stores a worker's cost table; the first table of a run models its costs.
     func record(_ report: CostReport, from worker: Int64) throws {

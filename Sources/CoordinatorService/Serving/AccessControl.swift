@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Transport
 
@@ -43,7 +44,7 @@ struct AccessControl {
         let count = try keys.entries().count { !$0.isRevoked }
         self.init(
             security: .curve(try keys.coordinatorKeys(), register), register: register,
-            summary: "encrypted, \(count) workers authorized in \(path)", keyFolder: path)
+            summary: "encrypted, \(count.counted("worker")) authorized in \(path)", keyFolder: path)
     }
 
     private init(security: CoordinatorSecurity, register: KeyRegister?, summary: String, keyFolder: String?) {

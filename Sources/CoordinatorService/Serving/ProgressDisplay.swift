@@ -36,7 +36,7 @@ struct ProgressLine {
         let (imagesPerSecond, evaluationsPerSecond) = rates(state.imagesDone, state.evaluationsDone, at: now)
         let left = Double(state.evaluationsTotal - state.evaluationsDone)
         let remaining = evaluationsPerSecond > 0 ? durationText(seconds: left / evaluationsPerSecond) : "--"
-        let workers = state.workers == 1 ? "1 worker" : "\(state.workers) workers"
+        let workers = state.workers.counted("worker")
         if let measured = state.measured {
             return "measuring what reuse changes: \(measured.done)/\(measured.total) images | \(workers)"
         }
@@ -69,7 +69,7 @@ struct ProgressLine {
         return [
             "\(promptSet): \(imagesBefore + imagesDone)/\(imagesTotal) images",
             "\(rate > 0 ? durationText(seconds: left / rate) : "--") left", String(format: "%.1f images/s", rate),
-            workers == 1 ? "1 worker" : "\(workers) workers",
+            workers.counted("worker"),
         ].joined(separator: " | ")
     }
 
@@ -113,7 +113,7 @@ final class ProgressDisplay {
                 ($0.speedup ?? 1 / $0.cost, $0.quality)
             }
         }
-        let openCount = coordinator.openCandidateCount
+        let openCount = calibration.openCount(of: coordinator.openCandidates)
         let text = line.text(
             ProgressLine.State(
                 generation: calibration.generation, generations: calibration.configuration.generationLimit,

@@ -76,7 +76,10 @@ struct RunServer {
         let start = ContinuousClock.now
         let coordinator = try Coordinator(
             run: run,
-            settings: Coordinator.Settings(engineVersion: options.engineVersion, register: access.register),
+            settings: Coordinator.Settings(
+                engineVersion: options.engineVersion, register: access.register,
+                // Nobody is told how others could join.
+                expectedWorkers: isPrivate(endpoint) ? options.localWorkers : nil),
             clock: { (ContinuousClock.now - start) / .seconds(1) }, logger: logger)
         let loop = CoordinatorLoop(coordinator: coordinator, socket: socket)
         logger.notice("run \(folder): listening on \(endpoint), \(access.summary)")
@@ -91,6 +94,9 @@ struct RunServer {
         return try body(session)
     }
 
+    /// Whether the run is meant for the local workers alone: there are some, and no other machine can connect.
+    private func isPrivate(_ endpoint: Endpoint) -> Bool { options.localWorkers > 0 && endpoint.isLoopback }
+
     /// Logs how workers join, with an address that other machines can use if there is one.
     private func logAddresses(of endpoint: Endpoint, _ access: AccessControl, engine: Engine) {
         if endpoint.isLoopback, HostAddress(numeric: options.bind.host) == nil, options.bind.host != "localhost" {
@@ -98,7 +104,7 @@ struct RunServer {
             logger.warning(
                 "\(options.bind.host) is \(endpoint.host) here, so no other machine can connect; \(remedy)")
         }
-        guard options.localWorkers == 0 || !endpoint.isLoopback else { return }
+        guard !isPrivate(endpoint) else { return }
         let all = endpoint.fromOtherMachines
         let first = all.first ?? endpoint.fromThisMachine
         let others = all.dropFirst().map(\.host)

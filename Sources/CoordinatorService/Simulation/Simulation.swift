@@ -146,7 +146,7 @@ public struct Simulation {
         report.seconds = clock.now
         report.isComplete = calibration.isFinished
         report.generations = try calibration.history.search.generations(of: calibration.runID).count { $0.isFinished }
-        let openCount = coordinator.openCandidateCount
+        let openCount = calibration.openCount(of: coordinator.openCandidates)
         report.evaluations = calibration.candidateCount - openCount
         report.images = calibration.budget.spent(withOpen: openCount)
         report.budgetImages = calibration.budget.limit

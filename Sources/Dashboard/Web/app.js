@@ -107,7 +107,8 @@ async function start() {
   document.documentElement.dataset.ready = "yes";
   const live = document.getElementById("live");
   if (isReport) {
-    live.textContent = `report of ${moment(runs[0].summary.now)}`;
+    live.textContent = `report of ${moment(runs[0].summary.now).slice(0, 10)}`;
+    live.title = moment(runs[0].summary.now);
     live.classList.add("still");
     return;
   }

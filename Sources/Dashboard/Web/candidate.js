@@ -43,11 +43,18 @@ function candidateHead(run, id, position, detail, actions) {
   return el("div", {},
     el("h2", {}, el("i", { class: `ring-key ${position ? "compared" : "selected"}` }), `Candidate ${id}`),
     el("dl", { class: "facts" },
-      fact("Time", percent(ratio)), fact("Speed-up", times(1 / ratio)), fact(scorerName(run.summary.quality), figure(run.quality[index])),
+      ...timeFacts(run, index), fact("Speed-up", times(1 / ratio)), fact(scorerName(run.summary.quality), figure(run.quality[index])),
       run.gmacs[index] ? fact("Multiply-adds", `${figure(run.gmacs[index], 3)} G`) : null, fact("Generation", run.generation[index]),
       fact("Origin", run.origin[index]), fact("Images", run.images[index])),
     el("div", { class: "standing" }, run.onFront.has(index) ? el("span", { class: "badge" }, "on the front") : el("span", { class: "badge off" }, "dominated"),
       position ? el("button", { type: "button", class: "quiet", onclick: actions.clear }, "End comparison") : null));
+}
+
+/** The time that `pick` compares and, if that is the modelled one, the time measured with the images. */
+function timeFacts(run, index) {
+  const ratio = run.time(index);
+  if (run.summary.cost !== "latency" || run.modelled[index] === null || run.measured[index] === null) return [fact("Time", percent(ratio))];
+  return [fact("Time, modelled", percent(ratio)), fact("Time, measured", percent(run.measured[index]))];
 }
 
 const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)));
@@ -139,7 +146,8 @@ function lineage(run, id, actions) {
   const index = run.byID.get(id);
   if (index === undefined) return el("p", { class: "note" }, "Not bred by the search.");
   if (!found.length) {
-    return el("p", { class: "note" }, originKind(run.origin[index]) === "calibrated" ? "Solved from the measured reuse errors: it has no parents." : "A seed: it has no parents.");
+    return el("p", { class: "note" }, originKind(run.origin[index]) === "calibrated"
+      ? `Solved from the measured reuse errors${run.origin[index].endsWith("perturbed") ? ", varied at random" : ""}: it has no parents.` : "A seed: it has no parents.");
   }
   const seeds = found.filter(ancestor => {
     const index = run.byID.get(ancestor);

@@ -132,6 +132,18 @@ export class Run {
 
   get model() { return (this.setting("model", "path") ?? "").replaceAll('"', "").split("/").pop(); }
 
+  /** What a run works on that has no candidates yet; empty once it has some. */
+  get beginning() {
+    const { status, evaluations, connected, cost_tables: tables, reuse_errors: measured, cost } = this.summary;
+    if (status !== "running" || evaluations) return "";
+    if (!connected) return "The coordinator waits for workers.";
+    if (cost === "latency" && !tables) return "The first worker measures what each component costs.";
+    const images = this.summary.prompts.filter(([, , set]) => set === "calibration").length * Number(this.setting("prompts", "seeds_per_prompt") ?? 1);
+    const total = Math.min(Number(this.setting("search", "measured_images") ?? 0), images);
+    if (measured < total) return `Workers measure what reuse changes: ${measured} of ${total} images are done. Each takes as long as several uncached images.`;
+    return "Workers evaluate the first candidates.";
+  }
+
   /** A candidate's time relative to the uncached model; its cost where no time is known. */
   time(index) { return this.ratio[index] ?? this.cost[index]; }
 }

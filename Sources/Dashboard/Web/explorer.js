@@ -21,6 +21,8 @@ export class Explorer {
     this.axis = "time";
     this.limit = 0.4;
     this.chosen = [];
+    /** Whether the panel shows the best candidate within the limit, also when results change it; until a candidate is chosen. */
+    this.isFollowing = true;
     /** Candidates inside the box drawn last, for the page of gene usage: {run, id}. */
     this.selection = [];
     this.benchmark = "";
@@ -38,8 +40,10 @@ export class Explorer {
   }
 
   #controls() {
-    const limit = el("input", { type: "number", min: 1, max: 200, step: 1, value: 40, id: "limit", oninput: () => {
+    const limit = this.limitField = el("input", { type: "number", min: 1, max: 200, step: 1, value: 40, id: "limit", oninput: () => {
       this.limit = Number(limit.value) / 100;
+      this.isFollowing = true;
+      this.#remember();
       this.update();
     } });
     const axis = el("select", { "aria-label": "Horizontal axis", onchange: () => {
@@ -139,7 +143,7 @@ export class Explorer {
     this.generations.hidden = !last;
     this.slider.max = last;
     if (this.filter.generation === Infinity) this.slider.value = last;
-    this.sliderText.textContent = `${this.filter.generation === Infinity ? last : this.filter.generation} of ${last}`;
+    this.sliderText.textContent = this.filter.generation === Infinity ? "all" : String(this.filter.generation);
     this.scatter.titles = { x: axis.title, y: runs.length ? scorerName(runs[0].summary.quality) : "" };
     this.scatter.format = { x: axis.label, y: figure };
     const mark = { time: this.limit, speed: 1 / this.limit }[this.axis];
@@ -185,32 +189,47 @@ export class Explorer {
     const best = front.filter(point => time(point) <= this.limit).sort((a, b) => b.run.quality[b.index] - a.run.quality[a.index])[0];
     if (!best) {
       const fastest = Math.min(...front.map(time));
-      return this.answer.replaceChildren(el("span", {}, front.length ? `no candidate is that fast; the fastest takes ${percent(fastest)}` : "no candidates yet"));
+      return this.answer.replaceChildren(el("span", {}, !front.length ? "no candidates yet" : this.limit > 0 ? `no candidate is that fast; the fastest takes ${percent(fastest)}` : "enter a number above 0"));
     }
     const id = best.run.id[best.index];
     this.answer.replaceChildren(el("button", { type: "button", class: "primary", onclick: () => this.choose(best.run, id) },
       `candidate ${id}: ${times(1 / time(best))}, ${scored(best.run.summary.quality, best.run.quality[best.index])}`));
-    if (!this.opened) this.choose(best.run, id, false, true);
+    const [chosen, compared] = this.chosen;
+    if (this.isFollowing && (compared || chosen?.id !== id || chosen?.run !== best.run)) this.#choose([{ run: best.run, id }]);
   }
 
-  /** What is chosen, as an address to come back to: the run and one or two candidates. */
-  get address() { return ["#explorer", ...(this.chosen.length ? [this.chosen[0].run.number, ...this.chosen.map(({ id }) => id)] : [])].join("/"); }
+  /** What is chosen, as an address to come back to: the run and one or two candidates, or the limit. */
+  get address() {
+    if (this.isFollowing) return this.limitField.value === "40" ? "#explorer" : `#explorer/limit/${this.limitField.value}`;
+    return ["#explorer", ...(this.chosen.length ? [this.chosen[0].run.number, ...this.chosen.map(({ id }) => id)] : [])].join("/");
+  }
 
   /** Chooses what an address names, if it is there. */
   restore([number, ...ids]) {
+    if (number === "limit" && Number(ids[0]) > 0) {
+      this.limitField.value = ids[0];
+      this.limit = Number(ids[0]) / 100;
+      this.isFollowing = true;
+      return;
+    }
     const run = this.app.runs[number];
     if (!run || !ids.length || location.hash === this.address) return;
     const known = ids.map(Number).filter(id => run.byID.has(id)).slice(0, 2);
-    known.forEach((id, position) => this.choose(run, id, position > 0, true));
+    if (!known.length) return;
+    this.isFollowing = false;
+    this.#choose(known.map(id => ({ run, id })));
   }
 
-  choose(run, id, isComparison = false, isQuiet = false) {
-    this.opened = true;
-    if (isComparison && this.chosen.length) this.chosen = [this.chosen[0], { run, id }];
-    else this.chosen = [{ run, id }];
-    if (!isQuiet) this.#remember();
+  choose(run, id, isComparison = false) {
+    this.isFollowing = false;
+    this.#choose(isComparison && this.chosen.length ? [this.chosen[0], { run, id }] : [{ run, id }]);
+    this.#remember();
+    say(`candidate ${id} chosen`);
+  }
+
+  #choose(chosen) {
+    this.chosen = chosen;
     this.#mark();
-    if (!isQuiet) say(`candidate ${id} chosen`);
     this.#show();
   }
 
@@ -238,9 +257,12 @@ export class Explorer {
     const ratio = index === undefined ? null : run.time(index);
     const lines = [];
     if (ratio !== null && run.onFront?.has(index)) lines.push(`ecad-coordinator pick --run-dir ${folder} --max-latency ${Math.ceil(ratio * 1e4) / 1e4}`);
-    lines.push(`ecad-coordinator export --run-dir ${folder} --candidate ${id} --format ecad-json -o candidate-${id}.json`);
+    lines.push(`ecad-coordinator export --run-dir ${folder} --candidate ${id} -o candidate-${id}.json`);
     return lines.map(command);
   }
 
-  #empty() { this.panel.replaceChildren(el("p", { class: "note" }, "No candidate has been evaluated yet. The first ones appear here as results arrive.")); }
+  #empty() {
+    this.panel.replaceChildren(el("p", { class: "note" }, "No candidate has been evaluated yet. The first ones appear here as results arrive."),
+      ...this.app.runs.filter(run => run.visible && run.beginning).map(run => el("p", {}, run.beginning)));
+  }
 }

@@ -61,11 +61,8 @@ export function statusText({ status, last_result }) {
   return status === "interrupted" ? `interrupted, ${last_result ? `last result ${moment(last_result)}` : "no results"}` : status;
 }
 
-/** Name and unit of an objective or scorer. */
-export function scorerName(name) {
-  return { psnr: "PSNR (dB)", ssim: "SSIM", "latent-error": "latent error (negative)", "image-reward": "Image Reward",
-    "image-reward-clipped": "Image Reward, clipped", clip: "CLIP score" }[name] ?? name;
-}
+/** Name and unit of an objective or scorer; the server puts the table `scorerTitles` before this script. */
+export const scorerName = name => scorerTitles[name] ?? name;
 
 /** A score with its name, or its unit where that says it. */
 export const scored = (name, value) => name === "psnr" ? `PSNR ${figure(value)} dB` : `${scorerName(name)} ${figure(value)}`;

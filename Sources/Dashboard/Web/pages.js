@@ -1,7 +1,7 @@
 // The other pages: progress, genes, workers, candidates, benchmarks, events.
 import { isReport } from "./data.js";
 import { aligned, command, csv, duration, el, figure, moment, offer, percent, renew, save, scorerName, shellWord, statusText, table, times, vector, whole } from "./format.js";
-import { bounds, geneBit, heatMaps, lineChart, runColour } from "./plot.js";
+import { bounds, geneBit, heatMaps, lineChart, roundInterval, runColour } from "./plot.js";
 
 /** How a page of whole-run figures begins. */
 const tile = (name, value, note) => el("div", { class: "tile" }, el("div", { class: "note" }, name), el("div", { class: "value" }, value), note ? el("div", { class: "note" }, note) : null);
@@ -14,11 +14,16 @@ async function perRun(app, body) {
   return el("div", { class: "stack" }, await Promise.all(runs.map(async run => card(app.runs.length > 1 ? run.summary.name : null, await body(run)))));
 }
 
-/** Minutes without results get a row as well, so that a pause is not drawn as work: [minute, images, workers]. */
-function withGaps(rows) {
-  return rows.flatMap(([minute, ...row], index) => {
-    const next = rows[index + 1]?.[0] ?? minute + 60;
-    return next > minute + 60 ? [[minute, ...row], [minute + 60, 0, 0], [next - 60, 0, 0]] : [[minute, ...row]];
+/**
+ * Images per second over intervals of `width` seconds: [start, images]. Intervals without results get a row as well, so that a pause
+ * is not drawn as work; the last interval has not ended, and is left out if there are others.
+ */
+function imageRates(rows, width) {
+  const ended = rows.length > 2 ? rows.slice(0, -1) : rows;
+  return ended.flatMap(([start, images], index) => {
+    const next = ended[index + 1]?.[0] ?? start + width;
+    const rate = [start, images / width];
+    return next > start + width ? [rate, [start + width, 0], [next - width, 0]] : [rate];
   });
 }
 
@@ -45,15 +50,16 @@ export class ProgressPage {
       return { name: run.summary.name, colour: runColour(run.number), x: kept.map(index => pages[position][this.axis][index]), y: kept.map(index => pages[position].hypervolume[index]) };
     });
     const rates = runs.map((run, position) => {
-      const rows = withGaps([...pages[position].throughput].reverse());
+      const rows = imageRates([...pages[position].throughput].reverse(), pages[position].interval);
       const start = rows[0]?.[0] ?? 0;
-      return { name: run.summary.name, colour: runColour(run.number), x: rows.map(row => (row[0] - start) / 60), y: rows.map(row => row[1] / 60) };
+      return { name: run.summary.name, colour: runColour(run.number), x: rows.map(row => row[0] - start), y: rows.map(row => row[1]) };
     });
     renew(this.heads, ...runs.map((run, position) => [this.#interruption(run), this.#tiles(run, pages[position])].filter(Boolean)));
     renew(this.hypervolume, lineChart({ label: "Hypervolume", series, isStep: true, titles: { x: this.select.selectedOptions[0].textContent.toLowerCase(), y: "hypervolume of the front" },
       format: { x: this.axis.endsWith("seconds") ? duration : whole, y: figure } }));
     renew(this.rest,
-      card("Images per second", lineChart({ label: "Images per second", series: rates, isStep: true, fromZero: true, titles: { x: "minutes since the first result", y: "images per second" } })),
+      card("Images per second", lineChart({ label: "Images per second", series: rates, isStep: true, fromZero: true, titles: { x: "time since the first result", y: "images per second" },
+        format: { x: duration, y: figure } })),
       ...runs.map((run, position) => card(`Stop rules${runs.length > 1 ? `: ${run.summary.name}` : ""}`, this.#rules(run, pages[position]))));
   }
 
@@ -80,11 +86,11 @@ export class ProgressPage {
     const workers = summary.connected ? `${whole(summary.connected)} ${summary.connected === 1 ? "worker" : "workers"} connected` : "no workers connected";
     return el("div", { class: "tiles", "aria-label": summary.name },
       this.app.runs.length > 1 ? tile("Run", summary.name) : null,
-      tile("Status", summary.status, isRunning ? workers : summary.last_result ? `last result ${moment(summary.last_result)}` : null),
+      tile("Status", summary.status, isRunning ? [workers, run.beginning].filter(Boolean).join(". ") : summary.last_result ? `last result ${moment(summary.last_result)}` : null),
       tile("Generation", `${whole((summary.generation ?? 0) + 1)}${generations ? ` of ${generations}` : ""}`),
-      tile("Evaluations", whole(summary.evaluations)), tile("Images", whole(summary.images)), tile("Front", whole(run.front.length), "members"),
+      tile("Evaluations", whole(summary.evaluations)), tile("Images", whole(summary.search_images), "of candidates"), tile("Front", whole(run.front.length), "members"),
       tile("Hypervolume", figure(summary.hypervolume)), tile("Time", duration(page.seconds.at(-1) ?? 0), "coordinator"),
-      tile("Work", duration(page.worker_seconds.at(-1) ?? 0), "all workers"),
+      tile("Work", duration(page.worker_seconds.at(-1) ?? 0), "workers on candidates"),
       left === null ? null : tile("Time left", duration(left), "for all generations"));
   }
 
@@ -162,7 +168,7 @@ export class WorkersPage {
         table(["Worker", "Host", "Engine", "Device", "Evaluations", "Images", "Busy", "Utilisation", "Failures", "State"], page.workers.map(worker => [
           worker.name, worker.host, worker.engine, worker.device, whole(worker.evaluations), whole(worker.images), duration(worker.busy), percent(worker.utilisation), worker.failures,
           worker.quarantine ? el("span", { class: "bad" }, `quarantined: ${worker.quarantine}`) : isLive && page.now - worker.last_seen < 15 ? "connected" : el("span", { class: "nowrap" }, `last seen ${moment(worker.last_seen)}`)]), "Workers"),
-        el("h3", {}, "Failures"), page.failures.length ? table(["Worker", "Outcome", "Leases", "Last", "Reason"], page.failures.map(([name, outcome, leases, at, reason]) => [name, outcome, leases, moment(at), reason ?? "–"]), "Failures") : el("p", { class: "note" }, "None."),
+        el("h3", {}, "Leases without a result"), page.failures.length ? table(["Worker", "Outcome", "Leases", "Last", "Reason"], page.failures.map(([name, outcome, leases, at, reason]) => [name, outcome, leases, moment(at), reason ?? "–"]), "Leases without a result") : el("p", { class: "note" }, "None."),
         el("h3", {}, "Refused peers and messages"), page.refusals.length ? table(["Reason", "Count", "First", "Last"], page.refusals.map(([reason, count, first, last]) => [reason, count, moment(first), moment(last)]), "Refusals") : el("p", { class: "note" }, "None."),
         el("p", { class: "note" }, `${page.rechecks[0]} results were computed a second time, ${page.rechecks[1]} of them agreed.`),
       ];
@@ -172,8 +178,7 @@ export class WorkersPage {
 
 /** Round times from 0, about six of them. */
 function roundSeconds(length) {
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
-  const step = steps.find(step => length / step <= 7) ?? 86400 * Math.ceil(length / 86400 / 7);
+  const step = roundInterval(length / 7);
   return Array.from({ length: Math.floor(length / step) + 1 }, (_, index) => index * step);
 }
 

@@ -1,5 +1,5 @@
 // Axes, the scatter plot of candidates, line charts and heat maps.
-import { el, figure, vector } from "./format.js";
+import { duration, el, figure, vector, whole } from "./format.js";
 
 /** A colour of the style sheet. */
 export const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -7,7 +7,13 @@ export const colour = name => getComputedStyle(document.documentElement).getProp
 /** Colours of runs beside each other. */
 export const runColour = number => `run-${number % 6}`;
 
-/** A linear or logarithmic scale with round ticks. */
+/** The smallest round number of seconds that is at least so long. */
+export function roundInterval(seconds) {
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200];
+  return steps.find(step => step >= seconds) ?? 86400 * Math.ceil(seconds / 86400);
+}
+
+/** A linear or logarithmic scale with round ticks; with `isTime`, round numbers of seconds, minutes or hours; with `isWhole`, integers. */
 export class Scale {
   constructor(low, high, from, to, isLogarithmic = false) {
     if (!(high > low)) [low, high] = [low - Math.max(Math.abs(low), 1) * 0.05, low + Math.max(Math.abs(low), 1) * 0.05];
@@ -38,10 +44,10 @@ export class Scale {
     }
     const rough = (this.high - this.low) / count;
     const magnitude = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 2.5, 5, 10].map(digit => digit * magnitude).find(size => size >= rough);
+    const step = this.isTime ? roundInterval(rough) : [1, 2, 2.5, 5, 10].map(digit => digit * magnitude).find(size => size >= rough);
     const ticks = [];
     for (let tick = Math.ceil(this.low / step) * step; tick <= this.high + step * 1e-9; tick += step) ticks.push(Math.abs(tick) < step * 1e-9 ? 0 : tick);
-    return ticks;
+    return this.isWhole ? ticks.filter(Number.isInteger) : ticks;
   }
 }
 
@@ -334,6 +340,8 @@ export function lineChart({ label, series, titles, isStep = false, fromZero = fa
     if (!all("x").length) return node.replaceChildren(el("p", { class: "note" }, "No data yet."));
     const high = Math.max(...bounds(all("y")), fromZero ? 0 : -Infinity), low = fromZero ? 0 : Math.min(...bounds(all("y")));
     const x = new Scale(...bounds(all("x")), size.left, width - size.right);
+    x.isTime = format?.x === duration;
+    x.isWhole = format?.x === whole;
     const y = new Scale(low, high + (high - low) * 0.05, height - size.bottom, size.top);
     const paths = series.map(line => {
       const parts = line.x.map((value, index) => {
@@ -342,7 +350,7 @@ export function lineChart({ label, series, titles, isStep = false, fromZero = fa
       });
       return [vector("path", { class: "line", d: parts.join(" "), style: { stroke: `var(--${line.colour})` } }),
         line.x.length < 60 ? line.x.map((value, index) => vector("circle", { cx: x.at(value), cy: y.at(line.y[index]), r: 3, style: { fill: `var(--${line.colour})` } },
-          vector("title", {}, `${figure(value)}: ${figure(line.y[index])}`))) : []];
+          vector("title", {}, `${(format?.x ?? figure)(value)}: ${(format?.y ?? figure)(line.y[index])}`))) : []];
     });
     node.replaceChildren(vector("svg", { viewBox: `0 0 ${width} ${height}`, width, height }, axes(x, y, size, titles, { x: format?.x ?? figure, y: format?.y ?? figure }), paths));
   };

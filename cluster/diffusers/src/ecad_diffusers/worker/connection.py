@@ -115,5 +115,6 @@ def device_class(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {version}"
     if device.type == "cpu":
-        return f"{processor()}, {version}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"{processor()}, {version}, {threads} thread{'' if threads == 1 else 's'}"
     return f"{device.type} of {processor()}, {version}"
