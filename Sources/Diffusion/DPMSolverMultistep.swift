@@ -140,7 +140,7 @@ public struct DPMSolverMultistep: Sendable {
         return sigmas
     }
 
-    /// Distinct timesteps in NumPy's order of operations, on which the rounding of halves depends.
+    /// Distinct timesteps.
     private static func timesteps(_ c: Configuration, stepCount: Int, trainingSigmas: [Float]) throws -> [Int] {
         let isUnbounded = !c.has("lambda_min_clipped") || c.isNegativeInfinity("lambda_min_clipped")
         let lowest = isUnbounded ? -Double.infinity : try c.double("lambda_min_clipped")
@@ -154,29 +154,10 @@ public struct DPMSolverMultistep: Sendable {
         guard (1...last).contains(stepCount) else {
             throw ModelsError.invalidArgument("\(stepCount) steps; expected 1 to \(last), the timesteps of \(c.path)")
         }
-        let spacing = try c.require(
-            "timestep_spacing", oneOf: ["linspace", "leading", "trailing"], default: "linspace")
-        let offset = try c.count("steps_offset", default: 0, in: 0...trainCount)
-        let timesteps: [Int]
-        switch spacing {
-        case "linspace":
-            // linspace(0, last - 1, stepCount + 1), whose last value is exact.
-            let step = Double(last - 1) / Double(stepCount)
-            timesteps = (1...stepCount).reversed().map {
-                $0 == stepCount ? last - 1 : Int((Double($0) * step).rounded(.toNearestOrEven))
-            }
-        case "leading":
-            timesteps = (1...stepCount).reversed().map { $0 * (last / (stepCount + 1)) + offset }
-        default:
-            // arange(last, 0, -trainCount / stepCount), which has one value more for some counts.
-            let (start, step) = (Double(last), Double(trainCount) / Double(stepCount))
-            let delta = (start - step) - start
-            timesteps = (0..<Int((start / step).rounded(.up))).map {
-                Int((start + Double($0) * delta).rounded(.toNearestOrEven)) - 1
-            }
-        }
-        guard timesteps.count == stepCount, timesteps.allSatisfy(trainingSigmas.indices.contains),
-            Set(timesteps).count == stepCount
+        let (spacing, offset) = try c.timestepSpacing(trainCount: trainCount)
+        guard
+            let timesteps = spacing.timesteps(
+                stepCount: stepCount, last: last, trainCount: trainCount, offset: offset)
         else {
             throw ModelsError.invalidArgument(
                 "\(stepCount) steps; \(spacing) spacing of the \(last) training timesteps of \(c.path) does not give "

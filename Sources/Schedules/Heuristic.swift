@@ -87,6 +87,17 @@ public enum Heuristic: Hashable, Sendable {
         return schedule
     }
 
+    /// What has no effect in a run of this many steps; nil if everything has.
+    public func warning(stepCount: Int) -> String? {
+        switch self {
+        case .tgate(let rule), .tgateNoAverage(let rule):
+            guard rule.gateStep >= stepCount else { return nil }
+            return "heuristic \(kind.rawValue): parameter m is \(rule.gateStep), after the last of \(stepCount) steps: "
+                + "no step is gated, and only k and warmup have an effect"
+        case .uncached, .fora, .foraAttention, .evenly, .middle: return nil
+        }
+    }
+
     private func reuses(_ component: Component, step: Int, isAffected: Bool) -> Bool {
         switch self {
         case .uncached: return false
@@ -150,7 +161,8 @@ public enum Heuristic: Hashable, Sendable {
         case .fora(let interval), .foraAttention(let interval):
             try check("n", interval, in: 1...ScheduleShape.stepLimit)
         case .tgate(let rule), .tgateNoAverage(let rule):
-            try check("m", rule.gateStep, in: 1...ScheduleShape.stepLimit)
+            // A gate after the last step leaves the interval before it, as in published files.
+            try check("m", rule.gateStep, in: 1...shape.stepCount)
             try check("k", rule.interval, in: 1...ScheduleShape.stepLimit)
             try check("fi", rule.intervalAfterGate, in: 1...ScheduleShape.stepLimit)
             try check("warmup", rule.warmup, in: 0...ScheduleShape.stepLimit)

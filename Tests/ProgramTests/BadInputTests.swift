@@ -42,6 +42,7 @@ import Transport
         ("search.population=2", ["search.population", "4 to"]), ("objectives.cost=time", ["objectives.cost", "macs"]),
         ("search.seeding=[\"flora\"]", ["flora", "fora"]), ("model.steps=2000", ["model.steps"]),
         ("model.path=nowhere", ["nowhere/model_index.json"]),
+        ("model.steps=1000", ["model.steps is 1000", "scheduler_config.json gives distinct ones"]),
         ("model.height=101", ["model.height", "101", "a multiple of 4"]),
         ("prompts.calibration=none.txt", ["none.txt", "prompts"]), ("nonsense", ["nonsense", "section.key=value"]),
     ])

@@ -97,9 +97,22 @@ import Testing
         #expect(
             message("evenly", ["part": "mlp_ff", "blocks": "1", "steps": "1"])
                 == "heuristic evenly-mlp_ff-1-1 does not apply to 2 PixArt blocks x 4 steps")
+        #expect(
+            message("tgate", ["m": "5", "k": "1"]) == "heuristic tgate: parameter m is 5; expected 1 to 4")
         #expect(throws: SchedulesError.self) {
             try Heuristic.tgate(.init(gateStep: 1, interval: 1)).schedule(for: Self.flux)
         }
+    }
+
+    @Test(arguments: ["tgate", "tgate-no-average"])
+    func gateAfterTheLastStepIsAWarning(_ name: String) throws {
+        func warning(_ gate: Int) throws -> String? {
+            let heuristic = try Heuristic(name: name, parameters: ["m": "\(gate)", "k": "2"])
+            _ = try heuristic.schedule(for: Self.pixart)
+            return heuristic.warning(stepCount: Self.pixart.stepCount)
+        }
+        #expect(try warning(3) == nil)
+        #expect(try warning(4)?.hasPrefix("heuristic \(name): parameter m is 4, after the last of 4 steps") == true)
     }
 
     /// The heuristic that a published name speaks of.

@@ -27,6 +27,7 @@ extension Calibration {
         let shape = try model.architecture.shape(stepCount: configuration.stepCount)
         let embeddings = try configuration.openEmbeddings(prompts: prompts, model: model)
         let modelHash = try configuration.modelFingerprint()
+        try configuration.checkTimesteps(of: model)
         _ = try configuration.resolveScorerFingerprints()
         let budget = ImageBudget(configuration, promptCount: prompts.count)
         try budget.requireSeeds()

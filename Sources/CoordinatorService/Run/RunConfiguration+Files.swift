@@ -100,6 +100,16 @@ extension RunConfiguration {
         }
     }
 
+    /// Rejects a number of steps that the model's sampler cannot take; every worker would refuse the run.
+    func checkTimesteps(of model: ModelDescription) throws {
+        do {
+            try model.checkTimesteps(stepCount: stepCount, modelFolder: modelPath)
+        } catch let error as ModelConfigurationError {
+            throw CoordinatorError.invalidValue(
+                file: "run configuration", key: "model.steps", expected: error.expected, found: error.found)
+        }
+    }
+
     /// Sets the guidance scale, if none is chosen, to the model's default.
     ///
     /// - Throws: ``CoordinatorError/invalidValue(file:key:expected:found:)`` for a guidance scale or negative prompt

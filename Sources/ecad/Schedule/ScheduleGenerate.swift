@@ -52,6 +52,7 @@ struct ScheduleGenerate: ParsableCommand {
             name: self.heuristic.rawValue,
             parameters: Dictionary(parameters.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first }))
         let file = try heuristic.file(for: model.shape(stepCount: steps), configuration: configuration)
+        if let warning = heuristic.warning(stepCount: steps) { Program.printError("ecad: warning: \(warning)") }
         if output.hasSuffix(ScheduleDocument.compactEnding) {
             let compact = try CompactScheduleFile(packing: [file], provenance: "heuristic \(heuristic)")
             try ScheduleDocument.compact(compact).write(to: output)

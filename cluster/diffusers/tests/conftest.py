@@ -15,7 +15,8 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
-from ecad_diffusers import Schedule, pipelines, transformer_shape
+from ecad_diffusers import Schedule, pipelines, save_schedule, transformer_shape
+from ecad_diffusers.published import text
 
 torch.set_num_threads(1)
 
@@ -123,26 +124,12 @@ def tgate_schedule(pipeline: Any, steps: int, gate: int, seed: int = 0) -> Sched
 
 def published(schedule: Schedule, config: dict[str, Any] | None = None) -> dict[str, Any]:
     """A schedule as a published JSON document."""
-    shape, bits = schedule.shape, iter(schedule.bits)
-    gate = {"gate_step": schedule.gate_step}
-    custom = {} if schedule.gate_step is None else {"custom_compute_attn": {"name": "compute_attn_tgate", "kwargs": gate}}
-    steps = {
-        f"{step:03}": {
-            key: {component: next(bits) for component in kind.components} | custom for key, kind in zip(shape.keys, shape.kinds)
-        }
-        for step in range(shape.steps)
-    }
-    section = {"num_blocks": shape.blocks, "num_inference_steps": shape.steps, "name": schedule.name, "attributes": {}, "schedule": steps}
-    if shape.flux:
-        section["num_single_blocks"] = shape.singles
-    config = dict(config or {})
-    if schedule.gate_step is not None:
-        config["pipeline"] = {"name": "tgate", "kwargs": gate}
-    return {"cache_schedule": section, "config": config, "metrics": {}}
+    document: dict[str, Any] = json.loads(text(schedule, config))
+    return document
 
 
 def write_published(schedule: Schedule, path: pathlib.Path) -> pathlib.Path:
-    path.write_text(json.dumps(published(schedule)))
+    save_schedule(schedule, path)
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import random
+import warnings
 from typing import Any
 
 import conftest
@@ -219,6 +220,8 @@ def test_refusals() -> None:
     refuses("is for PixArt; expected one for FLUX", flux, schedule)
     refuses(f"{shape.blocks + 1} PixArt blocks", alpha, Schedule.uncached(Shape(False, shape.blocks + 1, 0, STEPS)))
     refuses("the pipeline is a SimpleNamespace", type("SimpleNamespace", (), {})(), schedule)
+    for other in ("fast.json", alpha, None):
+        refuses(f"the schedule is a {type(other).__name__}; expected a Schedule, such as load_schedule", alpha, other)  # type: ignore[arg-type]
     with apply_schedule(alpha, schedule):
         with pytest.raises(ScheduleError, match=f"expected num_inference_steps={STEPS}"):
             run(alpha, steps=STEPS + 1)
@@ -242,6 +245,36 @@ def test_refusals() -> None:
             run(alpha)
     finally:
         alpha.scheduler = scheduler
+
+
+def test_without_a_with_statement_there_is_a_warning() -> None:
+    pipeline = conftest.load_pipeline(ALPHA)
+    schedule = conftest.random_schedule(pipeline, STEPS, 1)
+    uncached = run(pipeline)
+    with pytest.warns(RuntimeWarning, match="has no effect without `with`") as caught:
+        apply_schedule(pipeline, schedule)
+    assert caught[0].filename == __file__
+    unused = apply_schedule(pipeline, schedule)
+    with pytest.raises(AttributeError, match="statistics: the schedule is not applied; expected `with apply_schedule"):
+        unused.statistics  # type: ignore[attr-defined]
+    assert torch.equal(run(pipeline), uncached)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with unused as applied:
+            assert not torch.equal(run(pipeline), uncached)
+        del unused
+    assert applied.statistics.runs == 1 and torch.equal(run(pipeline), uncached)
+
+
+def test_statistics_are_those_of_the_moment() -> None:
+    pipeline = conftest.load_pipeline(ALPHA)
+    schedule = conftest.random_schedule(pipeline, STEPS, 1)
+    with apply_schedule(pipeline, schedule) as applied:
+        run(pipeline)
+        before = applied.statistics
+        run(pipeline)
+    assert (before.runs, before.recomputed) == (1, schedule.computed)
+    assert (applied.statistics.runs, applied.statistics.recomputed) == (2, 2 * schedule.computed)
 
 
 def test_compiled_blocks_are_refused_and_compiled_components_run() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import conftest
 import pytest
 
-from ecad_diffusers import Schedule, ScheduleError, Shape, load_schedule, read_schedules
+from ecad_diffusers import Schedule, ScheduleError, Shape, load_schedule, read_schedules, save_schedule
 from ecad_diffusers.masks import export, step_mask
 
 SHAPES = [Shape(False, 4, 0, 7), Shape(True, 2, 3, 5), Shape(True, 0, 2, 3), Shape(True, 2, 0, 4)]
@@ -53,6 +53,56 @@ def test_both_formats_read_as_the_engine_reads_them(shape: Shape, ecad: pathlib.
     for entry in (None, 3, -1):
         with pytest.raises(ScheduleError, match="expected 0 to 2"):
             load_schedule(compact, entry)
+
+
+def test_saved_schedules_are_read_again_with_their_gate(ecad: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for seed, shape in enumerate(SHAPES):
+        schedule, path = some_schedule(shape, seed, None if shape.flux else 3), tmp_path / f"{seed}.json"
+        save_schedule(schedule, str(path))
+        assert load_schedule(path) == schedule
+        rows = info(ecad, path)
+        assert rows is not None and rows[0]["genome_sha256"] == schedule.genome_sha256
+    for name, message in (("front.ecad", "expected a name that ends in .json"), ("no/fora.json", "fora.json: cannot be written: No such file"), ("fora", "ends in .json")):
+        with pytest.raises(ScheduleError, match=message):
+            save_schedule(schedule, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty; expected a JSON schedule"),
+        (b" \n", "the file is empty; expected a JSON schedule"),
+        (b"<!DOCTYPE html>\n<html>", "begins with '<!DOCTYPE html>.n<htm'; expected a JSON schedule as ECAD publishes it, or a compact file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "begins with 'version https://git-'; expected"),
+        (b"\x89PNG\r\n\x1a\n", "expected a JSON schedule"),
+        (b'{"_class_name": "PixArtAlphaPipeline"}', "cache_schedule is missing; expected a schedule as ECAD publishes it"),
+        (b"[1, 2]", "the document is an array; expected an object"),
+    ],
+)
+def test_files_of_something_else_say_what_is_expected(content: bytes, message: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "fast.json"
+    path.write_bytes(content)
+    with pytest.raises(ScheduleError, match=message) as raised:
+        load_schedule(path)
+    assert str(raised.value).startswith(f"{path}: ") and "\n" not in str(raised.value)
+
+
+def test_schedules_by_hand_are_checked_and_printed_in_one_line() -> None:
+    shape = Shape(False, 2, 0, 4)
+    schedule = Schedule.fora(shape, 2)
+    assert Schedule(shape, tuple(int(bit) for bit in schedule.bits), name=schedule.name) == schedule  # type: ignore[misc]
+    assert str(schedule) == "recompute_all_every_002: 2 PixArt blocks x 4 steps, recomputes 12 of 24 component outputs"
+    assert str(Schedule(shape, (True,) * 24, 2)).endswith("recomputes 20 of 24 component outputs, TGATE at step 2")
+    assert len(repr(schedule)) < 150
+    for gene in ("0", 0.5, None):
+        with pytest.raises(ScheduleError, match="gene 23 of the schedule is .*; expected True or False"):
+            Schedule(shape, schedule.bits[:-1] + (gene,))  # type: ignore[operator]
+    for steps in (0, 1001, "20", 2.5):
+        with pytest.raises(ScheduleError, match="steps is .*; expected an integer from 1 to 1000"):
+            Shape(False, 2, 0, steps)  # type: ignore[arg-type]
+    for interval in (0, 2.5, "3"):
+        with pytest.raises(ScheduleError, match="interval is .*; expected an integer of at least 1"):
+            Schedule.fora(shape, interval)  # type: ignore[arg-type]
 
 
 def mutations(document: dict[str, Any], draw: random.Random) -> bytes:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
+import warnings
 from typing import Any
 
 import conftest
@@ -15,7 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ecad_diffusers import Schedule, ScheduleError, transformer_shape
+import ecad_diffusers
+from ecad_diffusers import Schedule, Shape, load_schedule, pipelines, transformer_shape
 from ecad_diffusers.__main__ import main
 from ecad_diffusers.generate import call
 
@@ -63,6 +68,14 @@ def test_images_equal_those_of_the_engine(name: str, ecad: pathlib.Path, tmp_pat
     subprocess.run([ecad, *arguments, "-o", tmp_path / "engine.png"], check=True, capture_output=True)
     here, engine = (np.asarray(Image.open(tmp_path / f"{program}.png").convert("RGB")).astype(int) for program in ("here", "engine"))
     assert here.std() > 5 and abs(here - engine).max() <= 2
+
+
+@pytest.mark.parametrize("dtype", pipelines.DTYPES.values(), ids=str)
+def test_pipelines_load_in_the_dtype_without_a_deprecated_keyword(dtype: torch.dtype) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        pipeline = pipelines.load_pipeline(conftest.MODELS / "shapes-flux", dtype, torch.device("cpu"))
+    assert {part.dtype for part in (pipeline.transformer, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2)} == {dtype}
 
 
 def directory(tmp_path: pathlib.Path, name: str = "shapes-pixart-alpha") -> pathlib.Path:
@@ -117,14 +130,20 @@ def test_errors_of_options(tmp_path: pathlib.Path, capsys: Any) -> None:
     pipeline = conftest.load_pipeline(conftest.MODELS / "shapes-pixart-alpha")
     fora = str(conftest.write_published(Schedule.fora(transformer_shape(pipeline, 4), 2), tmp_path / "fora.json"))
     flux = str(conftest.write_published(Schedule.fora(transformer_shape(conftest.load_pipeline(conftest.MODELS / "shapes-flux"), 4), 2), tmp_path / "flux.json"))
+    large = str(conftest.write_published(Schedule.uncached(Shape(False, 9, 0, 4)), tmp_path / "large.json"))
     for options, reason in (
         (("--schedule", fora, "--steps", "5"), f"--steps is 5; expected none, or 4 as in {fora}"),
-        (("--schedule", flux), "the schedule is for FLUX; expected one for PixArt"),
+        (("--schedule", flux), f"error: {flux}: the schedule is for FLUX; expected one for PixArt"),
+        (("--schedule", large), f"error: {large}: the schedule is for 9 PixArt blocks x 4 steps; expected one for 8 PixArt blocks x 4 steps"),
         (("--schedule", str(tmp_path / "none.json")), "none.json: cannot be read: No such file"),
+        (("--schedule", ""), "cannot be read"),
+        (("--schedule", fora, "--entry", "x"), "x: expected an integer of at least 0"),
+        (("--steps", "ten"), "ten: expected an integer of at least 1"),
+        (("--guidance-scale", ""), "empty: expected 0 to 100"),
         (("--entry", "1"), "--entry is only allowed with --schedule"),
         (("--height", "60"), "--height is 60; expected a multiple of "),
         (("--guidance-scale", "nan"), "nan: expected 0 to 100"),
-        (("--seed", "-1"), "-1: expected 0 to 2^64 - 1"),
+        (("--seed", "-1"), "-1: expected an integer from 0 to 2^64 - 1"),
         (("--dtype", "int8"), "invalid choice: 'int8'"),
         (("--device", "meta"), "--device is meta"),
         (("--device", "nonsense"), "--device is nonsense: "),
@@ -138,6 +157,65 @@ def test_errors_of_options(tmp_path: pathlib.Path, capsys: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"guidance_embeds": False}))
     found = error(capsys, "generate", "--model", str(schnell), "--prompt", "a", "--guidance-scale", "2", "--device", "cpu", "-o", str(tmp_path / "image.png"))
     assert "--guidance-scale is 2.0; expected none: this model has no input for it" in found
+
+
+@BUNDLED
+def test_fora_writes_a_schedule_for_the_model(name: str, tmp_path: pathlib.Path, capsys: Any) -> None:
+    model, file = conftest.MODELS / name, tmp_path / "fora.json"
+    main(["fora", "--model", str(model), "--steps", "6", "--interval", "2", "-o", str(file)])
+    expected = Schedule.fora(transformer_shape(conftest.load_pipeline(model), 6), 2)
+    assert load_schedule(file) == expected
+    assert capsys.readouterr().out == f"{file}: {expected}\n"
+    main(["generate", "--model", str(model), "--prompt", PROMPT, "--schedule", str(file), "--device", "cpu", "-o", str(tmp_path / "image.png")])
+    assert (tmp_path / "image.png").exists()
+
+
+def test_errors_of_fora(tmp_path: pathlib.Path, capsys: Any) -> None:
+    def refused(*options: str) -> str:
+        return error(capsys, "fora", "--model", str(model), "-o", str(tmp_path / "fora.json"), *options)
+
+    model = directory(tmp_path)
+    assert "0: expected an integer of at least 1" in refused("--interval", "0")
+    assert "1001: expected an integer from 1 to 1000" in refused("--steps", "1001")
+    assert "expected a name that ends in .json" in refused("-o", str(tmp_path / "fora.ecad"))
+    assert refused("-o", str(tmp_path / "none" / "fora.json")).endswith("cannot be written: No such file or directory")
+    path = model / "transformer" / "config.json"
+    path.write_text(path.read_text().replace("PixArtTransformer2DModel", "SanaTransformer2DModel"))
+    assert "the transformer is a SanaTransformer2DModel; expected PixArt" in refused()
+    path.unlink()
+    assert f"{model}: cannot be loaded: " in refused()
+    assert not (tmp_path / "fora.json").exists()
+
+
+def test_schedules_are_compared_with_the_model_before_its_weights_are_read(tmp_path: pathlib.Path, capsys: Any) -> None:
+    model = directory(tmp_path)
+    for weights in model.glob("*/*.safetensors"):
+        weights.unlink()
+    flux = str(conftest.write_published(Schedule.uncached(Shape(True, 4, 8, 4)), tmp_path / "flux.json"))
+    for command, options in (("generate", ("--prompt", "a", "-o", str(tmp_path / "image.png"))), ("benchmark", ())):
+        found = error(capsys, command, "--model", str(model), "--schedule", flux, "--device", "cpu", *options)
+        assert found == f"error: {flux}: the schedule is for FLUX; expected one for PixArt, the pipeline's model"
+
+
+README = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+
+
+@BUNDLED
+def test_the_example_of_the_readme(name: str, tmp_path: pathlib.Path) -> None:
+    """With each bundled model, by the table behind the example; from a directory that has the models where the root of the repository has them."""
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "shapes-pixart-alpha" in block)
+    row = re.search(rf"\| `{name}` \| `(\w+)` \| (?:`(.*?)`|the same)", README)
+    if row:
+        example = example.replace("PixArtAlphaPipeline", row[1]).replace("shapes-pixart-alpha", name)
+        example = re.sub("options = .*", f"options = {row[2]}", example) if row[2] else example
+    assert name in example
+    (tmp_path / "cluster").symlink_to(conftest.REPOSITORY / "cluster")
+    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(ecad_diffusers.__file__).parents[1])}
+    result = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "Statistics(runs=1, steps=20, recomputed=" in result.stdout
+    uncached, cached = (np.asarray(Image.open(tmp_path / f"{file}.png")) for file in ("uncached", "cached"))
+    assert uncached.shape == cached.shape == (64, 64, 3)
 
 
 def test_benchmarks_of_several_batch_sizes(tmp_path: pathlib.Path, capsys: Any) -> None:

@@ -8,7 +8,7 @@
 """
 
 from .apply import AppliedSchedule, Statistics, apply_schedule, transformer_shape
-from .files import Entry, load_entry, load_schedule, read_schedules
+from .files import Entry, load_entry, load_schedule, read_schedules, save_schedule
 from .schedule import Action, Schedule, ScheduleError, Shape
 
 __version__ = "0.1.0"
@@ -25,5 +25,6 @@ __all__ = [
     "load_entry",
     "load_schedule",
     "read_schedules",
+    "save_schedule",
     "transformer_shape",
 ]

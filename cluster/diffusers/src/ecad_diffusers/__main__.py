@@ -6,18 +6,22 @@ import argparse
 import json
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import __version__
-from .files import load_entry, read_schedules
+from .files import load_entry, read_schedules, save_schedule
 from .masks import EXPORTERS, export, step_mask
-from .schedule import ScheduleError
+from .schedule import STEP_LIMIT, Schedule, ScheduleError
+
+
+MODEL_HELP = "model directory in the diffusers layout, or a repository on the Hugging Face Hub"
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
-    if getattr(options, "entry", None) is not None and not options.schedule:
+    if getattr(options, "entry", None) is not None and options.schedule is None:
         parser.error("--entry is only allowed with --schedule")
     try:
         options.run(options)
@@ -37,11 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="print JSON")
     info.set_defaults(run=_info)
 
+    fora = commands.add_parser("fora", help="write a schedule that recomputes everything at every N-th step, to begin with")
+    fora.add_argument("--model", required=True, metavar="DIR", help=MODEL_HELP)
+    fora.add_argument("--steps", type=_steps, default=20, metavar="N", help="denoising steps (default: 20)")
+    fora.add_argument("--interval", type=_positive, default=3, metavar="N", help="steps from one recomputation to the next (default: 3)")
+    fora.add_argument("-o", "--output", type=pathlib.Path, required=True, metavar="PATH", help="JSON file")
+    fora.set_defaults(run=_fora)
+
     generate = commands.add_parser("generate", help="generate images, optionally with a schedule")
     _add_model(generate)
     generate.add_argument("--prompt", action="append", required=True, metavar="TEXT", help="prompt; repeat it for more images")
     generate.add_argument("--schedule", metavar="FILE", help="schedule file (default: uncached)")
-    generate.add_argument("--entry", type=int, metavar="N", help="index of the schedule in a compact file, from 0")
+    generate.add_argument("--entry", type=_entry, metavar="N", help="index of the schedule in a compact file, from 0")
     generate.add_argument("-o", "--output", type=pathlib.Path, required=True, metavar="PATH", help="PNG file for one prompt, otherwise a directory")
     generate.set_defaults(run=_generate)
 
@@ -56,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
     mask = commands.add_parser("mask", help="export a schedule as a step mask for another tool")
     mask.add_argument("schedule", metavar="FILE", help="schedule file")
-    mask.add_argument("--entry", type=int, metavar="N", help="index of the schedule in a compact file, from 0")
+    mask.add_argument("--entry", type=_entry, metavar="N", help="index of the schedule in a compact file, from 0")
     mask.add_argument("--tool", required=True, choices=sorted(EXPORTERS), help="tool that reads the mask")
     mask.add_argument("--nearest", action="store_true", help="write the nearest step mask of a schedule that is none, and state the loss")
     mask.add_argument("-o", "--output", type=pathlib.Path, metavar="PATH", help="file (default: standard output)")
@@ -65,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", required=True, metavar="DIR", help="model directory in the diffusers layout, or a repository on the Hugging Face Hub")
+    command.add_argument("--model", required=True, metavar="DIR", help=MODEL_HELP)
     command.add_argument("--steps", type=_positive, metavar="N", help="denoising steps (default: the schedule's, or 20)")
     command.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the initial noise; counts up over the images of a call (default: 0)")
     command.add_argument("--guidance-scale", type=_scale, metavar="X", help="0 to 100 (default: the pipeline's)")
@@ -75,25 +86,26 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="default: bfloat16 on CUDA, float32 elsewhere")
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
-    return value
+def _number(expected: str, convert: Callable[[str], float], valid: Callable[[float], bool]) -> Callable[[str], Any]:
+    """The `type` of an option."""
+
+    def parse(text: str) -> float:
+        try:
+            value = convert(text)
+            if valid(value):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text or 'empty'}: expected {expected}")
+
+    return parse
 
 
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**64:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 2^64 - 1")
-    return value
-
-
-def _scale(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 100")
-    return value
+_positive = _number("an integer of at least 1", int, lambda value: value >= 1)
+_steps = _number(f"an integer from 1 to {STEP_LIMIT}", int, lambda value: 1 <= value <= STEP_LIMIT)
+_seed = _number("an integer from 0 to 2^64 - 1", int, lambda value: 0 <= value < 2**64)
+_entry = _number("an integer of at least 0", int, lambda value: value >= 0)
+_scale = _number("0 to 100", float, lambda value: 0 <= value <= 100)
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -125,10 +137,18 @@ def _info(options: argparse.Namespace) -> None:
         print(f"{row['file']}[{row['entry']}]: {row['family']}, {row['steps']} steps, computes {row['computed']} of {row['genes']} component outputs" + "".join("; " + note for note in notes))
 
 
+def _fora(options: argparse.Namespace) -> None:
+    from .pipelines import model_shape
+
+    schedule = Schedule.fora(model_shape(options.model, options.steps), options.interval)
+    save_schedule(schedule, options.output)
+    print(f"{options.output}: {schedule}")
+
+
 def _generate(options: argparse.Namespace) -> None:
     from .generate import generate
 
-    entry = load_entry(options.schedule, options.entry) if options.schedule else None
+    entry = load_entry(options.schedule, options.entry) if options.schedule is not None else None
     for file, seconds in generate(options, entry):
         print(f"{file}  {seconds:.3f} s")
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,7 +52,7 @@ class AppliedSchedule:
 
     def __init__(self, pipeline: Any, schedule: Schedule):
         self.schedule = schedule
-        self.statistics = Statistics()
+        self._statistics = Statistics()
         self._plan = schedule.plan
         self._gate = schedule.effective_gate
         self._pipeline = pipeline
@@ -70,6 +71,11 @@ class AppliedSchedule:
         # Kept outputs of each transformer call of a step.
         self._kept: list[dict[int, Output]] = []
 
+    @property
+    def statistics(self) -> Statistics:
+        """The counts so far; later calls of the pipeline do not change the result."""
+        return dataclasses.replace(self._statistics)
+
     # Pipelines call scheduler.set_timesteps once, then the transformer and scheduler.step in turn.
 
     def _begin(self, original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -84,7 +90,7 @@ class AppliedSchedule:
         if steps != self.schedule.steps:
             raise ScheduleError(f"the schedule has {self.schedule.steps} steps, this call {steps}; expected num_inference_steps={self.schedule.steps}")
         self._step = 0
-        self.statistics.runs += 1
+        self._statistics.runs += 1
         return result
 
     def _advance(self, original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -97,7 +103,7 @@ class AppliedSchedule:
         if self._step is not None:
             self._step += 1
             self._calls = 0
-            self.statistics.steps += 1
+            self._statistics.steps += 1
             if self._step == self.schedule.steps:
                 self._kept.clear()
         return result
@@ -161,18 +167,18 @@ class AppliedSchedule:
         kept = self._kept[self._calls]
         if action is Action.SKIP:
             # Its only consumer concatenates it into the input of a projection that does not run: no channels will do.
-            self.statistics.skipped += 1
+            self._statistics.skipped += 1
             value = arguments[0] if arguments else options["hidden_states"]
             return value[..., :0]
         if action.computes:
-            self.statistics.recomputed += 1
+            self._statistics.recomputed += 1
             try:
                 output: Output = original(*arguments, **options)
             except BaseException:  # After a KeyboardInterrupt, no hook runs.
                 self._reset()
                 raise
         else:
-            self.statistics.reused += 1
+            self._statistics.reused += 1
             output = kept[index] if action is Action.REUSE else self._release(kept, index)
         if action in (Action.KEEP, Action.REUSE):
             closing = self._gate is not None and self._step + 1 == self._gate
@@ -186,13 +192,13 @@ class AppliedSchedule:
         if index in kept:
             self._release(kept, index)
         kept[index] = _compact(output)
-        statistics = self.statistics
+        statistics = self._statistics
         statistics.bytes_kept += _bytes(kept[index])
         statistics.peak_bytes_kept = max(statistics.peak_bytes_kept, statistics.bytes_kept)
 
     def _release(self, kept: dict[int, Output], index: int) -> Output:
         output = kept.pop(index)
-        self.statistics.bytes_kept -= _bytes(output)
+        self._statistics.bytes_kept -= _bytes(output)
         return output
 
     def _reset(self) -> None:
@@ -201,21 +207,47 @@ class AppliedSchedule:
         self._calls = 0
         self._in_forward = False
         self._kept.clear()
-        self.statistics.bytes_kept = 0
+        self._statistics.bytes_kept = 0
 
     def _close(self) -> None:
         self._reset()
         self._active = False
 
 
-@contextlib.contextmanager
-def apply_schedule(pipeline: Any, schedule: Schedule) -> Iterator[AppliedSchedule]:
+class _Context(contextlib.AbstractContextManager[AppliedSchedule]):
+    """What `apply_schedule` returns: it takes effect in a `with` statement only, and warns if there was none."""
+
+    def __init__(self, manager: contextlib.AbstractContextManager[AppliedSchedule]):
+        self._manager = manager
+        self._entered = False
+
+    def __enter__(self) -> AppliedSchedule:
+        self._entered = True
+        return self._manager.__enter__()
+
+    def __exit__(self, *exception: Any) -> bool | None:
+        return self._manager.__exit__(*exception)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name}: the schedule is not applied; expected `with apply_schedule(pipeline, schedule) as applied:`", name=name, obj=self)
+
+    def __del__(self) -> None:
+        if not self._entered:
+            warnings.warn("apply_schedule has no effect without `with`; expected `with apply_schedule(pipeline, schedule):` around the pipeline's calls", RuntimeWarning, stacklevel=2)
+
+
+def apply_schedule(pipeline: Any, schedule: Schedule) -> contextlib.AbstractContextManager[AppliedSchedule]:
     """Runs a PixArt-alpha, PixArt-Sigma or FLUX pipeline under a caching schedule within a `with` block.
 
     The pipeline may be called any number of times with any prompts, batch and image sizes, but with the schedule's number of steps.
     Raises ScheduleError for a pipeline or a transformer that the schedule does not fit, for a compiled transformer, and if a schedule
     is already applied; pipeline calls raise it for another number of steps and for TGATE without guidance.
     """
+    return _Context(_apply(pipeline, schedule))
+
+
+@contextlib.contextmanager
+def _apply(pipeline: Any, schedule: Schedule) -> Iterator[AppliedSchedule]:
     _check(pipeline, schedule)
     applied = AppliedSchedule(pipeline, schedule)
     transformer, scheduler = pipeline.transformer, pipeline.scheduler
@@ -243,8 +275,21 @@ def transformer_shape(pipeline: Any, steps: int) -> Shape:
     expected = "FluxTransformer2DModel" if name == "FluxPipeline" else "PixArtTransformer2DModel"
     if type(transformer).__name__ != expected:
         raise ScheduleError(f"the pipeline's transformer is a {type(transformer).__name__}; expected {expected}")
-    singles = getattr(transformer, "single_transformer_blocks", ())
-    return Shape(name == "FluxPipeline", len(transformer.transformer_blocks), len(singles), steps)
+    return shape_of(transformer, steps)
+
+
+def shape_of(transformer: Any, steps: int) -> Shape:
+    """The shape of schedules for a transformer of diffusers."""
+    flux = type(transformer).__name__ == "FluxTransformer2DModel"
+    return Shape(flux, len(transformer.transformer_blocks), len(transformer.single_transformer_blocks) if flux else 0, steps)
+
+
+def check_shape(schedule: Schedule, shape: Shape) -> None:
+    """Raises ScheduleError unless the schedule is for a transformer of this shape, which has the schedule's number of steps."""
+    if shape.flux != schedule.shape.flux:
+        raise ScheduleError(f"the schedule is for {schedule.shape.family}; expected one for {shape.family}, the pipeline's model")
+    if shape != schedule.shape:
+        raise ScheduleError(f"the schedule is for {schedule.shape}; expected one for {shape}, as the pipeline's transformer has them")
 
 
 def _without_peft(transformer: Any) -> Any:
@@ -253,11 +298,9 @@ def _without_peft(transformer: Any) -> Any:
 
 
 def _check(pipeline: Any, schedule: Schedule) -> None:
-    shape = transformer_shape(pipeline, schedule.steps)
-    if shape.flux != schedule.shape.flux:
-        raise ScheduleError(f"the schedule is for {schedule.shape.family}; expected one for {shape.family}, the pipeline's model")
-    if shape != schedule.shape:
-        raise ScheduleError(f"the schedule is for {schedule.shape}, the pipeline's transformer has {shape}")
+    if not isinstance(schedule, Schedule):
+        raise ScheduleError(f"the schedule is a {type(schedule).__name__}; expected a Schedule, such as load_schedule(FILE) returns")
+    check_shape(schedule, transformer_shape(pipeline, schedule.steps))
     transformer = _without_peft(pipeline.transformer)
     for owner in (transformer, pipeline.scheduler):
         if getattr(owner, "_ecad_schedule", None) is not None:

@@ -34,7 +34,7 @@ def benchmark(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if options.steps not in (None, *steps):
         raise ScheduleError(f"--steps is {options.steps}; expected none, or {steps.pop()} as in the schedules")
     options.steps = steps.pop()
-    pipeline, device = open_pipeline(options)
+    pipeline, device = open_pipeline(options, [(label, schedule) for label, schedule in runs if schedule])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     dtype = str(pipeline.transformer.dtype).removeprefix("torch.")
     flops: list[float] = []  # Of one image.

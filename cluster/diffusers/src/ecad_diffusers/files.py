@@ -36,6 +36,17 @@ def read_schedules(path: str | os.PathLike[str]) -> list[Entry]:
     return [Entry(schedule, config)]
 
 
+def save_schedule(schedule: Schedule, path: str | os.PathLike[str]) -> None:
+    """Writes a schedule as a JSON file in the published format, which `load_schedule`, `ecad` and the original read. Raises ScheduleError."""
+    file = pathlib.Path(path)
+    if file.suffix != ".json":
+        raise ScheduleError(f"{file}: expected a name that ends in .json; compact files are written by `ecad schedule convert`")
+    try:
+        file.write_text(published.text(schedule), encoding="utf-8")
+    except OSError as error:
+        raise ScheduleError(f"{file}: cannot be written: {error.strerror}") from None
+
+
 def load_schedule(path: str | os.PathLike[str], entry: int | None = None) -> Schedule:
     """Reads one schedule of a file.
 
@@ -49,6 +60,6 @@ def load_entry(path: str | os.PathLike[str], entry: int | None = None) -> Entry:
     entries = read_schedules(path)
     index = 0 if entry is None and len(entries) == 1 else entry
     if index is None or not 0 <= index < len(entries):
-        found = "none" if entry is None else entry
-        raise ScheduleError(f"{os.fspath(path)}: entry {found} of {len(entries)} schedules; expected 0 to {len(entries) - 1}")
+        found = "no entry is named" if entry is None else f"entry is {entry}"
+        raise ScheduleError(f"{os.fspath(path)}: holds {len(entries)} schedules and {found}; expected 0 to {len(entries) - 1}")
     return entries[index]

@@ -11,15 +11,21 @@ from typing import Any
 
 import torch
 
-from .apply import apply_schedule
+from .apply import apply_schedule, check_shape
 from .files import Entry
-from .pipelines import DTYPES, is_flux, load_pipeline, native_size, noise, open_device, synchronize, text_length
+from .pipelines import DTYPES, is_flux, load_pipeline, model_shape, native_size, noise, open_device, synchronize, text_length
 from .schedule import Schedule, ScheduleError
 
 
-def open_pipeline(options: argparse.Namespace) -> tuple[Any, torch.device]:
-    """The pipeline of `--model` on `--device` in `--dtype`, for which the other options must have a meaning."""
+def open_pipeline(options: argparse.Namespace, schedules: list[tuple[str, Schedule]]) -> tuple[Any, torch.device]:
+    """The pipeline of `--model` on `--device` in `--dtype`, for which the schedules, with their files, and the other options must have a meaning."""
     device = open_device(options.device)
+    for file, schedule in schedules:  # Before the weights are read, which may take minutes.
+        shape = model_shape(options.model, schedule.steps)
+        try:
+            check_shape(schedule, shape)
+        except ScheduleError as error:
+            raise ScheduleError(f"{file}: {error}") from None
     dtype = options.dtype if options.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
     pipeline = load_pipeline(options.model, DTYPES[dtype], device)
     if options.guidance_scale is not None and is_flux(pipeline) and not pipeline.transformer.config.guidance_embeds:
@@ -55,7 +61,7 @@ def generate(options: argparse.Namespace, entry: Entry | None) -> Iterator[tuple
         raise ScheduleError(f"--output is {options.output}; expected a file that ends in .png, or a directory")
     if entry and options.steps not in (None, entry.schedule.steps):
         raise ScheduleError(f"--steps is {options.steps}; expected none, or {entry.schedule.steps} as in {options.schedule}")
-    pipeline, device = open_pipeline(options)
+    pipeline, device = open_pipeline(options, [(options.schedule, entry.schedule)] if entry else [])
     single = options.output.suffix == ".png"
     (options.output.parent if single else options.output).mkdir(parents=True, exist_ok=True)
     for index, prompt in enumerate(options.prompt):

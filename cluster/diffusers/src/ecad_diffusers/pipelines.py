@@ -12,13 +12,15 @@ import diffusers
 import safetensors
 import torch
 
-from .apply import PIPELINES
-from .schedule import ScheduleError
+from .apply import PIPELINES, shape_of
+from .schedule import ScheduleError, Shape
 
 TEXT_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300, "FluxPipeline": 512}
 """Tokens that T5's prompts are padded to by default."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+# diffusers 0.40 renamed the keyword; older versions ignore the new one.
+_DTYPE = "dtype" if tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 40) else "torch_dtype"
 
 # Names of files in a variant, behind the name without one and a dot.
 _VARIANTS = (r"([^.]+?)(?:-\d+-of-\d+)?\.safetensors(?:\.index\.json)?", r"safetensors\.index\.([^.]+)\.json")
@@ -35,15 +37,37 @@ def load_pipeline(model: str | os.PathLike[str], dtype: torch.dtype, device: tor
     if _is_local(name):
         _check_tokenizers(folder, parts)
     try:
-        pipeline = loader.from_pretrained(name, torch_dtype=dtype, variant=variant, **parts)
+        pipeline = loader.from_pretrained(name, variant=variant, **{_DTYPE: dtype}, **parts)
     except Exception as error:  # Whatever diffusers, transformers and the Hub raise for files that are missing or damaged.
-        raise ScheduleError(f"{name}: cannot be loaded: {' '.join(str(error).split())[:300]}{_remedy(error)}") from error
+        raise _not_loaded(name, error) from error
     if type(pipeline).__name__ not in PIPELINES:
         raise ScheduleError(f"{name}: the pipeline is a {type(pipeline).__name__}; expected one of {', '.join(PIPELINES)}")
     _check_text_encoder(folder, pipeline)
     pipeline = pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def model_shape(model: str | os.PathLike[str], steps: int) -> Shape:
+    """The shape of schedules for a model as in `load_pipeline`, from the configuration of its transformer alone. Raises ScheduleError."""
+    folder, name = pathlib.Path(model), os.fspath(model)
+    if _is_local(name):
+        _class_name(folder)
+    try:
+        config = diffusers.PixArtTransformer2DModel.load_config(name, subfolder="transformer")
+        kind = config.get("_class_name")
+        if kind not in ("PixArtTransformer2DModel", "FluxTransformer2DModel"):
+            raise ScheduleError(f"{name}: the transformer is a {kind}; expected PixArtTransformer2DModel or FluxTransformer2DModel")
+        with torch.device("meta"):
+            return shape_of(getattr(diffusers, kind).from_config(config), steps)
+    except ScheduleError:
+        raise
+    except Exception as error:  # Whatever diffusers and the Hub raise for a file that is missing or damaged.
+        raise _not_loaded(name, error) from error
+
+
+def _not_loaded(model: str, error: Exception) -> ScheduleError:
+    return ScheduleError(f"{model}: cannot be loaded: {' '.join(str(error).split())[:300]}{_remedy(error)}")
 
 
 def open_device(name: str) -> torch.device:

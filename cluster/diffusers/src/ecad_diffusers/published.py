@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from typing import Any
 
 from . import jsontext
-from .schedule import BLOCK_LIMIT, STEP_LIMIT, BlockKind, Schedule, Shape
+from .schedule import BLOCK_LIMIT, STEP_LIMIT, BlockKind, Schedule, ScheduleError, Shape
 
 PIPELINES = ("pixart_alpha", "pixart_sigma", "tgate", "flux", "pass_through")
 CONFIG_KEYS = (
@@ -23,11 +24,15 @@ def parse(data: bytes, file: str) -> tuple[Schedule, dict[str, Any]]:
     Stricter than the original, which takes a missing `cache_schedule` for "recompute everything" and ignores unknown keys. Steps beyond
     `num_inference_steps` are checked and dropped.
     """
+    start = data.lstrip()[:20]
+    if start[:1] not in (b"{", b"["):
+        found = f"begins with {start.decode(errors='replace')!r}" if start else "the file is empty"
+        raise ScheduleError(f"{file}: {found}; expected a JSON schedule as ECAD publishes it, or a compact file (.ecad)")
     root = jsontext.parse(data, file)
     graph = root.optional("dit_schedule")
     if graph:
         graph.unknown("only cache_schedule; rewritten block graphs do not run here")
-    section = root.required("cache_schedule", "without it the original would silently recompute everything")
+    section = root.required("cache_schedule", "expected a schedule as ECAD publishes it")
     gate = pipeline_gate(root)
     section.allow_only(("num_blocks", "num_single_blocks", "num_inference_steps", "name", "attributes", "schedule"))
     shape = _shape(section)
@@ -44,6 +49,24 @@ def parse(data: bytes, file: str) -> tuple[Schedule, dict[str, Any]]:
             member.object()
     schedule = Schedule(shape, bits, gate.step if gate else None, name.string() if name else "")
     return schedule, config.object() if config else {}
+
+
+def text(schedule: Schedule, config: dict[str, Any] | None = None) -> str:
+    """The file of a schedule; `config` of a TGATE schedule gets its pipeline, which holds the gate step."""
+    shape, bits = schedule.shape, iter(schedule.bits)
+    gate = {"gate_step": schedule.gate_step}
+    custom = {} if schedule.gate_step is None else {"custom_compute_attn": {"name": "compute_attn_tgate", "kwargs": gate}}
+    steps = {
+        f"{step:03}": {key: {component: next(bits) for component in kind.components} | custom for key, kind in zip(shape.keys, shape.kinds)}
+        for step in range(shape.steps)
+    }
+    section = {"num_blocks": shape.blocks, "num_inference_steps": shape.steps, "name": schedule.name, "attributes": {}, "schedule": steps}
+    if shape.flux:
+        section["num_single_blocks"] = shape.singles
+    config = dict(config or {})
+    if schedule.gate_step is not None:
+        config["pipeline"] = {"name": "tgate", "kwargs": gate}
+    return json.dumps({"cache_schedule": section, "config": config, "metrics": {}}, indent=4) + "\n"
 
 
 @dataclasses.dataclass(frozen=True)

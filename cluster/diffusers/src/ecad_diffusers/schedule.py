@@ -36,6 +36,10 @@ class Shape:
     singles: int
     steps: int
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.steps, int) or not 1 <= self.steps <= STEP_LIMIT:
+            raise ScheduleError(f"steps is {self.steps!r}; expected an integer from 1 to {STEP_LIMIT}")
+
     @property
     def kinds(self) -> list[BlockKind]:
         """The kind of every block, in published order: double-stream before single-stream."""
@@ -96,17 +100,26 @@ class Schedule:
     """
 
     shape: Shape
-    bits: tuple[bool, ...]
+    bits: tuple[bool, ...] = dataclasses.field(repr=False)
     gate_step: int | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
         if len(self.bits) != self.shape.genes:
             raise ScheduleError(f"the schedule has {len(self.bits)} genes; expected {self.shape.genes} for {self.shape}")
+        # Any other object has a truth value as well: the string "0" would recompute.
+        invalid = next((gene for gene, bit in enumerate(self.bits) if bit not in (False, True)), None)
+        if invalid is not None:
+            raise ScheduleError(f"gene {invalid} of the schedule is {self.bits[invalid]!r}; expected True or False")
+        object.__setattr__(self, "bits", tuple(map(bool, self.bits)))
         if self.gate_step is not None and not 1 <= self.gate_step <= STEP_LIMIT:
             raise ScheduleError(f"gate step is {self.gate_step}; expected 1 to {STEP_LIMIT}")
         if self.gate_step is not None and self.shape.flux:
             raise ScheduleError("the schedule has a TGATE gate step; expected none for FLUX, which has no guidance halves")
+
+    def __str__(self) -> str:
+        gate = "" if self.gate_step is None else f", TGATE at step {self.gate_step}"
+        return f"{self.name or 'schedule'}: {self.shape}, recomputes {sum(self.effective)} of {self.total} component outputs{gate}"
 
     @property
     def steps(self) -> int:
@@ -184,7 +197,7 @@ class Schedule:
     @staticmethod
     def fora(shape: Shape, interval: int) -> Schedule:
         """FORA (arXiv 2407.01425): everything is recomputed at steps divisible by the interval."""
-        if interval < 1:
-            raise ScheduleError(f"interval is {interval}; expected at least 1")
+        if not isinstance(interval, int) or interval < 1:
+            raise ScheduleError(f"interval is {interval!r}; expected an integer of at least 1")
         bits = tuple(step % interval == 0 for step in range(shape.steps) for _ in range(shape.genes_per_step))
         return Schedule(shape, bits, name=f"recompute_all_every_{interval:03}")
