@@ -121,16 +121,27 @@ import Testing
     @Test func priorIsTheInverseOfItsCovariance() throws {
         let shape = ScheduleShape.flux(fullBlocks: 1, singleBlocks: 2, steps: 5)
         let prior = GainPrior(shape)
+        let components = shape.blocks.flatMap(\.components)
         let count = ErrorModel(try ChainSolverTests.basis(shape).errors).parameters.gains.count
-        // One part for the chains, one for the steps, one for the gaps: gains of different parts do not resemble.
-        let parts = [0..<shape.genesPerStep, shape.genesPerStep..<(count - 4), (count - 4)..<count]
-        for (part, indices) in parts.enumerated() {
-            let gradient = prior.gradient(at: (0..<count).map { indices.contains($0) ? 1 : 0 })
-            for index in gradient.indices where !indices.contains(index) { #expect(gradient[index] == 0, "\(part)") }
-            // What all gains of a part share is more likely than as much in one of them alone.
-            let alone = prior.gradient(at: (0..<count).map { $0 == indices.last ? 1 : 0 })
-            let mean = indices.reduce(0) { $0 + gradient[$1] } / Double(indices.count)
-            #expect(mean > 0 && mean < alone[indices.upperBound - 1])
+        func isUnit(_ values: [Double], at index: Int) -> Bool {
+            values.indices.allSatisfy { abs(values[$0] - ($0 == index ? 1 : 0)) < 1e-9 }
+        }
+        for chain in components.indices {
+            let column = (0..<count).map { index in
+                guard index < components.count else { return 0.0 }
+                return (index == chain ? 10 : 0) + (components[index] == components[chain] ? 3 : 0)
+                    + (index / 3 == chain / 3 ? 2 : 0)
+            }
+            #expect(isUnit(prior.gradient(at: column), at: chain))
+        }
+        let firstGap = components.count + shape.stepCount
+        for gap in 1...4 {
+            let column = (0..<count).map { index in
+                guard index >= firstGap else { return 0.0 }
+                let other = index - firstGap + 1
+                return (other == gap ? 10 : 0) + 6 * log(Double(other)) * log(Double(gap))
+            }
+            #expect(isUnit(prior.gradient(at: column), at: firstGap + gap - 1))
         }
     }
 }

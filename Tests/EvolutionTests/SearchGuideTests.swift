@@ -212,7 +212,8 @@ import Testing
             }
         }
         #expect(Set(seeds.map(\.genome)).count == seeds.count)
-        #expect(seeds.suffix(3).allSatisfy(reusesWholeSteps))
+        // Of six steps, two and three are computed.
+        #expect(seeds.suffix(2).allSatisfy(reusesWholeSteps))
         #expect(seeds.prefix(12).count(where: reusesWholeSteps) < 3)
     }
 
