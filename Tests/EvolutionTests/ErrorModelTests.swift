@@ -1,4 +1,5 @@
 import Foundation
+import ModelConfiguration
 import Schedules
 import Testing
 
