@@ -25,6 +25,7 @@ struct GainPrior {
             (components[row] == components[column] ? Self.component : 0)
                 + (row / slots == column / slots ? Self.block : 0)
         }
+        // A line and a parabola over the steps, both with a mean of about 0.
         let times = (0..<steps).map { 2 * Double($0) / Double(max(1, steps - 1)) - 1 }
         set(components.count, steps) { row, column in
             let (first, second) = (times[row], times[column])

@@ -23,8 +23,8 @@ public struct SearchBasis: Hashable, Sendable {
 
     /// Schedules of least predicted error, spread evenly over the range of costs.
     ///
-    /// The last sixth reuses everything at the same steps: of how errors add up, such schedules tell the model what the
-    /// others do not.
+    /// The last sixth reuses everything at the same steps: such schedules tell gains of components from those of gaps, which
+    /// the others alone do not.
     ///
     /// - Parameter count: Maximum number.
     /// - Returns: Distinct seeds. The first of them are spread over the whole range as well, as far as their number

@@ -78,7 +78,7 @@ struct RunServer {
             run: run,
             settings: Coordinator.Settings(
                 engineVersion: options.engineVersion, register: access.register,
-                // Nobody is told how others could join.
+                // No address is shown under which others could join.
                 expectedWorkers: isPrivate(endpoint) ? options.localWorkers : nil),
             clock: { (ContinuousClock.now - start) / .seconds(1) }, logger: logger)
         let loop = CoordinatorLoop(coordinator: coordinator, socket: socket)
