@@ -50,6 +50,8 @@ package enum FileContents {
 
     /// Reads a file, or a pipe to its end.
     ///
+    /// Also for files of /proc, of which Foundation's readers give the first page only (4 KB), and say nothing.
+    ///
     /// - Throws: ``FileError`` with the system's reason, also for a directory; also for a Git LFS pointer.
     package static func read(_ path: String) throws(FileError) -> [UInt8] {
         func failure() -> FileError {

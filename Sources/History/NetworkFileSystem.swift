@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// Detects file systems that several hosts can write to, on which SQLite's write-ahead log is not safe.
@@ -48,7 +49,7 @@ enum NetworkFileSystem {
     private static func classify(_ path: String) -> Kind {
         guard let resolved = realpath(path, nil) else { return .local }
         defer { free(resolved) }
-        guard let mounts = try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8) else {
+        guard let mounts = try? FileContents.readText("/proc/self/mountinfo", expected: "the table of mounts") else {
             return .local
         }
         return kind(of: String(cString: resolved), mounts: mounts, declaredLocal: declaredTypes)

@@ -33,6 +33,13 @@ import Testing
         #expect(attributes[.posixPermissions] as? Int == 0o600)
     }
 
+    @Test func filesOfTheKernelAreReadWhole() throws {
+        // A table of this process, of more than a page.
+        let table = try FileContents.readText("/proc/self/smaps", expected: "mappings")
+        #expect(table.utf8.count > 65_536)
+        #expect(table.split(separator: "\n").last?.hasPrefix("VmFlags:") == true)
+    }
+
     @Test func errorsNameTheFileAndTheReason() {
         let absent = folder.file("none/a")
         let expected = FileError(path: absent, problem: "cannot be read: no such file or directory")

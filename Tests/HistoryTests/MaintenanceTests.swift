@@ -21,6 +21,14 @@ import Testing
 
     @Test func programThatKeepsATransactionOpenIsNamed() throws {
         let sample = try SampleHistory()
+        // Other locks of the host: their table is longer than a page of memory.
+        let other = open(sample.folder.file("other"), O_RDWR | O_CREAT, 0o600)
+        defer { close(other) }
+        for byte in 0..<200 {
+            var lock = flock()
+            (lock.l_type, lock.l_start, lock.l_len) = (Int16(F_WRLCK), off_t(2 * byte), 1)
+            #expect(fcntl(other, F_SETLK, &lock) == 0)
+        }
         #expect(sample.history.readers == [])
         let (reader, input, output) = (Process(), Pipe(), Pipe())
         reader.executableURL = URL(fileURLWithPath: "/usr/bin/env")
