@@ -154,11 +154,11 @@ package struct FrontPlanner {
         return genomes.indices.map { index in
             let logError = model.logError(of: genomes[index]) + posterior.means[index]
             guard logError.isFinite else { return nil }
-            let (loss, deviation) = (curve.loss(of: logError), deviation(posterior.variances[index]))
-            guard model.residual.isFinite, loss.isFinite, deviation.isFinite else {
+            let loss = curve.loss(of: logError, variance: posterior.variances[index])
+            guard model.residual.isFinite, loss.mean.isFinite, loss.deviation.isFinite else {
                 return Prediction(logError: logError)
             }
-            return Prediction(logError: logError, loss: loss, deviation: deviation)
+            return Prediction(logError: logError, loss: loss.mean, deviation: loss.deviation)
         }
     }
 
@@ -167,22 +167,15 @@ package struct FrontPlanner {
         return ResidualModel.Posterior(residuals, of: genomes, variance: spread * spread)
     }
 
-    /// The standard deviation of the second objective for a variance of the residual.
-    private func deviation(_ variance: Double) -> Double {
-        (curve.slope * curve.slope * variance + curve.residual * curve.residual).squareRoot()
-    }
-
     private func select(_ count: Int, from pool: [Proposal], front: [Individual]) -> [Proposal] {
         let genomes = pool.map(\.child.genome)
         let costs = genomes.map { cost.total(of: $0, shape: shape) }
-        let predicted = genomes.map { model.logError(of: $0) }
         var posterior = posterior(of: genomes)
-        let points = pool.indices.map {
-            Point(cost: costs[$0], loss: curve.loss(of: predicted[$0] + posterior.means[$0]))
-        }
+        let logErrors = genomes.indices.map { model.logError(of: genomes[$0]) + posterior.means[$0] }
         var staircase = Staircase(front.map { Point(cost: $0.objectives[0], loss: $0.objectives[1]) }, reference)
         func gain(_ index: Int) -> Double {
-            staircase.expectedGain(points[index], deviation: deviation(posterior.variances[index]))
+            let loss = curve.loss(of: logErrors[index], variance: posterior.variances[index])
+            return staircase.expectedGain(Point(cost: costs[index], loss: loss.mean), deviation: loss.deviation)
         }
         // The gain of a candidate only shrinks as others are selected, so stale values are upper bounds (Minoux 1978).
         var gains = pool.indices.map(gain)
@@ -194,7 +187,7 @@ package struct FrontPlanner {
         {
             if isCurrent.contains(best) {
                 selected.append(pool[best])
-                staircase.insert(points[best])
+                staircase.insert(Point(cost: costs[best], loss: curve.loss(of: logErrors[best])))
                 if selected.count < count { posterior.condition(on: best) }
                 remaining.remove(best)
                 isCurrent = []

@@ -69,31 +69,25 @@ public struct SearchGuide: Hashable, Sendable {
     /// The error model, as fitted last.
     public private(set) var model: ErrorModel
     private(set) var archive: [Evaluated] = []
-    private var curve: LossCurve
 
     /// Begins without evaluated schedules.
     public init(_ basis: SearchBasis) {
         self.basis = basis
         model = ErrorModel(basis.errors)
-        curve = LossCurve([])
     }
 
     init(_ basis: SearchBasis, model: ErrorModel, archive: [Evaluated]) {
         self.basis = basis
         self.model = model
         self.archive = archive
-        curve = Self.curve(of: archive)
     }
 
     mutating func record(_ individual: Individual, logError: Double?) {
         guard let logError, logError.isFinite else { return }
         archive.append(Evaluated(individual: individual, logError: logError))
-        curve = Self.curve(of: archive)
     }
 
-    private static func curve(of archive: [Evaluated]) -> LossCurve {
-        LossCurve(archive.map { ($0.logError, $0.individual.objectives[1]) })
-    }
+    private var curve: LossCurve { LossCurve(archive.map { ($0.logError, $0.individual.objectives[1]) }) }
 
     /// Fits the model to the evaluated schedules; those near the front count most.
     ///
@@ -102,6 +96,7 @@ public struct SearchGuide: Hashable, Sendable {
         let staircase = Staircase(
             front.map { FrontPlanner.Point(cost: $0.objectives[0], loss: $0.objectives[1]) },
             FrontPlanner.Point(cost: basis.reference[0], loss: basis.reference[1]))
+        let curve = curve
         var samples = archive.map { item in
             let ceiling = staircase.ceiling(at: item.individual.objectives[0])
             let distance = max(0, item.logError - curve.logError(of: ceiling)) / Self.nearness
@@ -114,7 +109,6 @@ public struct SearchGuide: Hashable, Sendable {
                 (samples[$0].weight, archive[$0].individual.id) > (samples[$1].weight, archive[$1].individual.id)
             }.prefix(Self.archiveLimit).sorted()
             (archive, samples) = (kept.map { archive[$0] }, kept.map { samples[$0] })
-            curve = Self.curve(of: archive)
         }
         model.fit(samples)
         return samples.map(\.weight)
@@ -137,62 +131,5 @@ public struct SearchGuide: Hashable, Sendable {
             return ResidualModel.Sample(
                 genome: item.individual.offspring.genome, residual: item.logError - predicted, weight: weight)
         }
-    }
-}
-
-/// The second objective as a non-decreasing function of the log error, by isotonic regression.
-struct LossCurve: Hashable, Sendable {
-    private let logErrors: [Double]
-    private let losses: [Double]
-    /// Mean slope.
-    let slope: Double
-    /// Standard deviation of the losses around the curve.
-    let residual: Double
-
-    /// Pools adjacent violators (Barlow and others, 1972).
-    init(_ points: [(logError: Double, loss: Double)]) {
-        let points = points.filter { $0.logError.isFinite && $0.loss.isFinite }.sorted {
-            ($0.logError, $0.loss) < ($1.logError, $1.loss)
-        }
-        var blocks: [(logError: Double, loss: Double, count: Double)] = []
-        for point in points {
-            blocks.append((point.logError, point.loss, 1))
-            while blocks.count > 1, blocks[blocks.count - 2].loss >= blocks[blocks.count - 1].loss {
-                let (last, previous) = (blocks.removeLast(), blocks.removeLast())
-                let count = last.count + previous.count
-                blocks.append(
-                    (
-                        (last.logError * last.count + previous.logError * previous.count) / count,
-                        (last.loss * last.count + previous.loss * previous.count) / count, count
-                    ))
-            }
-        }
-        logErrors = blocks.map(\.logError)
-        losses = blocks.map(\.loss)
-        if let first = blocks.first, let last = blocks.last, last.logError > first.logError {
-            slope = (last.loss - first.loss) / (last.logError - first.logError)
-        } else {
-            slope = 1
-        }
-        let (xs, ys, slope) = (logErrors, losses, slope)
-        let squares = points.reduce(0.0) { sum, point in
-            let error = point.loss - Self.interpolate(point.logError, xs, ys, slope)
-            return sum + error * error
-        }
-        residual = (squares / Double(max(1, points.count))).squareRoot()
-    }
-
-    func loss(of logError: Double) -> Double { Self.interpolate(logError, logErrors, losses, slope) }
-
-    func logError(of loss: Double) -> Double { Self.interpolate(loss, losses, logErrors, 1 / max(slope, 1e-9)) }
-
-    /// Piecewise linear, with the mean slope beyond the ends.
-    private static func interpolate(_ x: Double, _ xs: [Double], _ ys: [Double], _ slope: Double) -> Double {
-        guard let firstX = xs.first, let lastX = xs.last, let firstY = ys.first, let lastY = ys.last else { return x }
-        if x <= firstX { return firstY + slope * (x - firstX) }
-        if x >= lastX { return lastY + slope * (x - lastX) }
-        let next = xs.firstIndex { $0 > x } ?? xs.count - 1
-        let share = (x - xs[next - 1]) / (xs[next] - xs[next - 1])
-        return ys[next - 1] + share * (ys[next] - ys[next - 1])
     }
 }

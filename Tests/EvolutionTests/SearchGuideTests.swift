@@ -263,15 +263,4 @@ import Testing
             #expect(abs(staircase.expectedGain(candidate, deviation: deviation) - sum / weights) < 1e-3)
         }
     }
-
-    @Test func lossCurvesAreMonotone() {
-        let exact = LossCurve([(1, 10), (2, 20), (4, 40)])
-        #expect(exact.loss(of: 3) == 30 && exact.loss(of: 5) == 50 && exact.loss(of: 0) == 0)
-        #expect(exact.logError(of: 30) == 3 && exact.slope == 10 && exact.residual == 0)
-        let noisy = LossCurve([(1, 10), (2, 30), (3, 20), (4, 40), (5, .nan)])
-        let values = stride(from: 0.0, through: 6, by: 0.1).map { noisy.loss(of: $0) }
-        #expect(zip(values, values.dropFirst()).allSatisfy { $0 <= $1 })
-        #expect(noisy.loss(of: 2.5) == 25 && abs(noisy.residual - 50.0.squareRoot()) < 1e-9)
-        #expect(LossCurve([]).loss(of: 3).isFinite && LossCurve([(1, 5), (2, 5)]).logError(of: 7).isFinite)
-    }
 }
