@@ -33,7 +33,7 @@ public struct SolverBenchmark: Sendable, Encodable {
         var generator = RandomGenerator(seed: seed)
         let basis = try SearchBenchmark.basis(shape, &generator)
         var start = clock.now
-        frontCount = basis.seeds(FrontPlanner.familySize).count
+        frontCount = basis.seeds(ChainSolver.frontSize).count
         frontSeconds = (clock.now - start) / .seconds(1)
         let seeds = try seedPopulation(
             names: ["calibrated", "random"], count: results, shape: shape, basis: basis, using: &generator)

@@ -89,6 +89,9 @@ public struct ChainSolver: Sendable {
         return genome
     }
 
+    /// Schedules of a whole front.
+    package static let frontSize = 160
+
     private typealias Solution = (genome: Genome, cost: Double)
 
     /// Binary logarithms of the multipliers searched, relative to the total error.
@@ -252,6 +255,27 @@ extension ChainSolver {
         var found = [0]
         for left in stride(from: count - 1, to: 0, by: -1) { found.append(next[left][found[found.count - 1]]) }
         return found
+    }
+}
+
+/// Schedules worth considering for given errors: the solver's own front, and fronts that reuse everything at some steps.
+struct SolvedSchedules {
+    /// From light caching to heavy.
+    let front: [Genome]
+    /// By ascending number of computed steps, from light caching to heavy for each.
+    let byComputedSteps: [Genome]
+
+    var all: [Genome] { front + byComputedSteps }
+
+    private static let stepFrontCount = 18
+    private static let stepFrontSize = 32
+
+    /// Solves for corrected errors, in the layout of ``ReuseErrors/values``.
+    init(shape: ScheduleShape, values: [Float], cost: ScheduleCost, frontSize: Int = ChainSolver.frontSize) {
+        front = ChainSolver(shape: shape, values: values, cost: cost).family(count: frontSize)
+        byComputedSteps = ChainSolver.byComputedSteps(
+            shape: shape, values: values, cost: cost, most: shape.stepCount - 1, count: Self.stepFrontCount
+        ).flatMap { [$0.uniform] + $0.family(count: Self.stepFrontSize) }
     }
 }
 

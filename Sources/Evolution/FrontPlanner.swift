@@ -24,10 +24,6 @@ package struct FrontPlanner {
     /// Worst cost and loss that count.
     let reference: Point
 
-    /// Schedules of the model's own front.
-    package static let familySize = 160
-    private static let stepFamilies = 18
-    private static let stepFamilySize = 8
     private static let perturbations = 6
     private static let perturbedFamilySize = 32
     private static let perturbation = 0.3
@@ -65,15 +61,10 @@ package struct FrontPlanner {
             pool.append(Proposal(child: child, origin: origin))
         }
         let values = model.correctedValues()
-        for genome in ChainSolver(shape: shape, values: values, cost: cost).family(count: Self.familySize) {
-            add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated")
-        }
-        let bySteps = ChainSolver.byComputedSteps(
-            shape: shape, values: values, cost: cost, most: shape.stepCount - 1, count: Self.stepFamilies)
-        for solver in bySteps {
-            for genome in [solver.uniform] + solver.family(count: Self.stepFamilySize) {
-                add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated-steps")
-            }
+        let solved = SolvedSchedules(shape: shape, values: values, cost: cost)
+        for genome in solved.front { add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated") }
+        for genome in solved.byComputedSteps {
+            add(Mating.Child(genome: genome, parents: [], operation: .solved), "calibrated-steps")
         }
         for _ in 0..<Self.perturbations {
             let solver = ChainSolver(shape: shape, values: perturbed(values, &generator), cost: cost)

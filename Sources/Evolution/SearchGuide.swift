@@ -31,12 +31,33 @@ public struct SearchBasis: Hashable, Sendable {
     ///   allows.
     public func seeds(_ count: Int) -> [Seed] {
         let (shape, values) = (errors.shape, errors.values)
-        var genomes = ChainSolver(shape: shape, values: values, cost: cost).family(count: count - count / 6)
-        genomes = Self.spreadOrder(genomes.count).map { genomes[$0] }
         let steps = ChainSolver.byComputedSteps(
-            shape: shape, values: values, cost: cost, most: shape.stepCount / 2, count: count / 6)
-        for genome in steps.map(\.uniform) where !genomes.contains(genome) { genomes.append(genome) }
+            shape: shape, values: values, cost: cost, most: shape.stepCount / 2, count: count / 6
+        ).map(\.uniform)
+        let spread = leastErrors(count - steps.count, besides: steps)
+        let genomes = Self.spreadOrder(spread.count).map { spread[$0] } + steps
         return genomes.map { Seed(genome: $0, origin: Seeding.calibrated.rawValue) }
+    }
+
+    /// Of the solver's schedules, those of least error by the model, for limits of the cost spread evenly; from light caching
+    /// to heavy.
+    private func leastErrors(_ count: Int, besides others: [Genome]) -> [Genome] {
+        let model = ErrorModel(errors)
+        let solved = SolvedSchedules(
+            shape: errors.shape, values: errors.values, cost: cost, frontSize: max(ChainSolver.frontSize, 2 * count))
+        var pool = solved.all.filter { !others.contains($0) }.map { genome in
+            (genome: genome, cost: cost.total(of: genome, shape: errors.shape), error: model.logError(of: genome))
+        }
+        guard let least = pool.map(\.cost).min(), let most = pool.map(\.cost).max() else { return [] }
+        var genomes: [Genome] = []
+        for index in 0..<count {
+            let limit = most - (most - least) * Double(index) / Double(max(1, count - 1)) + 1e-9
+            let best = pool.filter { $0.cost <= limit }.min { ($0.error, $0.cost) < ($1.error, $1.cost) }
+            guard let best else { continue }
+            genomes.append(best.genome)
+            pool.removeAll { $0.genome == best.genome }
+        }
+        return genomes
     }
 
     /// The last index, the first, the middle, then the middles of all gaps from the last to the first, repeatedly.
