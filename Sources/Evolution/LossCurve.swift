@@ -1,3 +1,5 @@
+import Foundation
+
 /// The second objective as a non-decreasing function of the log error, by isotonic regression.
 struct LossCurve: Hashable, Sendable {
     /// A mean and a standard deviation.
@@ -15,10 +17,8 @@ struct LossCurve: Hashable, Sendable {
     /// Mean slope.
     private let slope: Double
 
-    /// Distance in units of the log error at which the residual of a schedule counts half for a variance.
+    /// Distance in units of the log error at which a schedule's residual counts for a variance, as a standard deviation.
     private static let nearness = 0.7
-    /// What the mean of all residuals counts beside those near, which are few at first.
-    private static let priorWeight = 0.5
 
     init(_ points: [(logError: Double, loss: Double)]) {
         let points = points.filter { $0.logError.isFinite && $0.loss.isFinite }.sorted {
@@ -28,12 +28,11 @@ struct LossCurve: Hashable, Sendable {
         let squares = zip(points, losses).map { ($0.loss - $1) * ($0.loss - $1) }
         logErrors = points.map(\.logError)
         self.losses = losses
-        let mean = squares.reduce(0, +) / Double(max(1, squares.count))
         variances = points.map { point in
-            var (sum, weights) = (Self.priorWeight * mean, Self.priorWeight)
+            var (sum, weights) = (0.0, 0.0)
             for (other, square) in zip(points, squares) {
                 let distance = (other.logError - point.logError) / Self.nearness
-                let weight = 1 / (1 + distance * distance * distance * distance)
+                let weight = exp(-distance * distance / 2)
                 sum += weight * square
                 weights += weight
             }

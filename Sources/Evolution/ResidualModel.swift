@@ -31,7 +31,11 @@ struct ResidualModel {
     private let coefficients: [Double]
 
     /// Fits the parameters; nil with too few samples.
-    init?(_ samples: [Sample]) {
+    ///
+    /// - Parameters:
+    ///   - samples: What is known.
+    ///   - inflation: Factor of the variance: the samples' residuals may be those of a model that was fitted to them.
+    init?(_ samples: [Sample], inflation: Double = 1) {
         guard samples.count >= 8, samples.contains(where: { $0.residual != 0 }) else { return nil }
         let order = samples.indices.sorted { (samples[$0].weight, $1) > (samples[$1].weight, $0) }
         let kept = order.prefix(Self.sampleLimit).map { samples[$0] }
@@ -50,7 +54,7 @@ struct ResidualModel {
         self.samples = kept
         length = best.length
         nugget = best.nugget
-        variance = fit.variance
+        variance = inflation * fit.variance
         factor = fit.factor
         coefficients = fit.coefficients
     }

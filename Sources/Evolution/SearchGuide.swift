@@ -140,8 +140,12 @@ public struct SearchGuide: Hashable, Sendable {
 
     /// Chooses schedules by the model as fitted last and the residuals of the archive.
     func planner(weights: [Double]) -> FrontPlanner {
-        FrontPlanner(
-            model: model, residuals: ResidualModel(residualSamples(weights)), cost: basis.cost, curve: curve,
+        let samples = residualSamples(weights)
+        let squares = samples.reduce(0) { $0 + $1.weight * $1.residual * $1.residual }
+        let variance = squares / max(samples.reduce(0) { $0 + $1.weight }, .leastNormalMagnitude)
+        let inflation = variance > 0 && model.residual.isFinite ? max(1, model.residual * model.residual / variance) : 1
+        return FrontPlanner(
+            model: model, residuals: ResidualModel(samples, inflation: inflation), cost: basis.cost, curve: curve,
             reference: FrontPlanner.Point(cost: basis.reference[0], loss: basis.reference[1]))
     }
 

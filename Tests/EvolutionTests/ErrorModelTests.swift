@@ -76,6 +76,28 @@ import Testing
         #expect(spread.squareRoot() < 0.2)
     }
 
+    @Test func residualIsThatOfUnknownSchedules() throws {
+        let (truth, genomes) = try planted()
+        var generator = RandomGenerator(seed: 9)
+        let samples = genomes.map {
+            ErrorModel.Sample(genome: $0, logError: truth.logError(of: $0) + 0.3 * generator.normal())
+        }
+        for count in [24, 100] {
+            var model = ErrorModel(truth.errors)
+            model.fit(Array(samples[..<count]))
+            func deviation(_ samples: some Collection<ErrorModel.Sample>) -> Double {
+                let squares = samples.reduce(0.0) { sum, sample in
+                    let error = sample.logError - model.logError(of: sample.genome)
+                    return sum + error * error
+                }
+                return (squares / Double(samples.count)).squareRoot()
+            }
+            let unknown = deviation(samples[count...])
+            #expect(abs(log(model.residual / unknown)) < log(2), "\(model.residual), measured \(unknown)")
+            #expect(deviation(samples[..<count]) < 0.9 * model.residual)
+        }
+    }
+
     @Test func lightSamplesHardlyCount() throws {
         let (truth, genomes) = try planted()
         var model = ErrorModel(truth.errors)
