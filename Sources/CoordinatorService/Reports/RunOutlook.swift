@@ -106,16 +106,41 @@ public struct RunOutlook: Sendable, Encodable {
         if let text = try history.events.latest(event, of: run.id) {
             let forecast = try? JSONDecoder().decode(Forecast.self, from: Data(text.utf8))
             // A run that was extended has no use for the forecast of its former end.
-            growth.expected = forecast.flatMap { $0.generations == hypervolumes.count ? $0.growth / now : nil }
+            growth.expected = forecast.flatMap { forecast in
+                guard forecast.generations == hypervolumes.count else { return nil }
+                return forecast.growth * trackRecord(before: hypervolumes.count, candidates, hypervolumes, reference)
+                    / now
+            }
         }
         if hypervolumes.count > 1, hypervolumes[hypervolumes.count - 2] > 0 {
             let before = hypervolumes[hypervolumes.count - 2]
             growth.last = (now - before) / before
-            growth.lastExpected = reference.flatMap {
-                expectedGrowth(of: hypervolumes.count - 1, candidates, $0).map { $0 / before }
+            let last = hypervolumes.count - 1
+            growth.lastExpected = reference.flatMap { expectedGrowth(of: last, candidates, $0) }.map { expected in
+                expected * trackRecord(before: last, candidates, hypervolumes, reference) / before
             }
         }
         return growth
+    }
+
+    /// Generations whose forecasts are compared with what they brought.
+    private static let trackRecordLength = 3
+
+    /// What the generations before brought of what the error model had expected of them; 1 where that is unknown.
+    ///
+    /// The model takes the errors of its predictions as independent, but it is wrong about similar schedules in similar ways, and
+    /// those that it is too hopeful of are proposed: with a quality that falls steeply it promises too much.
+    private static func trackRecord(
+        before generation: Int, _ candidates: [CandidateRecord], _ hypervolumes: [Double], _ reference: [Double]?
+    ) -> Double {
+        guard let reference else { return 1 }
+        var (brought, expected) = (0.0, 0.0)
+        for earlier in max(1, generation - trackRecordLength)..<max(1, generation) {
+            guard let growth = expectedGrowth(of: earlier, candidates, reference) else { continue }
+            expected += growth
+            brought += hypervolumes[earlier] - hypervolumes[earlier - 1]
+        }
+        return expected > 0 ? max(0, brought) / expected : 1
     }
 
     /// What the error model expected of a generation that is complete, by the predictions of that time.
