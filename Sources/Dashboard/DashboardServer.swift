@@ -99,8 +99,12 @@ actor RunChanges {
 
     init(runs: [RunPages]) { self.runs = runs }
 
-    /// A new stream; its first event says that the connection works.
-    func stream() -> AsyncStream<Data> {
+    /// A new stream; its first event says that the connection works, and that changes from now on are told.
+    func stream() async -> AsyncStream<Data> {
+        for (index, run) in runs.enumerated() where states[index] == nil {
+            // A state that another stream learned meanwhile is the older one, with which the poll compares.
+            if let state = try? await run.state(), states[index] == nil { states[index] = state }
+        }
         let (stream, continuation) = AsyncStream.makeStream(of: Data.self, bufferingPolicy: .bufferingNewest(1))
         streamCount += 1
         let id = streamCount

@@ -105,8 +105,6 @@ private final class Served: Sendable {
             try #require(read(socket, until: "event: hello"))
             return socket
         }
-        // The first poll only learns the state.
-        try await Task.sleep(for: .seconds(2))
         return Task {
             defer { close(socket) }
             return try await self.blocking { read(socket, until: text) }
