@@ -1,11 +1,11 @@
 import ModelConfiguration
 import Schedules
 
-/// Finds the schedules with the least predicted error for a cost.
+/// Finds the schedules with the least reuse error for a cost.
 ///
-/// Predicted error and cost are sums over chains, so the minimum of `error + multiplier · cost` is found for each chain by
+/// Reuse errors and cost are sums over chains, without what computed outputs inherit (see ``ErrorModel``), so the minimum of `error + multiplier · cost` is found for each chain by
 /// dynamic programming over the step that computed its output last. Larger multipliers give cheaper schedules; sweeping the
-/// multiplier gives the lower convex hull of all schedules in the plane of cost and predicted error.
+/// multiplier gives the lower convex hull of all schedules in the plane of cost and reuse error.
 public struct ChainSolver: Sendable {
     private let shape: ScheduleShape
     private let cost: ScheduleCost

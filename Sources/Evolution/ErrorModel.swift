@@ -12,9 +12,9 @@ import Schedules
 ///
 /// over the outputs in use, where W is an entry of ``ReuseErrors`` and the gap is the output's age: the number of steps since
 /// it was computed. An output that was computed from outdated ones is outdated itself: its age is then half the mean age of
-/// the outputs before it in that step, and between two whole ages W is interpolated. The link is increasing and piecewise linear: the rounding of pixels enlarges small
-/// errors, and large ones saturate. The gains start at 0 and the link's slopes at 1; ``fit(_:)`` estimates them by
-/// Gauss-Newton with ridge penalties.
+/// the outputs before it in that step, and between two whole ages W is interpolated. The link is increasing and piecewise
+/// linear: the rounding of pixels enlarges small errors, and large ones saturate. The gains start at 0 and the link's slopes
+/// at 1; ``fit(_:)`` estimates them by Gauss-Newton with ridge penalties.
 public struct ErrorModel: Hashable, Sendable {
     /// A schedule and its measured error.
     public struct Sample: Sendable {

@@ -4,9 +4,10 @@ import Schedules
 
 /// Chooses the schedules whose evaluation is expected to extend the front most.
 ///
-/// The pool holds the error model's own optima, optima that reuse everything at some steps, optima under perturbed errors,
-/// and variants of the front. Cost is known
-/// in advance; quality is predicted with a normal residual, so the expected gain of hypervolume has a closed form.
+/// The pool holds the solver's schedules for corrected errors and for perturbed ones, and variants of the front. To improve
+/// them further by the error model alone would only find its mistakes: schedules solved for inherited ages as well were worse
+/// on all bundled models. Cost is known in advance; quality is predicted with a normal residual, so the expected gain of
+/// hypervolume has a closed form.
 package struct FrontPlanner {
     /// A schedule that has been evaluated.
     struct Point {
