@@ -11,7 +11,9 @@ extension RunHistory {
         // Linux gives the table a page at a time, and a lock is missed when others before it go meanwhile: a table
         // without a reader is read again.
         for _ in 0..<10 {
-            guard let locks = try? FileContents.readText("/proc/locks", expected: "the kernel's locks") else { return [] }
+            guard let locks = try? FileContents.readText("/proc/locks", expected: "the kernel's locks") else {
+                return []
+            }
             let processes = SnapshotReaders.processes(in: locks, inode: UInt64(status.st_ino)).filter { $0 != getpid() }
             if !processes.isEmpty { return processes.map(SnapshotReaders.name) }
         }
