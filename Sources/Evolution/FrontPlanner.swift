@@ -19,6 +19,8 @@ package struct FrontPlanner {
     let model: ErrorModel
     /// Predicts the residuals of the error model; nil before there are enough evaluated schedules.
     let residuals: ResidualModel?
+    /// Predicts distances of losses from the curve, in units of the deviation around it.
+    let distances: ResidualModel?
     let cost: ScheduleCost
     /// Converts log errors to the second objective.
     let curve: LossCurve
@@ -142,11 +144,11 @@ package struct FrontPlanner {
     ///
     /// - Returns: Nil for a schedule without a finite error, which reuses nothing.
     func predictions(of genomes: [Genome]) -> [Prediction?] {
-        let posterior = posterior(of: genomes)
+        let beliefs = Beliefs(self, of: genomes)
         return genomes.indices.map { index in
-            let logError = model.logError(of: genomes[index]) + posterior.means[index]
+            let logError = beliefs.logErrors[index]
             guard logError.isFinite else { return nil }
-            let loss = curve.loss(of: logError, variance: posterior.variances[index])
+            let loss = beliefs.loss(index)
             guard model.residual.isFinite, loss.mean.isFinite, loss.deviation.isFinite else {
                 return Prediction(logError: logError)
             }
@@ -154,19 +156,47 @@ package struct FrontPlanner {
         }
     }
 
-    private func posterior(of genomes: [Genome]) -> ResidualModel.Posterior {
-        let spread = model.residual.isFinite ? model.residual : 0
-        return ResidualModel.Posterior(residuals, of: genomes, variance: spread * spread)
+    /// What is believed of the losses of schedules, some of which may be taken as known.
+    private struct Beliefs {
+        private let curve: LossCurve
+        private var residuals: ResidualModel.Posterior
+        private var distances: ResidualModel.Posterior
+        /// Expected log errors.
+        let logErrors: [Double]
+
+        init(_ planner: FrontPlanner, of genomes: [Genome]) {
+            let spread = planner.model.residual.isFinite ? planner.model.residual : 0
+            curve = planner.curve
+            let residuals = ResidualModel.Posterior(planner.residuals, of: genomes, variance: spread * spread)
+            self.residuals = residuals
+            distances = ResidualModel.Posterior(planner.distances, of: genomes, variance: 1)
+            logErrors = genomes.indices.map { planner.model.logError(of: genomes[$0]) + residuals.means[$0] }
+        }
+
+        func loss(_ index: Int) -> (mean: Double, deviation: Double) {
+            curve.loss(of: logErrors[index], variance: residuals.variances[index])
+                .loss(distance: distances.means[index], variance: distances.variances[index])
+        }
+
+        /// The loss if errors are as expected.
+        func likelyLoss(_ index: Int) -> Double {
+            curve.loss(of: logErrors[index], variance: 0)
+                .loss(distance: distances.means[index], variance: distances.variances[index]).mean
+        }
+
+        mutating func condition(on index: Int) {
+            residuals.condition(on: index)
+            distances.condition(on: index)
+        }
     }
 
     private func select(_ count: Int, from pool: [Proposal], front: [Individual]) -> [Proposal] {
         let genomes = pool.map(\.child.genome)
         let costs = genomes.map { cost.total(of: $0, shape: shape) }
-        var posterior = posterior(of: genomes)
-        let logErrors = genomes.indices.map { model.logError(of: genomes[$0]) + posterior.means[$0] }
+        var beliefs = Beliefs(self, of: genomes)
         var staircase = Staircase(front.map { Point(cost: $0.objectives[0], loss: $0.objectives[1]) }, reference)
         func gain(_ index: Int) -> Double {
-            let loss = curve.loss(of: logErrors[index], variance: posterior.variances[index])
+            let loss = beliefs.loss(index)
             return staircase.expectedGain(Point(cost: costs[index], loss: loss.mean), deviation: loss.deviation)
         }
         // The gain of a candidate only shrinks as others are selected, so stale values are upper bounds (Minoux 1978).
@@ -179,8 +209,8 @@ package struct FrontPlanner {
         {
             if isCurrent.contains(best) {
                 selected.append(pool[best])
-                staircase.insert(Point(cost: costs[best], loss: curve.loss(of: logErrors[best])))
-                if selected.count < count { posterior.condition(on: best) }
+                staircase.insert(Point(cost: costs[best], loss: beliefs.likelyLoss(best)))
+                if selected.count < count { beliefs.condition(on: best) }
                 remaining.remove(best)
                 isCurrent = []
             } else {

@@ -2,10 +2,23 @@ import Foundation
 
 /// The second objective as a non-decreasing function of the log error, by isotonic regression.
 struct LossCurve: Hashable, Sendable {
-    /// A mean and a standard deviation.
+    /// What is expected of the loss for an uncertain log error.
     struct Expectation: Hashable, Sendable {
         let mean: Double
-        let deviation: Double
+        /// Variance by that of the log error.
+        let along: Double
+        /// Variance of the losses around the curve.
+        let around: Double
+
+        /// The loss of a schedule about whose distance from the curve something is known.
+        ///
+        /// - Parameters:
+        ///   - distance: Expected distance in units of the deviation of the losses around the curve.
+        ///   - variance: Its variance.
+        /// - Returns: Mean and standard deviation.
+        func loss(distance: Double, variance: Double) -> (mean: Double, deviation: Double) {
+            (mean + around.squareRoot() * distance, (along + around * variance).squareRoot())
+        }
     }
 
     /// Of the known schedules, ascending.
@@ -28,6 +41,9 @@ struct LossCurve: Hashable, Sendable {
         let squares = zip(points, losses).map { ($0.loss - $1) * ($0.loss - $1) }
         logErrors = points.map(\.logError)
         self.losses = losses
+        // Where the second objective is a function of the error, as PSNR is, what is left is rounding.
+        let range = (losses.last ?? 0) - (losses.first ?? 0)
+        let rounding = 1e-20 * range * range
         variances = points.map { point in
             var (sum, weights) = (0.0, 0.0)
             for (other, square) in zip(points, squares) {
@@ -36,7 +52,8 @@ struct LossCurve: Hashable, Sendable {
                 sum += weight * square
                 weights += weight
             }
-            return sum / weights
+            let variance = sum / weights
+            return variance > rounding ? variance : 0
         }
         if let first = points.first, let last = points.last, last.logError > first.logError {
             slope = (losses[losses.count - 1] - losses[0]) / (last.logError - first.logError)
@@ -72,8 +89,17 @@ struct LossCurve: Hashable, Sendable {
         let mean = (below + 4 * middle + above) / 6
         func squared(_ loss: Double) -> Double { (loss - mean) * (loss - mean) }
         let along = (squared(below) + 4 * squared(middle) + squared(above)) / 6
-        let around = logErrors.isEmpty ? 0 : Self.interpolate(logError, logErrors, variances, 0)
-        return Expectation(mean: mean, deviation: (along + around).squareRoot())
+        return Expectation(mean: mean, along: along, around: self.variance(at: logError))
+    }
+
+    /// Distance of a known loss from the curve, in units of the deviation around it; 0 where all known ones are on it.
+    func distance(of loss: Double, logError: Double) -> Double {
+        let variance = self.variance(at: logError)
+        return variance > 0 ? (loss - self.loss(of: logError)) / variance.squareRoot() : 0
+    }
+
+    private func variance(at logError: Double) -> Double {
+        logErrors.isEmpty ? 0 : Self.interpolate(logError, logErrors, variances, 0)
     }
 
     func logError(of loss: Double) -> Double { Self.interpolate(loss, losses, logErrors, 1 / max(slope, 1e-9)) }
