@@ -3,9 +3,10 @@ import Schedules
 
 /// Finds the schedules with the least reuse error for a cost.
 ///
-/// Reuse errors and cost are sums over chains, without what computed outputs inherit (see ``ErrorModel``), so the minimum of `error + multiplier · cost` is found for each chain by
-/// dynamic programming over the step that computed its output last. Larger multipliers give cheaper schedules; sweeping the
-/// multiplier gives the lower convex hull of all schedules in the plane of cost and reuse error.
+/// Reuse errors and cost are sums over chains, without what computed outputs inherit (see ``ErrorModel``), so the minimum of
+/// `error + multiplier · cost` is found for each chain by dynamic programming over the step that computed its output last.
+/// Larger multipliers give cheaper schedules; sweeping the multiplier gives the lower convex hull of all schedules in the
+/// plane of cost and reuse error.
 public struct ChainSolver: Sendable {
     private let shape: ScheduleShape
     private let cost: ScheduleCost

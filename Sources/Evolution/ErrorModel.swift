@@ -75,9 +75,9 @@ public struct ErrorModel: Hashable, Sendable {
 
     /// Age of a computed output in units of the mean age of the outputs before it.
     ///
-    /// Of the evaluated schedules of the bundled models (480 to 630 of each, most of them of the preset `ecad-paper`), those
+    /// Of the evaluated schedules of the bundled models (480 to 650 of each, most of them of the preset `ecad-paper`), those
     /// within 3 dB of the front were predicted, by a parabola of the uncorrected log error, within 2.3, 1.9 and 1.9 dB
-    /// (PixArt-alpha, PixArt-Sigma, FLUX) with 0.5, and within 3.5, 3.8 and 2.9 dB with 0; 0.4 and 0.6 were as good as 0.5.
+    /// (PixArt-alpha, PixArt-Sigma, FLUX) with 0.5, and within 3.5, 3.8 and 2.9 dB with 0; 0.4 and 0.6 were about as good as 0.5.
     private static let inheritance = 0.5
     /// Penalty of the slopes' squared distances from 1.
     private static let slopePenalty = 1.0
