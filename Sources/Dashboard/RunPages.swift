@@ -40,6 +40,9 @@ final class RunPages: Sendable {
         uncachedHash = SHA256.digest([UInt8](repeating: UInt8(ascii: "1"), count: Int(genes))).hexadecimal
     }
 
+    /// Closes the history, whatever still refers to it.
+    func close() { try? history.close() }
+
     /// The process that works on the run, such as "pid 812 on head"; nil if there is none.
     ///
     /// A killed coordinator leaves the status `running` in the history, but never its lock.

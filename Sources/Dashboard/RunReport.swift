@@ -18,10 +18,15 @@ public struct RunReport: Sendable {
     /// - Throws: `HistoryError`.
     public init(folder: String) throws { pages = try RunPages(folder: folder) }
 
-    /// Writes the report, replacing what the path holds.
+    /// Writes the report, replacing what the path holds, and closes the history.
     ///
     /// - Throws: `HistoryError`, `FileError`.
-    public func write(to path: String) async throws { try FileContents.write(try await html(), to: path) }
+    public func write(to path: String) async throws {
+        // The last query's thread may hold the history a moment longer than this task needs it: a program that ends
+        // meanwhile would leave an open history's log behind.
+        defer { pages.close() }
+        try FileContents.write(try await html(), to: path)
+    }
 
     func html() async throws -> String {
         var answers: [(path: String, json: String)] = [("runs", "{\"count\":1}")]
