@@ -205,16 +205,28 @@ import Testing
 
     @Test func lastSixthOfTheSeedsReusesWholeSteps() throws {
         let seeds = try ChainSolverTests.basis(Self.shape).seeds(24)
-        func reusesWholeSteps(_ seed: Seed) -> Bool {
-            (0..<Self.shape.stepCount).allSatisfy { step in
-                let first = step * Self.shape.genesPerStep
-                return Set((first..<(first + Self.shape.genesPerStep)).map { seed.genome[$0] }).count == 1
-            }
-        }
         #expect(seeds.count == 24 && Set(seeds.map(\.genome)).count == 24)
-        // Of six steps, two and three are computed.
-        #expect(seeds.suffix(2).allSatisfy(reusesWholeSteps))
-        #expect(seeds.dropLast(2).count(where: reusesWholeSteps) < 6)
+        // Of six steps, two and three are computed, whole.
+        for (seed, computed) in zip(seeds.suffix(2), [2, 3]) {
+            let counts = (0..<Self.shape.stepCount).map { step in
+                (0..<Self.shape.genesPerStep).count { seed.genome[step * Self.shape.genesPerStep + $0] }
+            }
+            #expect(counts.count { $0 == Self.shape.genesPerStep } == computed && Set(counts).count == 2, "\(counts)")
+        }
+    }
+
+    @Test func otherSeedsAreTheBestOfTheSolverByTheErrorModel() throws {
+        let basis = try ChainSolverTests.basis(Self.shape)
+        let seeds = basis.seeds(24).map(\.genome)
+        let model = ErrorModel(basis.errors)
+        let solved = SolvedSchedules(shape: Self.shape, values: basis.errors.values, cost: basis.cost).all
+        for seed in seeds.dropLast(2) {
+            let (cost, error) = (basis.cost.total(of: seed, shape: Self.shape), model.logError(of: seed))
+            let better = solved.filter {
+                basis.cost.total(of: $0, shape: Self.shape) <= cost && model.logError(of: $0) < error
+            }
+            #expect(better.allSatisfy(seeds.contains))
+        }
     }
 
     @Test func calibratedSeedsWorkWithEveryPreset() throws {

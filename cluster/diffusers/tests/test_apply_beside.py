@@ -68,14 +68,19 @@ def expect_equal_calls(pipeline: Any, schedule: Schedule, expected: torch.Tensor
             assert applied.statistics.recomputed == number * schedule.computed
 
 
+def scheduled(model: Any, seed: int) -> tuple[Any, Any, torch.Tensor]:
+    """A new pipeline, a random schedule, and its latents under it."""
+    pipeline = fresh(model)
+    schedule = conftest.random_schedule(pipeline, STEPS, seed)
+    with apply_schedule(pipeline, schedule):
+        return pipeline, schedule, run(pipeline)
+
+
 @FAMILIES
 def test_offloading_before_and_within_the_block(model: Any) -> None:
     """Offloading of whole models sets the transformer's forward method anew after every call of the pipeline."""
     pytest.importorskip("accelerate")
-    pipeline = fresh(model)
-    schedule = conftest.random_schedule(pipeline, STEPS, 12)
-    with apply_schedule(pipeline, schedule):
-        expected = run(pipeline)
+    pipeline, schedule, expected = scheduled(model, 12)
     uncached = run(pipeline)
     assert not torch.equal(uncached, expected)
     pipeline.enable_model_cpu_offload(device="cpu")
@@ -97,10 +102,7 @@ def test_offloading_before_and_within_the_block(model: Any) -> None:
 
 @FAMILIES
 def test_group_offloading(model: Any) -> None:
-    pipeline = fresh(model)
-    schedule = conftest.random_schedule(pipeline, STEPS, 12)
-    with apply_schedule(pipeline, schedule):
-        expected = run(pipeline)
+    pipeline, schedule, expected = scheduled(model, 12)
     cpu = torch.device("cpu")
     pipeline.transformer.enable_group_offload(onload_device=cpu, offload_device=cpu, offload_type="block_level", num_blocks_per_group=1)
     expect_equal_calls(pipeline, schedule, expected)
@@ -108,10 +110,7 @@ def test_group_offloading(model: Any) -> None:
 
 @FAMILIES
 def test_moving_a_pipeline_within_the_block(model: Any) -> None:
-    pipeline = fresh(model)
-    schedule = conftest.random_schedule(pipeline, STEPS, 13)
-    with apply_schedule(pipeline, schedule):
-        expected = run(pipeline)
+    pipeline, schedule, expected = scheduled(model, 13)
     with apply_schedule(pipeline, schedule) as applied:
         pipeline.to(torch.bfloat16)
         assert run(pipeline).dtype == torch.bfloat16
