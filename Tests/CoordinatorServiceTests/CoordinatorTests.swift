@@ -282,11 +282,35 @@ import Transport
             return
         }
         #expect(refusal.retry, "the first process may be dead")
-        try cluster.coordinator.handleLostConnection(to: PeerID(bytes: Array("a".utf8)))
+        cluster.coordinator.markLost(PeerID(bytes: Array("a".utf8)))
         guard case .welcome = try cluster.register("a", peer: PeerID(bytes: [9])).last else {
             Issue.record("the successor was refused")
             return
         }
+    }
+
+    /// An answer to a worker that has just ended fails before its goodbye, which is in the queue, has been read.
+    @Test func lastMessagesOfALostWorkerAreHandledFirst() throws {
+        let outcome = "SELECT group_concat(outcome) FROM leases WHERE ended_at IS NOT NULL"
+        let task = try cluster.joinAndRequest("a")
+        cluster.coordinator.markLost(PeerID(bytes: Array("a".utf8)))
+        #expect(try cluster.deliver(task, by: "a") == [true])
+        #expect(cluster.coordinator.workerCount == 0)
+        #expect(try cluster.text(outcome) == "done")
+
+        _ = try cluster.joinAndRequest("b")
+        cluster.coordinator.markLost(PeerID(bytes: Array("b".utf8)))
+        try cluster.send(.goodbye(Goodbye()), by: "b")
+        #expect(try cluster.text(outcome) == "done,returned")
+
+        _ = try cluster.joinAndRequest("c")
+        cluster.coordinator.markLost(PeerID(bytes: Array("c".utf8)))
+        try cluster.register("c")
+        #expect(cluster.coordinator.workerCount == 1)
+        cluster.coordinator.markLost(PeerID(bytes: Array("c".utf8)))
+        try cluster.tick()
+        #expect(cluster.coordinator.workerCount == 0)
+        #expect(try cluster.text(outcome) == "done,returned,lost")
     }
 
     @Test func malformedMessagesAreOneRowOfTheHistory() throws {

@@ -134,6 +134,11 @@ final class FakeCluster {
         guard case .integer(let value) = try calibration.history.query(sql).rows.first?.first else { return -1 }
         return value
     }
+
+    func text(_ sql: String) throws -> String? {
+        guard case .text(let value) = try calibration.history.query(sql).rows.first?.first else { return nil }
+        return value
+    }
 }
 
 /// Counts log lines.

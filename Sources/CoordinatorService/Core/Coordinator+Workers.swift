@@ -43,7 +43,7 @@ extension Coordinator {
 
     /// Why a peer cannot be a worker: another process with its name or key is connected and not silent; nil if none is.
     private func sharedIdentity(of worker: Int64, with peer: PeerID) -> String? {
-        guard let connection = connections[worker], connection.peer != peer,
+        guard let connection = connections[worker], connection.peer != peer, !connection.isLost,
             now - (scheduler.lastHeard(worker) ?? -.infinity) <= 3 * settings.heartbeatSeconds
         else { return nil }
         let (identity, remedy) =

@@ -34,6 +34,8 @@ final class Coordinator {
         let host: String
         /// Up to when its connected time has been recorded.
         var accountedUntil: Double
+        /// Whether a message to the worker could not be sent.
+        var isLost = false
     }
 
     struct Outgoing {
@@ -167,13 +169,17 @@ final class Coordinator {
         }
     }
 
-    /// Handles the loss of a connection: a message to the peer could not be sent.
-    ///
-    /// - Throws: `HistoryError`.
-    func handleLostConnection(to peer: PeerID) throws {
-        guard let worker = workerOfPeer[peer] else { return }
-        log(worker, "connection lost")
-        try disconnect(worker, .lost)
+    /// Notes that a message to a peer could not be sent: unless it registers again, its worker is lost at the next
+    /// ``tick()``, after what it sent before has been handled, such as its last result and its goodbye.
+    func markLost(_ peer: PeerID) {
+        if let worker = workerOfPeer[peer] { connections[worker]?.isLost = true }
+    }
+
+    private func disconnectLostWorkers() throws {
+        for worker in connections.filter(\.value.isLost).keys.sorted() {
+            log(worker, "connection lost")
+            try disconnect(worker, .lost)
+        }
     }
 
     /// Compares a worker's canary with the run's.
@@ -210,10 +216,11 @@ final class Coordinator {
 
     // MARK: - Time
 
-    /// Expires lost workers, records connected time, disconnects revoked keys, continues the run and assigns tasks.
+    /// Disconnects lost workers and revoked keys, records connected time, continues the run and assigns tasks.
     ///
     /// - Throws: `HistoryError`, ``CoordinatorError``.
     func tick() throws {
+        try disconnectLostWorkers()
         if now - expiredAt >= 0.2 {
             expiredAt = now
             try handle(.tick)

@@ -11,7 +11,6 @@ struct CoordinatorLoop: ~Copyable {
 
     let coordinator: Coordinator
     private var socket: CoordinatorSocket
-    private var unreachable: [PeerID] = []
     /// The size of the write-ahead log in bytes from which on a reader that holds it is reported.
     private var reportedLogBytes = 256 << 20
 
@@ -33,11 +32,8 @@ struct CoordinatorLoop: ~Copyable {
         }
         coordinator.countRefusals(socket.takeRefusals())
         let generation = coordinator.run.generation
-        let gone = unreachable
-        unreachable = []
         let coordinator = coordinator
         try coordinator.run.history.transaction {
-            for peer in gone { try coordinator.handleLostConnection(to: peer) }
             for (peer, bytes) in arrived { try coordinator.receive(bytes, from: peer) }
             try coordinator.tick()
         }
@@ -69,9 +65,8 @@ struct CoordinatorLoop: ~Copyable {
     private mutating func sendAll() throws {
         for message in coordinator.takeOutbox() {
             // False if the peer is gone or does not read.
-            if try !socket.send(try CoordinatorMessage.encode(message.body), to: message.peer) {
-                unreachable.append(message.peer)
-            }
+            let isSent = try socket.send(try CoordinatorMessage.encode(message.body), to: message.peer)
+            if !isSent { coordinator.markLost(message.peer) }
         }
     }
 }
