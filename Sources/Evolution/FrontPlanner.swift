@@ -19,8 +19,6 @@ package struct FrontPlanner {
     let model: ErrorModel
     /// Predicts the residuals of the error model; nil before there are enough evaluated schedules.
     let residuals: ResidualModel?
-    /// Predicts distances of losses from the curve, in units of the deviation around it.
-    let distances: ResidualModel?
     let cost: ScheduleCost
     /// Converts log errors to the second objective.
     let curve: LossCurve
@@ -160,7 +158,6 @@ package struct FrontPlanner {
     private struct Beliefs {
         private let curve: LossCurve
         private var residuals: ResidualModel.Posterior
-        private var distances: ResidualModel.Posterior
         /// Expected log errors.
         let logErrors: [Double]
 
@@ -169,32 +166,25 @@ package struct FrontPlanner {
             curve = planner.curve
             let residuals = ResidualModel.Posterior(planner.residuals, of: genomes, variance: spread * spread)
             self.residuals = residuals
-            distances = ResidualModel.Posterior(planner.distances, of: genomes, variance: 1)
             logErrors = genomes.indices.map { planner.model.logError(of: genomes[$0]) + residuals.means[$0] }
         }
 
         func loss(_ index: Int) -> (mean: Double, deviation: Double) {
             curve.loss(of: logErrors[index], variance: residuals.variances[index])
-                .loss(distance: distances.means[index], variance: distances.variances[index])
         }
 
         /// The loss if errors are as expected.
-        func likelyLoss(_ index: Int) -> Double {
-            curve.loss(of: logErrors[index], variance: 0)
-                .loss(distance: distances.means[index], variance: distances.variances[index]).mean
-        }
+        func likelyLoss(_ index: Int) -> Double { curve.loss(of: logErrors[index]) }
 
-        mutating func condition(on index: Int) {
-            residuals.condition(on: index)
-            distances.condition(on: index)
-        }
+        mutating func condition(on index: Int) { residuals.condition(on: index) }
     }
 
     private func select(_ count: Int, from pool: [Proposal], front: [Individual]) -> [Proposal] {
         let genomes = pool.map(\.child.genome)
         let costs = genomes.map { cost.total(of: $0, shape: shape) }
         var beliefs = Beliefs(self, of: genomes)
-        var staircase = Staircase(front.map { Point(cost: $0.objectives[0], loss: $0.objectives[1]) }, reference)
+        var staircase = Staircase(
+            front.map { Point(cost: $0.objectives[0], loss: $0.objectives[1]) }, reference, least: curve.least)
         func gain(_ index: Int) -> Double {
             let loss = beliefs.loss(index)
             return staircase.expectedGain(Point(cost: costs[index], loss: loss.mean), deviation: loss.deviation)
@@ -225,11 +215,14 @@ package struct FrontPlanner {
 /// A front of two minimised objectives, bounded by a reference point.
 struct Staircase {
     private let reference: FrontPlanner.Point
+    /// The least possible loss.
+    private let least: Double
     /// Non-dominated points by ascending cost and descending loss.
     private var points: [FrontPlanner.Point] = []
 
-    init(_ points: [FrontPlanner.Point], _ reference: FrontPlanner.Point) {
+    init(_ points: [FrontPlanner.Point], _ reference: FrontPlanner.Point, least: Double = -.infinity) {
         self.reference = reference
+        self.least = least
         for point in points { insert(point) }
     }
 
@@ -244,26 +237,32 @@ struct Staircase {
     /// The least loss at a cost or below it; the reference's if there is no point.
     func ceiling(at cost: Double) -> Double { points.last { $0.cost <= cost }?.loss ?? reference.loss }
 
-    /// Expected growth of the hypervolume by a point of known cost and normally distributed loss.
+    /// Expected growth of the hypervolume by a point of known cost and normally distributed loss L, which counts as the least
+    /// possible one where it is below it.
     ///
     /// The area between the point's cost and the reference is cut into strips of constant best loss; in a strip of width w
-    /// below the loss y, the expected gain is `w · E[max(0, y - L)]`.
+    /// below the loss y, the expected gain is `w · E[max(0, y - max(L, least))]`.
     func expectedGain(_ point: FrontPlanner.Point, deviation: Double) -> Double {
         guard point.cost < reference.cost else { return 0 }
+        let impossible = Self.expectedExcess(of: least, over: point.loss, deviation)
+        func excess(_ ceiling: Double) -> Double {
+            max(0, Self.expectedExcess(of: ceiling, over: point.loss, deviation) - impossible)
+        }
         var gain = 0.0
         var start = point.cost
         var ceiling = ceiling(at: point.cost)
         for next in points where next.cost > point.cost {
-            gain += (next.cost - start) * Self.expectedExcess(of: ceiling, over: point.loss, deviation)
+            gain += (next.cost - start) * excess(ceiling)
             (start, ceiling) = (next.cost, next.loss)
         }
-        return gain + (reference.cost - start) * Self.expectedExcess(of: ceiling, over: point.loss, deviation)
+        return gain + (reference.cost - start) * excess(ceiling)
     }
 
-    /// `E[max(0, ceiling - L)]` for a normal L.
-    private static func expectedExcess(of ceiling: Double, over mean: Double, _ deviation: Double) -> Double {
-        guard deviation > 0, deviation.isFinite else { return max(0, ceiling - mean) }
-        let z = (ceiling - mean) / deviation
+    /// `E[max(0, bound - L)]` for a normal L.
+    private static func expectedExcess(of bound: Double, over mean: Double, _ deviation: Double) -> Double {
+        guard bound > -.infinity else { return 0 }
+        guard deviation > 0, deviation.isFinite else { return max(0, bound - mean) }
+        let z = (bound - mean) / deviation
         let density = exp(-z * z / 2) / (2 * Double.pi).squareRoot()
         return deviation * (z * erfc(-z / 2.0.squareRoot()) / 2 + density)
     }

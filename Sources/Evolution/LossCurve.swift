@@ -2,25 +2,6 @@ import Foundation
 
 /// The second objective as a non-decreasing function of the log error, by isotonic regression.
 struct LossCurve: Hashable, Sendable {
-    /// What is expected of the loss for an uncertain log error.
-    struct Expectation: Hashable, Sendable {
-        let mean: Double
-        /// Variance by that of the log error.
-        let along: Double
-        /// Variance of the losses around the curve.
-        let around: Double
-
-        /// The loss of a schedule about whose distance from the curve something is known.
-        ///
-        /// - Parameters:
-        ///   - distance: Expected distance in units of the deviation of the losses around the curve.
-        ///   - variance: Its variance.
-        /// - Returns: Mean and standard deviation.
-        func loss(distance: Double, variance: Double) -> (mean: Double, deviation: Double) {
-            (mean + around.squareRoot() * distance, (along + around * variance).squareRoot())
-        }
-    }
-
     /// Of the known schedules, ascending.
     private let logErrors: [Double]
     /// The curve there.
@@ -29,6 +10,11 @@ struct LossCurve: Hashable, Sendable {
     private let variances: [Double]
     /// Mean slope.
     private let slope: Double
+    /// The least known loss where losses are no function of the error, minus infinity where they are.
+    ///
+    /// A better score than the best known one is luck, and a reward that is clipped at the uncached image's cannot be better at
+    /// all; normally distributed losses would promise it.
+    let least: Double
 
     /// Distance in units of the log error at which a schedule's residual counts for a variance, as a standard deviation.
     private static let nearness = 0.7
@@ -44,6 +30,7 @@ struct LossCurve: Hashable, Sendable {
         // Where the second objective is a function of the error, as PSNR is, what is left is rounding.
         let range = (losses.last ?? 0) - (losses.first ?? 0)
         let rounding = 1e-20 * range * range
+        least = squares.contains { $0 > rounding } ? points.map(\.loss).min() ?? -.infinity : -.infinity
         variances = points.map { point in
             var (sum, weights) = (0.0, 0.0)
             for (other, square) in zip(points, squares) {
@@ -83,19 +70,15 @@ struct LossCurve: Hashable, Sendable {
     ///
     /// Gauss-Hermite quadrature of three points, exact where the curve is straight. A mean slope would promise
     /// gains where the loss does not depend on the error, as a clipped reward of the least errors does not.
-    func loss(of logError: Double, variance: Double) -> Expectation {
+    ///
+    /// - Returns: Mean and standard deviation.
+    func loss(of logError: Double, variance: Double) -> (mean: Double, deviation: Double) {
         let step = (3 * max(0, variance)).squareRoot()
         let (below, middle, above) = (loss(of: logError - step), loss(of: logError), loss(of: logError + step))
         let mean = (below + 4 * middle + above) / 6
         func squared(_ loss: Double) -> Double { (loss - mean) * (loss - mean) }
         let along = (squared(below) + 4 * squared(middle) + squared(above)) / 6
-        return Expectation(mean: mean, along: along, around: self.variance(at: logError))
-    }
-
-    /// Distance of a known loss from the curve, in units of the deviation around it; 0 where all known ones are on it.
-    func distance(of loss: Double, logError: Double) -> Double {
-        let variance = self.variance(at: logError)
-        return variance > 0 ? (loss - self.loss(of: logError)) / variance.squareRoot() : 0
+        return (mean, (along + self.variance(at: logError)).squareRoot())
     }
 
     private func variance(at logError: Double) -> Double {

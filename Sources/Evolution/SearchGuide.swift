@@ -144,15 +144,8 @@ public struct SearchGuide: Hashable, Sendable {
         let squares = samples.reduce(0) { $0 + $1.weight * $1.residual * $1.residual }
         let variance = squares / max(samples.reduce(0) { $0 + $1.weight }, .leastNormalMagnitude)
         let inflation = variance > 0 && model.residual.isFinite ? max(1, model.residual * model.residual / variance) : 1
-        let curve = curve
-        let distances = zip(archive, weights).map { item, weight in
-            ResidualModel.Sample(
-                genome: item.individual.offspring.genome,
-                residual: curve.distance(of: item.individual.objectives[1], logError: item.logError), weight: weight)
-        }
         return FrontPlanner(
-            model: model, residuals: ResidualModel(samples, inflation: inflation), distances: ResidualModel(distances),
-            cost: basis.cost, curve: curve,
+            model: model, residuals: ResidualModel(samples, inflation: inflation), cost: basis.cost, curve: curve,
             reference: FrontPlanner.Point(cost: basis.reference[0], loss: basis.reference[1]))
     }
 

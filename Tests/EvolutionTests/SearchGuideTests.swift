@@ -256,7 +256,9 @@ import Testing
             let points = (0..<6).map { _ in
                 FrontPlanner.Point(cost: generator.unit() * 1.2, loss: -30 * generator.unit())
             }
+            let least = points.map(\.loss).min() ?? 0
             let staircase = Staircase(points, reference)
+            let bounded = Staircase(points, reference, least: least)
             let candidate = FrontPlanner.Point(cost: generator.unit(), loss: -30 * generator.unit())
             func hypervolume(_ points: [FrontPlanner.Point]) -> Double {
                 Pareto.hypervolume(of: points.map { [$0.cost, $0.loss] }, reference: [1.1, 0])
@@ -265,14 +267,17 @@ import Testing
             #expect(abs(staircase.expectedGain(candidate, deviation: 0) - gain) < 1e-9)
             // With uncertainty: the mean over a fine grid of losses.
             let deviation = 2.0
-            var (sum, weights) = (0.0, 0.0)
+            var (sum, boundedSum, weights) = (0.0, 0.0, 0.0)
             for z in stride(from: -6.0, through: 6, by: 0.01) {
-                let shifted = FrontPlanner.Point(cost: candidate.cost, loss: candidate.loss + z * deviation)
+                var shifted = FrontPlanner.Point(cost: candidate.cost, loss: candidate.loss + z * deviation)
                 let weight = exp(-z * z / 2)
                 sum += weight * staircase.expectedGain(shifted, deviation: 0)
+                shifted = FrontPlanner.Point(cost: shifted.cost, loss: max(least, shifted.loss))
+                boundedSum += weight * staircase.expectedGain(shifted, deviation: 0)
                 weights += weight
             }
             #expect(abs(staircase.expectedGain(candidate, deviation: deviation) - sum / weights) < 1e-3)
+            #expect(abs(bounded.expectedGain(candidate, deviation: deviation) - boundedSum / weights) < 1e-3)
         }
     }
 }

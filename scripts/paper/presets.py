@@ -22,7 +22,7 @@ BUDGET = 480
 """Everything is counted in units of a schedule's images; the other preset is measured after so many."""
 MILESTONES = (24, 144, BUDGET)
 """What was spent where the table has the hypervolume of the preset `default`."""
-CHECKPOINTS = [*range(6, 21, 2), 24, 28, 32, 40, 48, 64, 96, 144, 192, 240, 360, BUDGET]
+CHECKPOINTS = [*range(6, 21, 2), 24, 28, 32, 40, 48, 56, 60, 64, 72, 80, 96, 144, 192, 240, 360, BUDGET]
 VIEWS = [
     ("calibration", "whole", "all costs, calibration prompts"),
     ("calibration", "cached", "cost <= 0.95, calibration prompts"),
@@ -40,6 +40,8 @@ class Case:
     """Prefix of the bundled prompt files."""
     steps: int = 20
     guidance: float = GUIDANCE
+    population: int = 24
+    """Candidates per generation of the preset `default`; the other presets have 24."""
     options: tuple[str, ...] = ()
 
 
@@ -48,7 +50,8 @@ CASES = {
     "alpha": Case("shapes-pixart-alpha", "shapes"),
     "sigma": Case("shapes-pixart-sigma", "shapes"),
     "flux": Case("shapes-flux", "shapes-flux", guidance=1),
-    "reward": Case("shapes-pixart-alpha", "shapes", options=_REWARD),
+    # A reward is no function of the error, so the error model has more to learn and learns after fewer schedules.
+    "reward": Case("shapes-pixart-alpha", "shapes", population=12, options=_REWARD),
     "alpha10": Case("shapes-pixart-alpha", "shapes", steps=10),
     "alpha40": Case("shapes-pixart-alpha", "shapes", steps=40),
 }
@@ -67,10 +70,11 @@ class Search:
         """Searches, and leaves the file of fronts; one that is interrupted leaves none."""
         case, path = CASES[self.case], self.path(work)
         unfinished = path.with_suffix(".part")
+        population = case.population if self.preset == "default" else 24
         command = [
             bin / "ecad", "bench", "presets", "--model", MODELS / case.model, "--prompts", prompt_file(work, case.prompts), "--guidance-scale",
-            case.guidance, "--steps", case.steps, "--images", IMAGES, "--unseen", IMAGES, "--preset", self.preset, "--seed", self.seed, "--budget",
-            BUDGET, "--checkpoints", ",".join(map(str, CHECKPOINTS)), *case.options, "-o", unfinished,
+            case.guidance, "--steps", case.steps, "--images", IMAGES, "--unseen", IMAGES, "--preset", self.preset, "--seed", self.seed,
+            "--population", population, "--budget", BUDGET, "--checkpoints", ",".join(map(str, CHECKPOINTS)), *case.options, "-o", unfinished,
         ]  # fmt: skip
         result = subprocess.run([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if result.returncode != 0:

@@ -117,7 +117,12 @@ extension RunConfiguration {
         .key(
             "search.mode", \.mode, .choice(),
             "`steady-state` has no barrier between generations, so that no worker is idle."),
-        .key("search.population", \.population, .integer(leastPopulation...10000), "Candidates per generation."),
+        .key(
+            "search.population", \.population, .integer(leastPopulation...10000),
+            """
+            Candidates per generation. The preset `default` learns after each generation: small ones need fewer images, large \
+            ones keep more workers busy.
+            """),
         .key(
             "search.generations", \.generations, .integer(1...100_000),
             "Generations, including the seed population; only allowed without `search.budget_images`."
