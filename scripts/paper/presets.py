@@ -66,13 +66,13 @@ class Search:
     def path(self, work: pathlib.Path) -> pathlib.Path:
         return work / f"{self.case}-{self.preset}-{self.seed}.jsonl"
 
-    def perform(self, work: pathlib.Path, bin: pathlib.Path) -> None:
+    def perform(self, work: pathlib.Path, bin: pathlib.Path, prompts: pathlib.Path) -> None:
         """Searches, and leaves the file of fronts; one that is interrupted leaves none."""
         case, path = CASES[self.case], self.path(work)
         unfinished = path.with_suffix(".part")
         population = case.population if self.preset == "default" else 24
         command = [
-            bin / "ecad", "bench", "presets", "--model", MODELS / case.model, "--prompts", prompt_file(work, case.prompts), "--guidance-scale",
+            bin / "ecad", "bench", "presets", "--model", MODELS / case.model, "--prompts", prompts, "--guidance-scale",
             case.guidance, "--steps", case.steps, "--images", IMAGES, "--unseen", IMAGES, "--preset", self.preset, "--seed", self.seed,
             "--population", population, "--budget", BUDGET, "--checkpoints", ",".join(map(str, CHECKPOINTS)), *case.options, "-o", unfinished,
         ]  # fmt: skip
@@ -167,8 +167,10 @@ def measure(options: argparse.Namespace) -> None:
     ]  # fmt: skip
     todo = [search for search in planned if not search.path(options.work).exists()]
     print(f"{len(planned)} searches, {len(planned) - len(todo)} of them measured before", flush=True)
+    # Written before searches run beside each other, which have prompts in common.
+    prompts = {case: prompt_file(options.work, CASES[case].prompts) for case in options.cases}
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        running = {pool.submit(search.perform, options.work, options.bin): search for search in todo}
+        running = {pool.submit(search.perform, options.work, options.bin, prompts[search.case]): search for search in todo}
         try:
             for number, done in enumerate(concurrent.futures.as_completed(running), 1):
                 done.result()

@@ -1,3 +1,6 @@
+import argparse
+import contextlib
+import io
 import json
 import math
 import pathlib
@@ -48,6 +51,18 @@ class PresetsTests(unittest.TestCase):
         for text in ("4-2", "0-3", "x", ""):
             with self.assertRaises(ValueError):
                 presets.seeds(text)
+
+    def test_searches_run_beside_each_other(self):
+        with tempfile.TemporaryDirectory() as folder:
+            work = pathlib.Path(folder)
+            program = work / "ecad"
+            program.write_text('#!/bin/sh\nset -e\nhead -n 1 "$6" >/dev/null\nwhile [ "$1" != -o ]; do shift; done\necho "{}" >"$2"\n')
+            program.chmod(0o755)
+            options = argparse.Namespace(cases=["alpha", "reward"], seeds=presets.seeds("1-9"), against=["nsga2"], work=work, bin=work, jobs=8)
+            with contextlib.redirect_stdout(io.StringIO()):
+                presets.measure(options)
+            self.assertEqual(len(list(work.glob("*.jsonl"))), 36)
+            self.assertEqual(list(work.glob("*.part")), [])
 
     def test_prompts_are_bundled(self):
         with tempfile.TemporaryDirectory() as folder:
