@@ -142,6 +142,7 @@ def test_errors_of_options(tmp_path: pathlib.Path, capsys: Any) -> None:
         (("--guidance-scale", ""), "empty: expected 0 to 100"),
         (("--entry", "1"), "--entry is only allowed with --schedule"),
         (("--height", "60"), "--height is 60; expected a multiple of "),
+        (("--height", "100000"), "100000: expected an integer from 1 to 16384"),
         (("--guidance-scale", "nan"), "nan: expected 0 to 100"),
         (("--seed", "-1"), "-1: expected an integer from 0 to 2^64 - 1"),
         (("--dtype", "int8"), "invalid choice: 'int8'"),

@@ -80,8 +80,8 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--steps", type=_positive, metavar="N", help="denoising steps (default: the schedule's, or 20)")
     command.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the initial noise; counts up over the images of a call (default: 0)")
     command.add_argument("--guidance-scale", type=_scale, metavar="X", help="0 to 100 (default: the pipeline's)")
-    command.add_argument("--height", type=_positive, metavar="PIXELS", help="default: the model's native size")
-    command.add_argument("--width", type=_positive, metavar="PIXELS", help="default: the model's native size")
+    command.add_argument("--height", type=_side, metavar="PIXELS", help="default: the model's native size")
+    command.add_argument("--width", type=_side, metavar="PIXELS", help="default: the model's native size")
     command.add_argument("--device", default="auto", metavar="DEVICE", help="torch device such as cpu or cuda:1 (default: cuda if there is one)")
     command.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="default: bfloat16 on CUDA, float32 elsewhere")
 
@@ -103,6 +103,7 @@ def _number(expected: str, convert: Callable[[str], float], valid: Callable[[flo
 
 _positive = _number("an integer of at least 1", int, lambda value: value >= 1)
 _steps = _number(f"an integer from 1 to {STEP_LIMIT}", int, lambda value: 1 <= value <= STEP_LIMIT)
+_side = _number("an integer from 1 to 16384", int, lambda value: 1 <= value <= 16384)
 _seed = _number("an integer from 0 to 2^64 - 1", int, lambda value: 0 <= value < 2**64)
 _entry = _number("an integer of at least 0", int, lambda value: value >= 0)
 _scale = _number("0 to 100", float, lambda value: 0 <= value <= 100)
