@@ -249,6 +249,29 @@ import Testing
 
     // MARK: - Planner
 
+    /// A score that is clipped cannot become better; schedules that cost more than the cheapest of the best would be spent in vain.
+    @Test func nothingIsProposedWhereTheScoreIsAtItsLimit() throws {
+        var (search, basis) = try Self.search()
+        for _ in 0..<2 {
+            try search.tell(
+                search.ask().map { offspring in
+                    let outcome = Self.evaluate(offspring, basis)
+                    // No function of the error, except at the limit.
+                    let loss = outcome.objectives[1] + 0.3 * cos(5 * Double(offspring.genome.recomputeCount))
+                    return Outcome(
+                        id: outcome.id, objectives: [outcome.objectives[0], max(-10, loss)], logError: outcome.logError)
+                })
+        }
+        var guide = try #require(search.guide)
+        let best = try #require(search.front.filter { $0.objectives[1] == -10 }.map { $0.objectives[0] }.min())
+        let planner = guide.planner(weights: guide.fit(front: search.front))
+        var generator = RandomGenerator(seed: 1)
+        let proposals = planner.proposals(
+            100, front: search.front, avoiding: [], settings: search.settings, using: &generator)
+        #expect(!proposals.isEmpty)
+        #expect(proposals.allSatisfy { basis.cost.total(of: $0.child.genome, shape: Self.shape) < best })
+    }
+
     @Test func expectedGainIsTheGrowthOfTheHypervolume() {
         var generator = RandomGenerator(seed: 3)
         let reference = FrontPlanner.Point(cost: 1.1, loss: 0)

@@ -18,6 +18,8 @@ from .programs import GUIDANCE, MODELS, PROMPTS, PaperError, write_text
 
 IMAGES = 8
 """Calibration prompts, and as many unseen ones."""
+POPULATION = 24
+"""Candidates per generation."""
 BUDGET = 480
 """Everything is counted in units of a schedule's images; the other preset is measured after so many."""
 MILESTONES = (24, 144, BUDGET)
@@ -40,8 +42,8 @@ class Case:
     """Prefix of the bundled prompt files."""
     steps: int = 20
     guidance: float = GUIDANCE
-    population: int = 24
-    """Candidates per generation of the preset `default`; the other presets have 24."""
+    population: int = POPULATION
+    """Of the preset `default`; the other presets have the usual one."""
     options: tuple[str, ...] = ()
 
 
@@ -70,7 +72,7 @@ class Search:
         """Searches, and leaves the file of fronts; one that is interrupted leaves none."""
         case, path = CASES[self.case], self.path(work)
         unfinished = path.with_suffix(".part")
-        population = case.population if self.preset == "default" else 24
+        population = case.population if self.preset == "default" else POPULATION
         command = [
             bin / "ecad", "bench", "presets", "--model", MODELS / case.model, "--prompts", prompts, "--guidance-scale",
             case.guidance, "--steps", case.steps, "--images", IMAGES, "--unseen", IMAGES, "--preset", self.preset, "--seed", self.seed,

@@ -216,7 +216,7 @@ final class Coordinator {
 
     // MARK: - Time
 
-    /// Disconnects lost workers and revoked keys, records connected time, continues the run and assigns tasks.
+    /// Disconnects lost and silent workers and revoked keys, records connected time, continues the run and assigns tasks.
     ///
     /// - Throws: `HistoryError`, ``CoordinatorError``.
     func tick() throws {
