@@ -340,7 +340,7 @@ extension RunPages {
                     'scorer', scorer, 'mean', round(mean, 6), 'standard_error', round(standard_error, 6),
                     'p5', round(p5, 6), 'worst', round(worst, 6), 'worst_prompt', substr(worst_prompt, 1, 500),
                     'images', images, 'id', candidate_id)) FROM (
-                SELECT * FROM benchmark_scores WHERE run_id = ?1 AND prompt_set <> 'calibration' LIMIT 5000)))
+                SELECT * FROM benchmark_scores WHERE run_id = ?1 LIMIT 5000)))
         """
 
     private static let events = """

@@ -112,6 +112,7 @@ extension Evaluator {
     private func time(
         _ plan: ExecutionPlan, _ items: [EvaluationItem], _ session: any DenoisingSession
     ) throws -> [Double] {
+        try clearCaches(session)
         session.drawNoise(seeds: items.map(\.seed))
         let itemPrompts = items.map { prompts[$0.prompt] }
         var readings: [Double] = []

@@ -15,8 +15,6 @@ public final class Evaluator {
     static let candidatesBetweenReferences = 4
     /// Runs shorter than this many seconds are repeated, because one interruption could double their duration.
     private static let minTimingSeconds = 0.1
-    /// Seconds for which a timed uncached run serves candidates whose latency is no objective.
-    private static let referenceAgeLimit = 60.0
     /// Maximum size of the cache of uncached images in bytes.
     private static let referenceCacheLimit = 512 << 20
 
@@ -26,7 +24,7 @@ public final class Evaluator {
     /// Number of prompts, which tasks refer to by index.
     public var promptCount: Int { prompts.count }
 
-    private let model: DiffusionModel
+    let model: DiffusionModel
     let settings: EvaluationSettings
     /// Prompts that are longer than the text encoders read.
     public let warnings: [String]
@@ -42,8 +40,8 @@ public final class Evaluator {
     /// The result of ``canary()``; nil before its first call, until which the store is not used.
     private var canaryLatents: [Float]?
     private var storeProblem: String?
-    /// The latest uncached run of as many images: seconds per image.
-    private var timedReferences: [Int: (seconds: Double, end: ContinuousClock.Instant)] = [:]
+    /// Keyed by their number of images.
+    var uncachedTimings: [Int: UncachedTimings] = [:]
     /// Batches of uncached images that were denoised by this evaluator, not found on disk.
     private(set) var denoisedReferenceCount = 0
 
@@ -92,18 +90,21 @@ public final class Evaluator {
         var pending: [(id: Int64, run: Run)] = []
         var referenceBefore: Double?
         if references[task.items] == nil { try restoreReference(task, session) }
-        if task.measuresLatency || references[task.items] == nil || !hasRecentReference(task) {
+        if task.measuresLatency || references[task.items] == nil {
             referenceBefore = try runReference(task, session)
         }
         for (index, candidate) in task.candidates.enumerated() {
             guard progress(results.count + pending.count * task.items.count, total) else { return nil }
+            if !task.measuresLatency, uncachedTimings[task.items.count]?.isDue(at: .now) ?? true {
+                _ = try runReference(task, session)
+            }
             let run = try run(
                 candidate.schedule, task, session, failure: { .notFinite(candidate: candidate.id, stage: $0) })
             pending.append((candidate.id, run))
             let isGroupEnd =
                 pending.count == Self.candidatesBetweenReferences || index == task.candidates.count - 1
             guard isGroupEnd else { continue }
-            var referenceSeconds = timedReferences[task.items.count]?.seconds
+            var referenceSeconds = uncachedTimings[task.items.count]?.secondsPerImage
             if task.measuresLatency {
                 let after = try runReference(task, session)
                 referenceSeconds = ((referenceBefore ?? after) + after) / 2
@@ -188,19 +189,28 @@ public final class Evaluator {
         let first = try once()
         guard task.measuresLatency, first < Self.minTimingSeconds else { return first }
         let repetitions = 3 * first < Self.minTimingSeconds ? 5 : 3
-        let seconds = try [first] + (1..<repetitions).map { _ in try once() }
+        let seconds =
+            try [first]
+            + (1..<repetitions).map { _ in
+                try clearCaches(session)
+                return try once()
+            }
         return seconds.sorted()[repetitions / 2]
     }
 
-    private func hasRecentReference(_ task: EvaluationTask) -> Bool {
-        guard let timed = timedReferences[task.items.count] else { return false }
-        return ContinuousClock.now - timed.end < .seconds(Self.referenceAgeLimit)
+    /// Decodes an image before a timed run, as between the candidates of a task.
+    ///
+    /// What the run reads is then no longer in the processor's caches, and to read it again takes a noticeable part of a
+    /// short run that reuses nearly everything.
+    func clearCaches(_ session: any DenoisingSession) throws {
+        _ = try model.decode(session.latents.rows(0..<1), settings: settings.generation)
     }
 
     /// Runs the uncached reference and returns its seconds per image; caches its images and latents.
     private func runReference(_ task: EvaluationTask, _ session: any DenoisingSession) throws -> Double {
         let seconds = try secondsOfReference(task, session)
-        timedReferences[task.items.count] = (seconds, .now)
+        let count = task.items.count
+        uncachedTimings[count, default: UncachedTimings(imageCount: count)].add(seconds, at: .now)
         return seconds
     }
 

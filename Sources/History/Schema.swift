@@ -26,6 +26,8 @@ enum Schema {
         // Views only: losses relative to the uncached images of a benchmark.
         Migration(version: 8, name: "losses of benchmarks", sql: ""),
         Migration(version: 9, name: "predictions of the error model", sql: predictions),
+        // Views only: the uncached schedule that a search evaluates is no benchmark.
+        Migration(version: 10, name: "benchmarks without the search's own schedule", sql: ""),
     ]
 
     /// The schema version of this release.

@@ -325,7 +325,7 @@ extension SchemaGuide {
         benchmark_scores:
          run_id: run
          schedule: name of the benchmarked schedule
-         prompt_set: benchmark; `calibration` for the uncached schedule on the prompts of the search
+         prompt_set: name of the benchmark
          scorer: scorer
          mean, standard_error: in the scorer's unit
          p5: 5th percentile
@@ -337,7 +337,7 @@ extension SchemaGuide {
         benchmark_summary:
          run_id: run
          schedule: name of the benchmarked schedule
-         prompt_set: benchmark; `calibration` for the uncached schedule on the prompts of the search
+         prompt_set: name of the benchmark
          scorer: scorer
          mean, standard_error: in the scorer's unit
          images: images scored

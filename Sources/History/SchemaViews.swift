@@ -262,7 +262,7 @@ extension Schema {
                 FROM candidates c CROSS JOIN score_statistics s ON s.candidate_id = c.id
                 JOIN prompts p ON p.id = s.worst_prompt_id
                 LEFT JOIN evaluation_sets b ON b.run_id = c.run_id AND b.name = s.evaluation_set
-                WHERE c.generation IS NULL
+                WHERE c.generation IS NULL AND s.evaluation_set <> 'calibration'
                 """),
         View(
             name: "benchmark_summary",

@@ -341,6 +341,8 @@ private final class Served: Sendable {
             referenceSeconds: 1)
         try served.history.search.recordEvaluations([(id, totals)])
         #expect(try served.history.benchmarks.unsettledUncached(of: served.run) == nil)
+        let listed = "SELECT count(*) FROM benchmark_summary WHERE prompt_set = 'calibration'"
+        #expect(try served.history.query(listed).rows == [[.integer(0)]])
         // Once is enough.
         #expect(
             try served.history.benchmarks.beginUncached(of: served.run, candidate: reference, tasks: [task]) == nil)

@@ -30,6 +30,19 @@ def evaluator(model: str = "shapes-pixart-alpha", guidance_scale: float = 2.5, *
     return Evaluator(str(conftest.MODELS / model), settings, None, CPU, options.pop("dtype", torch.float32), options.pop("batch", None))
 
 
+def recorded_calls(subject: Evaluator) -> list[bool]:
+    """Whether each further call of the pipeline is uncached."""
+    uncached: list[bool] = []
+    original = subject._call
+
+    def recorded(items: Any, schedule: Schedule | None) -> Any:
+        uncached.append(schedule is None)
+        return original(items, schedule)
+
+    subject._call = recorded  # type: ignore[method-assign]
+    return uncached
+
+
 def test_candidates_with_equal_plans_are_denoised_in_one_batch() -> None:
     """Step 0 computes everything whatever its genes say; a TGATE gate at the end has no effect."""
     subject = evaluator()
@@ -37,19 +50,10 @@ def test_candidates_with_equal_plans_are_denoised_in_one_batch() -> None:
     fora = Schedule.fora(shape, 2)
     other = Schedule(shape, (False,) * shape.genes_per_step + fora.bits[shape.genes_per_step :])
     gated = Schedule(shape, fora.bits, gate_step=6)
-    calls = []
-    original = subject._pipeline.transformer.forward
-
-    def counted(*arguments: Any, **keywords: Any) -> Any:
-        calls.append(1)
-        return original(*arguments, **keywords)
-
-    subject._pipeline.transformer.forward = counted
+    uncached = recorded_calls(subject)
     items = [(0, 0), (1, 5)]
-    subject.evaluate([(1, fora)], items, False, NOTHING, lambda done, total: None)
-    calls.clear()
     images = subject.evaluate([(1, fora), (2, other), (3, gated), (4, Schedule.fora(shape, 3))], items, False, NOTHING, lambda done, total: None)
-    assert len(calls) == 2 * 6
+    assert uncached.count(False) == 2
     scores = {image["candidate_id"]: image["scores"] for image in images if image["prompt_index"] == 1}
     assert scores[1] == scores[2] == scores[3] != scores[4]
     assert [image["candidate_id"] for image in images] == [1, 1, 2, 2, 3, 3, 4, 4]
@@ -69,30 +73,31 @@ def test_thumbnails_are_reduced_images_of_some_items() -> None:
     assert [Image.open(io.BytesIO(row["png"])).size for row in everything] == [(24, 16)] * 2
 
 
+def test_the_uncached_model_is_timed_among_the_first_candidates() -> None:
+    subject = evaluator()
+    uncached = recorded_calls(subject)
+    candidates = [(interval, Schedule.fora(subject.shape, interval)) for interval in range(2, 6)]
+    found = subject.evaluate(candidates, [(0, 0), (1, 5)], False, NOTHING, lambda done, total: None)
+    assert uncached[:6] == [True, True, True, False, True, False], "warm-up and images for the scorers, then before candidates"
+    assert len({image["reference_seconds"] for image in found}) == 1
+
+
 def test_the_uncached_run_after_a_task_is_that_before_the_next() -> None:
     subject = evaluator()
     fora = Schedule.fora(subject.shape, 2)
-    uncached: list[int] = []
-    original = subject._call
-
-    def counted(items: Any, schedule: Schedule | None) -> Any:
-        uncached.append(schedule is None)
-        return original(items, schedule)
-
-    subject._call = counted  # type: ignore[method-assign]
+    uncached = recorded_calls(subject)
 
     def runs(items: list[tuple[int, int]]) -> list[bool]:
         uncached.clear()
         images = subject.evaluate([(1, fora)], items, True, NOTHING, lambda done, total: None)
         assert all(image["reference_seconds"] > 0 for image in images)
-        return [bool(value) for value in uncached]
+        return list(uncached)
 
     items = [(0, 0), (1, 5)]
     assert runs(items) == [True, True, False, True], "warm-up, before, candidate, after"
     assert runs(items) == [False, True]
     assert runs([(1, 6), (1, 7)]) == [True, False, True], "other images"
-    seconds, end = subject._timed_references[2]
-    subject._timed_references[2] = (seconds, end - 10)
+    subject._uncached_timings[2].end -= 10
     assert runs([(1, 6), (1, 7)]) == [True, False, True], "after a pause"
 
 

@@ -21,10 +21,11 @@ from ..schedule import Schedule, ScheduleError
 from . import costs, model_scorers, reuse, scorers
 from .errors import WorkerError
 from .profile import Profile
+from .timings import UncachedTimings
 
 CANDIDATES_BETWEEN_REFERENCES = 4
-REFERENCE_AGE_BEFORE, REFERENCE_AGE_LIMIT = 5.0, 60.0
-"""Seconds for which a timed uncached run counts as just before candidates whose latency is an objective, and serves others."""
+REFERENCE_AGE_BEFORE = 5.0
+"""Seconds for which a timed uncached run counts as just before candidates whose latency is an objective."""
 REFERENCE_CACHE_BYTES = 512 << 20
 CANARY_VALUES = 256
 REUSE_ROWS = 16
@@ -114,8 +115,8 @@ class Evaluator:
         # T5-XXL is larger than PixArt, and no longer needed.
         self._pipeline.register_modules(**{name: None for name in self._pipeline.components if name.startswith("text_encoder")})
         self._references: collections.OrderedDict[tuple[tuple[int, int], ...], Images] = collections.OrderedDict()
-        # The latest uncached run of as many images: seconds per image, and when it ended.
-        self._timed_references: dict[int, tuple[float, float]] = {}
+        # By number of images.
+        self._uncached_timings: dict[int, UncachedTimings] = {}
         self._warm: set[int] = set()
         self._scorers = {
             name: scorers.SCORERS[name] if name in scorers.SCORERS else model_scorers.open_scorer(name, settings.scorer_folders[name], device)
@@ -161,7 +162,10 @@ class Evaluator:
         total = len(candidates) * len(items)
         self._warm_up(items)
         results: list[dict[str, Any]] = []
-        before = self._reference_before(items, REFERENCE_AGE_BEFORE if measure_latency else REFERENCE_AGE_LIMIT)
+        timings = self._uncached_timings.setdefault(len(items), UncachedTimings(len(items)))
+        before = timings.latest_within(REFERENCE_AGE_BEFORE, time.monotonic()) if measure_latency else None
+        if tuple(items) not in self._references or (measure_latency and before is None):
+            before = self._run_reference(items)
         for first in range(0, len(candidates), CANDIDATES_BETWEEN_REFERENCES):
             group = candidates[first : first + CANDIDATES_BETWEEN_REFERENCES]
             runs: list[tuple[int, Images]] = []
@@ -172,14 +176,16 @@ class Evaluator:
                 try:
                     key = (schedule.plan, schedule.effective_gate)
                     if key not in equal:
+                        if not measure_latency and timings.is_due(time.monotonic()):
+                            self._run_reference(items)
                         with self.profile.part("denoising"):
                             equal[key] = self._denoise(items, schedule)
                         self._decode_finite(candidate, equal[key])
                 except ScheduleError as error:
                     raise CandidateError(candidate, str(error)) from None
                 runs.append((candidate, equal[key]))
-            reference_seconds = self._timed_references[len(items)][0]
-            if measure_latency:
+            reference_seconds = timings.seconds_per_image
+            if measure_latency and before is not None:
                 after = self._run_reference(items)
                 reference_seconds, before = (before + after) / 2, after
             with self.profile.part("scoring"):
@@ -222,12 +228,6 @@ class Evaluator:
             measurements.append(measurement)
         return measurements
 
-    def _reference_before(self, items: list[tuple[int, int]], age: float) -> float:
-        """Seconds per image of an uncached run that ended at most `age` seconds ago, such as that after the task before, or of a new one."""
-        seconds, end = self._timed_references.get(len(items), (0.0, 0.0))
-        is_recent = len(items) in self._timed_references and time.monotonic() - end < age
-        return seconds if is_recent and tuple(items) in self._references else self._run_reference(items)
-
     def _run_reference(self, items: list[tuple[int, int]]) -> float:
         """Denoises uncached and returns the seconds per image; keeps images and latents for the scorers."""
         key = tuple(items)
@@ -240,7 +240,7 @@ class Evaluator:
             while self._references and sum(kept.bytes() for kept in self._references.values()) > REFERENCE_CACHE_BYTES:
                 self._references.popitem(last=False)
             self._references[key] = run
-        self._timed_references[len(items)] = (run.denoise_seconds, time.monotonic())
+        self._uncached_timings[len(items)].add(run.denoise_seconds, time.monotonic())
         return run.denoise_seconds
 
     def _warm_up(self, items: list[tuple[int, int]]) -> None:
