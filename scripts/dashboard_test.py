@@ -157,7 +157,10 @@ def check_ticks(browser, url):
         const first = Object.fromEntries(Object.entries(page).map(([name, value]) => [name, Array.isArray(value) ? value.slice(0, 1) : value]));
         run.page = async () => ({ ...first, interval: 60, throughput: [[3960, 1], [3900, 1], [60, 1], [0, 1]] });
         await current.update();
-        await new Promise(drawn => setTimeout(drawn, 500));
+        for (let waits = 0; waits < 100; waits++) {
+            await new Promise(drawn => setTimeout(drawn, 100));
+            if ([...document.querySelectorAll('#main .chart')].every(chart => chart.querySelector("text.tick[text-anchor='middle']"))) break;
+        }
         return [...document.querySelectorAll('#main .chart')].map(chart => [...chart.querySelectorAll("text.tick[text-anchor='middle']")].map(text => text.textContent));
     })()""")
     check(ticks[0] and len(set(ticks[0])) == len(ticks[0]) and all(text.isdigit() for text in ticks[0]), f"the ticks of one generation are whole numbers: {ticks[0]}")

@@ -239,9 +239,12 @@ def calibration_sets(results: Results) -> list[Row]:
 
 
 def rank_agreement(results: Results) -> list[Row]:
-    def agreement(seed: int, a: str, b: str, costs: tuple[float, float] = (0, 2)) -> float | None:
+    def scores(seed: int, costs: tuple[float, float]) -> list[dict[str, float]]:
         measured = result(results.work, f"ranks-{seed}")
-        chosen = [row["scores"] for name, row in measured.items() if name != UNCACHED and costs[0] <= row["cost"] <= costs[1]]
+        return [row["scores"] for name, row in measured.items() if name != UNCACHED and costs[0] <= row["cost"] <= costs[1]]
+
+    def agreement(seed: int, a: str, b: str, costs: tuple[float, float] = (0, 2)) -> float | None:
+        chosen = scores(seed, costs)
         return spearman([row[a] for row in chosen], [row[b] for row in chosen])
 
     rows = []
@@ -254,9 +257,12 @@ def rank_agreement(results: Results) -> list[Row]:
     for scorer, title in RANKED.items():
         if scorer != CLIPPED:
             rows.append(Row(f"{title}, clipped reward", results.each(lambda seed: agreement(seed, scorer, CLIPPED)), digits=3, above=0.5))
+    middle = (0.25, 0.5)
+    counts = sorted({len(scores(seed, middle)) for seed in results.seeds})
+    count = " or ".join(map(str, counts))
     for scorer in (PSNR, REWARD, CLIPPED):
-        values = results.each(lambda seed: agreement(seed, scorer, FRECHET, (0.25, 0.5)))
-        text = f"only schedules of 2x to 4x: {RANKED[scorer]}, Frechet distance to drawings"
+        values = results.each(lambda seed: agreement(seed, scorer, FRECHET, middle))
+        text = f"only the {count} schedules of 2x to 4x: {RANKED[scorer]}, Frechet distance to drawings"
         rows.append(Row(text, values, digits=3, above=0.5, absence="fewer than two such schedules"))
     return rows
 

@@ -44,10 +44,12 @@ export class Scale {
     }
     const rough = (this.high - this.low) / count;
     const magnitude = 10 ** Math.floor(Math.log10(rough));
-    const step = this.isTime ? roundInterval(rough) : [1, 2, 2.5, 5, 10].map(digit => digit * magnitude).find(size => size >= rough);
+    const digits = this.isWhole ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10];
+    const round = this.isTime ? roundInterval(rough) : digits.map(digit => digit * magnitude).find(size => size >= rough);
+    const step = this.isWhole ? Math.max(round, 1) : round;
     const ticks = [];
     for (let tick = Math.ceil(this.low / step) * step; tick <= this.high + step * 1e-9; tick += step) ticks.push(Math.abs(tick) < step * 1e-9 ? 0 : tick);
-    return this.isWhole ? ticks.filter(Number.isInteger) : ticks;
+    return ticks;
   }
 }
 
