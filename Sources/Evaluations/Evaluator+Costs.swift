@@ -21,6 +21,8 @@ extension Evaluator {
             let measured = try measureRatios(
                 of: schedules, imageCount: imageCount, seconds: seconds, progress: progress)
         else { return nil }
+        uncachedTimings[imageCount, default: UncachedTimings(imageCount: imageCount)].add(
+            measured.uncachedSeconds / Double(imageCount), at: .now)
         let samples = zip(schedules, measured.steps).flatMap { schedule, ratios in
             ScheduleWork.steps(of: schedule).enumerated().map { step, work in
                 CostFit.Sample(work: work, isFirst: step == 0, seconds: ratios[step] * measured.uncachedSeconds)

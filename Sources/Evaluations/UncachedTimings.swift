@@ -5,8 +5,6 @@
 struct UncachedTimings {
     /// Timings of which the median is taken.
     static let count = 3
-    /// Shorter runs than this many seconds are timed for each of the first candidates.
-    static let shortSeconds = 1.0
     /// A timing is due after this many times its duration: uncached runs take at most a twentieth of a worker's time.
     static let interval = 20.0
 
@@ -30,7 +28,6 @@ struct UncachedTimings {
 
     func isDue(at now: ContinuousClock.Instant) -> Bool {
         guard let end, let last = latest.last else { return true }
-        let seconds = last * Double(imageCount)
-        return latest.count < Self.count && seconds < Self.shortSeconds || now - end > .seconds(Self.interval * seconds)
+        return now - end > .seconds(Self.interval * last * Double(imageCount))
     }
 }

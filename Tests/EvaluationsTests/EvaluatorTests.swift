@@ -1,5 +1,4 @@
 import Diffusion
-import Evaluations
 import ModelConfiguration
 import Models
 import Schedules
@@ -7,6 +6,8 @@ import Scoring
 import Tensors
 import TestSupport
 import Testing
+
+@testable import Evaluations
 
 @Suite struct EvaluatorTests {
     private static let prompts = ["a red lighthouse", "a silver fox in the snow", ""]
@@ -97,6 +98,19 @@ import Testing
             #expect(results[0].denoiseSeconds == results[1].denoiseSeconds)
             #expect(results[0].referenceSeconds == results[7].referenceSeconds)
         }
+    }
+
+    @Test func referenceIsTimedAgainAfterAWhile() throws {
+        let candidates = [(id: Int64(1), schedule: Optional(caching(0)))]
+        _ = try evaluate(candidates)
+        func referenceSeconds(timed end: ContinuousClock.Instant) throws -> Double {
+            var timings = UncachedTimings(imageCount: items.count)
+            timings.add(1000, at: end)
+            evaluator.uncachedTimings[items.count] = timings
+            return try #require(try evaluate(candidates)?.first?.referenceSeconds)
+        }
+        #expect(try referenceSeconds(timed: .now) == 1000)
+        #expect(try referenceSeconds(timed: .now - .seconds(60_000)) < 1000)
     }
 
     @Test func imagesAreReturnedOnlyIfRequested() throws {

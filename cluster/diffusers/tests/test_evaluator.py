@@ -73,13 +73,19 @@ def test_thumbnails_are_reduced_images_of_some_items() -> None:
     assert [Image.open(io.BytesIO(row["png"])).size for row in everything] == [(24, 16)] * 2
 
 
-def test_the_uncached_model_is_timed_among_the_first_candidates() -> None:
+def test_the_uncached_model_is_timed_again_after_a_while() -> None:
     subject = evaluator()
     uncached = recorded_calls(subject)
-    candidates = [(interval, Schedule.fora(subject.shape, interval)) for interval in range(2, 6)]
-    found = subject.evaluate(candidates, [(0, 0), (1, 5)], False, NOTHING, lambda done, total: None)
-    assert uncached[:6] == [True, True, True, False, True, False], "warm-up and images for the scorers, then before candidates"
-    assert len({image["reference_seconds"] for image in found}) == 1
+
+    def runs() -> list[bool]:
+        uncached.clear()
+        images = subject.evaluate([(1, Schedule.fora(subject.shape, 2))], [(0, 0), (1, 5)], False, NOTHING, lambda done, total: None)
+        assert all(image["reference_seconds"] > 0 for image in images)
+        return list(uncached)
+
+    assert runs() == [True, True, False], "warm-up, images for the scorers, candidate"
+    subject._uncached_timings[2].end -= 1000
+    assert runs() == [True, False]
 
 
 def test_the_uncached_run_after_a_task_is_that_before_the_next() -> None:

@@ -18,16 +18,9 @@ def test_seconds_are_the_median_of_the_latest() -> None:
     assert timings(4, 90, 6, 7).seconds_per_image == 7
 
 
-def test_short_runs_are_repeated_at_the_beginning() -> None:
-    assert timings().is_due(100)
-    assert timings(0.4, 0.4).is_due(100)
-    assert not timings(0.4, 0.4, 0.4).is_due(100)
-    # Two images of 0.6 s are no longer short.
-    assert not timings(0.6).is_due(100)
-
-
-@pytest.mark.parametrize("made, seconds", [(timings(0.1, 0.1, 0.1), 0.2), (timings(30), 60)])
+@pytest.mark.parametrize("made, seconds", [(timings(0.1), 0.2), (timings(30), 60)])
 def test_the_interval_grows_with_the_duration(made: UncachedTimings, seconds: float) -> None:
+    assert timings().is_due(100)
     assert not made.is_due(100 + 19 * seconds)
     assert made.is_due(100 + 21 * seconds)
 

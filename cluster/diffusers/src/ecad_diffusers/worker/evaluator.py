@@ -137,7 +137,9 @@ class Evaluator:
         def run(schedule: Schedule | None) -> float:
             return self._denoise(items, schedule).denoise_seconds * images
 
-        return costs.measure_costs(self._pipeline, self.shape, self._device, guided, images, run, budget, progress)
+        measured = costs.measure_costs(self._pipeline, self.shape, self._device, guided, images, run, budget, progress)
+        self._timings(images).add(measured.uncached_seconds / images, time.monotonic())
+        return measured
 
     def measure_reuse(self, item: tuple[int, int], progress: Callable[[int, int], None]) -> bytes:
         """The reuse errors of one image as little-endian float32, see `reuse.measure_reuse`."""
@@ -162,7 +164,7 @@ class Evaluator:
         total = len(candidates) * len(items)
         self._warm_up(items)
         results: list[dict[str, Any]] = []
-        timings = self._uncached_timings.setdefault(len(items), UncachedTimings(len(items)))
+        timings = self._timings(len(items))
         before = timings.latest_within(REFERENCE_AGE_BEFORE, time.monotonic()) if measure_latency else None
         if tuple(items) not in self._references or (measure_latency and before is None):
             before = self._run_reference(items)
@@ -240,8 +242,11 @@ class Evaluator:
             while self._references and sum(kept.bytes() for kept in self._references.values()) > REFERENCE_CACHE_BYTES:
                 self._references.popitem(last=False)
             self._references[key] = run
-        self._uncached_timings[len(items)].add(run.denoise_seconds, time.monotonic())
+        self._timings(len(items)).add(run.denoise_seconds, time.monotonic())
         return run.denoise_seconds
+
+    def _timings(self, images: int) -> UncachedTimings:
+        return self._uncached_timings.setdefault(images, UncachedTimings(images))
 
     def _warm_up(self, items: list[tuple[int, int]]) -> None:
         """The first run of a batch size allocates memory and selects kernels, and must not be timed."""

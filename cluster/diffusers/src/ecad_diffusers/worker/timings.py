@@ -7,8 +7,6 @@ import statistics
 
 COUNT = 3
 """Timings of which the median is taken."""
-SHORT_SECONDS = 1.0
-"""Shorter runs than this are timed for each of the first candidates."""
 INTERVAL = 20.0
 """A timing is due after this many times its duration: uncached runs take at most a twentieth of a worker's time."""
 
@@ -40,7 +38,4 @@ class UncachedTimings:
         return self._latest[-1] if self._latest and now - self.end <= age else None
 
     def is_due(self, now: float) -> bool:
-        if not self._latest:
-            return True
-        seconds = self._latest[-1] * self._images
-        return (len(self._latest) < COUNT and seconds < SHORT_SECONDS) or now - self.end > INTERVAL * seconds
+        return not self._latest or now - self.end > INTERVAL * self._latest[-1] * self._images
