@@ -21,8 +21,7 @@ extension Evaluator {
             let measured = try measureRatios(
                 of: schedules, imageCount: imageCount, seconds: seconds, progress: progress)
         else { return nil }
-        uncachedTimings[imageCount, default: UncachedTimings(imageCount: imageCount)].add(
-            measured.uncachedSeconds / Double(imageCount), at: .now)
+        hasMeasuredCosts = true
         let samples = zip(schedules, measured.steps).flatMap { schedule, ratios in
             ScheduleWork.steps(of: schedule).enumerated().map { step, work in
                 CostFit.Sample(work: work, isFirst: step == 0, seconds: ratios[step] * measured.uncachedSeconds)
@@ -110,7 +109,7 @@ extension Evaluator {
         return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
     }
 
-    /// The seconds of every step of a run; the first includes the work before it.
+    /// The seconds of every step of a run; the first includes the one-off work before it and after the last.
     private func time(
         _ plan: ExecutionPlan, _ items: [EvaluationItem], _ session: any DenoisingSession
     ) throws -> [Double] {
@@ -123,7 +122,10 @@ extension Evaluator {
         try session.denoise(
             prompts: itemPrompts, negative: negative, plan: plan,
             afterStep: { _ in readings.append(ComputeClock.now) })
-        return zip(readings.dropFirst(), readings).map { $0 - $1 }
+        let end = ComputeClock.now
+        var steps = zip(readings.dropFirst(), readings).map { $0 - $1 }
+        if let last = readings.last, !steps.isEmpty { steps[0] += end - last }
+        return steps
     }
 }
 

@@ -42,6 +42,8 @@ public final class Evaluator {
     private var storeProblem: String?
     /// Keyed by their number of images.
     var uncachedTimings: [Int: UncachedTimings] = [:]
+    /// Whether latencies are predicted from costs that were measured here, and so are an objective.
+    var hasMeasuredCosts = false
     /// Batches of uncached images that were denoised by this evaluator, not found on disk.
     private(set) var denoisedReferenceCount = 0
 
@@ -95,7 +97,8 @@ public final class Evaluator {
         }
         for (index, candidate) in task.candidates.enumerated() {
             guard progress(results.count + pending.count * task.items.count, total) else { return nil }
-            if !task.measuresLatency, uncachedTimings[task.items.count]?.isDue(at: .now) ?? true {
+            let timings = uncachedTimings[task.items.count]
+            if !task.measuresLatency, timings?.isDue(at: .now, isObjective: hasMeasuredCosts) ?? true {
                 _ = try runReference(task, session)
             }
             let run = try run(
@@ -198,12 +201,12 @@ public final class Evaluator {
         return seconds.sorted()[repetitions / 2]
     }
 
-    /// Decodes an image before a timed run, as between the candidates of a task.
+    /// Decodes the images before a timed run, as between the candidates of a task.
     ///
     /// What the run reads is then no longer in the processor's caches, and to read it again takes a noticeable part of a
     /// short run that reuses nearly everything.
     func clearCaches(_ session: any DenoisingSession) throws {
-        _ = try model.decode(session.latents.rows(0..<1), settings: settings.generation)
+        _ = try decode(session.latents)
     }
 
     /// Runs the uncached reference and returns its seconds per image; caches its images and latents.

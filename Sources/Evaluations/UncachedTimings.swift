@@ -1,12 +1,12 @@
 /// The latest timings of the uncached model for one number of images, to which candidates' latencies are related.
 ///
-/// A single timing is wrong by several percent, and a machine's speed changes within a minute. Timings spread over the
-/// whole time follow it, and their median ignores a disturbance.
+/// A single timing is wrong by several percent, and the speed of a machine changes. Their median follows it and ignores a
+/// disturbance.
 struct UncachedTimings {
     /// Timings of which the median is taken.
     static let count = 3
-    /// A timing is due after this many times its duration: uncached runs take at most a twentieth of a worker's time.
-    static let interval = 20.0
+    /// Shorter runs than this many seconds are timed for each of the first candidates, if latencies are an objective.
+    static let shortSeconds = 1.0
 
     /// Number of images denoised together.
     let imageCount: Int
@@ -26,8 +26,12 @@ struct UncachedTimings {
         end = now
     }
 
-    func isDue(at now: ContinuousClock.Instant) -> Bool {
+    /// Whether the model should be timed again: for a twentieth of a worker's time where latencies are an objective,
+    /// otherwise at most once a minute and for a fiftieth of the time.
+    func isDue(at now: ContinuousClock.Instant, isObjective: Bool) -> Bool {
         guard let end, let last = latest.last else { return true }
-        return now - end > .seconds(Self.interval * last * Double(imageCount))
+        let seconds = last * Double(imageCount)
+        guard isObjective else { return now - end > .seconds(max(60, 50 * seconds)) }
+        return latest.count < Self.count && seconds < Self.shortSeconds || now - end > .seconds(20 * seconds)
     }
 }

@@ -19,11 +19,22 @@ import Testing
         #expect(timings([4, 90, 6, 7]).secondsPerImage == 7)
     }
 
+    @Test func shortRunsAreRepeatedAtTheBeginningForLatencies() {
+        #expect(timings([0.4, 0.4]).isDue(at: start, isObjective: true))
+        #expect(!timings([0.4, 0.4]).isDue(at: start, isObjective: false))
+        #expect(!timings([0.4, 0.4, 0.4]).isDue(at: start, isObjective: true))
+        // Two images of 0.6 s are no longer short.
+        #expect(!timings([0.6]).isDue(at: start, isObjective: true))
+    }
+
     @Test func intervalGrowsWithTheDuration() {
-        #expect(timings([]).isDue(at: start))
-        for (timings, batchSeconds) in [(timings([0.1]), 0.2), (timings([30]), 60)] {
-            #expect(!timings.isDue(at: start + .seconds(19 * batchSeconds)))
-            #expect(timings.isDue(at: start + .seconds(21 * batchSeconds)))
+        #expect(timings([]).isDue(at: start, isObjective: false))
+        let short = timings([0.1, 0.1, 0.1]), long = timings([30])
+        for (timings, isObjective, seconds) in [
+            (short, false, 60.0), (long, false, 3000), (short, true, 4), (long, true, 1200),
+        ] {
+            #expect(!timings.isDue(at: start + .seconds(0.99 * seconds), isObjective: isObjective))
+            #expect(timings.isDue(at: start + .seconds(1.01 * seconds), isObjective: isObjective))
         }
     }
 }

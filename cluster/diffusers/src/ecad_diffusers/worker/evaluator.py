@@ -117,6 +117,8 @@ class Evaluator:
         self._references: collections.OrderedDict[tuple[tuple[int, int], ...], Images] = collections.OrderedDict()
         # By number of images.
         self._uncached_timings: dict[int, UncachedTimings] = {}
+        # Then latencies are predicted from them, and so are an objective.
+        self._has_measured_costs = False
         self._warm: set[int] = set()
         self._scorers = {
             name: scorers.SCORERS[name] if name in scorers.SCORERS else model_scorers.open_scorer(name, settings.scorer_folders[name], device)
@@ -138,7 +140,7 @@ class Evaluator:
             return self._denoise(items, schedule).denoise_seconds * images
 
         measured = costs.measure_costs(self._pipeline, self.shape, self._device, guided, images, run, budget, progress)
-        self._timings(images).add(measured.uncached_seconds / images, time.monotonic())
+        self._has_measured_costs = True
         return measured
 
     def measure_reuse(self, item: tuple[int, int], progress: Callable[[int, int], None]) -> bytes:
@@ -178,7 +180,7 @@ class Evaluator:
                 try:
                     key = (schedule.plan, schedule.effective_gate)
                     if key not in equal:
-                        if not measure_latency and timings.is_due(time.monotonic()):
+                        if not measure_latency and timings.is_due(time.monotonic(), self._has_measured_costs):
                             self._run_reference(items)
                         with self.profile.part("denoising"):
                             equal[key] = self._denoise(items, schedule)

@@ -7,15 +7,14 @@ import statistics
 
 COUNT = 3
 """Timings of which the median is taken."""
-INTERVAL = 20.0
-"""A timing is due after this many times its duration: uncached runs take at most a twentieth of a worker's time."""
+SHORT_SECONDS = 1.0
+"""Shorter runs than this are timed for each of the first candidates, if latencies are an objective."""
 
 
 class UncachedTimings:
     """The latest timings of the uncached model for one number of images.
 
-    A single timing is wrong by several percent, and a machine's speed changes within a minute. Timings spread over the
-    whole time follow it, and their median ignores a disturbance.
+    A single timing is wrong by several percent, and the speed of a machine changes. Their median follows it and ignores a disturbance.
     """
 
     def __init__(self, images: int):
@@ -37,5 +36,14 @@ class UncachedTimings:
         """Seconds per image of the latest timing if it ended at most `age` seconds ago."""
         return self._latest[-1] if self._latest and now - self.end <= age else None
 
-    def is_due(self, now: float) -> bool:
-        return not self._latest or now - self.end > INTERVAL * self._latest[-1] * self._images
+    def is_due(self, now: float, is_objective: bool) -> bool:
+        """Whether the model should be timed again.
+
+        For a twentieth of a worker's time where latencies are an objective, otherwise at most once a minute and for a fiftieth of the time.
+        """
+        if not self._latest:
+            return True
+        seconds = self._latest[-1] * self._images
+        if not is_objective:
+            return now - self.end > max(60, 50 * seconds)
+        return (len(self._latest) < COUNT and seconds < SHORT_SECONDS) or now - self.end > 20 * seconds
